@@ -1,0 +1,30 @@
+"""Make a portrait move: one-shot reenactment and free view after face-vid2vid (arXiv 2011.15126)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+__all__ = ["Motion", "__version__", "load_model", "reenact", "rotate"]
+
+if TYPE_CHECKING:
+    from vid2vid_cli.models.registry import load_model
+    from vid2vid_cli.motion import Motion
+    from vid2vid_cli.pipeline.reenact import reenact
+    from vid2vid_cli.pipeline.rotate import rotate
+
+_HOMES = {
+    "load_model": "vid2vid_cli.models.registry",
+    "reenact": "vid2vid_cli.pipeline.reenact",
+    "rotate": "vid2vid_cli.pipeline.rotate",
+    "Motion": "vid2vid_cli.motion",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used, so that `import vid2vid_cli` stays free of torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""From a frame to its faces: detection, the 468-point mesh, crops and pasting back."""

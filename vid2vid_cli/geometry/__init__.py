@@ -1,0 +1,1 @@
+"""Pure functions on tensors: rotations, keypoints, grids, affine maps."""

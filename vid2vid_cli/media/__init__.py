@@ -1,0 +1,1 @@
+"""Pictures, videos and sound; the only place that knows ffmpeg."""

@@ -1,0 +1,1 @@
+"""Checkpoint families and how they are loaded."""

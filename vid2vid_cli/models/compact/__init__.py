@@ -1,0 +1,1 @@
+"""The compact family: a mesh-driven warp with small networks, embedded in the package."""

@@ -1,0 +1,1 @@
+"""Options in, files out: what the commands do, usable from Python too."""
