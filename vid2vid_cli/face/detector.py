@@ -1,0 +1,152 @@
+"""Find faces in a frame: where they are, how large, and six points on each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vid2vid_cli.face.blazeface import BlazeDetector, merge_candidates
+from vid2vid_cli.face.square import Frame, Points, Square, crop_square, square_around
+
+CONVINCING_SCORE = 0.75
+SMALLEST_TILE_PX = 128
+BATCH = 16
+TILTS_DEG = (-45, 45, -90, 90, 180)
+
+
+@dataclass(frozen=True)
+class FaceBox:
+    """A face found by a detector, in frame px; a tilted face has its upright box, moved to its place.
+
+    keypoints_px: (6, 2), the person's right eye (left for the viewer), left eye, nose tip, mouth, right ear, left
+    ear.
+    """
+
+    left_px: float
+    top_px: float
+    right_px: float
+    bottom_px: float
+    keypoints_px: Points
+    score: float
+
+    @property
+    def size_px(self) -> float:
+        """Give the longer side."""
+        return max(self.right_px - self.left_px, self.bottom_px - self.top_px)
+
+    @property
+    def center_px(self) -> tuple[float, float]:
+        """Give the middle, x and y."""
+        return (self.left_px + self.right_px) / 2, (self.top_px + self.bottom_px) / 2
+
+
+class FaceDetector:
+    """Two BlazeFace networks that look at whole frames, and when asked to at parts and turned copies."""
+
+    def __init__(self, short: BlazeDetector, full: BlazeDetector) -> None:
+        self.short = short.eval()
+        self.full = full.eval()
+        for network in (short, full):
+            store_channels_last(network)
+
+    def detect(self, frame: Frame, *, min_score: float = 0.5, thorough: bool = False) -> list[FaceBox]:
+        """Find faces in a frame (H, W, 3), sorted from left to right, without duplicates.
+
+        Thorough also looks for small faces in overlapping tiles, for faces that overflow the frame, and,
+        while nothing convincing is found, for tilted ones.
+        """
+        whole = [square_around(frame)]
+        found = self.look(self.short, frame, whole, min_score) + self.look(self.full, frame, whole, min_score)
+        if thorough:
+            found += self.look(self.short, frame, [square_around(frame, margin=1.6)], min_score)
+            found += self.look(self.full, frame, tiles(frame), min_score)
+            if not any(box.score >= CONVINCING_SCORE for box in found):
+                found += self.look_tilted(frame, min_score)
+        return sorted(without_duplicates(found), key=lambda box: box.left_px + box.right_px)
+
+    def look_tilted(self, frame: Frame, min_score: float) -> list[FaceBox]:
+        """Look for faces that are far from upright."""
+        turned = [square_around(frame, margin=1.2, angle_rad=math.radians(deg)) for deg in TILTS_DEG]
+        return self.look(self.short, frame, turned, min_score) + self.look(
+            self.full, frame, turned, min_score
+        )
+
+    @torch.inference_mode()
+    def look(
+        self, network: BlazeDetector, frame: Frame, views: Sequence[Square], min_score: float
+    ) -> list[FaceBox]:
+        """Run one network on some squares of a frame."""
+        found: list[FaceBox] = []
+        for start in range(0, len(views), BATCH):
+            batch = views[start : start + BATCH]
+            crops = [crop_square(frame, view, network.image_size, repeat_edge=False) for view in batch]
+            scores, faces = network(image_from_crops(crops, network.anchors.device))
+            for view, view_scores, view_faces in zip(batch, scores.cpu(), faces.cpu(), strict=True):
+                merged = merge_candidates(view_scores, view_faces, min_score)
+                found += [box_in_frame(face, score, view) for score, face in merged]
+        return found
+
+
+def store_channels_last(network: nn.Module) -> None:
+    """Lay out the weights of convolutions as the CPU likes them: a third quicker, the same numbers."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def image_from_crops(crops: Sequence[Frame], device: torch.device) -> Tensor:
+    """Stack crops of one size to an image (B, 3, H, W) in [0, 1] on a device, channels-last in memory."""
+    stacked = torch.from_numpy(np.stack(crops)).to(device)
+    return stacked.permute(0, 3, 1, 2).float().div_(255)
+
+
+def box_in_frame(face: Tensor, score: float, view: Square) -> FaceBox:
+    """Map a face (16,), in fractions of a view, to the frame."""
+    points = face.numpy().reshape(-1, 2)
+    center = view.to_frame(points[:2].mean(axis=0))
+    half = (points[1] - points[0]) / 2 * view.size_px
+    left, top, right, bottom = map(float, (*(center - half), *(center + half)))
+    return FaceBox(left, top, right, bottom, view.to_frame(points[2:]), score)
+
+
+def tiles(frame: Frame) -> list[Square]:
+    """Cover a frame with squares of a half and a quarter of its longer side that overlap by half."""
+    height, width = frame.shape[:2]
+    squares: list[Square] = []
+    for parts in (2, 4):
+        size = max(height, width) / parts
+        if size >= SMALLEST_TILE_PX:
+            squares += [
+                Square(x, y, size) for y in tile_centers(height, size) for x in tile_centers(width, size)
+            ]
+    return squares
+
+
+def tile_centers(length: float, size: float) -> list[float]:
+    """Place the centres of tiles along one side of a frame, at most half a tile apart."""
+    if length <= size:
+        return [length / 2]
+    steps = math.ceil((length - size) / (size / 2))
+    return [size / 2 + (length - size) * i / steps for i in range(steps + 1)]
+
+
+def without_duplicates(boxes: Iterable[FaceBox]) -> list[FaceBox]:
+    """Keep the best of boxes that show the same face: mostly shared area, or one mostly inside another."""
+    kept: list[FaceBox] = []
+    for box in sorted(boxes, key=lambda box: -box.score):
+        if all(shared_part(box, other) < 0.5 for other in kept):
+            kept.append(box)
+    return kept
+
+
+def shared_part(one: FaceBox, other: FaceBox) -> float:
+    """Give the shared area as a part of the smaller box, in [0, 1]."""
+    width = min(one.right_px, other.right_px) - max(one.left_px, other.left_px)
+    height = min(one.bottom_px, other.bottom_px) - max(one.top_px, other.top_px)
+    smaller = min((b.right_px - b.left_px) * (b.bottom_px - b.top_px) for b in (one, other))
+    return max(width, 0.0) * max(height, 0.0) / max(smaller, 1e-9)

@@ -1,0 +1,185 @@
+"""From a frame to the meshes of the faces in it; and, through a video, to the mesh of one face."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vid2vid_cli.face.blazeface import FullRangeDetector, ShortRangeDetector
+from vid2vid_cli.face.detector import FaceBox, FaceDetector, image_from_crops, store_channels_last
+from vid2vid_cli.face.meshnet import LANDMARKS, MeshNet
+from vid2vid_cli.face.square import Frame, Points, Square, crop_square
+
+RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners: the person's right eye is left for the viewer
+ROI_MARGIN = 1.5
+MIN_PRESENCE = 0.5
+
+Select = Literal["largest", "center"] | int
+
+
+@dataclass(frozen=True)
+class Face:
+    """The mesh of one face.
+
+    box: left, top, right, bottom of the landmarks in frame px.
+    landmarks_px: (468, 3) float32, frame px from the picture's left and top edge, x right, y down, z away
+    from the camera in the same unit (smaller is nearer, 0 near the middle of the head).
+    score: how sure the network is that this is a face, in [0, 1].
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks_px: Points
+    score: float
+
+    @property
+    def size_px(self) -> float:
+        """Give the longer side of the box."""
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+    @property
+    def center_px(self) -> NDArray[np.float64]:
+        """Give the middle of the box, (2,)."""
+        return np.array([self.box[0] + self.box[2], self.box[1] + self.box[3]]) / 2
+
+
+def face_from_landmarks(landmarks: Points, score: float) -> Face:
+    """Make a face of its landmarks (468, 3) in frame px."""
+    low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+    return Face((float(low[0]), float(low[1]), float(high[0]), float(high[1])), landmarks, score)
+
+
+def roi_from_box(box: FaceBox) -> Square:
+    """Give the region that the mesh network wants to see, from a detection: eyes level, and some margin."""
+    right_eye, left_eye = box.keypoints_px[:2]
+    return Square(*box.center_px, box.size_px * ROI_MARGIN, angle_between(right_eye, left_eye))
+
+
+def roi_from_landmarks(landmarks: Points) -> Square:
+    """Give the region that the mesh network wants to see, from landmarks (468, 3) of the face in frame px."""
+    flat = landmarks[:, :2].astype(np.float64)
+    level = Square(0, 0, 1, angle_between(flat[RIGHT_EYE], flat[LEFT_EYE]))
+    own = flat @ level.axes  # the coordinates along the face's own axes
+    low, high = own.min(axis=0), own.max(axis=0)
+    x, y = level.axes @ ((low + high) / 2)
+    return Square(float(x), float(y), float((high - low).max()) * ROI_MARGIN, level.angle_rad)
+
+
+def angle_between(start: Points | NDArray[np.float64], end: Points | NDArray[np.float64]) -> float:
+    """Give the clockwise angle of the line between two points (2,) against the x axis, in radians."""
+    return math.atan2(float(end[1] - start[1]), float(end[0] - start[0]))
+
+
+class FaceAnalyzer:
+    """Find faces and lay meshes on them; holds the networks and no state."""
+
+    def __init__(self, detector: FaceDetector, mesh_net: MeshNet) -> None:
+        self.detector = detector
+        self.mesh_net = mesh_net.eval()
+        store_channels_last(mesh_net)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> FaceAnalyzer:
+        """Build the networks from tensors with the prefixes detector_short., detector_full. and mesh."""
+        short, full, mesh = ShortRangeDetector(), FullRangeDetector(), MeshNet()
+        for network, prefix in ((short, "detector_short."), (full, "detector_full."), (mesh, "mesh.")):
+            load_prefixed(network, state, prefix)
+            network.to(device)
+        return cls(FaceDetector(short, full), mesh)
+
+    def faces(self, frame: Frame, *, thorough: bool = False) -> list[Face]:
+        """Find all faces in a frame (H, W, 3), from left to right; thorough is for stills."""
+        boxes = self.detector.detect(frame, min_score=0.35 if thorough else 0.5, thorough=thorough)
+        found = self.mesh_faces(frame, [roi_from_box(box) for box in boxes])
+        # Seen through the region that its own landmarks give, a face is placed as it is when tracked.
+        refined = self.mesh_faces(frame, [roi_from_landmarks(face.landmarks_px) for face in found])
+        return sorted(distinct_faces(refined), key=lambda face: float(face.center_px[0]))
+
+    def mesh_faces(self, frame: Frame, rois: Sequence[Square], min_score: float = MIN_PRESENCE) -> list[Face]:
+        """Lay meshes on regions and keep those that hold a face."""
+        landmarks, scores = self.landmarks(frame, rois)
+        pairs = zip(landmarks, scores.tolist(), strict=True)
+        return [face_from_landmarks(points, score) for points, score in pairs if score >= min_score]
+
+    @torch.inference_mode()
+    def landmarks(self, frame: Frame, rois: Sequence[Square]) -> tuple[Points, Points]:
+        """Lay a mesh on each region of a frame: landmarks (N, 468, 3) in frame px, scores (N,) in [0, 1]."""
+        if not rois:
+            return np.zeros((0, LANDMARKS, 3), np.float32), np.zeros(0, np.float32)
+        size = self.mesh_net.image_size
+        crops = [crop_square(frame, roi, size) for roi in rois]
+        meshes, logits = self.mesh_net(image_from_crops(crops, next(self.mesh_net.parameters()).device))
+        fractions = (meshes / size).cpu().numpy()
+        placed = [roi.mesh_to_frame(mesh) for roi, mesh in zip(rois, fractions, strict=True)]
+        return np.stack(placed), torch.sigmoid(logits).cpu().numpy()
+
+
+def load_prefixed(network: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:
+    """Load the part of a state whose keys begin with a prefix, strictly."""
+    network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+
+
+def distinct_faces(faces: Sequence[Face]) -> list[Face]:
+    """Keep the likeliest of meshes that lie on the same face: their middles are closer than half a face."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(distance(face, other) > 0.5 * min(face.size_px, other.size_px) for other in kept):
+            kept.append(face)
+    return kept
+
+
+def distance(one: Face, other: Face) -> float:
+    """Give the distance between the middles of two faces in frame px."""
+    return float(np.linalg.norm(one.center_px - other.center_px))
+
+
+class FaceTracker:
+    """Follow one face through the frames of a video; the detector runs only while the face is lost."""
+
+    def __init__(self, analyzer: FaceAnalyzer, select: Select = "largest") -> None:
+        self.analyzer = analyzer
+        self.select = select
+        self.last: Face | None = None
+        self.frames_lost = 0
+
+    def update(self, frame: Frame) -> Face | None:
+        """Find the face in the next frame (H, W, 3); None while there is none."""
+        face = self.follow(frame) or self.find(frame)
+        self.frames_lost = 0 if face else self.frames_lost + 1
+        self.last = face or self.last
+        return face
+
+    def follow(self, frame: Frame) -> Face | None:
+        """Look where the face was in the last frame."""
+        if self.last is None or self.frames_lost:
+            return None
+        found = self.analyzer.mesh_faces(frame, [roi_from_landmarks(self.last.landmarks_px)])
+        # A mesh that jumps may have slid onto a neighbour: let the detector have a look.
+        return found[0] if found and distance(found[0], self.last) < 0.5 * self.last.size_px else None
+
+    def find(self, frame: Frame) -> Face | None:
+        """Look in the whole frame, for the lost face or for a first one."""
+        faces = self.analyzer.faces(frame)
+        if self.last is None:
+            return select_face(faces, self.select, frame)
+        # Somebody else is not the lost face, until it could have got there.
+        reach = self.last.size_px * (1 + 0.25 * self.frames_lost)
+        nearest = min(faces, key=partial(distance, self.last), default=None)
+        return nearest if nearest and distance(self.last, nearest) < reach else None
+
+
+def select_face(faces: Sequence[Face], select: Select, frame: Frame) -> Face | None:
+    """Choose among a frame's faces, sorted left to right: the largest, the most central or by index."""
+    if isinstance(select, int):
+        return faces[select] if 0 <= select < len(faces) else None
+    if select == "largest":
+        return max(faces, key=lambda face: face.size_px, default=None)
+    middle = np.array(frame.shape[1::-1]) / 2
+    return min(faces, key=lambda face: float(np.linalg.norm(face.center_px - middle)), default=None)
