@@ -1,0 +1,164 @@
+"""Start ffmpeg as a child with pipes, hear its last words, and never leave it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import IO, cast
+
+import imageio_ffmpeg
+
+from vid2vid_cli.errors import MediaError
+
+# Only what holds pictures or sound in itself: no playlists that name other files, no text read as a terminal.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,asf,ogg,nut,mxf,dv,"
+    "yuv4mpegpipe,rm,vob,gif,apng,webp_anim,wav,w64,aiff,mp3,aac,ac3,flac,opus,amr,caf"
+)
+PIPE_BYTES = 1 << 20
+"""How much the system is asked to hold in a pipe, so that the sides do not wait at every 64 KiB."""
+
+_TALKER = re.compile(r"^\[[^\]]*\] ")
+# Lines that say only that something went wrong; the reason stands in a line before them.
+_EMPTY_WORDS = re.compile(
+    r"^(Error (opening|splitting|parsing|while|sending|submitting|closing|initializing|muxing|writing)|"
+    r"Conversion failed|Exiting|Task finished|Terminating thread|Nothing was written|Failed to set value|"
+    r"To ignore this|frame=|Could not open encoder|Press |Last message repeated)"
+)
+
+
+@cache
+def executable() -> str:
+    """Find the ffmpeg that imageio-ffmpeg brings, or the one that IMAGEIO_FFMPEG_EXE names."""
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise MediaError("no ffmpeg found; reinstall imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE") from error
+
+
+@cache
+def version() -> tuple[int, int]:
+    """Tell ffmpeg's major and minor version; a build from its repository counts as new."""
+    finished = subprocess.run([executable(), "-version"], capture_output=True, text=True, check=False)
+    found = re.search(r"version n?(\d+)\.(\d+)", finished.stdout)
+    return (int(found[1]), int(found[2])) if found else (99, 0)
+
+
+def each_frame_once() -> list[str]:
+    """Forbid ffmpeg to repeat or drop frames on its own (the option changed its name in 5.1)."""
+    return ["-fps_mode" if version() >= (5, 1) else "-vsync", "passthrough"]
+
+
+def file_input(path: Path, *before: str) -> list[str]:
+    """Name an input file after the options that belong to it; no name can mean a protocol or a pattern."""
+    return ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS, *before, "-i", f"file:{path}"]
+
+
+def last_words(log: str) -> str:
+    """Pick the line of ffmpeg's log that names the cause: the last that is more than a notice."""
+    lines = [_TALKER.sub("", line).strip() for line in log.splitlines()]
+    lines = [_TALKER.sub("", line) for line in lines if line]
+    telling = [line for line in lines if not _EMPTY_WORDS.match(line)]
+    return (telling or lines or ["ffmpeg said nothing"])[-1].rstrip(".")
+
+
+class Child:
+    """Run one ffmpeg; leaving the `with` block kills it if it still runs.
+
+    Its log goes to an unnamed temporary file: a pipe that nobody empties would stop the child, and a
+    thread that empties it would need an end of its own. It gets a session of its own, so that Ctrl-C reaches us
+    alone and we decide how it ends.
+    """
+
+    def __init__(self, arguments: list[str], *, feeds: bool = False, answers: bool = False) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
+        command = [executable(), "-hide_banner", "-y", *([] if feeds else ["-nostdin"]), *arguments]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE if feeds else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
+                stderr=self._log,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._log.close()
+            raise MediaError(f"{executable()}: cannot be started: {error.strerror}") from error
+        for pipe in (self._process.stdin, self._process.stdout):
+            _widen(pipe)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the child."""
+        return self._process.pid
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """The unbuffered pipe into the child."""
+        return cast("IO[bytes]", self._process.stdin)
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """The unbuffered pipe out of the child."""
+        return cast("IO[bytes]", self._process.stdout)
+
+    def wait(self) -> int:
+        """Close the pipe into the child and wait until it has ended; its exit status."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        return self._process.wait()
+
+    def log(self) -> str:
+        """Read what the child has logged so far."""
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")
+
+    def last_words(self) -> str:
+        """Say why the child failed."""
+        status = self._process.poll()
+        log = self.log()
+        if status is not None and status < 0 and not log.strip():
+            return f"ffmpeg was killed by signal {-status}"
+        return last_words(log)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        self._process.wait()
+        self._log.close()
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Ask for a wide pipe where the system has such a thing (Linux); a refusal changes nothing but speed."""
+    if pipe is None:
+        return
+    try:
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        return
+
+
+def run(arguments: list[str], failure: str) -> str:
+    """Run ffmpeg to its end and return its log; `failure` begins the MediaError's line if it fails."""
+    with Child(arguments) as child:
+        if child.wait() != 0:
+            raise MediaError(f"{failure}: {child.last_words()}")
+        return child.log()

@@ -1,0 +1,200 @@
+"""Tell what a media file holds: its kind by content, its size, exact rate and number of frames."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import UnidentifiedImageError
+
+from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.ffmpeg import Child, file_input
+from vid2vid_cli.media.files import require_file
+from vid2vid_cli.media.rate import Stamps, measure_rate
+from vid2vid_cli.media.still import open_still
+
+_STREAM = re.compile(r"Stream #0:(\d+)\S*: (Video|Audio): (\w+)")
+_PICTURE = re.compile(r", (?P<format>\w+)(?:\((?P<colour>[^)]*)\))?, (?P<width>\d+)x(?P<height>\d+)")
+_MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc", "bt2020c", "gbr", "ycgco"}
+_NO_TIME = -(1 << 63)
+_NEVER_SHOWN = 0x2 | 0x4  # cut off in the middle; decoded for the sake of others only
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a clip holds. Sizes are upright, in pixels, after the rotation that the file asks for."""
+
+    height: int
+    width: int
+    fps: Fraction
+    """Exact frames per second; for a clip of variable rate the one at which `read_video` resamples it."""
+    frame_count: int
+    """Frames in the file; `frames_to_read` says how many `read_video` yields for given options."""
+    has_audio: bool
+    rotation: int
+    """By how many degrees clockwise the stored picture has to be turned: 0, 90, 180 or 270."""
+    duration_s: float
+    is_constant_rate: bool
+    start_s: float = 0.0
+    """When the first frame is shown, on the file's own clock (the sound may begin earlier)."""
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a pixel divided by its height; frames are never rescaled for it."""
+    video_codec: str = ""
+    audio_codec: str | None = None
+    pixel_format: str = ""
+    colour_matrix: str | None = None
+    """The matrix that the file names (bt709, smpte170m, ...), or None where it names none."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The upright size (height, width) in pixels."""
+        return self.height, self.width
+
+
+def probe_video(path: str | Path) -> VideoInfo:
+    """Read all packets of the first video stream, decoding none, and describe the clip.
+
+    ffmpeg's log rounds its numbers, so rate and count come from the packets' own time stamps.
+    """
+    path = Path(path)
+    require_file(path)
+    arguments = [*file_input(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
+    with Child(arguments, answers=True) as child:
+        tick_s, packets = _read_packets(child)
+        child.wait()
+        log = child.log()
+        if not packets:
+            raise MediaError(_why_no_video(path, log, child.last_words()))
+    return _describe(log.split("Stream mapping:")[0], _stamps(packets, tick_s))
+
+
+Packets = list[tuple[int, int]]
+
+
+def _read_packets(child: Child) -> tuple[Fraction, Packets]:
+    """Parse `stream, dts, pts, duration, size, checksum[, flags]` into (pts, duration) of what is shown."""
+    tick_s, packets = Fraction(1), []
+    with open(child.stdout.fileno(), encoding="ascii", errors="replace", closefd=False) as lines:
+        for line in lines:
+            if line.startswith("#tb 0:"):
+                tick_s = Fraction(line.split(":")[1].strip())
+            elif not line.startswith("#"):
+                packet = _parse_packet(line)
+                if packet is not None:
+                    packets.append(packet)
+    return tick_s, packets
+
+
+def _parse_packet(line: str) -> tuple[int, int] | None:
+    fields = [field.strip() for field in line.split(",")]
+    try:
+        dts, pts, duration = (int(field) for field in fields[1:4])
+        flags = next((int(field[2:], 16) for field in fields[6:] if field.startswith("F=")), 0)
+    except ValueError:
+        return None
+    if flags & _NEVER_SHOWN:
+        return None
+    return (dts if pts == _NO_TIME else pts), duration
+
+
+def _stamps(packets: Packets, tick_s: Fraction) -> Stamps:
+    pts = np.array([packet[0] for packet in packets], dtype=np.int64)
+    if (pts == _NO_TIME).any():  # a bare stream without a clock: count by the durations
+        pts = np.arange(len(packets), dtype=np.int64) * max(1, packets[0][1])
+    last = packets[int(pts.argmax())][1]
+    return Stamps(np.sort(pts), tick_s, max(0, last))
+
+
+def _why_no_video(path: Path, log: str, words: str) -> str:
+    streams = [found for found in map(_STREAM.search, log.splitlines()) if found]
+    if any(stream[2] == "Audio" for stream in streams):
+        return f"{path}: holds sound but no moving picture; give a video"
+    return f"{path}: cannot be read as a video: {words}"
+
+
+def _describe(log: str, stamps: Stamps) -> VideoInfo:
+    video, audio_codec = _find_streams(log)
+    head = video.splitlines()[0]
+    picture = _PICTURE.search(head)
+    if picture is None:
+        raise MediaError(f"the picture's size is not known to ffmpeg: {head.strip()}")
+    rotation = _rotation(video)
+    height, width = int(picture["height"]), int(picture["width"])
+    if rotation in (90, 270):
+        height, width = width, height
+    hints = [float(rate) for rate in re.findall(r" ([\d.]+) (?:tbr|fps)", head)]
+    rate = measure_rate(stamps, hints[::-1])
+    aspect = re.search(r"SAR (\d+):(\d+)", head)
+    codec = _STREAM.search(head)
+    return VideoInfo(
+        height=height,
+        width=width,
+        fps=rate.fps,
+        frame_count=len(stamps.ticks),
+        has_audio=audio_codec is not None,
+        rotation=rotation,
+        duration_s=float(stamps.duration_s) or float(1 / rate.fps),
+        is_constant_rate=rate.is_constant,
+        start_s=float(int(stamps.ticks[0]) * stamps.tick_s),
+        pixel_aspect=_aspect(aspect, is_lying=rotation in (90, 270)),
+        video_codec=codec[3] if codec else "",
+        audio_codec=audio_codec,
+        pixel_format=picture["format"],
+        colour_matrix=_colour_matrix(picture["colour"] or ""),
+    )
+
+
+def _find_streams(log: str) -> tuple[str, str | None]:
+    """Return the log's block on the first real video stream, and the codec of the first sound."""
+    blocks = [block for block in re.split(r"(?m)^(?= *Stream #)", log) if _STREAM.match(block.strip())]
+    video = next((b for b in blocks if ": Video: " in b.splitlines()[0] and "(attached pic)" not in b), "")
+    sounds = [found for found in map(_STREAM.search, blocks) if found and found[2] == "Audio"]
+    if not video:
+        raise MediaError("ffmpeg lists no video stream")
+    return video, (sounds[0][3] if sounds else None)
+
+
+def _rotation(block: str) -> int:
+    """Read the rotation clockwise from ffmpeg's, which counts counter-clockwise."""
+    found = re.search(r"rotation of (-?[\d.]+) degrees", block)
+    return -round(float(found[1])) % 360 if found else 0
+
+
+def _aspect(found: re.Match[str] | None, *, is_lying: bool) -> Fraction:
+    if found is None or int(found[1]) == 0 or int(found[2]) == 0:
+        return Fraction(1)
+    aspect = Fraction(int(found[1]), int(found[2]))
+    return 1 / aspect if is_lying else aspect
+
+
+def _colour_matrix(colour: str) -> str | None:
+    """Find the matrix in words like `tv, bt709, progressive` or `pc, bt470bg/unknown/unknown`."""
+    for word in (part.strip() for part in colour.split(",")):
+        matrix = word.split("/")[0]
+        if matrix in _MATRICES:
+            return matrix
+    return None
+
+
+def sniff(path: str | Path) -> Literal["still", "video"]:
+    """Tell a still from a video by content, never by name; an animated GIF, PNG or WebP is a video."""
+    path = Path(path)
+    require_file(path)
+    try:
+        with open_still(path) as opened:
+            moves = opened.format in {"GIF", "PNG", "WEBP", "AVIF"} and getattr(opened, "is_animated", False)
+            return "video" if moves else "still"
+    except UnidentifiedImageError:
+        probe_video(path)
+        return "video"
+    except (OSError, SyntaxError, ValueError) as error:
+        raise MediaError(f"{path}: cannot be read: {error}") from error
+
+
+def is_video(path: str | Path) -> bool:
+    """Tell whether a file is a video rather than a still."""
+    return sniff(path) == "video"

@@ -1,0 +1,112 @@
+"""Find the exact frame rate of a clip from the time stamps of its packets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+Ticks = npt.NDArray[np.int64]
+
+REORDERED = 16
+"""Frames are stored out of order, so a file that was cut off has holes among about as many frames at its end."""
+
+DEFAULT_FPS = Fraction(25)
+"""For a clip of one frame that says nothing of its rate."""
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """The time stamps of all frames of a clip: `ticks` (N,) ascending, in units of `tick_s` seconds."""
+
+    ticks: Ticks
+    tick_s: Fraction
+    last_ticks: int
+    """How long the last frame stands; 0 where the file does not say."""
+
+    @property
+    def duration_s(self) -> Fraction:
+        """Time from the first frame's start to the last frame's end; a missing one counts as the mean."""
+        span = int(self.ticks[-1] - self.ticks[0])
+        last = self.last_ticks or (Fraction(span, len(self.ticks) - 1) if len(self.ticks) > 1 else 0)
+        return (span + last) * self.tick_s
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Frames per second, and whether every frame has its own place on that grid (none need be moved)."""
+
+    fps: Fraction
+    is_constant: bool
+
+
+def measure_rate(stamps: Stamps, hints: Sequence[float] = ()) -> Rate:
+    """Find the rate of a clip; `hints` are the rounded rates of ffmpeg's log, to decide between fits.
+
+    Constant means here: every frame lies on the grid but for rounding to ticks, or else within half a
+    frame of it (cameras jitter), so that nobody gains by repeating or dropping a frame.
+    """
+    count = len(stamps.ticks)
+    span = int(stamps.ticks[-1] - stamps.ticks[0])
+    if count < 2 or span <= 0:
+        return Rate(_rate_of_one(stamps, hints), True)
+    period = Fraction(span, count - 1)
+    candidates = _candidates(1 / (period * stamps.tick_s), hints)
+    for tolerance in (1.01, 0.99 * float(period)):
+        for fps in candidates:
+            if _spread(stamps, fps) <= tolerance:
+                return Rate(fps, True)
+    if count > 3 * REORDERED:
+        settled = measure_rate(replace(stamps, ticks=stamps.ticks[:-REORDERED]), hints)
+        if settled.is_constant:
+            return settled
+    return Rate(_rate_for_variable(stamps), False)
+
+
+def _rate_of_one(stamps: Stamps, hints: Sequence[float]) -> Fraction:
+    if stamps.last_ticks > 0:
+        return 1 / (stamps.last_ticks * stamps.tick_s)
+    return _snap(hints[0]) if hints else DEFAULT_FPS
+
+
+def _candidates(mean: Fraction, hints: Sequence[float]) -> list[Fraction]:
+    """List likely rates near `mean`, those that agree with a hint first, then simple ones before odd ones."""
+    whole = Fraction(max(1, round(mean)))
+    simple = [whole, whole * Fraction(1000, 1001), mean.limit_denominator(2), mean.limit_denominator(12)]
+    odd = [mean.limit_denominator(1001), mean]
+    rates = [rate for rate in dict.fromkeys(simple + odd) if rate > 0]
+    return sorted(rates, key=lambda rate: not any(abs(float(rate) - hint) <= 0.0051 for hint in hints))
+
+
+def _spread(stamps: Stamps, fps: Fraction) -> float:
+    """Measure in ticks how far the frames stray from a constant grid: largest minus smallest deviation."""
+    period = float(1 / (fps * stamps.tick_s))
+    deviation = (stamps.ticks - stamps.ticks[0]) - np.arange(len(stamps.ticks)) * period
+    return float(deviation.max() - deviation.min())
+
+
+def _rate_for_variable(stamps: Stamps) -> Fraction:
+    """Choose what a variable clip is resampled to: its usual rate if few frames are missing, else the mean.
+
+    At the mean rate of a 30 fps clip that lost two frames nearly every frame would be moved; at
+    30 fps two are repeated.
+    """
+    mean = len(stamps.ticks) / stamps.duration_s
+    usual_ticks = Fraction(float(np.median(np.diff(stamps.ticks))))
+    if usual_ticks > 0:
+        usual = 1 / (usual_ticks * stamps.tick_s)
+        if mean <= usual <= mean * Fraction(5, 4):
+            return _snap(float(usual))
+    return mean.limit_denominator(1001)
+
+
+def _snap(rate: float) -> Fraction:
+    """Replace a rounded rate by the customary one it stands for: 29.97 by 30000/1001, 59.9 by 599/10."""
+    whole = Fraction(max(1, round(rate)))
+    for likely in (whole, whole * Fraction(1000, 1001)):
+        if abs(float(likely) - rate) < 0.0051:
+            return likely
+    return Fraction(rate).limit_denominator(1001)
