@@ -94,9 +94,9 @@ def _consume(iterable: Iterable[T], depth: int) -> Iterator[T]:
 def prefetch(iterable: Iterable[T], depth: int = 2) -> Iterator[T]:
     """Run `iterable` in a thread of its own, at most `depth` finished items and one unfinished ahead.
 
-    The thread starts with the first item asked for. Order is kept, and an error is raised here after the items
-    that came before it. Closing the result (or an exception in the loop around it, once it is collected) ends
-    the thread, closes a source generator inside that thread, and waits for both.
+    The thread starts with the first item asked for. Order is kept, and an error is raised here after the
+    items that came before it. Closing the result, or dropping it after an error, ends the
+    thread, closes a source generator inside that thread, and waits for both.
     """
     if depth < 1:
         raise ValueError(f"depth must be at least 1, not {depth}")

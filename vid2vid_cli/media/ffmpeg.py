@@ -71,7 +71,7 @@ class Child:
     """Run one ffmpeg; leaving the `with` block kills it if it still runs.
 
     Its log goes to an unnamed temporary file: a pipe that nobody empties would stop the child, and a
-    thread that empties it would need an end of its own. It gets a session of its own, so that Ctrl-C reaches us
+    thread that empties it needs an end of its own. It gets its own session, so that Ctrl-C reaches us
     alone and we decide how it ends.
     """
 
@@ -157,8 +157,9 @@ def _widen(pipe: IO[bytes] | None) -> None:
 
 
 def run(arguments: list[str], failure: str) -> str:
-    """Run ffmpeg to its end and return its log; `failure` begins the MediaError's line if it fails."""
-    with Child(arguments) as child:
+    """Run ffmpeg to its end and return what it wrote to pipe:1; `failure` begins the MediaError's line."""
+    with Child(arguments, answers=True) as child:
+        answer = b"".join(iter(lambda: child.stdout.read(1 << 16), b""))
         if child.wait() != 0:
             raise MediaError(f"{failure}: {child.last_words()}")
-        return child.log()
+        return answer.decode("utf-8", "replace")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 Ticks = npt.NDArray[np.int64]
 
 REORDERED = 16
-"""Frames are stored out of order, so a file that was cut off has holes among about as many frames at its end."""
+"""Frames are stored out of order, so a file that was cut off has holes among about as many at its end."""
 
 DEFAULT_FPS = Fraction(25)
 """For a clip of one frame that says nothing of its rate."""

@@ -1,0 +1,147 @@
+"""Choose ffmpeg's options for an output: container, codec, colours, marks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.ffmpeg import each_frame_once
+from vid2vid_cli.media.mark import SYNTHETIC_MARK
+
+_CODEC_NAMES = {
+    "h264": "libx264",
+    "avc": "libx264",
+    "x264": "libx264",
+    "h265": "libx265",
+    "hevc": "libx265",
+    "x265": "libx265",
+    "vp9": "libvpx-vp9",
+    "vp8": "libvpx",
+    "av1": "libsvtav1",
+}
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of file: ffmpeg's name for it, its video codec, sounds it can hold, what others become."""
+
+    muxer: str
+    codec: str
+    copied_sounds: frozenset[str] = frozenset()
+    sound_encoder: str = "aac"
+    arguments: tuple[str, ...] = ()
+
+
+_MP4_SOUNDS = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
+_FAST_START = ("-movflags", "+faststart")
+CONTAINERS = {
+    ".mp4": Container("mp4", "libx264", _MP4_SOUNDS, arguments=_FAST_START),
+    ".m4v": Container("mp4", "libx264", _MP4_SOUNDS, arguments=_FAST_START),
+    ".mov": Container(
+        "mov", "libx264", _MP4_SOUNDS - {"opus", "flac"} | {"pcm_s16le"}, arguments=_FAST_START
+    ),
+    ".mkv": Container("matroska", "libx264", _MP4_SOUNDS | {"vorbis", "pcm_s16le", "dts", "mp2"}),
+    ".webm": Container("webm", "libvpx-vp9", frozenset({"opus", "vorbis"}), "libopus"),
+    ".gif": Container("gif", "gif"),
+}
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How a video is written; None leaves the choice to the container and codec."""
+
+    fps: Fraction
+    codec: str | None = None
+    """h264, h265, vp9, av1 or the name of an encoder of ffmpeg."""
+    crf: int | None = None
+    """Constant quality: lower is better and larger."""
+    preset: str | None = None
+    """The encoder's own name for its speed (for VP9 its -cpu-used)."""
+    audio: AudioSource | None = None
+    """Whose sound to carry over; a file without sound is no error."""
+    mark: str | None = SYNTHETIC_MARK
+    force: bool = False
+    pixel_aspect: Fraction = Fraction(1)
+    threads: int = 0
+    """How many threads encode; 0 lets ffmpeg choose."""
+
+    def __post_init__(self) -> None:
+        if self.fps <= 0:
+            raise ValueError(f"fps must be positive, not {self.fps}")
+
+
+def container_of(path: Path) -> Container:
+    """Choose the container by the suffix."""
+    try:
+        return CONTAINERS[path.suffix.lower()]
+    except KeyError:
+        known = ", ".join(CONTAINERS)
+        raise MediaError(f"{path}: not a video; use {known}, or no suffix for a folder of frames") from None
+
+
+def encode_arguments(path: Path, size: tuple[int, int], options: WriteOptions) -> list[str]:
+    """List the arguments that make ffmpeg encode raw RGB frames of `size` (height, width) from pipe:0."""
+    container = container_of(path)
+    height, width = size
+    codec = _CODEC_NAMES.get(options.codec or "", options.codec) or container.codec
+    fps = options.fps.limit_denominator(100_000)
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}"]
+    source += ["-framerate", f"{fps.numerator}/{fps.denominator}", "-i", "pipe:0"]
+    picture = _gif_arguments() if codec == "gif" else _video_arguments(codec, size, options)
+    return ["-v", "error", *source, *picture, "-threads", str(options.threads), *each_frame_once()]
+
+
+def container_arguments(path: Path, mark: str | None, codec: str | None = None) -> list[str]:
+    """List the arguments that write the container, marked."""
+    container = container_of(path)
+    codec = _CODEC_NAMES.get(codec or "", codec) or container.codec
+    marks = [] if mark is None else ["-metadata", f"comment={mark}", "-metadata", f"description={mark}"]
+    # Apple's players want this name for HEVC.
+    tag = ["-tag:v", "hvc1"] if codec == "libx265" and container.muxer in {"mp4", "mov"} else []
+    return [*marks, *tag, *container.arguments, "-f", container.muxer]
+
+
+def _gif_arguments() -> list[str]:
+    """Give every frame its own palette: best colours, and no clip held in memory to find a common one."""
+    palette = "split[a][b];[a]palettegen=stats_mode=single:reserve_transparent=0[p];[b][p]paletteuse=new=1"
+    return ["-filter_complex", palette, "-c:v", "gif"]
+
+
+def _video_arguments(codec: str, size: tuple[int, int], options: WriteOptions) -> list[str]:
+    aspect = options.pixel_aspect
+    pixels = _pixel_format(codec, size)
+    filters = [
+        # RGB becomes YUV by the matrix that the tags name; ffmpeg's own choice would be bt601 under any tag.
+        "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp",
+        f"format={pixels}",
+        "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
+        f"setsar={aspect.numerator}/{aspect.denominator}",
+    ]
+    tags = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+    return ["-vf", ",".join(filters), "-c:v", codec, *tags, *_quality_arguments(codec, options)]
+
+
+def _pixel_format(codec: str, size: tuple[int, int]) -> str:
+    """Halve the colours' resolution as players expect, but in H.264 and HEVC of odd size, which forbid it.
+
+    There the exact size is kept with 4:4:4, which not every player shows; VP9 and AV1 have 4:2:0 of any size.
+    """
+    is_odd = any(side % 2 for side in size)
+    return "yuv444p" if is_odd and codec in {"libx264", "libx265"} else "yuv420p"
+
+
+def _quality_arguments(codec: str, options: WriteOptions) -> list[str]:
+    preset, crf = options.preset, options.crf
+    if codec in {"libx264", "libx265"}:
+        quiet = ["-x265-params", "log-level=error"] if codec == "libx265" else []
+        usual = 18 if codec == "libx264" else 20
+        return ["-preset", preset or "veryfast", "-crf", str(usual if crf is None else crf), *quiet]
+    if codec == "libvpx-vp9":
+        speed = ["-deadline", "good", "-cpu-used", preset or "5", "-row-mt", "1"]
+        return [*speed, "-b:v", "0", "-crf", str(24 if crf is None else crf)]
+    usual_crf = 28 if codec == "libsvtav1" and crf is None else crf
+    arguments = [] if preset is None else ["-preset", preset]
+    return arguments if usual_crf is None else [*arguments, "-crf", str(usual_crf)]

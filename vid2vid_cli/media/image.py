@@ -1,0 +1,180 @@
+"""Read and write stills."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.files import check_output, discard, publish, require_file, temporary_beside
+from vid2vid_cli.media.mark import EXIF_DESCRIPTION, SYNTHETIC_MARK
+from vid2vid_cli.media.still import open_still
+
+Frame = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+WHITE: Colour = (255, 255, 255)
+MAX_PIXELS = 100_000_000
+"""A still with more pixels is refused before it is decoded: its frame would fill 300 MB."""
+
+_WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+# What Pillow's decoders raise on damaged files.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Still:
+    """A picture: `frame` (H, W, 3) over the background, and `alpha` (H, W), None if all is opaque."""
+
+    frame: Frame
+    alpha: npt.NDArray[np.uint8] | None
+
+
+def read_image(path: str | Path, *, background: Colour = WHITE, max_pixels: int = MAX_PIXELS) -> Frame:
+    """Read a still as a frame (H, W, 3), uint8 RGB, upright, transparent parts laid over `background`."""
+    return read_still(path, background=background, max_pixels=max_pixels).frame
+
+
+def read_still(path: str | Path, *, background: Colour = WHITE, max_pixels: int = MAX_PIXELS) -> Still:
+    """Read a still and its transparency; of an animated file the first picture."""
+    path = Path(path)
+    require_file(path)
+    try:
+        with open_still(path) as opened:
+            width, height = opened.size
+            if width * height > max_pixels:
+                limit = f"more than the limit of {max_pixels} pixels; make it smaller"
+                raise MediaError(f"{path}: is {width} by {height}, {limit}")
+            return _decode(opened, background)
+    except UnidentifiedImageError as error:
+        raise MediaError(f"{path}: is not a picture of a known format (PNG, JPEG, WebP, ...)") from error
+    except _DAMAGE as error:
+        raise MediaError(f"{path}: is damaged and cannot be decoded: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _decode(opened: Image.Image, background: Colour) -> Still:
+    opened.load()
+    upright = ImageOps.exif_transpose(opened)
+    if _has_alpha(upright):
+        rgba = upright.convert("RGBA")
+        alpha = np.array(rgba.getchannel("A"))
+        if alpha.min() < 255:
+            ground = Image.new("RGBA", rgba.size, (*background, 255))
+            coloured = _as_srgb(rgba.convert("RGB"), opened.info.get("icc_profile")).convert("RGBA")
+            coloured.putalpha(rgba.getchannel("A"))
+            return Still(np.array(Image.alpha_composite(ground, coloured).convert("RGB")), alpha)
+    return Still(np.array(_as_srgb(_eight_bits(upright), opened.info.get("icc_profile"))), None)
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or (
+        "transparency" in image.info and image.mode in {"P", "RGB", "L", "1"}
+    )
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale deep grey to 0..255, which Pillow would clip; all other modes have 8 bits already."""
+    if image.mode.startswith("I"):
+        grey = np.array(image).astype(np.float64) / 257.0
+    elif image.mode == "F":
+        grey = np.array(image).astype(np.float64)
+        grey = grey * (255.0 if np.nanmax(grey) <= 1.0 else 1.0)
+    else:
+        return image
+    grey = np.nan_to_num(grey)
+    return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+
+
+def _as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert to sRGB as the embedded profile says; viewers pass over a broken or unfit one, so do we."""
+    if profile and image.mode in {"RGB", "CMYK"}:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(
+                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            if converted is not None:
+                return converted
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass
+    return image.convert("RGB")
+
+
+def write_image(
+    path: str | Path, frame: Frame, *, mark: str | None = SYNTHETIC_MARK, force: bool = False
+) -> None:
+    """Write a frame (H, W, 3) as PNG, JPEG or WebP, by the suffix; the file appears when it is whole."""
+    path = Path(path)
+    if path.suffix.lower() not in _WRITTEN:
+        raise MediaError(f"{path}: a picture is written as {', '.join(_WRITTEN)}")
+    check_output(path, force=force)
+    temporary = temporary_beside(path)
+    try:
+        save_still(temporary, frame, mark)
+        publish(temporary, path)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        discard(temporary)
+
+
+def save_still(path: Path, frame: Frame, mark: str | None) -> None:
+    """Encode a frame into `path` itself, marked in the metadata that viewers show."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(f"a frame is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
+    kind = _WRITTEN[path.suffix.lower()]
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        if mark:
+            text.add_text("Comment", mark)
+        image.save(path, kind, pnginfo=text, compress_level=3)
+        return
+    exif = Image.Exif()
+    if mark:
+        exif[EXIF_DESCRIPTION] = mark
+    if kind == "JPEG":
+        image.save(path, kind, quality=95, subsampling=0, exif=exif, comment=mark or "")
+    else:
+        image.save(path, kind, quality=95, exif=exif)
+
+
+def contact_sheet(frames: Sequence[Frame], columns: int, labels: Sequence[str] | None = None) -> Frame:
+    """Lay frames out in rows of `columns` on white, each in a cell of the largest size, labels above them."""
+    if not frames or columns < 1 or (labels is not None and len(labels) != len(frames)):
+        raise ValueError("a contact sheet needs frames, columns, and a label for each frame or none at all")
+    font = ImageFont.load_default(size=14)
+    label_px = 20 if labels is not None else 0
+    height = max(frame.shape[0] for frame in frames) + label_px
+    width = max(frame.shape[1] for frame in frames)
+    rows = -(-len(frames) // columns)
+    sheet = Image.new("RGB", (width * min(columns, len(frames)), height * rows), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    for index, frame in enumerate(frames):
+        left, top = index % columns * width, index // columns * height
+        sheet.paste(Image.fromarray(np.ascontiguousarray(frame)), (left, top + label_px))
+        if labels is not None:
+            draw.text((left + 4, top + 2), labels[index], fill=(0, 0, 0), font=font)
+    return np.array(sheet)

@@ -1,0 +1,173 @@
+"""Read videos frame by frame."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.ffmpeg import Child, each_frame_once, file_input
+from vid2vid_cli.media.probe import VideoInfo, probe_video
+
+Frame = npt.NDArray[np.uint8]
+"""A picture: (H, W, 3), RGB, 0 to 255."""
+
+HD_HEIGHT_PX = 720
+"""From this height on a video that names no colour matrix is taken for bt709, as players do."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Which part of a clip to read and how. Times are seconds on the file's clock, end excluded."""
+
+    start_s: float | None = None
+    end_s: float | None = None
+    fps: Fraction | None = None
+    """Resample to this rate by time stamps, repeating and dropping frames; None keeps every frame."""
+    threads: int = 0
+    """How many threads decode; 0 lets ffmpeg choose."""
+    warn: Callable[[str], None] = log.warning
+    """Called with one line if the file ends early or is damaged."""
+
+    def __post_init__(self) -> None:
+        start_s, end_s = self.start_s or 0.0, self.end_s
+        if start_s < 0 or (end_s is not None and end_s <= start_s):
+            raise ValueError(f"no time between start_s={self.start_s} and end_s={self.end_s}")
+        if self.fps is not None and self.fps <= 0:
+            raise ValueError(f"fps must be positive, not {self.fps}")
+
+
+def frames_to_read(info: VideoInfo, options: ReadOptions | None = None) -> int:
+    """Compute how many frames `read_video` yields; exact for constant rate without `fps`, else within one."""
+    options = options or ReadOptions()
+    if info.is_constant_rate and options.fps is None:
+        first, last = frame_range(info, options)
+        return last - first
+    start_s = max(options.start_s or 0.0, info.start_s)
+    end_s = info.start_s + info.duration_s
+    if options.end_s is not None:
+        end_s = min(end_s, options.end_s)
+    return max(0, round((end_s - start_s) * (options.fps or info.fps)))
+
+
+def read_video(
+    path: str | Path, options: ReadOptions | None = None, info: VideoInfo | None = None
+) -> Iterator[Frame]:
+    """Yield the frames (H, W, 3) of a video, upright, uint8 RGB, each a new array.
+
+    A clip of constant rate yields exactly its frames, one of variable rate is made constant at `info.fps`.
+    A damaged file yields what can be decoded, then calls `options.warn`; MediaError if that is nothing.
+    Closing the generator kills the decoder. `info` spares a second look at a file that is probed already.
+    """
+    path, options = Path(path), options or ReadOptions()
+    info = info or probe_video(path)
+    with Child(_decode_arguments(path, info, options), answers=True) as child:
+        count = 0
+        for frame in _cut_frames(child, info):
+            count += 1
+            yield frame
+        status, words = child.wait(), child.log().strip() and child.last_words()
+    if count == 0:
+        raise MediaError(f"{path}: {_why_no_frame(info, options, words)}")
+    if status != 0 or words:
+        options.warn(f"{path}: is damaged, {count} frames could be read: {words}")
+
+
+def _why_no_frame(info: VideoInfo, options: ReadOptions, words: str) -> str:
+    if not words and frames_to_read(info, options) == 0:
+        end_s = info.start_s + info.duration_s
+        return f"no frame in the time asked for; the video lasts from {info.start_s:.3f} to {end_s:.3f} s"
+    return f"no frame can be decoded: {words or 'ffmpeg gave none'}"
+
+
+def frame_range(info: VideoInfo, options: ReadOptions) -> tuple[int, int]:
+    """Number the frames that lie in the time asked for: first, and one past the last."""
+
+    def index(time_s: float) -> int:
+        # A thousandth of a frame of grace: 0.3333 s means frame 10 at 30 fps, as 1/3 does.
+        return math.ceil((time_s - info.start_s) * info.fps - 1e-3)
+
+    first = max(0, index(options.start_s)) if options.start_s is not None else 0
+    last = min(info.frame_count, index(options.end_s)) if options.end_s is not None else info.frame_count
+    return first, max(first, last)
+
+
+def _time_arguments(info: VideoInfo, options: ReadOptions) -> list[str]:
+    """Cut in the middle between two frames where they are evenly spaced: no rounding can shift that."""
+    start_s, end_s = options.start_s, options.end_s
+    if info.is_constant_rate:
+        first, last = frame_range(info, options)
+        start_s = info.start_s + (first - 0.5) / float(info.fps) if first > 0 else None
+        end_s = info.start_s + (last - 0.5) / float(info.fps) if end_s is not None else None
+    arguments = [] if start_s is None else ["-ss", f"{max(0.0, start_s):.6f}"]
+    return arguments if end_s is None else [*arguments, "-to", f"{max(0.000001, end_s):.6f}"]
+
+
+def _decode_arguments(path: Path, info: VideoInfo, options: ReadOptions) -> list[str]:
+    fps = options.fps or (None if info.is_constant_rate else info.fps)
+    filters = [] if fps is None else [f"fps={fps.numerator}/{fps.denominator}"]
+    # The size is named although it is the clip's own: a stream may change its size midway, the pipe may not.
+    flags = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+    filters.append(f"scale={info.width}:{info.height}:{flags}{_input_matrix(info)}")
+    return [
+        "-v",
+        "error",
+        *file_input(path, *_time_arguments(info, options), "-threads", str(options.threads)),
+        *["-map", "0:V:0", "-vf", ",".join(filters)],
+        *[
+            *each_frame_once(),
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgba" if _may_be_clear(info) else "rgb24",
+            "pipe:1",
+        ],
+    ]
+
+
+def _input_matrix(info: VideoInfo) -> str:
+    is_untagged_hd = info.colour_matrix is None and info.height >= HD_HEIGHT_PX
+    return ":in_color_matrix=bt709" if is_untagged_hd and info.pixel_format.startswith("yuv") else ""
+
+
+def _may_be_clear(info: VideoInfo) -> bool:
+    """Tell whether frames may have transparent pixels."""
+    return info.pixel_format.startswith(("bgra", "rgba", "argb", "abgr", "pal8", "ya", "yuva", "gbrap"))
+
+
+def _cut_frames(child: Child, info: VideoInfo) -> Iterator[Frame]:
+    channels = 4 if _may_be_clear(info) else 3
+    while True:
+        frame: Frame = np.empty((info.height, info.width, channels), np.uint8)
+        if not _fill(child, frame.data.cast("B")):
+            return
+        yield frame if channels == 3 else over_white(frame)
+
+
+def _fill(child: Child, buffer: memoryview) -> bool:
+    """Read exactly as many bytes as `buffer` holds, straight into it; False at the end of the stream."""
+    filled = 0
+    while filled < len(buffer):
+        count = child.stdout.readinto(buffer[filled:])  # type: ignore[attr-defined]
+        if not count:
+            return False
+        filled += count
+    return True
+
+
+def over_white(frame: npt.NDArray[np.uint8]) -> Frame:
+    """Lay (H, W, 4) RGBA, alpha not multiplied in, over white; (H, W, 3)."""
+    colour, alpha = frame[..., :3], frame[..., 3:]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(colour)
+    mixed = colour.astype(np.uint16) * alpha + np.uint16(255) * (255 - alpha.astype(np.uint16))
+    return ((mixed + 127) // 255).astype(np.uint8)

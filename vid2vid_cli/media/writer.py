@@ -1,0 +1,181 @@
+"""Write frames to a video file or a folder; nothing is left behind unless it is whole."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.media.audio import Muxing, add_sound, codec_arguments, find_sound
+from vid2vid_cli.media.encoder import WriteOptions, container_arguments, container_of, encode_arguments
+from vid2vid_cli.media.ffmpeg import Child
+from vid2vid_cli.media.files import check_output, discard, publish, temporary_beside
+from vid2vid_cli.media.image import save_still
+from vid2vid_cli.media.mark import add_gif_comment
+
+Frame = npt.NDArray[np.uint8]
+
+_FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
+
+
+def open_writer(path: str | Path, size: tuple[int, int], options: WriteOptions) -> FrameWriter:
+    """Prepare to write frames of `size` (height, width); use it as a context manager and call `write`.
+
+    The kind follows from the path: .mp4 .m4v .mov .mkv .webm .gif, or without suffix a folder of PNG frames.
+    What can be known to go wrong is raised here, before any frame is made.
+    """
+    is_folder = str(path).endswith(("/", "\\")) or Path(path).is_dir() or not Path(path).suffix
+    path = Path(path)
+    if min(size) < 1:
+        raise ValueError(f"a frame needs a size (height, width), not {size}")
+    return FolderWriter(path, size, options) if is_folder else VideoWriter(path, size, options)
+
+
+class FrameWriter(ABC):
+    """Take frames one by one; publish them when the `with` block ends well, remove all traces otherwise."""
+
+    def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
+        self.path, self.size, self.options = path, size, options
+        self.frame_count = 0
+
+    def write(self, frame: Frame) -> None:
+        """Append a frame (H, W, 3), uint8 RGB, of the size given at the start."""
+        if frame.dtype != np.uint8 or frame.shape != (*self.size, 3):
+            raise ValueError(f"expected a frame uint8 {(*self.size, 3)}, got {frame.dtype} {frame.shape}")
+        self._put(np.ascontiguousarray(frame))
+        self.frame_count += 1
+
+    def __enter__(self) -> FrameWriter:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                if self.frame_count == 0:
+                    raise MediaError(f"{self.path}: not written, there was no frame")
+                self._publish()
+        finally:
+            self._clean_up()
+
+    @abstractmethod
+    def _start(self) -> None: ...
+
+    @abstractmethod
+    def _put(self, frame: Frame) -> None: ...
+
+    @abstractmethod
+    def _publish(self) -> None: ...
+
+    @abstractmethod
+    def _clean_up(self) -> None: ...
+
+
+class VideoWriter(FrameWriter):
+    """Feed frames to ffmpeg, which encodes them under a temporary name."""
+
+    def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
+        super().__init__(path, size, options)
+        self._container = container_of(path)
+        check_output(path, force=options.force)
+        # Found now, not after hours of work, if it cannot be read.
+        self._sound = find_sound(options.audio) if self._container.muxer != "gif" else None
+        self._temporary, self._with_sound = temporary_beside(path), temporary_beside(path)
+        self._child: Child | None = None
+        self._exits = ExitStack()
+
+    def _start(self) -> None:
+        arguments = encode_arguments(self.path, self.size, self.options)
+        arguments += self._container_arguments()
+        self._child = self._exits.enter_context(Child([*arguments, f"file:{self._temporary}"], feeds=True))
+
+    def _container_arguments(self) -> list[str]:
+        return container_arguments(self.path, self.options.mark, self.options.codec)
+
+    def _put(self, frame: Frame) -> None:
+        if self._child is None:
+            raise ValueError("write() outside of the writer's with block")
+        buffer = frame.data.cast("B")
+        try:
+            while len(buffer):
+                buffer = buffer[self._child.stdin.write(buffer) :]
+        except OSError:  # the encoder has gone; it knows why
+            self._child.wait()
+            self._fail(self._child)
+
+    def _fail(self, child: Child) -> NoReturn:
+        raise MediaError(f"{self.path}: cannot be written: {child.last_words()}")
+
+    def _publish(self) -> None:
+        child = self._child
+        if child is None:
+            return
+        if child.wait() != 0:
+            self._fail(child)
+        whole = self._temporary
+        if self._sound is not None:
+            codec = codec_arguments(
+                self._sound.codec, self._container.copied_sounds, self._container.sound_encoder
+            )
+            duration_s = self.frame_count / self.options.fps
+            add_sound(
+                whole, Muxing(self._sound, duration_s, codec, self._container_arguments()), self._with_sound
+            )
+            whole = self._with_sound
+        elif self._container.muxer == "gif" and self.options.mark:
+            add_gif_comment(whole, self.options.mark)
+        publish(whole, self.path)
+
+    def _clean_up(self) -> None:
+        self._exits.close()
+        discard(self._temporary)
+        discard(self._with_sound)
+
+
+class FolderWriter(FrameWriter):
+    """Write frame_000000.png and so on, first into a temporary folder beside the one asked for."""
+
+    def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
+        super().__init__(path, size, options)
+        if not path.parent.is_dir():
+            raise MediaError(f"{path}: the folder {path.parent} does not exist; make it first")
+        if path.exists() and not path.is_dir():
+            raise MediaError(f"{path}: is a file, and frames need a folder; give another name")
+        if path.is_dir() and any(path.iterdir()) and not options.force:
+            raise OutputExistsError(f"{path}: is not empty; give another folder or --force")
+        self._temporary = temporary_beside(path)
+
+    def _start(self) -> None:
+        try:
+            self._temporary.mkdir()
+        except OSError as error:
+            raise MediaError(f"{self.path}: cannot be made: {error.strerror}") from error
+
+    def _put(self, frame: Frame) -> None:
+        try:
+            save_still(self._temporary / f"frame_{self.frame_count:06d}.png", frame, self.options.mark)
+        except OSError as error:
+            raise MediaError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    def _publish(self) -> None:
+        """Rename the folder, or move the frames into one that is there, replacing an earlier run's only."""
+        if not self.path.exists():
+            publish(self._temporary, self.path)
+            return
+        for stale in self.path.iterdir():
+            if _FRAME_NAME.fullmatch(stale.name):
+                stale.unlink()
+        for frame in sorted(self._temporary.iterdir()):
+            publish(frame, self.path / frame.name)
+
+    def _clean_up(self) -> None:
+        discard(self._temporary)
