@@ -45,8 +45,10 @@ CONTAINERS = {
     ),
     ".mkv": Container("matroska", "libx264", _MP4_SOUNDS | {"vorbis", "pcm_s16le", "dts", "mp2"}),
     ".webm": Container("webm", "libvpx-vp9", frozenset({"opus", "vorbis"}), "libopus"),
-    ".gif": Container("gif", "gif"),
+    ".gif": Container("gif", "libx264rgb"),
 }
+# A GIF is made of a lossless video (see gif.py), whose size does not matter but its speed.
+_LOSSLESS = ["-c:v", "libx264rgb", "-preset", "ultrafast", "-qp", "0"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def encode_arguments(path: Path, size: tuple[int, int], options: WriteOptions) -
     fps = options.fps.limit_denominator(100_000)
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}"]
     source += ["-framerate", f"{fps.numerator}/{fps.denominator}", "-i", "pipe:0"]
-    picture = _gif_arguments() if codec == "gif" else _video_arguments(codec, size, options)
+    picture = _LOSSLESS if container.muxer == "gif" else _video_arguments(codec, size, options)
     return ["-v", "error", *source, *picture, "-threads", str(options.threads), *each_frame_once()]
 
 
@@ -102,12 +104,6 @@ def container_arguments(path: Path, mark: str | None, codec: str | None = None) 
     # Apple's players want this name for HEVC.
     tag = ["-tag:v", "hvc1"] if codec == "libx265" and container.muxer in {"mp4", "mov"} else []
     return [*marks, *tag, *container.arguments, "-f", container.muxer]
-
-
-def _gif_arguments() -> list[str]:
-    """Give every frame its own palette: best colours, and no clip held in memory to find a common one."""
-    palette = "split[a][b];[a]palettegen=stats_mode=single:reserve_transparent=0[p];[b][p]paletteuse=new=1"
-    return ["-filter_complex", palette, "-c:v", "gif"]
 
 
 def _video_arguments(codec: str, size: tuple[int, int], options: WriteOptions) -> list[str]:

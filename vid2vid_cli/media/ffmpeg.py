@@ -134,6 +134,10 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill the child if it still runs, and free all that was used to talk to it."""
         if self._process.poll() is None:
             self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):

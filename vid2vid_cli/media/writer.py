@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +15,8 @@ from vid2vid_cli.media.audio import Muxing, add_sound, codec_arguments, find_sou
 from vid2vid_cli.media.encoder import WriteOptions, container_arguments, container_of, encode_arguments
 from vid2vid_cli.media.ffmpeg import Child
 from vid2vid_cli.media.files import check_output, discard, publish, temporary_beside
+from vid2vid_cli.media.gif import make_gif
 from vid2vid_cli.media.image import save_still
-from vid2vid_cli.media.mark import add_gif_comment
 
 Frame = npt.NDArray[np.uint8]
 
@@ -81,22 +79,23 @@ class FrameWriter(ABC):
 
 
 class VideoWriter(FrameWriter):
-    """Feed frames to ffmpeg, which encodes them under a temporary name."""
+    """Feed frames to ffmpeg, which encodes them under a temporary name; sound or palette come after."""
 
     def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
         super().__init__(path, size, options)
         self._container = container_of(path)
+        self._is_gif = self._container.muxer == "gif"
         check_output(path, force=options.force)
-        # Found now, not after hours of work, if it cannot be read.
-        self._sound = find_sound(options.audio) if self._container.muxer != "gif" else None
-        self._temporary, self._with_sound = temporary_beside(path), temporary_beside(path)
+        # Looked for now, not after hours of work, in case it cannot be read.
+        self._sound = None if self._is_gif else find_sound(options.audio)
+        self._encoded = temporary_beside(path.with_suffix(".mkv") if self._is_gif else path)
+        self._finished = temporary_beside(path)
         self._child: Child | None = None
-        self._exits = ExitStack()
 
     def _start(self) -> None:
         arguments = encode_arguments(self.path, self.size, self.options)
-        arguments += self._container_arguments()
-        self._child = self._exits.enter_context(Child([*arguments, f"file:{self._temporary}"], feeds=True))
+        arguments += ["-f", "matroska"] if self._is_gif else self._container_arguments()
+        self._child = Child([*arguments, f"file:{self._encoded}"], feeds=True)
 
     def _container_arguments(self) -> list[str]:
         return container_arguments(self.path, self.options.mark, self.options.codec)
@@ -109,36 +108,36 @@ class VideoWriter(FrameWriter):
             while len(buffer):
                 buffer = buffer[self._child.stdin.write(buffer) :]
         except OSError:  # the encoder has gone; it knows why
-            self._child.wait()
-            self._fail(self._child)
+            self._end_encoder(must_fail=True)
 
-    def _fail(self, child: Child) -> NoReturn:
-        raise MediaError(f"{self.path}: cannot be written: {child.last_words()}")
+    def _end_encoder(self, *, must_fail: bool = False) -> None:
+        if self._child is not None and (self._child.wait() != 0 or must_fail):
+            raise MediaError(f"{self.path}: cannot be written: {self._child.last_words()}")
 
     def _publish(self) -> None:
-        child = self._child
-        if child is None:
-            return
-        if child.wait() != 0:
-            self._fail(child)
-        whole = self._temporary
-        if self._sound is not None:
-            codec = codec_arguments(
-                self._sound.codec, self._container.copied_sounds, self._container.sound_encoder
-            )
-            duration_s = self.frame_count / self.options.fps
-            add_sound(
-                whole, Muxing(self._sound, duration_s, codec, self._container_arguments()), self._with_sound
-            )
-            whole = self._with_sound
-        elif self._container.muxer == "gif" and self.options.mark:
-            add_gif_comment(whole, self.options.mark)
-        publish(whole, self.path)
+        self._end_encoder()
+        publish(self._finish(), self.path)
+
+    def _finish(self) -> Path:
+        """Do what remains when all frames are encoded; return the whole file."""
+        if self._is_gif:
+            make_gif(self._encoded, self._finished, self.options.mark)
+            return self._finished
+        if self._sound is None:
+            return self._encoded
+        kind = self._container
+        codec = codec_arguments(self._sound.codec, kind.copied_sounds, kind.sound_encoder)
+        duration_s = self.frame_count / self.options.fps
+        muxing = Muxing(self._sound, duration_s, codec, self._container_arguments())
+        add_sound(self._encoded, muxing, self._finished)
+        return self._finished
 
     def _clean_up(self) -> None:
-        self._exits.close()
-        discard(self._temporary)
-        discard(self._with_sound)
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        discard(self._encoded)
+        discard(self._finished)
 
 
 class FolderWriter(FrameWriter):

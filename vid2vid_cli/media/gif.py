@@ -1,0 +1,45 @@
+"""Make a GIF of a video in two passes over the file: one palette for all frames, none held in memory."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.ffmpeg import each_frame_once, file_input, run
+from vid2vid_cli.media.files import discard, temporary_beside
+
+_HEADER_BYTES = 13
+
+
+def make_gif(video: Path, gif: Path, comment: str | None) -> None:
+    """Turn `video` into a GIF with a palette made for it, and a comment that programs can show."""
+    palette = temporary_beside(gif.with_suffix(".png"))
+    bare = temporary_beside(gif)
+    failure = f"{gif}: the GIF cannot be made"
+    source = ["-v", "error", *file_input(video)]
+    try:
+        make_palette = ["-vf", "palettegen=reserve_transparent=0", "-frames:v", "1", "-update", "1"]
+        run([*source, *make_palette, f"file:{palette}"], failure)
+        # Ordered dithering stays where it is from frame to frame; diffused errors flicker and take longer.
+        use = ["-i", f"file:{palette}", "-filter_complex", "[0:v][1:v]paletteuse=dither=bayer:bayer_scale=4"]
+        run([*source, *use, *each_frame_once(), "-f", "gif", f"file:{bare}"], failure)
+        _copy_with_comment(bare, gif, comment)
+    finally:
+        discard(palette)
+        discard(bare)
+
+
+def _copy_with_comment(bare: Path, gif: Path, comment: str | None) -> None:
+    """Insert a comment extension after the header and its colour table (GIF89a, sections 17 to 19 and 24)."""
+    data = (comment or "").encode("utf-8")[:255]
+    with bare.open("rb") as source, gif.open("xb") as target:
+        header = source.read(_HEADER_BYTES)
+        if len(header) < _HEADER_BYTES:
+            raise MediaError(f"{gif}: the GIF cannot be made: ffmpeg wrote only {len(header)} bytes")
+        flags = header[10]
+        table = source.read(3 * 2 ** ((flags & 7) + 1)) if flags & 0x80 else b""
+        target.write(header + table)
+        if data:
+            target.write(b"\x21\xfe" + bytes([len(data)]) + data + b"\0")
+        shutil.copyfileobj(source, target, 1 << 20)
