@@ -1,4 +1,4 @@
-"""Affine maps of the plane as 2x3 matrices in pixels; the centre of the first pixel is (0, 0)."""
+"""Affine maps of the plane as 2x3 matrices, in px from the left and top edge (the first pixel spans 0 to 1)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,107 @@
+"""Where a face is cut out of a frame, and the cutting itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vid2vid_cli.face.mesh import Face
+from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine
+
+Frame = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FaceCrop:
+    """A part of a frame: affine (2, 3) maps crop px to frame px, both from the left and top edge; size is (height, width)."""
+
+    affine: Matrix
+    size: tuple[int, int]
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the crop's pixels are frame pixels, so that cutting and pasting lose nothing."""
+        linear, offset = self.affine[:, :2], self.affine[:, 2]
+        return bool(np.array_equal(linear, np.eye(2)) and np.array_equal(offset, np.round(offset)))
+
+    def to_crop(self, points_px: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Map points (..., 2 or 3) from frame px to crop px."""
+        return apply_affine(invert_affine(self.affine), points_px)
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How a family wants its faces cut.
+
+    scale: side of the square over the longer side of the landmarks' box. shift_up: how far the square lies above
+    the landmarks' centre, over its side. upright: turned so that the eyes are level. size: side of the crop in
+    px; None keeps the frame's own pixels, and then the crop ends where the frame ends.
+    """
+
+    scale: float
+    shift_up: float = 0.0
+    upright: bool = False
+    size: int | None = None
+
+
+def crop_around(face: Face, spec: CropSpec, frame_size: tuple[int, int]) -> FaceCrop:
+    """Place the crop of a face. frame_size: (height, width)."""
+    points = face.landmarks_px[:, :2].astype(np.float64)
+    angle = _eye_angle(points) if spec.upright else 0.0
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    level = points @ turn  # the same points in axes turned with the head
+    low, high = level.min(0), level.max(0)
+    side = float((high - low).max() * spec.scale)
+    centre = (low + high) / 2 - (0.0, spec.shift_up * side)
+    if spec.size is None:
+        return _native_crop(centre, side, frame_size)
+    step = side / spec.size
+    origin = turn @ (centre - spec.size / 2 * step)
+    return FaceCrop(np.concatenate([turn * step, origin[:, None]], 1), (spec.size, spec.size))
+
+
+def _native_crop(centre: NDArray[np.float64], side: float, frame_size: tuple[int, int]) -> FaceCrop:
+    height, width = frame_size
+    left, top = (int(max(0, np.floor(c - side / 2))) for c in centre)
+    right, bottom = (int(min(n, np.ceil(c + side / 2))) for c, n in zip(centre, (width, height), strict=True))
+    affine = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
+    return FaceCrop(affine, (max(bottom - top, 1), max(right - left, 1)))
+
+
+def _eye_angle(points: NDArray[np.float64]) -> float:
+    """Angle of the line through the outer corners of the eyes (mesh points 33 and 263), radians."""
+    across = points[263] - points[33]
+    return float(np.arctan2(across[1], across[0]))
+
+
+def crop_frame(frame: Frame, crop: FaceCrop) -> Frame:
+    """Cut the crop out of a frame; pixels beyond the frame's edge repeat the edge."""
+    height, width = crop.size
+    if crop.is_native:
+        left, top = (int(v) for v in crop.affine[:, 2])
+        if left >= 0 and top >= 0 and top + height <= frame.shape[0] and left + width <= frame.shape[1]:
+            return np.ascontiguousarray(frame[top : top + height, left : left + width])
+    return sample_affine(frame, crop.affine, crop.size)
+
+
+def sample_affine(frame: Frame, affine: Matrix, size: tuple[int, int]) -> Frame:
+    """Sample a frame through an affine map (target px to frame px); the edge is repeated outside.
+
+    Where the map shrinks, the frame is averaged first, so that fine patterns do not alias.
+    """
+    shrink = int(np.sqrt(abs(np.linalg.det(affine[:, :2]))) + 0.25)
+    corners = apply_affine(affine, np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]]))
+    pad = int(max(0, -corners.min(), (corners - (frame.shape[1], frame.shape[0])).max())) + 2
+    padded = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+    picture = Image.fromarray(padded)
+    linear, offset = affine[:, :2], affine[:, 2] + pad
+    if shrink > 1:
+        picture = picture.reduce(shrink)
+        linear, offset = linear / shrink, offset / shrink
+    data = (*linear[0], offset[0], *linear[1], offset[1])
+    turned = picture.transform((size[1], size[0]), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
+    return np.asarray(turned)

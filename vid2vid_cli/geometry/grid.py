@@ -1,0 +1,29 @@
+"""Sampling grids in [-1, 1], where -1 and 1 are the outer edges of the border pixels (align_corners=False)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def identity_grid(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
+    """Return the grid that samples every pixel at its own place: (1, height, width, 2), x and y."""
+    height, width = size
+    x = (torch.arange(width, device=device, dtype=torch.float32) * 2 + 1) / width - 1
+    y = (torch.arange(height, device=device, dtype=torch.float32) * 2 + 1) / height - 1
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], -1)[None]
+
+
+def warp_image(image: Tensor, displacement: Tensor) -> Tensor:
+    """Sample an image where each target pixel points to; the border is repeated outside.
+
+    image: (B, 3, H, W). displacement: (B, h, w, 2), in [-1, 1] units of the image's own width and height, from
+    the target pixel to its source; of a smaller size it is enlarged linearly. Returns (B, 3, H, W).
+    """
+    size = image.shape[-2:]
+    if displacement.shape[1:3] != size:
+        planes = functional.interpolate(displacement.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
+        displacement = planes.permute(0, 2, 3, 1)
+    grid = identity_grid((size[0], size[1]), image.device) + displacement
+    return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)

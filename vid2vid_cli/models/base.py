@@ -1,0 +1,83 @@
+"""What every checkpoint family offers to the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from vid2vid_cli.face.crop import CropSpec
+from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.motion import Motion, PoseOverride
+
+
+@dataclass(frozen=True)
+class SourceAppearance:
+    """Who: what a family keeps of a source, computed once.
+
+    features: tensors by name, the family's own affair. canonical: (1, K, 3) keypoints of the source with head
+    pose and expression taken out. motion: the source's own, of one frame.
+    """
+
+    features: Mapping[str, Tensor]
+    canonical: Tensor
+    motion: Motion
+
+
+class ReenactmentModel(Protocol):
+    """A loaded checkpoint. All methods are batched and keep no state between calls."""
+
+    name: str
+    source_crop: CropSpec
+    driving_crop: CropSpec
+    has_head_pose: bool
+    # Largest |yaw|, |pitch|, |roll| in degrees for which the pictures hold; past it the user is warned.
+    pose_range_deg: tuple[float, float, float]
+
+    def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
+        """Compute what is needed of the source, once.
+
+        image: (1, 3, H, W) in [0, 1], the source crop. landmarks: (1, 468, 3) in crop px, z away from the camera.
+        """
+        ...
+
+    def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
+        """Read the motion of driving crops.
+
+        images: (B, 3, H, W) in [0, 1], or None for a family that only needs landmarks. landmarks: (B, 468, 3)
+        in crop px. size: (height, width) of the crop.
+        """
+        ...
+
+    def drive(
+        self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
+    ) -> Tensor:
+        """Return the source's keypoints (B, K, 3) under the driving motion, in [-1, 1] of the crop.
+
+        reference: the driving motion that counts as the source's own (relative motion); None: absolute motion.
+        pose: head-pose angles that the user asks for.
+        """
+        ...
+
+    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
+        """Render the source with keypoints (B, K, 3). Returns images (B, 3, H, W) in [0, 1]."""
+        ...
+
+    def expression_mask(self, region: Region) -> Tensor:
+        """Return how much each keypoint's expression belongs to a region: (K,), in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of checkpoint: how its tensors are recognised and built into a model.
+
+    detect: tensors by name -> whether they are of this family. build: tensors by name -> model.
+    """
+
+    name: str
+    detect: Callable[[Mapping[str, Tensor]], bool]
+    build: Callable[[Mapping[str, Tensor]], ReenactmentModel]
+    licence: str

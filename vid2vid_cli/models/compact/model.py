@@ -1,0 +1,150 @@
+"""The compact family: keypoints are the face mesh's 468 points, the flow is the mesh's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vid2vid_cli.face.crop import CropSpec
+from vid2vid_cli.geometry.grid import warp_image
+from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
+from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.models.compact.mesh_warp import MeshWarp
+from vid2vid_cli.models.compact.mouth import SkinTone, mouth_gaps, paint_mouth, read_skin_tone
+from vid2vid_cli.models.compact.topology import FaceTopology
+from vid2vid_cli.motion import Motion, PoseOverride
+
+FLOW_SIDE = 256  # longer side of the analytic flow; the source's pixels are sampled at their own resolution
+
+
+@dataclass(frozen=True)
+class CompactSource(SourceAppearance):
+    """A source of the compact family: `features["image"]` is (1, 3, H, W), and its mesh is ready to be warped.
+
+    mouth_gaps: (20,), how open its own mouth is. tone: how its face is lit.
+    """
+
+    warp: MeshWarp
+    mouth_gaps: NDArray[np.float32]
+    tone: SkinTone
+
+
+class CompactModel:
+    """Reenactment by warping the source with a face mesh. See models.base.ReenactmentModel for the methods."""
+
+    name = "compact"
+    has_head_pose = True
+    source_crop = CropSpec(scale=3.0)
+    driving_crop = CropSpec(scale=3.0)
+    pose_range_deg = (45.0, 25.0, 30.0)
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        """Build from the checkpoint's tensors."""
+        self.topology = FaceTopology.from_state(state)
+        self._basis = state["expression.basis"].float().flatten(1)
+
+    def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
+        """Take the source's shape apart into identity, pose and expression, and prepare its mesh."""
+        size = (image.shape[2], image.shape[3])
+        points = unit_points(landmarks, size)
+        pose = self._fit(points)
+        offsets = pose.undo(points) - self.topology.canonical
+        expression = self._project(offsets)
+        canonical = self.topology.canonical + offsets - expression
+        longer = max(size)
+        warp = MeshWarp(
+            self.topology, points[0].numpy(), self._head(canonical, points), (size[0] / longer, size[1] / longer)
+        )
+        motion = Motion(pose.rotation, pose.translation, pose.scale, expression)
+        width = self._mouth_width(canonical) * float(pose.scale)
+        gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
+        return CompactSource({"image": image}, canonical, motion, warp, gaps, read_skin_tone(image, landmarks[0].numpy()))
+
+    def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
+        """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""
+        points = unit_points(landmarks, size)
+        pose = self._fit(points)
+        expression = self._project(pose.undo(points) - self.topology.canonical)
+        return Motion(pose.rotation, pose.translation, pose.scale, expression)
+
+    def drive(
+        self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
+    ) -> Tensor:
+        """Compose poses as rotations and expressions as differences (relative), or take them as they are."""
+        own = source.motion
+        if reference is None:
+            # How large and where the head is belongs to the source: a driving crop says nothing about it.
+            scale, translation = own.scale, own.translation.expand(len(driving), 3)
+            rotation, expression = driving.rotation, driving.expression
+        else:
+            rotation = driving.rotation @ reference.rotation.transpose(-1, -2) @ own.rotation
+            expression = own.expression + driving.expression - reference.expression
+            scale = own.scale * driving.scale / reference.scale
+            translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
+        if pose is not None:
+            rotation = pose.apply(rotation)
+        return Similarity(scale.expand(len(driving), 1), rotation, translation).apply(source.canonical + expression)
+
+    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
+        """Warp the source's pixels by the mesh's flow."""
+        if not isinstance(source, CompactSource):
+            raise ValueError("the source appearance is of another family")
+        heads = self._head(source.canonical, keypoints)
+        frames = [
+            self._render_one(source, points, Similarity(*(t[i : i + 1] for t in heads)))
+            for i, points in enumerate(keypoints)
+        ]
+        return torch.cat(frames)
+
+    def expression_mask(self, region: Region) -> Tensor:
+        """Return how much each mesh point's expression belongs to a region: (468,)."""
+        if region in ("all", "expression"):
+            return torch.ones(len(self.topology.canonical))
+        if region == "pose":
+            return torch.zeros(len(self.topology.canonical))
+        loops = self.topology.inner_lips if region == "mouth" else self.topology.eyes
+        return self.topology.region_mask(loops, reach=0.7 if region == "mouth" else 0.45)
+
+    def _render_one(self, source: CompactSource, keypoints: Tensor, head: Similarity) -> Tensor:
+        image = source.features["image"]
+        height, width = image.shape[-2:]
+        shrink = min(1.0, FLOW_SIDE / max(height, width))
+        size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+        displacement, _ = source.warp.flow(keypoints.cpu().numpy(), head, size)
+        # From halves of the longer side to halves of each side, as grid_sample counts.
+        units = np.array([max(height, width) / width, max(height, width) / height], np.float32)
+        warped = warp_image(image, torch.from_numpy(displacement * units)[None].to(image.device))
+        half = max(height, width) / 2
+        points_px = keypoints.cpu().numpy() * half + (width / 2, height / 2, 0)
+        mouth_px = self._mouth_width(source.canonical) * float(head.scale) * half
+        paint_mouth(warped[0], points_px.astype(np.float32), source.mouth_gaps, mouth_px, (self.topology, source.tone))
+        return warped
+
+    def _mouth_width(self, canonical: Tensor) -> float:
+        left, right = canonical[0, self.topology.inner_lips[[0, len(self.topology.inner_lips) // 2]]]
+        return float((right - left).norm())
+
+    def _fit(self, points: Tensor) -> Similarity:
+        return fit_similarity(self.topology.canonical[None], points, self.topology.rigid_weights)
+
+    def _head(self, canonical: Tensor, keypoints: Tensor) -> Similarity:
+        """Find the pose of a source's own head in its keypoints (B, 468, 3)."""
+        return fit_similarity(canonical, keypoints, self.topology.rigid_weights)
+
+    def _project(self, offsets: Tensor) -> Tensor:
+        """Return the part of offsets (B, 468, 3) that lies in the space of expressions."""
+        coefficients = offsets.flatten(1) @ self._basis.T
+        return (coefficients @ self._basis).reshape(offsets.shape)
+
+
+def unit_points(landmarks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring landmarks (B, 468, 3) from crop px to [-1, 1] of the crop's longer side, its centre at 0."""
+    height, width = size
+    half = max(height, width) / 2
+    return (landmarks - landmarks.new_tensor([width / 2, height / 2, 0.0])) / half

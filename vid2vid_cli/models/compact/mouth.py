@@ -1,0 +1,153 @@
+"""The inside of an opening mouth: the warp of a closed mouth has nothing to show there but smeared lips.
+
+Until a trained generator paints it, a drawn mouth fills the hole: upper teeth that hang from the skull, a dark
+cavity, the tongue below; lit like the face around it. Where the source's own mouth is open enough, its own inside
+is kept. Lengths are in mouth widths, so that the drawing does not depend on the size of the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vid2vid_cli.models.compact.rasterizer import rasterize
+from vid2vid_cli.models.compact.topology import FaceTopology
+
+Array = NDArray[np.float32]
+
+# Opening beyond what the source's own inside, stretched this many times, can fill: from none to all is drawn.
+OWN_STRETCH, HOLE_FROM, HOLE_TO = 1.6, 0.03, 0.09
+TEETH_LENGTH, TEETH_SPREAD = 0.115, 0.37
+# Colours relative to the brightness of the skin: measured on portraits with open mouths, rounded.
+TEETH, CAVITY, TONGUE = np.array([[1.02, 0.97, 0.90], [0.20, 0.11, 0.10], [0.66, 0.36, 0.35]], np.float32)
+# Points on cheeks and nose where the skin's brightness is read.
+SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
+
+
+@dataclass(frozen=True)
+class SkinTone:
+    """How a source's face is lit: brightness in [0, 1] and saturation against a photograph's usual one."""
+
+    brightness: float
+    saturation: float
+
+
+def read_skin_tone(image: Tensor, points_px: Array) -> SkinTone:
+    """Read the skin's tone of a source. image: (1, 3, H, W) in [0, 1]. points_px: (468, 2 or 3) in its px."""
+    x, y = points_px[list(SKIN_POINTS), :2].astype(int).T
+    height, width = image.shape[-2:]
+    colours = image[0][:, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].cpu().numpy()
+    colour = np.median(colours, axis=1)
+    brightness = float(colour.mean())
+    saturation = float((colour.max() - colour.min()) / max(brightness, 1e-3))
+    # Teeth of a dark face are no darker than its light makes them: lean towards a middle brightness.
+    return SkinTone(0.65 * brightness + 0.35 * 0.62, min(1.0, saturation / 0.35))
+
+
+def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Array:
+    """Return the opening at each point of the inner lips' loop, in mouth widths: (20,); 0 at the corners.
+
+    points: (468, 2 or 3), in the unit of mouth_width.
+    """
+    half = len(loop) // 2
+    upper, lower = points[loop[1:half], :2], points[loop[:half:-1], :2]
+    gap = np.linalg.norm(lower - upper, axis=1) / mouth_width
+    return np.concatenate([[0], gap, [0], gap[::-1]]).astype(np.float32)
+
+
+def paint_mouth(
+    image: Tensor, points_px: Array, source_gaps: Array, mouth_width_px: float, face: tuple[FaceTopology, SkinTone]
+) -> None:
+    """Fill the mouth's inside of a warped image in place, as far as the source has none of its own.
+
+    image: (3, H, W) in [0, 1]. points_px: (468, 3), the target's mesh in its px. source_gaps: (20,), of
+    `mouth_gaps`. mouth_width_px: width of the mouth as if seen from the front.
+    """
+    topology, tone = face
+    loop = topology.inner_lips
+    gaps = mouth_gaps(points_px, loop, mouth_width_px)
+    hole = _smoothstep((gaps - OWN_STRETCH * source_gaps - HOLE_FROM) / (HOLE_TO - HOLE_FROM))
+    if not hole.any():
+        return
+    corners = points_px[loop]
+    left, top = np.maximum(np.floor(corners[:, :2].min(0)).astype(int) - 1, 0)
+    right, bottom = np.ceil(corners[:, :2].max(0)).astype(int) + 2
+    right, bottom = min(int(right), image.shape[2]), min(int(bottom), image.shape[1])
+    if right <= left or bottom <= top:
+        return
+    vertices = (corners - (left + 0.5, top + 0.5, 0.0)).astype(np.float32)
+    attributes = np.stack([_along(len(loop)), *_depths(gaps), hole], 1).astype(np.float32)
+    values, winners = rasterize(vertices, attributes, _local_triangles(topology), (bottom - top, right - left))
+    along, below_upper, above_lower, open_share = np.moveaxis(values, -1, 0)
+    soft = max(0.02, 1.2 / mouth_width_px)
+    edge = _smoothstep(np.minimum(below_upper, above_lower) / soft)
+    alpha = np.where(winners >= 0, edge * open_share, 0.0).astype(np.float32)
+    inside = draw_inside(along, below_upper, above_lower, soft)
+    colour = _light(inside, tone)
+    patch = image[:, top:bottom, left:right]
+    weight = torch.from_numpy(alpha).to(image)
+    patch += weight * (torch.from_numpy(np.ascontiguousarray(np.moveaxis(colour, -1, 0))).to(image) - patch)
+
+
+def draw_inside(along: Array, below_upper: Array, above_lower: Array, soft: float) -> Array:
+    """Draw teeth, cavity and tongue.
+
+    along: 0 to 1 from the left corner to the right one. below_upper, above_lower: distance from the lips, in mouth
+    widths. All (H, W). soft: width of soft edges. Returns (H, W, 3), relative to the skin's brightness.
+    """
+    across = (along - 0.5) / 0.5
+    opening = below_upper + above_lower
+    # The cavity is darkest in the middle of a wide opening and takes some light from the lips.
+    shade = 0.75 + 0.5 * np.exp(-np.minimum(below_upper, above_lower) / 0.05)
+    colour = CAVITY * shade[..., None]
+    tongue_top = np.clip(0.62 * opening * (1 - 0.9 * across**2) - 0.03, 0, 0.32)
+    tongue = _smoothstep((tongue_top - above_lower) / (0.06 + soft) + 0.5) * _smoothstep((opening - 0.10) / 0.12)
+    light = 0.72 + 0.28 * np.clip(above_lower / 0.12, 0, 1) - 0.25 * across**2
+    colour = colour + tongue[..., None] * (TONGUE * light[..., None] - colour)
+    # Upper teeth: an arch that gets shorter and darker towards the corners, with faint lines between the teeth.
+    length = TEETH_LENGTH * np.clip(1 - (np.abs(across) / (2 * TEETH_SPREAD)) ** 3, 0, 1)
+    scallop = 0.010 * np.abs(np.sin(_tooth_phase(across)))
+    teeth = _smoothstep((length + scallop - below_upper) / soft + 0.5)
+    lines = 1 - 0.16 * np.exp(-((np.sin(_tooth_phase(across)) / 0.16) ** 2))
+    roof = 0.62 + 0.38 * _smoothstep(below_upper / 0.05)  # the upper lip's shadow
+    brightness = roof * lines * (1 - 0.55 * across**2)
+    return np.asarray(colour + teeth[..., None] * (TEETH * brightness[..., None] - colour), np.float32)
+
+
+def _tooth_phase(across: Array) -> Array:
+    """Return an angle that passes a multiple of pi at each gap between teeth, narrower towards the corners."""
+    return np.asarray(np.pi * 4.2 * np.sin(np.clip(across, -1, 1) * 1.35) / np.sin(1.35), np.float32)
+
+
+def _light(inside: Array, tone: SkinTone) -> Array:
+    grey = inside.mean(-1, keepdims=True)
+    return np.clip((grey + tone.saturation * (inside - grey)) * tone.brightness, 0, 1).astype(np.float32)
+
+
+def _along(count: int) -> Array:
+    half = count // 2
+    there = np.arange(half + 1) / half
+    return np.concatenate([there, there[-2:0:-1]]).astype(np.float32)
+
+
+def _depths(gaps: Array) -> tuple[Array, Array]:
+    """Return the distance from the upper and from the lower lip at each point of the loop."""
+    half = len(gaps) // 2
+    upper = np.arange(len(gaps)) <= half
+    return np.where(upper, 0, gaps), np.where(upper, gaps, 0)
+
+
+def _local_triangles(topology: FaceTopology) -> NDArray[np.int32]:
+    """Return the mouth's triangles as indices into the inner lips' loop."""
+    place = {int(point): k for k, point in enumerate(topology.inner_lips)}
+    chosen = topology.triangles[topology.mouth_triangles]
+    return np.array([[place[int(point)] for point in triangle] for triangle in chosen], np.int32)
+
+
+def _smoothstep(x: Array) -> Array:
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)

@@ -1,0 +1,59 @@
+"""The 468-point face mesh as the compact checkpoint describes it: triangles, loops, rigid points, regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+IntArray = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class FaceTopology:
+    """Fixed facts of the mesh.
+
+    canonical: (468, 3), the mean face, x right, y down, z away, pivot of the head at 0, distance of the eyes 1.
+    triangles: (T, 3), a closed disk: eyes and mouth are covered. oval: the face's outline, in order.
+    inner_lips: the loop around the mouth's opening, in order from the corner at the left of the picture over the
+    upper lip. eyes: the two eye openings, (2, 16). rigid_weights: (468,), how little a point moves with expression.
+    """
+
+    canonical: Tensor
+    triangles: IntArray
+    oval: IntArray
+    inner_lips: IntArray
+    eyes: IntArray
+    rigid_weights: Tensor
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> FaceTopology:
+        """Read the topology from the checkpoint's tensors `face.*`."""
+
+        def indices(name: str) -> IntArray:
+            return state[name].numpy().astype(np.int32)
+
+        return cls(
+            canonical=state["face.canonical"].float(),
+            triangles=indices("face.triangles"),
+            oval=indices("face.oval"),
+            inner_lips=indices("face.inner_lips"),
+            eyes=indices("face.eyes"),
+            rigid_weights=state["face.rigid_weights"].float(),
+        )
+
+    @property
+    def mouth_triangles(self) -> IntArray:
+        """Return the indices of the triangles that close the mouth's opening."""
+        return np.flatnonzero(np.isin(self.triangles, self.inner_lips).all(1)).astype(np.int32)
+
+    def region_mask(self, loops: IntArray, reach: float) -> Tensor:
+        """Return 1 at the points of `loops`, falling smoothly to 0 at the distance `reach` (eye distances): (468,)."""
+        anchors = self.canonical[torch.from_numpy(loops.ravel().astype(np.int64))]
+        distance = torch.cdist(self.canonical[:, :2], anchors[:, :2]).min(1).values
+        fade = (1 - (distance - reach / 2) / (reach / 2)).clamp(0, 1)
+        return fade * fade * (3 - 2 * fade)

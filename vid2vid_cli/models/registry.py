@@ -1,0 +1,42 @@
+"""Which checkpoint families exist, and how a name or a file becomes a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.models.base import Family, ReenactmentModel
+from vid2vid_cli.models.checkpoint import embedded_checkpoint, find_checkpoint, read_checkpoint
+from vid2vid_cli.models.compact.model import CompactModel
+
+FAMILIES = (
+    Family(
+        name="compact",
+        detect=lambda tensors: "face.canonical" in tensors and "expression.basis" in tensors,
+        build=CompactModel,
+        licence="Apache-2.0",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with what it was loaded from: file name and sha256 of the checkpoint."""
+
+    model: ReenactmentModel
+    family: Family
+    path: str
+    sha256: str
+
+
+def load_model(checkpoint: str = "compact") -> LoadedModel:
+    """Load a checkpoint by its family's name or its path; the first family that knows its tensors builds it."""
+    path = find_checkpoint(checkpoint)
+    file = embedded_checkpoint() if checkpoint == "compact" else read_checkpoint(path)
+    for family in FAMILIES:
+        if family.detect(file.tensors):
+            try:
+                return LoadedModel(family.build(file.tensors), family, str(path), file.sha256)
+            except (KeyError, RuntimeError) as error:
+                raise WeightsError(f"{path}: a damaged {family.name} checkpoint ({error}); fetch it again") from error
+    raise WeightsError(f"{path}: a checkpoint of no known family ({', '.join(f.name for f in FAMILIES)})")
