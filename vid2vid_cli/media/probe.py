@@ -126,8 +126,7 @@ def _describe(log: str, stamps: Stamps) -> VideoInfo:
     height, width = int(picture["height"]), int(picture["width"])
     if rotation in (90, 270):
         height, width = width, height
-    hints = [float(rate) for rate in re.findall(r" ([\d.]+) (?:tbr|fps)", head)]
-    rate = measure_rate(stamps, hints[::-1])
+    rate = measure_rate(stamps, _rate_hints(head))
     aspect = re.search(r"SAR (\d+):(\d+)", head)
     codec = _STREAM.search(head)
     return VideoInfo(
@@ -146,6 +145,13 @@ def _describe(log: str, stamps: Stamps) -> VideoInfo:
         pixel_format=picture["format"],
         colour_matrix=_colour_matrix(picture["colour"] or ""),
     )
+
+
+def _rate_hints(head: str) -> list[float]:
+    """Read the rounded rates of the log; for a GIF, whose container names none, ffmpeg only guesses, and badly."""
+    if "Video: gif" in head:
+        return []
+    return [float(rate) for rate in re.findall(r" ([\d.]+) (?:tbr|fps)", head)][::-1]
 
 
 def _find_streams(log: str) -> tuple[str, str | None]:

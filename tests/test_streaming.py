@@ -1,0 +1,176 @@
+"""Prefetching with fake items: order, bound, errors, early close."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from vid2vid_cli.streaming import prefetch
+
+
+def threads_of_ours() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "vid2vid-prefetch"]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 7])
+def test_order_is_kept_and_nothing_is_lost(depth: int) -> None:
+    assert list(prefetch(range(200), depth)) == list(range(200))
+    assert not threads_of_ours()
+
+
+def test_empty_source_ends_at_once() -> None:
+    assert list(prefetch(iter(()))) == []
+
+
+def test_producer_runs_in_another_thread() -> None:
+    def source() -> Iterator[int]:
+        yield threading.get_ident()
+
+    assert next(iter(prefetch(source()))) != threading.get_ident()
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_producer_is_exactly_depth_and_one_ahead(depth: int) -> None:
+    made = 0
+    changed = threading.Condition()
+
+    def source() -> Iterator[int]:
+        nonlocal made
+        for number in range(50):
+            with changed:
+                made += 1
+                changed.notify()
+            yield number
+
+    for taken, _ in enumerate(prefetch(source(), depth), start=1):
+        expected = min(50, taken + depth + 1)
+        with changed:
+            # It must get that far, or nothing would run side by side; and no farther, or memory would grow.
+            assert changed.wait_for(lambda expected=expected: made >= expected, timeout=5)
+        assert made == expected
+
+
+def test_error_comes_after_the_items_before_it() -> None:
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise KeyError("broken")
+
+    got = []
+    with pytest.raises(KeyError, match="broken"):
+        for item in prefetch(source(), 1):
+            got.append(item)
+    assert got == [0, 1, 2]
+    assert not threads_of_ours()
+
+
+def test_error_of_making_the_iterator_is_raised() -> None:
+    class Broken:
+        def __iter__(self) -> Iterator[int]:
+            raise OSError("no source")
+
+    with pytest.raises(OSError, match="no source"):
+        list(prefetch(Broken()))
+
+
+def test_early_close_closes_the_source_in_its_thread_and_ends_it() -> None:
+    closed_in: list[str] = []
+
+    def source() -> Iterator[int]:
+        try:
+            yield from itertools.count()
+        finally:
+            closed_in.append(threading.current_thread().name)
+
+    stage = prefetch(source(), 2)
+    assert [next(stage) for _ in range(3)] == [0, 1, 2]
+    stage.close()  # type: ignore[attr-defined]
+    assert closed_in == ["vid2vid-prefetch"]
+    assert not threads_of_ours()
+
+
+def test_closing_the_last_of_two_stages_closes_the_first() -> None:
+    closed = threading.Event()
+
+    def source() -> Iterator[int]:
+        try:
+            yield from itertools.count()
+        finally:
+            closed.set()
+
+    doubled = prefetch((2 * item for item in prefetch(source(), 2)), 2)
+    assert [next(doubled) for _ in range(4)] == [0, 2, 4, 6]
+    doubled.close()  # type: ignore[attr-defined]
+    gc.collect()
+    assert closed.wait(5)
+    assert not threads_of_ours()
+
+
+def test_a_stage_that_was_never_started_leaves_nothing() -> None:
+    stage = prefetch(itertools.count())
+    assert not threads_of_ours()
+    stage.close()  # type: ignore[attr-defined]
+    assert not threads_of_ours()
+
+
+def test_items_are_not_kept_alive_behind_the_consumers_back() -> None:
+    class Item:
+        pass
+
+    made: list[weakref.ref[Item]] = []
+
+    def source() -> Iterator[Item]:
+        for _ in range(20):
+            item = Item()
+            made.append(weakref.ref(item))
+            yield item
+
+    most = 0
+    for item in prefetch(source(), 2):
+        del item
+        most = max(most, sum(reference() is not None for reference in made))
+    # Two in the queue, one in the producer's hand, one in the loop that is about to let it go.
+    assert most <= 4
+
+
+def test_depth_must_be_positive_and_is_checked_at_the_call() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        prefetch(range(3), 0)
+
+
+def test_interrupt_ends_producer_and_process() -> None:
+    program = """
+import time
+from vid2vid_cli.streaming import prefetch
+
+def source():
+    try:
+        for number in range(10_000):
+            yield number
+            time.sleep(0.01)
+    finally:
+        print("closed", flush=True)
+
+stage = prefetch(source())
+try:
+    for number in stage:
+        if number == 3:
+            print("running", flush=True)
+except KeyboardInterrupt:
+    stage.close()
+    print("interrupted", flush=True)
+"""
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "running\n"
+    child.send_signal(signal.SIGINT)
+    rest, _ = child.communicate(timeout=15)
+    assert rest.split() == ["closed", "interrupted"]
+    assert child.returncode == 0
