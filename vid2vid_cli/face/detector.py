@@ -14,6 +14,7 @@ from vid2vid_cli.face.blazeface import BlazeDetector, merge_candidates
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square, square_around
 
 CONVINCING_SCORE = 0.75
+SURE_TILT_RAD = math.radians(25)
 SMALLEST_TILE_PX = 128
 BATCH = 16
 TILTS_DEG = (-45, 45, -90, 90, 180)
@@ -23,8 +24,8 @@ TILTS_DEG = (-45, 45, -90, 90, 180)
 class FaceBox:
     """A face found by a detector, in frame px; a tilted face has its upright box, moved to its place.
 
-    keypoints_px: (6, 2), the person's right eye (left for the viewer), left eye, nose tip, mouth, right ear, left
-    ear.
+    keypoints_px: (6, 2), the person's right eye (left for the viewer), left eye, nose tip, mouth, right and
+    left ear.
     """
 
     left_px: float
@@ -43,6 +44,17 @@ class FaceBox:
     def center_px(self) -> tuple[float, float]:
         """Give the middle, x and y."""
         return (self.left_px + self.right_px) / 2, (self.top_px + self.bottom_px) / 2
+
+    @property
+    def tilt_rad(self) -> float:
+        """Give the clockwise angle of the line through the eyes."""
+        x, y = self.keypoints_px[1] - self.keypoints_px[0]
+        return math.atan2(float(y), float(x))
+
+    @property
+    def is_sure(self) -> bool:
+        """Tell whether the networks are at ease with it: a high score, and nearly upright."""
+        return self.score >= CONVINCING_SCORE and abs(self.tilt_rad) <= SURE_TILT_RAD
 
 
 class FaceDetector:
@@ -67,28 +79,48 @@ class FaceDetector:
             found += self.look(self.full, frame, tiles(frame), min_score)
             if not any(box.score >= CONVINCING_SCORE for box in found):
                 found += self.look_tilted(frame, min_score)
-        return sorted(without_duplicates(found), key=lambda box: box.left_px + box.right_px)
+        checked = self.look_again(frame, found, min_score)
+        return sorted(without_duplicates(checked), key=lambda box: box.left_px + box.right_px)
+
+    def detect_tilted(self, frame: Frame, *, min_score: float = 0.5) -> list[FaceBox]:
+        """Find faces that are far from upright."""
+        return without_duplicates(self.look_again(frame, self.look_tilted(frame, min_score), min_score))
 
     def look_tilted(self, frame: Frame, min_score: float) -> list[FaceBox]:
-        """Look for faces that are far from upright."""
+        """Look at turned copies of the whole frame."""
         turned = [square_around(frame, margin=1.2, angle_rad=math.radians(deg)) for deg in TILTS_DEG]
-        return self.look(self.short, frame, turned, min_score) + self.look(
-            self.full, frame, turned, min_score
-        )
+        found = self.look(self.short, frame, turned, min_score)
+        return found + self.look(self.full, frame, turned, min_score)
 
-    @torch.inference_mode()
+    def look_again(self, frame: Frame, boxes: Sequence[FaceBox], min_score: float) -> list[FaceBox]:
+        """Put what is doubtful or tilted upright in the middle, and keep what the network sees there then."""
+        sure = [box for box in boxes if box.is_sure]
+        rest = [box for box in boxes if not box.is_sure]
+        views = [Square(*box.center_px, box.size_px * 2, box.tilt_rad) for box in rest]
+        seen = self.look_each(self.short, frame, views, min_score)
+        for box, found in zip(rest, seen, strict=True):
+            sure += [other for other in found if shared_part(box, other) > 0.5][:1]
+        return sure
+
     def look(
         self, network: BlazeDetector, frame: Frame, views: Sequence[Square], min_score: float
     ) -> list[FaceBox]:
         """Run one network on some squares of a frame."""
-        found: list[FaceBox] = []
+        return [box for found in self.look_each(network, frame, views, min_score) for box in found]
+
+    @torch.inference_mode()
+    def look_each(
+        self, network: BlazeDetector, frame: Frame, views: Sequence[Square], min_score: float
+    ) -> list[list[FaceBox]]:
+        """Run one network on some squares of a frame: the faces in each, best first."""
+        found: list[list[FaceBox]] = []
         for start in range(0, len(views), BATCH):
             batch = views[start : start + BATCH]
             crops = [crop_square(frame, view, network.image_size, repeat_edge=False) for view in batch]
             scores, faces = network(image_from_crops(crops, network.anchors.device))
             for view, view_scores, view_faces in zip(batch, scores.cpu(), faces.cpu(), strict=True):
                 merged = merge_candidates(view_scores, view_faces, min_score)
-                found += [box_in_frame(face, score, view) for score, face in merged]
+                found.append([box_in_frame(face, score, view) for score, face in merged])
         return found
 
 
