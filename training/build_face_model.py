@@ -51,9 +51,9 @@ def read_connections(wheel: Path) -> dict[str, list[tuple[int, int]]]:
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
             value = node.value.args[0]
-            if isinstance(node.targets[0], ast.Name) and isinstance(value, ast.List) and value.elts:
-                if all(isinstance(e, ast.Tuple) for e in value.elts):
-                    lists[node.targets[0].id] = ast.literal_eval(value)
+            is_list = isinstance(value, ast.List) and value.elts and isinstance(value.elts[0], ast.Tuple)
+            if isinstance(node.targets[0], ast.Name) and is_list:
+                lists[node.targets[0].id] = ast.literal_eval(value)
     return lists
 
 
@@ -132,7 +132,9 @@ def mirror_points(mean: Array) -> NDArray[np.int64]:
 
 def align(shapes: Array, mean: Array, weights: Array) -> Array:
     """Return shapes (N, 468, 3) moved onto the mean by similarities."""
-    fit = fit_similarity(torch.from_numpy(shapes), torch.from_numpy(mean)[None].expand(len(shapes), -1, -1), torch.from_numpy(weights))
+    fit = fit_similarity(
+        torch.from_numpy(shapes), torch.from_numpy(mean)[None].expand(len(shapes), -1, -1), torch.from_numpy(weights)
+    )
     return fit.apply(torch.from_numpy(shapes)).numpy()
 
 
@@ -153,8 +155,8 @@ def build_canonical(shapes: Array) -> Array:
     scale = np.linalg.norm(mean[OUTER_EYES[1]] - mean[OUTER_EYES[0]])
     mean = mean / scale
     # The head turns about a point between the ears, a little below and behind their front edge.
-    pivot = mean[list(EARS)].mean(0) + (0.0, 0.10, 0.15)
-    return mean - pivot
+    pivot = mean[list(EARS)].mean(0) + np.array([0.0, 0.10, 0.15])
+    return np.asarray(mean - pivot)
 
 
 def measure_stills(folder: Path, analyzer: FaceAnalyzer) -> Array:
@@ -212,7 +214,7 @@ def expression_basis(meshes: dict[str, Array], canonical: Array, weights: Array)
     return components[:COMPONENTS].reshape(-1, *canonical.shape), spread
 
 
-def update_checkpoint(path: Path, tensors: dict[str, Tensor], note: dict[str, object]) -> None:
+def update_checkpoint(path: Path, tensors: dict[str, Tensor], note: dict[str, int]) -> None:
     """Put tensors into a checkpoint, keeping the others and the metadata."""
     old: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}

@@ -82,8 +82,7 @@ class PoseOverride:
             if asked is None:
                 angles.append(driven)
             else:
-                asked = asked.to(driven)
-                angles.append(asked.expand_as(driven) if self.absolute else driven + asked)
+                angles.append(asked.to(driven) + (torch.zeros_like(driven) if self.absolute else driven))
         return rotation_from_pose(*angles)
 
 
@@ -224,7 +223,9 @@ def load_motion(path: Path) -> MotionFile:
         raise MotionFileError(f"{path}: not a readable motion file ({error})") from error
     version = header.get("vid2vid_motion", "")
     if not version.isdigit():
-        raise MotionFileError(f"{path}: a safetensors file, but not a motion file of vid2vid; make one with vid2vid motion")
+        raise MotionFileError(
+            f"{path}: a safetensors file, but not a motion file of vid2vid; make one with vid2vid motion"
+        )
     if int(version) > SCHEMA_VERSION:
         raise MotionFileError(f"{path}: motion schema {version} is newer than {SCHEMA_VERSION}; update vid2vid")
     return _check_motion(path, header, tensors)

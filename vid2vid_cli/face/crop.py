@@ -12,11 +12,15 @@ from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine
 
 Frame = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """A part of a frame: affine (2, 3) maps crop px to frame px, both from the left and top edge; size is (height, width)."""
+    """A part of a frame.
+
+    affine: (2, 3), maps crop px to frame px, both from the left and top edge. size: (height, width) of the crop.
+    """
 
     affine: Matrix
     size: tuple[int, int]
@@ -47,8 +51,8 @@ class CropSpec:
     size: int | None = None
 
 
-def crop_around(face: Face, spec: CropSpec, frame_size: tuple[int, int]) -> FaceCrop:
-    """Place the crop of a face. frame_size: (height, width)."""
+def crop_around(face: Face, spec: CropSpec, room: Box) -> FaceCrop:
+    """Place the crop of a face. room: left, top, right, bottom in frame px that a native crop must not leave."""
     points = face.landmarks_px[:, :2].astype(np.float64)
     angle = _eye_angle(points) if spec.upright else 0.0
     cosine, sine = np.cos(angle), np.sin(angle)
@@ -58,16 +62,15 @@ def crop_around(face: Face, spec: CropSpec, frame_size: tuple[int, int]) -> Face
     side = float((high - low).max() * spec.scale)
     centre = (low + high) / 2 - (0.0, spec.shift_up * side)
     if spec.size is None:
-        return _native_crop(centre, side, frame_size)
+        return _native_crop(centre, side, room)
     step = side / spec.size
     origin = turn @ (centre - spec.size / 2 * step)
     return FaceCrop(np.concatenate([turn * step, origin[:, None]], 1), (spec.size, spec.size))
 
 
-def _native_crop(centre: NDArray[np.float64], side: float, frame_size: tuple[int, int]) -> FaceCrop:
-    height, width = frame_size
-    left, top = (int(max(0, np.floor(c - side / 2))) for c in centre)
-    right, bottom = (int(min(n, np.ceil(c + side / 2))) for c, n in zip(centre, (width, height), strict=True))
+def _native_crop(centre: NDArray[np.float64], side: float, room: Box) -> FaceCrop:
+    left, top = (int(max(low, np.floor(c - side / 2))) for c, low in zip(centre, room[:2], strict=True))
+    right, bottom = (int(min(high, np.ceil(c + side / 2))) for c, high in zip(centre, room[2:], strict=True))
     affine = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
     return FaceCrop(affine, (max(bottom - top, 1), max(right - left, 1)))
 

@@ -36,9 +36,7 @@ def paste_face(frame: Frame, rendered: Frame, crop: FaceCrop) -> Frame:
         return out
     mask = np.repeat((feather_mask(crop.size) * 255 + 0.5).astype(np.uint8)[..., None], 3, 2)
     to_crop = invert_affine(crop.affine)
-    corners = crop.affine @ np.array(
-        [[0, crop.size[1], 0, crop.size[1]], [0, 0, crop.size[0], crop.size[0]], [1] * 4]
-    )
+    corners = crop.affine @ np.array([[0, crop.size[1], 0, crop.size[1]], [0, 0, crop.size[0], crop.size[0]], [1] * 4])
     low = np.maximum(np.floor(corners.min(1)).astype(int), 0)
     high = np.minimum(np.ceil(corners.max(1)).astype(int) + 1, (frame.shape[1], frame.shape[0]))
     size = (max(0, int(high[1] - low[1])), max(0, int(high[0] - low[0])))
@@ -54,14 +52,12 @@ def paste_face(frame: Frame, rendered: Frame, crop: FaceCrop) -> Frame:
     return out
 
 
-def _inside(
-    local: NDArray[np.float64], size: tuple[int, int], crop_size: tuple[int, int]
-) -> NDArray[np.float32]:
+def _inside(local: NDArray[np.float64], size: tuple[int, int], crop_size: tuple[int, int]) -> NDArray[np.float32]:
     """Return 1 where a target pixel falls into the crop, 0 elsewhere: (height, width, 1)."""
     y, x = np.mgrid[: size[0], : size[1]]
     u, v = (row[0] * (x + 0.5) + row[1] * (y + 0.5) + row[2] for row in local)
     inside = (u >= 0) & (v >= 0) & (u <= crop_size[1]) & (v <= crop_size[0])
-    return inside[..., None].astype(np.float32)
+    return np.asarray(inside[..., None], np.float32)
 
 
 def to_frame(image: NDArray[np.float32]) -> Frame:

@@ -13,10 +13,9 @@ def apply_affine(matrix: Matrix, points: NDArray[np.floating]) -> NDArray[np.flo
 
     That scaling keeps a depth in the same unit as x and y.
     """
-    points = np.asarray(points, np.float64)
-    out = points.copy()
-    out[..., :2] = points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
-    out[..., 2:] = points[..., 2:] * np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    out = np.array(points, np.float64)
+    out[..., :2] = out[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+    out[..., 2:] = out[..., 2:] * np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     return out
 
 

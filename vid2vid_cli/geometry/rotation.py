@@ -67,7 +67,8 @@ def rotation_from_axis_angle(vector: Tensor) -> Tensor:
     zero = torch.zeros_like(vector[:, 0])
     x, y, z = vector.unbind(-1)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(-1, 3, 3)
-    return torch.linalg.matrix_exp(cross)
+    turned: Tensor = torch.linalg.matrix_exp(cross)
+    return turned
 
 
 def interpolate_rotation(start: Tensor, end: Tensor, amount: float) -> Tensor:

@@ -61,7 +61,9 @@ def read_checkpoint(path: Path) -> LoadedFile:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return LoadedFile(path, tensors, file.metadata() or {}, sha256)
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions") from error
+        raise WeightsError(
+            f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a readable checkpoint: {_what_it_is(path)}; fetch the file again") from error
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.base import Family, ReenactmentModel
 from vid2vid_cli.models.checkpoint import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.models.compact.model import CompactModel
@@ -40,3 +42,9 @@ def load_model(checkpoint: str = "compact") -> LoadedModel:
             except (KeyError, RuntimeError) as error:
                 raise WeightsError(f"{path}: a damaged {family.name} checkpoint ({error}); fetch it again") from error
     raise WeightsError(f"{path}: a checkpoint of no known family ({', '.join(f.name for f in FAMILIES)})")
+
+
+@lru_cache(maxsize=1)
+def load_face_analyzer() -> FaceAnalyzer:
+    """Load the face networks out of the embedded checkpoint, once; they run on the processor."""
+    return FaceAnalyzer.from_state(embedded_checkpoint().tensors)

@@ -36,11 +36,16 @@ class EngineOptions:
 class PoseOptions:
     """Head-pose angles that the user sets."""
 
-    yaw: str | None = option(None, "Degrees to turn the face to the viewer's right, or START:STOP:STEP.", panel="Head pose")
+    yaw: str | None = option(
+        None, "Degrees to turn the face to the viewer's right, or START:STOP:STEP.", panel="Head pose"
+    )
     pitch: str | None = option(None, "Degrees to lift the chin, or START:STOP:STEP.", panel="Head pose")
     roll: str | None = option(None, "Degrees to tilt the head clockwise, or START:STOP:STEP.", panel="Head pose")
     absolute_pose: bool = option(
-        False, "Set the angles instead of adding them to the motion.", "--absolute-pose/--offset-pose", panel="Head pose"
+        False,
+        "Set the angles instead of adding them to the motion.",
+        "--absolute-pose/--offset-pose",
+        panel="Head pose",
     )
 
 
@@ -48,9 +53,14 @@ class PoseOptions:
 class PictureOptions:
     """Which face, and what becomes of the rest of the picture."""
 
-    face: str = option("largest", "Face of the source: largest, center, its index from the left, or all.", panel="Picture")
+    face: str = option(
+        "largest", "Face of the source: largest, center, its index from the left, or all.", panel="Picture"
+    )
     paste_back: bool = option(
-        True, "Put the face back into the whole source, or give the crop alone.", "--paste-back/--crop-only", panel="Picture"
+        True,
+        "Put the face back into the whole source, or give the crop alone.",
+        "--paste-back/--crop-only",
+        panel="Picture",
     )
     size: int | None = option(None, "Longer side of the output in pixels; default: the source's own.", panel="Picture")
     background: str = option("white", "Colour under a transparent source: a name or #rrggbb.", panel="Picture")
@@ -60,35 +70,54 @@ class PictureOptions:
 class EncodingOptions:
     """How the output is encoded."""
 
-    codec: str | None = option(None, "Video encoder of ffmpeg; default: libx264, libvpx-vp9 for webm.", panel="Encoding")
-    crf: int | None = option(None, "Quality of the encoder, lower is better; default: the encoder's good one.", panel="Encoding")
+    codec: str | None = option(
+        None, "Video encoder of ffmpeg; default: libx264, libvpx-vp9 for webm.", panel="Encoding"
+    )
+    crf: int | None = option(
+        None, "Quality of the encoder, lower is better; default: the encoder's good one.", panel="Encoding"
+    )
     preset: str | None = option(None, "Speed preset of the encoder.", panel="Encoding")
     force: bool = option(False, "Replace an output that exists.", panel="Encoding")
 
 
 @dataclass(frozen=True)
-class ReenactOptions(EncodingOptions, PictureOptions, PoseOptions, EngineOptions):
+class DrivingOptions:
+    """Which part of a driving is read, and how its face is followed."""
+
+    driving_face: str = option(
+        "largest", "Face of the driving: largest, center or its index from the left.", panel="Motion"
+    )
+    smooth: float = option(0.0, "Smoothing of the motion against jitter: 0 none, 1 firm.", panel="Motion")
+    on_missing: OnMissing = option(
+        "hold", "A frame without a face: hold the last motion, skip it, or fail.", panel="Motion"
+    )
+    start: str | None = option(None, "Where in the driving to begin: seconds or [H:]MM:SS.", panel="Time")
+    end: str | None = option(None, "Where in the driving to end: seconds or [H:]MM:SS.", panel="Time")
+    fps: str | None = option(None, "Frame rate, such as 25 or 30000/1001; default: the driving's.", panel="Time")
+
+
+@dataclass(frozen=True)
+class MotionOptions(DrivingOptions, EngineOptions):
+    """All that `motion` takes besides its two files."""
+
+    force: bool = option(False, "Replace an output that exists.", panel="Encoding")
+
+
+@dataclass(frozen=True)
+class ReenactOptions(EncodingOptions, PictureOptions, DrivingOptions, PoseOptions, EngineOptions):
     """All that `reenact` takes besides its three files."""
 
     relative: bool = option(
         True,
-        "Take movement against a reference frame, or take pose and expression as they are. An image as DRIVING is absolute.",
+        "Take movement against a reference frame, or pose and expression as they are. A still DRIVING is absolute.",
         "--relative/--absolute",
         panel="Motion",
     )
     reference_frame: str = option(
-        "auto", "Driving frame that counts as the source's own: its number, or auto for the nearest one.", panel="Motion"
+        "auto", "Driving frame that counts as the source's own: its number, or auto for the nearest.", panel="Motion"
     )
     region: Region = option("all", "What moves.", panel="Motion")
     strength: float = option(1.0, "How much it moves: 0 nothing, 1 as driven, 2 twice as much.", panel="Motion")
-    smooth: float = option(0.0, "Smoothing of the motion against jitter: 0 none, 1 firm.", panel="Motion")
-    driving_face: str = option("largest", "Face of the driving: largest, center or its index from the left.", panel="Motion")
-    on_missing: OnMissing = option(
-        "hold", "A frame without a face: hold the last motion, skip the frame, or fail.", panel="Motion"
-    )
-    start: str | None = option(None, "Where in the driving to begin: seconds or [H:]MM:SS.", panel="Time")
-    end: str | None = option(None, "Where in the driving to end: seconds or [H:]MM:SS.", panel="Time")
-    fps: str | None = option(None, "Frame rate of the output, such as 25 or 30000/1001; default: the driving's.", panel="Time")
     audio: Audio = option("driving", "Whose sound the output has.", panel="Time")
     compare: bool = option(False, "Show source, driving and result side by side.", "--compare", panel="Picture")
 
@@ -97,6 +126,8 @@ class ReenactOptions(EncodingOptions, PictureOptions, PoseOptions, EngineOptions
 class RotateOptions(EncodingOptions, PictureOptions, PoseOptions, EngineOptions):
     """All that `rotate` takes besides its two files."""
 
-    frontalize: bool = option(False, "Turn the face to the camera; same as all angles 0, absolute.", "--frontalize", panel="Head pose")
+    frontalize: bool = option(
+        False, "Turn the face to the camera; same as all angles 0, absolute.", "--frontalize", panel="Head pose"
+    )
     fps: str = option("25", "Frame rate of a video of a sweep.", panel="Time")
     columns: int = option(0, "Columns of a contact sheet of a sweep; 0 chooses.", panel="Picture")

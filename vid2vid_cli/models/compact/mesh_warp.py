@@ -7,6 +7,7 @@ The whole is one continuous triangulation, so a target pixel always has a source
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,14 +160,14 @@ def _place_rings(centre: Points, rays: Points, border: Points) -> Points:
 
 
 def _length(vectors: Points) -> Points:
-    return np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
 
 
 def _stitch_rings(oval: NDArray[np.int32], first: int, count: int, rings: int) -> NDArray[np.int32]:
     """Return the triangles between the outline and the first ring, and between neighbouring rings."""
     loops = [oval] + [first + k * count + np.arange(count) for k in range(rings)]
     triangles = []
-    for inner, outer in zip(loops, loops[1:], strict=False):
+    for inner, outer in itertools.pairwise(loops):
         following, beyond = np.roll(inner, -1), np.roll(outer, -1)
         triangles += [np.stack([inner, following, outer], 1), np.stack([following, beyond, outer], 1)]
     return np.concatenate(triangles).astype(np.int32)

@@ -64,7 +64,9 @@ class CompactModel:
         motion = Motion(pose.rotation, pose.translation, pose.scale, expression)
         width = self._mouth_width(canonical) * float(pose.scale)
         gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
-        return CompactSource({"image": image}, canonical, motion, warp, gaps, read_skin_tone(image, landmarks[0].numpy()))
+        return CompactSource(
+            {"image": image}, canonical, motion, warp, gaps, read_skin_tone(image, landmarks[0].numpy())
+        )
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""

@@ -125,13 +125,13 @@ def _tooth_phase(across: Array) -> Array:
 
 def _light(inside: Array, tone: SkinTone) -> Array:
     grey = inside.mean(-1, keepdims=True)
-    return np.clip((grey + tone.saturation * (inside - grey)) * tone.brightness, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((grey + tone.saturation * (inside - grey)) * tone.brightness, 0, 1), np.float32)
 
 
 def _along(count: int) -> Array:
     half = count // 2
     there = np.arange(half + 1) / half
-    return np.concatenate([there, there[-2:0:-1]]).astype(np.float32)
+    return np.asarray(np.concatenate([there, there[-2:0:-1]]), np.float32)
 
 
 def _depths(gaps: Array) -> tuple[Array, Array]:
@@ -148,6 +148,6 @@ def _local_triangles(topology: FaceTopology) -> NDArray[np.int32]:
     return np.array([[place[int(point)] for point in triangle] for triangle in chosen], np.int32)
 
 
-def _smoothstep(x: Array) -> Array:
+def _smoothstep(x: NDArray[np.floating]) -> Array:
     x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
+    return np.asarray(x * x * (3 - 2 * x), np.float32)

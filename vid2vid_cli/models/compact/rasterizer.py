@@ -31,8 +31,8 @@ def rasterize(
     return values, winners
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _fill(
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _fill(  # noqa: PLR0917  compiled code takes plain arrays
     vertices: FloatArray,
     attributes: FloatArray,
     triangles: IndexArray,

@@ -1,0 +1,36 @@
+"""Which device computes."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from vid2vid_cli.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that a name means: auto takes cuda, then mps, then cpu."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: write auto, cpu, cuda, cuda:N or mps") from error
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise UsageError(f"--device {name}: no such device on this machine; --device cpu always works")
+    return device
+
+
+def set_threads(count: int) -> None:
+    """Let torch use `count` processor threads, all cores when 0."""
+    if count < 0:
+        raise UsageError(f"--threads {count}: write a positive number, or 0 for all cores")
+    torch.set_num_threads(count or os.cpu_count() or 1)

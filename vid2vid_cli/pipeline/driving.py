@@ -1,0 +1,207 @@
+"""The driving: a stream of motions out of a video, an animation, an image or a motion file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vid2vid_cli.errors import MotionFileError, NoFaceError, UsageError
+from vid2vid_cli.face.crop import FaceCrop, Frame, crop_frame
+from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, select_face
+from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.image import read_image
+from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video, sniff
+from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.motion import Motion, MotionFile, is_motion_file, join_motions, load_motion
+from vid2vid_cli.pipeline.parsing import Select
+from vid2vid_cli.pipeline.source import image_of, whole_head
+from vid2vid_cli.streaming import prefetch
+
+REFERENCE_WINDOW_S = 5.0  # how much of a clip is searched for the reference frame
+REFERENCE_CANDIDATES = 50
+
+
+@dataclass(frozen=True)
+class DrivenFrame:
+    """One driving frame: its motion (of one frame), None before a first face was seen.
+
+    found: whether a face is in this very frame. picture: the frame itself, None for a motion file.
+    """
+
+    motion: Motion | None
+    found: bool
+    picture: Frame | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a model looks at driving frames: which face, with what, where it computes."""
+
+    model: ReenactmentModel
+    analyzer: FaceAnalyzer
+    select: Select
+    device: torch.device
+
+    def motion(self, frame: Frame, face: Face, crop: FaceCrop) -> Motion:
+        """Read the motion of one face in a frame."""
+        landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
+        needs_picture = self.model.driving_crop.size is not None
+        image = image_of(crop_frame(frame, crop), self.device) if needs_picture else None
+        return self.model.motion(image, landmarks, crop.size)
+
+
+@dataclass
+class Driving:
+    """What drives: open it with `open_driving`, then iterate over `frames`."""
+
+    path: Path
+    fps: Fraction
+    count: int
+    is_still: bool
+    audio: AudioSource | None = None
+    picture_size: tuple[int, int] | None = None
+    _look: Look | None = None
+    _reading: ReadOptions = field(default_factory=ReadOptions)
+    _info: VideoInfo | None = None
+    _recorded: MotionFile | None = None
+    _crop: FaceCrop | None = None
+
+    def frames(self) -> Iterator[DrivenFrame]:
+        """Yield the driving frames in order, each once."""
+        if self._recorded is not None:
+            return self._replay(self._recorded)
+        return self._watch()
+
+    def find_reference(self, own: Motion, frame: str) -> Motion:
+        """Return the motion (of one frame) that counts as the source's own.
+
+        own: the source's motion. frame: a number from 0, or auto for the frame nearest to `own` in head pose and
+        expression: of a video among the first seconds after its first face, of a motion file among all.
+        """
+        wanted = None if frame == "auto" else _frame_number(frame, self.count)
+        candidates = self._candidates(wanted)
+        return candidates if len(candidates) == 1 else candidates[nearest_frame(candidates, own)]
+
+    def _candidates(self, wanted: int | None) -> Motion:
+        if self._recorded is not None:
+            motion = self._recorded.motion
+            return motion[wanted] if wanted is not None else motion
+        step = 1 if wanted is not None else max(1, round(float(self.fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
+        motions: list[Motion] = []
+        for index, driven in enumerate(self._watch(step)):
+            if driven.motion is not None and driven.found and wanted is None:
+                motions.append(driven.motion)
+            if index == wanted:
+                if driven.motion is None or not driven.found:
+                    raise NoFaceError(f"{self.path}: no face in frame {wanted}; choose another --reference-frame")
+                return driven.motion
+            if len(motions) >= REFERENCE_CANDIDATES:
+                break
+        if not motions:
+            raise NoFaceError(f"{self.path}: no face found in any frame; see it with vid2vid faces")
+        return join_motions(motions)
+
+    def _watch(self, step: int = 1) -> Iterator[DrivenFrame]:
+        """Track the face through every `step`th frame of the clip."""
+        look = self._look
+        if look is None:
+            raise ValueError("a driving without pictures cannot be watched")
+        tracker = FaceTracker(look.analyzer, look.select)
+        last: Motion | None = None
+        for picture in self._pictures(step):
+            face = tracker.update(picture) if not self.is_still else self._still_face(picture)
+            if face is not None:
+                if self._crop is None:
+                    self._crop = whole_head(look.model.driving_crop, face, picture)
+                last = look.motion(picture, face, self._crop)
+            yield DrivenFrame(last, face is not None, picture)
+
+    def _pictures(self, step: int) -> Iterator[Frame]:
+        if self.is_still:
+            yield read_image(self.path)
+            return
+        for index, picture in enumerate(prefetch(read_video(self.path, self._reading, self._info), 4)):
+            if index % step == 0:
+                yield picture
+
+    def _still_face(self, picture: Frame) -> Face | None:
+        look = self._look
+        return select_face(look.analyzer.faces(picture, thorough=True), look.select, picture) if look else None
+
+    def _replay(self, recorded: MotionFile) -> Iterator[DrivenFrame]:
+        for index in range(self.count):
+            yield DrivenFrame(recorded.motion[index], bool(recorded.found[index]), None)
+
+
+def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
+    """Open a driving video, animation, image or motion file. Errors name what it is instead."""
+    if path.is_file() and is_motion_file(path):
+        return _open_motion_file(path, reading, look.model.name)
+    if sniff(path) == "still":
+        size = read_image(path).shape
+        return Driving(path, Fraction(25), 1, True, picture_size=(size[0], size[1]), _look=look)
+    info = probe_video(path)
+    if reading.start_s is not None and reading.start_s >= info.start_s + info.duration_s:
+        raise UsageError(f"--start {reading.start_s:g}: {path} is only {info.duration_s:.2f} s long")
+    return Driving(
+        path,
+        reading.fps or info.fps,
+        frames_to_read(info, reading),
+        False,
+        audio=audio_of(path, info, reading),
+        picture_size=info.size,
+        _look=look,
+        _reading=reading,
+        _info=info,
+    )
+
+
+def _open_motion_file(path: Path, reading: ReadOptions, family: str) -> Driving:
+    recorded = load_motion(path)
+    if recorded.family != family:
+        raise MotionFileError(
+            f"{path}: motion of the {recorded.family} family does not fit -c {family}; "
+            f"make it again with vid2vid motion -c {family}"
+        )
+    fps = recorded.fps
+    first = round((reading.start_s or 0) * fps)
+    last = len(recorded.motion) if reading.end_s is None else min(round(reading.end_s * fps), len(recorded.motion))
+    if first >= last:
+        raise UsageError(f"{path}: no frame between --start and --end")
+    index = torch.arange(first, last)
+    if reading.fps is not None and reading.fps != fps:
+        count = max(1, round(len(index) * reading.fps / fps))
+        index = index[torch.from_numpy(np.arange(count) * float(fps / reading.fps)).long().clamp_max(len(index) - 1)]
+        fps = reading.fps
+    motion = Motion(*(tensor[index] for tensor in recorded.motion.tensors()))
+    chosen = MotionFile(motion, recorded.found[index], fps, recorded.family)
+    return Driving(path, fps, len(motion), False, _recorded=chosen)
+
+
+def _frame_number(text: str, count: int) -> int:
+    if not text.isdigit():
+        raise UsageError(f"--reference-frame {text}: write auto or a frame number from 0")
+    if int(text) >= count:
+        raise UsageError(f"--reference-frame {text}: the driving has frames 0 to {count - 1}")
+    return int(text)
+
+
+def nearest_frame(candidates: Motion, own: Motion) -> int:
+    """Return the index of the candidate nearest to `own`: 10 degrees count as much as a usual change of expression."""
+    turned = candidates.rotation @ own.rotation.transpose(-1, -2)
+    cosine = ((turned.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1)
+    angle = torch.acos(cosine) / np.deg2rad(10)
+    spread = (candidates.expression - candidates.expression.mean(0)).square().mean().clamp_min(1e-8)
+    change = (candidates.expression - own.expression).square().mean((1, 2)) / spread
+    return int((angle.square() + change).argmin())
+
+
+def require_any(path: Path, found: int) -> None:
+    """Raise when no face was seen at all."""
+    if not found:
+        raise NoFaceError(f"{path}: no face found in any frame; see it with vid2vid faces")

@@ -1,0 +1,29 @@
+"""What every pipeline needs to begin: the model, the face networks, the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from vid2vid_cli.face.mesh import FaceAnalyzer
+from vid2vid_cli.models.device import choose_device, set_threads
+from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
+from vid2vid_cli.pipeline.options import EngineOptions
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A loaded model and the face networks, on their device."""
+
+    loaded: LoadedModel
+    analyzer: FaceAnalyzer
+    device: torch.device
+
+
+def start_engine(options: EngineOptions, model: LoadedModel | None) -> Engine:
+    """Load what the options name, or take the model that the caller has loaded already."""
+    set_threads(options.threads)
+    device = choose_device(options.device)
+    loaded = model or load_model(options.checkpoint)
+    return Engine(loaded, load_face_analyzer(), device)

@@ -1,0 +1,51 @@
+"""Write what a pipeline renders: a picture, a clip, an animation or a folder of frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.media.image import write_image
+from vid2vid_cli.media.video import WriteOptions, open_writer
+from vid2vid_cli.pipeline.progress import Hooks
+from vid2vid_cli.streaming import prefetch
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def is_picture_name(path: Path) -> bool:
+    """Say whether an output's name asks for one picture."""
+    return path.suffix.lower() in PICTURES
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Raise before any work when the output is there already or its folder is not."""
+    if path.exists() and not force:
+        raise OutputExistsError(f"{path}: exists already; give another name or --force")
+    if not path.parent.is_dir():
+        raise MediaError(f"{path}: the folder {path.parent} does not exist; make it first")
+
+
+def write_frames(
+    path: Path, frames: Iterator[Frame], options: WriteOptions, total: int | None, hooks: Hooks
+) -> tuple[int, tuple[int, int]]:
+    """Write all frames while a thread renders the next ones. Returns their number and size (height, width)."""
+    with closing(prefetch(frames, 4)) as rendered:  # type: ignore[type-var]
+        first = next(rendered, None)
+        if first is None:
+            raise MediaError(f"{path}: there is no frame to write")
+        size = (first.shape[0], first.shape[1])
+        if is_picture_name(path):
+            write_image(path, first, force=options.force)
+            for _ in rendered:  # a still has one frame; its end also says what went wrong
+                pass
+            return 1, size
+        with open_writer(path, size, options) as writer:
+            for count, frame in enumerate(itertools.chain([first], rendered), 1):
+                writer.write(frame)
+                hooks.progress(count, total)
+        return count, size

@@ -1,0 +1,37 @@
+"""The angles that a user asks for, from text to the override that a model takes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.motion import PoseOverride
+from vid2vid_cli.pipeline.options import PoseOptions
+from vid2vid_cli.pipeline.parsing import Sweep, parse_sweep
+from vid2vid_cli.pipeline.progress import Recorder
+
+AXES = ("yaw", "pitch", "roll")
+Sweeps = tuple[Sweep | None, Sweep | None, Sweep | None]
+
+
+def parse_sweeps(options: PoseOptions) -> Sweeps:
+    """Read yaw, pitch and roll; None where an angle is not asked for."""
+    return parse_sweep(options.yaw, "yaw"), parse_sweep(options.pitch, "pitch"), parse_sweep(options.roll, "roll")
+
+
+def warn_of_range(model: ReenactmentModel, sweeps: Sweeps, options: PoseOptions, recorder: Recorder) -> None:
+    """Warn of angles past those for which the model's pictures hold."""
+    for sweep, limit_deg, name in zip(sweeps, model.pose_range_deg, AXES, strict=True):
+        if sweep is not None and sweep.largest_deg > limit_deg:
+            kind = name if options.absolute_pose else f"{name} offset"
+            recorder.warn(f"{kind} {sweep.largest_deg:g}: past {limit_deg:g} degrees the picture falls apart")
+
+
+def pose_override(sweeps: Sweeps, share: float, *, absolute: bool) -> PoseOverride | None:
+    """Return the angles asked for at a share 0 to 1 of the clip; None where none is asked for."""
+    if not any(sweeps):
+        return None
+    yaw, pitch, roll = (None if s is None else torch.tensor([math.radians(s.at(share))]) for s in sweeps)
+    return PoseOverride(yaw, pitch, roll, absolute=absolute)

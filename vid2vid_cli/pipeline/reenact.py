@@ -1,0 +1,224 @@
+"""Reenactment from file to file: the source moves as the driving does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vid2vid_cli.errors import NoFaceError, UsageError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.paste import paste_face, resize_frame, to_frame
+from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.video import WriteOptions, audio_of
+from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_motion
+from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, Look, open_driving
+from vid2vid_cli.pipeline.engine import Engine, start_engine
+from vid2vid_cli.pipeline.options import ReenactOptions
+from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_frames
+from vid2vid_cli.pipeline.parsing import parse_face, parse_fps
+from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
+from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
+from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame, fit_size
+from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
+
+
+@dataclass
+class Counts:
+    """Frames of the driving by what was seen in them."""
+
+    found: int = 0
+    held: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that stays the same while the frames go by."""
+
+    model: ReenactmentModel
+    source: Source
+    driving: Driving
+    options: ReenactOptions
+    sweeps: Sweeps
+    reference: Motion | None
+    total: int | None
+    counts: Counts = field(default_factory=Counts)
+
+
+def reenact(
+    source: str | Path,
+    driving: str | Path,
+    output: str | Path | None = None,
+    options: ReenactOptions | None = None,
+    *,
+    model: LoadedModel | None = None,
+    hooks: Hooks | None = None,
+) -> Result:
+    """Animate a source with the motion of a driving and write the result.
+
+    source: image or video. driving: video, GIF, image or motion file. output: .mp4 .mov .mkv .webm .gif, a folder
+    for PNG frames, or a picture where driving and source are pictures; default `{source}--{driving}.mp4` (or .png)
+    in the current folder. model: loaded before with `load_model`, to spare loading it again.
+    Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
+    """
+    began = time.perf_counter()
+    options = options or ReenactOptions()
+    source, driving = Path(source), Path(driving)
+    recorder = Recorder(hooks or Hooks())
+    sweeps = parse_sweeps(options)
+    reading = reading_options(options, recorder)
+    check_numbers(options)
+    if output is not None:
+        check_target(Path(output), force=options.force)
+    engine = start_engine(options, model)
+    look = Look(engine.loaded.model, engine.analyzer, parse_face(options.driving_face, "driving-face"), engine.device)
+    what_drives = open_driving(driving, reading, look)
+    who = Source(source, options, engine.loaded.model, engine.analyzer, engine.device)
+    target = Path(output) if output is not None else _default_output(who, what_drives)
+    check_target(target, force=options.force)
+    if is_picture_name(target) and (who.is_video or not what_drives.is_still):
+        raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
+    warn_of_range(engine.loaded.model, sweeps, options, recorder)
+    scene = _set_scene(engine, who, what_drives, options, sweeps)
+    writing = _write_options(scene, recorder)
+    frames, size = write_frames(target, _render_all(scene), writing, scene.total, hooks or Hooks())
+    counts = scene.counts
+    if counts.held:
+        recorder.warn(
+            f"{driving}: no face in {counts.held} of {counts.held + counts.found} frames; the last motion was held"
+        )
+    seconds = time.perf_counter() - began
+    return Result(target, frames, counts.held, counts.skipped, seconds, writing.fps, size, tuple(recorder.warnings))
+
+
+def check_numbers(options: ReenactOptions) -> None:
+    """Raise UsageError for numbers that make no sense."""
+    if not 0 <= options.strength <= 3:
+        raise UsageError(f"--strength {options.strength:g}: write a number from 0 to 3")
+    check_motion_numbers(options)
+
+
+def _default_output(source: Source, driving: Driving) -> Path:
+    suffix = ".png" if driving.is_still and not source.is_video else ".mp4"
+    return Path(f"{source.path.stem}--{driving.path.stem}{suffix}")
+
+
+def _set_scene(engine: Engine, source: Source, driving: Driving, options: ReenactOptions, sweeps: Sweeps) -> Scene:
+    """Find the reference frame and count what is to come."""
+    reference = None
+    if options.relative and not driving.is_still:
+        first = next((frame for frame in source.frames() if frame.faces), None)
+        if first is None:
+            raise NoFaceError(f"{source.path}: no face found in any frame; use a clip where a face is seen")
+        reference = driving.find_reference(first.faces[0].appearance.motion, options.reference_frame)
+    total: int | None = None if driving.is_still and source.is_video else driving.count
+    if source.info is not None:
+        total = source.info.frame_count if total is None else min(total, source.info.frame_count)
+    return Scene(engine.loaded.model, source, driving, options, sweeps, reference, total)
+
+
+def _write_options(scene: Scene, recorder: Recorder) -> WriteOptions:
+    options, driving, source = scene.options, scene.driving, scene.source
+    fps = _output_fps(scene)
+    audio: AudioSource | None = None
+    if options.audio == "driving":
+        audio = driving.audio
+    elif options.audio == "source" and source.info is not None:
+        audio = audio_of(source.path, source.info)
+    if audio is not None and options.on_missing == "skip":
+        recorder.warn("--on-missing skip: the sound is left out, it would not fit the frames that remain")
+        audio = None
+    return WriteOptions(
+        fps=fps, codec=options.codec, crf=options.crf, preset=options.preset, audio=audio, force=options.force
+    )
+
+
+def _output_fps(scene: Scene) -> Fraction:
+    if scene.driving.is_still and scene.source.info is not None:
+        return parse_fps(scene.options.fps) or scene.source.info.fps
+    return scene.driving.fps
+
+
+def _render_all(scene: Scene) -> Iterator[Frame]:
+    """Yield the output frames in order."""
+    smoother = MotionSmoother(scene.options.smooth, float(scene.driving.fps)) if scene.options.smooth else None
+    source_frames = scene.source.frames(_output_fps(scene))
+    for index, (driven, source) in enumerate(zip(_driven(scene), source_frames, strict=False)):
+        if driven is None:
+            continue
+        motion = driven.motion
+        if motion is not None and smoother is not None:
+            motion = smoother(motion)
+        yield _render_frame(scene, source, DrivenFrame(motion, driven.found, driven.picture), index)
+    if not scene.counts.found:
+        raise NoFaceError(f"{scene.driving.path}: no face found in any frame; see it with vid2vid faces")
+
+
+def _driven(scene: Scene) -> Iterator[DrivenFrame | None]:
+    """Yield driving frames as --on-missing says; None for a skipped one; a still again and again."""
+    counts, path = scene.counts, scene.driving.path
+    for index, driven in enumerate(scene.driving.frames()):
+        if driven.found:
+            counts.found += 1
+        elif scene.options.on_missing == "fail":
+            raise NoFaceError(f"{path}: no face in frame {index}; --on-missing hold keeps the last motion instead")
+        elif scene.options.on_missing == "skip":
+            counts.skipped += 1
+            yield None
+            continue
+        else:
+            counts.held += 1
+        yield driven
+        while scene.driving.is_still and scene.source.is_video:
+            yield driven
+
+
+def _render_frame(scene: Scene, source: SourceFrame, driven: DrivenFrame, index: int) -> Frame:
+    share = index / max(1, (scene.total or 1) - 1)
+    frame = source.frame
+    faces = [(face, _render_face(scene, face, driven.motion, min(1.0, share))) for face in source.faces]
+    if scene.options.paste_back:
+        for face, rendered in faces:
+            frame = paste_face(frame, rendered, face.crop)
+    elif faces:
+        frame = faces[0][1]
+        if scene.options.size is not None:
+            frame = resize_frame(frame, fit_size(frame.shape, scene.options.size))
+    if scene.options.compare:
+        return side_by_side(source.frame, driven.picture, frame)
+    return frame
+
+
+def _render_face(scene: Scene, face: SourceFace, motion: Motion | None, share: float) -> Frame:
+    """Render one face of the source under the motion of a driving frame."""
+    model, options = scene.model, scene.options
+    own = face.appearance.motion
+    reference = scene.reference
+    if motion is None:  # no face was seen yet: the source keeps still
+        motion = reference = own
+    base = own if reference is None else reference
+    if options.region != "all":
+        moves_pose = options.region == "pose"
+        motion = restrict_motion(base, motion, pose=moves_pose, expression_mask=model.expression_mask(options.region))
+    motion = blend_motion(base, motion, options.strength)
+    pose = pose_override(scene.sweeps, share, absolute=options.absolute_pose)
+    with torch.inference_mode():
+        keypoints = model.drive(face.appearance, motion, reference, pose)
+        image = model.render(face.appearance, keypoints)
+    return to_frame(image[0].permute(1, 2, 0).cpu().numpy())
+
+
+def side_by_side(*pictures: Frame | None) -> Frame:
+    """Return pictures next to each other, brought to the height of the last; None is left out."""
+    there = [picture for picture in pictures if picture is not None]
+    height = there[-1].shape[0]
+    scaled = [resize_frame(p, (height, max(1, round(p.shape[1] * height / p.shape[0])))) for p in there]
+    return np.concatenate(scaled, axis=1)

@@ -1,0 +1,145 @@
+"""Free view: turn the head of a portrait, or of every frame of a clip."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from vid2vid_cli.errors import UsageError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.paste import paste_face, resize_frame, to_frame
+from vid2vid_cli.media.image import contact_sheet, write_image
+from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of
+from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.checkpoint import bundled_file
+from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.options import RotateOptions
+from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_frames
+from vid2vid_cli.pipeline.parsing import parse_fps
+from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
+from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
+from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame, fit_size
+
+EXAMPLE = "portrait.jpg"
+
+
+def rotate(
+    source: str | Path | None = None,
+    output: str | Path | None = None,
+    options: RotateOptions | None = None,
+    *,
+    model: LoadedModel | None = None,
+    hooks: Hooks | None = None,
+) -> Result:
+    """Turn the head of a source and write a picture, or a clip or contact sheet of a sweep.
+
+    source: image or video; None takes the bundled example. output: a picture (one view, or a contact sheet of a
+    sweep), a video, a GIF or a folder; default `{source}--rotated.png`, .mp4 for a sweep or a video.
+    Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
+    """
+    began = time.perf_counter()
+    options = _with_frontal_pose(options or RotateOptions())
+    recorder = Recorder(hooks or Hooks())
+    sweeps = parse_sweeps(options)
+    if not any(sweeps):
+        raise UsageError("rotate: say where to turn: --yaw, --pitch, --roll or --frontalize")
+    if output is not None:
+        check_target(Path(output), force=options.force)
+    path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
+    engine = start_engine(options, model)
+    who = Source(path, options, engine.loaded.model, engine.analyzer, engine.device)
+    total = who.info.frame_count if who.info else _view_count(sweeps)
+    target = Path(output) if output else Path(f"{path.stem}--rotated{'.png' if total == 1 else '.mp4'}")
+    check_target(target, force=options.force)
+    if who.is_video and is_picture_name(target):
+        raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
+    warn_of_range(engine.loaded.model, sweeps, options, recorder)
+    views = Views(engine.loaded.model, options, sweeps, total)
+    writing = _write_options(who, options)
+    if is_picture_name(target) and total > 1:
+        frames, size = 1, _write_sheet(target, views, who, options)
+    else:
+        frames, size = write_frames(target, views.of(who.frames()), writing, total, hooks or Hooks())
+    seconds = time.perf_counter() - began
+    return Result(target, frames, 0, 0, seconds, writing.fps, size, tuple(recorder.warnings))
+
+
+class Views:
+    """Renders a source from the angles asked for."""
+
+    def __init__(self, model: ReenactmentModel, options: RotateOptions, sweeps: Sweeps, total: int) -> None:
+        self._model, self._options, self._sweeps, self._total = model, options, sweeps, total
+
+    def of(self, frames: Iterator[SourceFrame]) -> Iterator[Frame]:
+        """Yield a view of each source frame; a still is shown as often as the sweep has angles."""
+        for index, source in zip(range(self._total), frames, strict=False):
+            yield self._view(source, index / max(1, self._total - 1))
+
+    def labels(self) -> list[str]:
+        """Return the angles of each view as words."""
+        shares = [index / max(1, self._total - 1) for index in range(self._total)]
+        names = ("yaw", "pitch", "roll")
+        return [
+            " ".join(f"{name} {sweep.at(share):+g}" for name, sweep in zip(names, self._sweeps, strict=True) if sweep)
+            for share in shares
+        ]
+
+    def _view(self, source: SourceFrame, share: float) -> Frame:
+        turned = [(face, self._turn(face, share)) for face in source.faces]
+        frame = source.frame
+        if self._options.paste_back:
+            for face, picture in turned:
+                frame = paste_face(frame, picture, face.crop)
+        elif turned:
+            frame = turned[0][1]
+            if self._options.size is not None:
+                frame = resize_frame(frame, fit_size(frame.shape, self._options.size))
+        return frame
+
+    @torch.inference_mode()
+    def _turn(self, face: SourceFace, share: float) -> Frame:
+        own = face.appearance.motion
+        pose = pose_override(self._sweeps, share, absolute=self._options.absolute_pose)
+        image = self._model.render(face.appearance, self._model.drive(face.appearance, own, own, pose))
+        return to_frame(image[0].permute(1, 2, 0).cpu().numpy())
+
+
+def _with_frontal_pose(options: RotateOptions) -> RotateOptions:
+    """Return the options with --frontalize spelt out; angles that are given with it win."""
+    if not options.frontalize:
+        return options
+    return replace(
+        options,
+        absolute_pose=True,
+        yaw=options.yaw or "0",
+        pitch=options.pitch or "0",
+        roll=options.roll or "0",
+    )
+
+
+def _view_count(sweeps: Sweeps) -> int:
+    return max(len(sweep.angles()) for sweep in sweeps if sweep is not None)
+
+
+def _write_options(source: Source, options: RotateOptions) -> WriteOptions:
+    fps = source.info.fps if source.info else parse_fps(options.fps) or Fraction(25)
+    audio = audio_of(source.path, source.info, ReadOptions()) if source.info else None
+    return WriteOptions(
+        fps=fps, codec=options.codec, crf=options.crf, preset=options.preset, audio=audio, force=options.force
+    )
+
+
+def _write_sheet(path: Path, views: Views, source: Source, options: RotateOptions) -> tuple[int, int]:
+    """Write all views of a still as one picture. Returns the picture's size (height, width)."""
+    labels = views.labels()
+    columns = options.columns or math.ceil(math.sqrt(len(labels)))
+    sheet = contact_sheet(list(views.of(source.frames())), columns, labels)
+    write_image(path, sheet, force=options.force)
+    return sheet.shape[0], sheet.shape[1]
