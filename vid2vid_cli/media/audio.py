@@ -87,7 +87,9 @@ def add_sound(silent: Path, muxing: Muxing, path: Path) -> None:
     start_s = source.start_s or 0.0
     if source.end_s is not None:
         duration_s = min(duration_s, source.end_s - start_s)
-    times = ["-ss", f"{start_s:.6f}", "-t", f"{max(0.0, duration_s):.6f}"]
+    times = ["-t", f"{max(0.0, duration_s):.6f}"]
+    if start_s > 0:  # even a seek to 0 would lose the packets before it from which a decoder warms up
+        times = ["-ss", f"{start_s:.6f}", *times]
     arguments = ["-v", "error", *file_input(silent), *file_input(source.path, *times)]
     arguments += ["-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", *muxing.codec_arguments]
     arguments += ["-map_metadata", "0", "-map_chapters", "-1", *muxing.container_arguments, f"file:{path}"]

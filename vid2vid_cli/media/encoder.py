@@ -40,9 +40,7 @@ _FAST_START = ("-movflags", "+faststart")
 CONTAINERS = {
     ".mp4": Container("mp4", "libx264", _MP4_SOUNDS, arguments=_FAST_START),
     ".m4v": Container("mp4", "libx264", _MP4_SOUNDS, arguments=_FAST_START),
-    ".mov": Container(
-        "mov", "libx264", _MP4_SOUNDS - {"opus", "flac"} | {"pcm_s16le"}, arguments=_FAST_START
-    ),
+    ".mov": Container("mov", "libx264", _MP4_SOUNDS - {"opus", "flac"} | {"pcm_s16le"}, arguments=_FAST_START),
     ".mkv": Container("matroska", "libx264", _MP4_SOUNDS | {"vorbis", "pcm_s16le", "dts", "mp2"}),
     ".webm": Container("webm", "libvpx-vp9", frozenset({"opus", "vorbis"}), "libopus"),
     ".gif": Container("gif", "libx264rgb"),
@@ -114,7 +112,7 @@ def _video_arguments(codec: str, size: tuple[int, int], options: WriteOptions) -
         "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp",
         f"format={pixels}",
         "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
-        f"setsar={aspect.numerator}/{aspect.denominator}",
+        f"setsar={aspect.numerator}/{aspect.denominator}:max=65535",
     ]
     tags = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
     return ["-vf", ",".join(filters), "-c:v", codec, *tags, *_quality_arguments(codec, options)]

@@ -26,9 +26,9 @@ PIPE_BYTES = 1 << 20
 _TALKER = re.compile(r"^\[[^\]]*\] ")
 # Lines that say only that something went wrong; the reason stands in a line before them.
 _EMPTY_WORDS = re.compile(
-    r"^(Error (opening|splitting|parsing|while|sending|submitting|closing|initializing|muxing|writing)|"
-    r"Conversion failed|Exiting|Task finished|Terminating thread|Nothing was written|Failed to set value|"
-    r"To ignore this|frame=|Could not open encoder|Press |Last message repeated)"
+    r"^(Error (opening|selecting|splitting|parsing|while|sending|submitting|closing|initializing|muxing)|"
+    r"Error writing|Conversion failed|Exiting|Task finished|Terminating thread|Nothing was written|"
+    r"Failed to set value|To ignore this|frame=|Could not open encoder|Press |Last message repeated)"
 )
 
 

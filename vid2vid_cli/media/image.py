@@ -112,9 +112,7 @@ def _as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile and image.mode in {"RGB", "CMYK"}:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(
-                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
             if converted is not None:
                 return converted
         except (ImageCms.PyCMSError, OSError, ValueError):
@@ -122,28 +120,30 @@ def _as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def write_image(
-    path: str | Path, frame: Frame, *, mark: str | None = SYNTHETIC_MARK, force: bool = False
-) -> None:
+def write_image(path: str | Path, frame: Frame, *, mark: str | None = SYNTHETIC_MARK, force: bool = False) -> None:
     """Write a frame (H, W, 3) as PNG, JPEG or WebP, by the suffix; the file appears when it is whole."""
     path = Path(path)
     if path.suffix.lower() not in _WRITTEN:
         raise MediaError(f"{path}: a picture is written as {', '.join(_WRITTEN)}")
+    _check_frame(frame)
     check_output(path, force=force)
     temporary = temporary_beside(path)
     try:
         save_still(temporary, frame, mark)
         publish(temporary, path)
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a format says by ValueError that a picture is too large for it
+        raise MediaError(f"{path}: cannot be written: {_one_line(error)}") from error
     finally:
         discard(temporary)
 
 
-def save_still(path: Path, frame: Frame, mark: str | None) -> None:
-    """Encode a frame into `path` itself, marked in the metadata that viewers show."""
+def _check_frame(frame: Frame) -> None:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"a frame is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
+
+
+def save_still(path: Path, frame: Frame, mark: str | None) -> None:
+    """Encode a frame into `path` itself, marked in the metadata that viewers show."""
     kind = _WRITTEN[path.suffix.lower()]
     image = Image.fromarray(np.ascontiguousarray(frame))
     if kind == "PNG":

@@ -36,9 +36,7 @@ def read_mark(path: str | Path) -> str | None:
 
 def _still_comments(still: Image.Image) -> list[str]:
     found = [still.info.get("Comment"), still.info.get("comment"), still.getexif().get(EXIF_DESCRIPTION)]
-    return [
-        text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in found if text
-    ]
+    return [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in found if text]
 
 
 def _video_comments(path: Path) -> list[str]:

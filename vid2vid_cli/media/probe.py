@@ -148,7 +148,7 @@ def _describe(log: str, stamps: Stamps) -> VideoInfo:
 
 
 def _rate_hints(head: str) -> list[float]:
-    """Read the rounded rates of the log; for a GIF, whose container names none, ffmpeg only guesses, and badly."""
+    """Read the rounded rates of the log; a GIF names none and ffmpeg's guess is bad."""
     if "Video: gif" in head:
         return []
     return [float(rate) for rate in re.findall(r" ([\d.]+) (?:tbr|fps)", head)][::-1]

@@ -49,21 +49,31 @@ def measure_rate(stamps: Stamps, hints: Sequence[float] = ()) -> Rate:
     Constant means here: every frame lies on the grid but for rounding to ticks, or else within half a
     frame of it (cameras jitter), so that nobody gains by repeating or dropping a frame.
     """
-    count = len(stamps.ticks)
-    span = int(stamps.ticks[-1] - stamps.ticks[0])
-    if count < 2 or span <= 0:
+    if len(stamps.ticks) < 2 or stamps.ticks[-1] == stamps.ticks[0]:
         return Rate(_rate_of_one(stamps, hints), True)
-    period = Fraction(span, count - 1)
-    candidates = _candidates(1 / (period * stamps.tick_s), hints)
-    for tolerance in (1.01, 0.99 * float(period)):
+    fps = _fit(stamps, hints)
+    if fps is None and len(stamps.ticks) > 2 * REORDERED:
+        fps = _fit(replace(stamps, ticks=stamps.ticks[:-REORDERED]), hints)
+    return Rate(_rate_for_variable(stamps), False) if fps is None else Rate(fps, True)
+
+
+def _fit(stamps: Stamps, hints: Sequence[float]) -> Fraction | None:
+    """Find the simplest constant rate on which the frames lie, or None."""
+    period = Fraction(int(stamps.ticks[-1] - stamps.ticks[0]), len(stamps.ticks) - 1)
+    mean = 1 / (period * stamps.tick_s)
+    simple, odd = _candidates(mean, hints)
+    meant = [fps for fps in simple if abs(fps / mean - 1) < 5e-5]
+    steps = [
+        (simple, 1.01),  # rounded time stamps
+        (meant, 0.99 * float(period)),  # rounded durations that add up, as in an animated PNG
+        (odd, 1.01),
+        (simple + odd, 0.99 * float(period)),  # a camera that jitters
+    ]
+    for candidates, tolerance in steps:
         for fps in candidates:
             if _spread(stamps, fps) <= tolerance:
-                return Rate(fps, True)
-    if count > 3 * REORDERED:
-        settled = measure_rate(replace(stamps, ticks=stamps.ticks[:-REORDERED]), hints)
-        if settled.is_constant:
-            return settled
-    return Rate(_rate_for_variable(stamps), False)
+                return fps
+    return None
 
 
 def _rate_of_one(stamps: Stamps, hints: Sequence[float]) -> Fraction:
@@ -72,13 +82,12 @@ def _rate_of_one(stamps: Stamps, hints: Sequence[float]) -> Fraction:
     return _snap(hints[0]) if hints else DEFAULT_FPS
 
 
-def _candidates(mean: Fraction, hints: Sequence[float]) -> list[Fraction]:
-    """List likely rates near `mean`, those that agree with a hint first, then simple ones before odd ones."""
+def _candidates(mean: Fraction, hints: Sequence[float]) -> tuple[list[Fraction], list[Fraction]]:
+    """List simple and odd rates near `mean`, those that agree with a hint first."""
     whole = Fraction(max(1, round(mean)))
     simple = [whole, whole * Fraction(1000, 1001), mean.limit_denominator(2), mean.limit_denominator(12)]
-    odd = [mean.limit_denominator(1001), mean]
-    rates = [rate for rate in dict.fromkeys(simple + odd) if rate > 0]
-    return sorted(rates, key=lambda rate: not any(abs(float(rate) - hint) <= 0.0051 for hint in hints))
+    simple.sort(key=lambda rate: not any(abs(float(rate) - hint) <= 0.0051 for hint in hints))
+    return [rate for rate in simple if rate > 0], [mean.limit_denominator(1001), mean]
 
 
 def _spread(stamps: Stamps, fps: Fraction) -> float:

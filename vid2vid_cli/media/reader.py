@@ -59,9 +59,7 @@ def frames_to_read(info: VideoInfo, options: ReadOptions | None = None) -> int:
     return max(0, round((end_s - start_s) * (options.fps or info.fps)))
 
 
-def read_video(
-    path: str | Path, options: ReadOptions | None = None, info: VideoInfo | None = None
-) -> Iterator[Frame]:
+def read_video(path: str | Path, options: ReadOptions | None = None, info: VideoInfo | None = None) -> Iterator[Frame]:
     """Yield the frames (H, W, 3) of a video, upright, uint8 RGB, each a new array.
 
     A clip of constant rate yields exactly its frames, one of variable rate is made constant at `info.fps`.
