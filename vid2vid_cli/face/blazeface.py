@@ -17,9 +17,7 @@ VALUES = 4 + 2 * KEYPOINTS  # box, then x and y of each keypoint
 class SameConv(nn.Conv2d):
     """Convolve with TensorFlow's "SAME" padding, lopsided for stride 2: (0, 1) for 3x3, (1, 2) for 5x5."""
 
-    def __init__(
-        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
-    ) -> None:
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         padding = kernel // 2 if stride == 1 else 0
         super().__init__(channels_in, channels_out, kernel, stride, padding, groups=groups)
         surplus = kernel - stride
@@ -210,9 +208,7 @@ def cell_centres(cells: int, repeats: int = 1) -> Tensor:
 
 def box_overlaps(box: Tensor, boxes: Tensor) -> Tensor:
     """Give intersection over union (N,) of one box (4,) with boxes (N, 4): left, top, right, bottom."""
-    shared = (
-        (torch.minimum(box[2:], boxes[:, 2:]) - torch.maximum(box[:2], boxes[:, :2])).clamp(min=0).prod(dim=1)
-    )
+    shared = (torch.minimum(box[2:], boxes[:, 2:]) - torch.maximum(box[:2], boxes[:, :2])).clamp(min=0).prod(dim=1)
     areas = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
     own = (box[2:] - box[:2]).clamp(min=0).prod()
     return shared / (own + areas - shared).clamp(min=1e-12)

@@ -102,9 +102,7 @@ class FaceDetector:
             sure += [other for other in found if shared_part(box, other) > 0.5][:1]
         return sure
 
-    def look(
-        self, network: BlazeDetector, frame: Frame, views: Sequence[Square], min_score: float
-    ) -> list[FaceBox]:
+    def look(self, network: BlazeDetector, frame: Frame, views: Sequence[Square], min_score: float) -> list[FaceBox]:
         """Run one network on some squares of a frame."""
         return [box for found in self.look_each(network, frame, views, min_score) for box in found]
 
@@ -153,9 +151,7 @@ def tiles(frame: Frame) -> list[Square]:
     for parts in (2, 4):
         size = max(height, width) / parts
         if size >= SMALLEST_TILE_PX:
-            squares += [
-                Square(x, y, size) for y in tile_centers(height, size) for x in tile_centers(width, size)
-            ]
+            squares += [Square(x, y, size) for y in tile_centers(height, size) for x in tile_centers(width, size)]
     return squares
 
 

@@ -55,13 +55,8 @@ def crop_square(frame: Frame, square: Square, size: int, *, repeat_edge: bool = 
     Outside of the frame lies its repeated border, or black without repeat_edge.
     """
     shrink = max(1, int(square.size_px / size))
-    half = (
-        square.size_px / 2 * (abs(math.cos(square.angle_rad)) + abs(math.sin(square.angle_rad))) + shrink + 1
-    )
-    bounds = [
-        math.floor(v)
-        for v in (square.x_px - half, square.y_px - half, square.x_px + half, square.y_px + half)
-    ]
+    half = square.size_px / 2 * (abs(math.cos(square.angle_rad)) + abs(math.sin(square.angle_rad))) + shrink + 1
+    bounds = [math.floor(v) for v in (square.x_px - half, square.y_px - half, square.x_px + half, square.y_px + half)]
     patch, left, top = cut_patch(frame, bounds, repeat_edge=repeat_edge)
     picture = Image.fromarray(patch)
     if shrink > 1:
@@ -81,9 +76,7 @@ def cut_patch(frame: Frame, bounds: list[int], *, repeat_edge: bool) -> tuple[Fr
     left, right = min(max(bounds[0], 0), width - 1), max(min(bounds[2], width), 1)
     top, bottom = min(max(bounds[1], 0), height - 1), max(min(bounds[3], height), 1)
     patch = np.ascontiguousarray(frame[top:bottom, left:right])
-    if not repeat_edge or (
-        left <= bounds[0] and top <= bounds[1] and right >= bounds[2] and bottom >= bounds[3]
-    ):
+    if not repeat_edge or (left <= bounds[0] and top <= bounds[1] and right >= bounds[2] and bottom >= bounds[3]):
         return patch, left, top
     before = max(top - bounds[1], 0), max(left - bounds[0], 0)
     after = max(bounds[3] - bottom, 0), max(bounds[2] - right, 0)
