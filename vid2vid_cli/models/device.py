@@ -30,7 +30,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def set_threads(count: int) -> None:
-    """Let torch use `count` processor threads, all cores when 0."""
+    """Let torch use `count` processor threads; 0 leaves one core of several to the decoder and the encoder.
+
+    Small networks gain little from a second thread, and lose much where its core is busy with something else.
+    """
     if count < 0:
-        raise UsageError(f"--threads {count}: write a positive number, or 0 for all cores")
-    torch.set_num_threads(count or os.cpu_count() or 1)
+        raise UsageError(f"--threads {count}: write a positive number, or 0 for the default")
+    torch.set_num_threads(count or max(1, (os.cpu_count() or 1) - 1))

@@ -29,7 +29,7 @@ class EngineOptions:
     checkpoint: str = option("compact", "Family name or checkpoint file.", "--checkpoint", "-c", panel="Engine")
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", panel="Engine")
     dtype: DType = option("float32", "Arithmetic of the networks.", panel="Engine")
-    threads: int = option(0, "Processor threads to use; 0 takes all cores.", panel="Engine")
+    threads: int = option(0, "Threads of the networks; 0 leaves one core to decoder and encoder.", panel="Engine")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,10 @@ class Source:
     def frames(self, fps: Fraction | None = None) -> Iterator[SourceFrame]:
         """Yield source frames: for ever for an image; for a video each at the given rate, until it ends."""
         if self.info is None:
-            return itertools.repeat(self._still())
+            return itertools.repeat(self._still)
         return self._clip(ReadOptions(fps=None if fps in (None, self.info.fps) else fps))
 
+    @cached_property
     def _still(self) -> SourceFrame:
         frame = self._sized(read_image(self.path, background=parse_colour(self._options.background)))
         faces = self._analyzer.faces(frame, thorough=True)
