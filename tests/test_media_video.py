@@ -13,7 +13,7 @@ from clips import children, ffmpeg, make_clip, number_of, numbered_frame, number
 from PIL import Image
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.rate import Stamps, measure_rate
+from vid2vid_cli.media.rate import Rate, Stamps, measure_rate
 from vid2vid_cli.media.video import ReadOptions, frames_to_read, is_video, probe_video, read_video
 
 NTSC = Fraction(30000, 1001)
@@ -51,6 +51,8 @@ def test_stills_are_no_videos_whatever_their_name(tmp_path: Path) -> None:
     for name, kind in [("a.mp4", "PNG"), ("b.gif", "GIF"), ("c.webm", "JPEG"), ("d", "WEBP")]:
         still.save(tmp_path / name, kind)
         assert not is_video(tmp_path / name), name
+    mpeg = make_clip(tmp_path / "real.mpg", 2, "25", ("-c:v", "mpeg1video"))  # which Pillow takes for a picture
+    assert is_video(mpeg)
     assert is_video(make_clip(tmp_path / "real.mp4", 2).rename(tmp_path / "video.jpg"))
 
 
@@ -85,9 +87,7 @@ def test_rotation_is_obeyed(tmp_path: Path, turn: str, size: tuple[int, int]) ->
 def test_variable_rate_is_made_constant_by_time(tmp_path: Path) -> None:
     # Frames 0 to 9 every 40 ms, then 10 to 19 every 160 ms, the last for 40 ms.
     slow = "setpts='if(lt(N,10),N,10+(N-10)*4)/25/TB'"
-    path = make_clip(
-        tmp_path / "vfr.mkv", 20, "25", ("-c:v", "libx264", "-vf", slow, "-fps_mode", "passthrough")
-    )
+    path = make_clip(tmp_path / "vfr.mkv", 20, "25", ("-c:v", "libx264", "-vf", slow, "-fps_mode", "passthrough"))
     info = probe_video(path)
     assert not info.is_constant_rate
     assert info.frame_count == 20
@@ -103,9 +103,7 @@ def test_variable_rate_is_made_constant_by_time(tmp_path: Path) -> None:
 
 def test_a_clip_with_a_few_lost_frames_keeps_its_own_rate(tmp_path: Path) -> None:
     lossy = "select='not(between(n,20,21))'"
-    path = make_clip(
-        tmp_path / "lossy.mkv", 50, "25", ("-c:v", "libx264", "-vf", lossy, "-fps_mode", "passthrough")
-    )
+    path = make_clip(tmp_path / "lossy.mkv", 50, "25", ("-c:v", "libx264", "-vf", lossy, "-fps_mode", "passthrough"))
     assert probe_video(path).fps == 25
     read = numbers(path)
     assert len(read) == 50
@@ -167,16 +165,18 @@ def test_colours_follow_the_tags_or_the_players_rule(
     assert np.abs(read[height // 2, 10::20].astype(int) - patches).max() <= 3
 
 
-def test_transparent_parts_of_a_gif_are_white(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["clear.gif", "clear.png", "clear.webp"])
+def test_transparent_parts_are_white(tmp_path: Path, name: str) -> None:
+    if name.endswith("webp") and b"webp_anim" not in ffmpeg("-demuxers"):
+        pytest.skip("this ffmpeg is too old for animated WebP")
     pictures = [Image.new("RGBA", (20, 10), (0, 0, 0, 0)) for _ in range(2)]
     for number, picture in enumerate(pictures):
         picture.paste((255, 0, 0, 255), (0, 0, 5 + number, 10))
-    pictures[0].save(
-        tmp_path / "clear.gif", save_all=True, append_images=pictures[1:], duration=100, disposal=2
-    )
-    first, second = read_video(tmp_path / "clear.gif")
+    options = {"lossless": True} if name.endswith("webp") else {"disposal": 2 if name.endswith("gif") else 1}
+    pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], duration=100, **options)
+    first, second = read_video(tmp_path / name)
     assert first[5].tolist() == [[255, 0, 0]] * 5 + [[255, 255, 255]] * 15
-    assert second[5, 5].tolist() == [255, 0, 0]
+    assert second[5].tolist() == [[255, 0, 0]] * 6 + [[255, 255, 255]] * 14
 
 
 @linux_only
@@ -242,6 +242,7 @@ def test_a_truncated_file_gives_what_it_has_and_warns(media_dir: Path) -> None:
     path = media_dir / "bad" / "b02_truncated_with_index.mp4"
     warnings: list[str] = []
     assert len(list(read_video(path, ReadOptions(warn=warnings.append)))) == 46
+    assert probe_video(path).frame_count == 46
     assert len(warnings) == 1
     assert path.name in warnings[0]
 
@@ -281,6 +282,11 @@ def test_a_clip_that_turns_variable_halfway_is_not_constant() -> None:
     ticks = np.concatenate([np.arange(0, 4000, 40), 4000 + np.cumsum([200, 40, 90, 300, 40] * 20)])
     rate = measure_rate(Stamps(ticks.astype(np.int64), Fraction(1, 1000), 40))
     assert not rate.is_constant
+
+
+def test_holes_at_the_end_of_a_truncated_clip_do_not_make_it_variable() -> None:
+    ticks = np.delete(np.arange(100, dtype=np.int64) * 512, [93, 95, 96, 97, 98])
+    assert measure_rate(Stamps(ticks, Fraction(1, 12800), 512)) == Rate(Fraction(25), True)
 
 
 def test_a_jittery_camera_counts_as_constant() -> None:
