@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vid2vid_cli.face.mesh import FaceAnalyzer
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +22,18 @@ def media_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real media at {folder}; set VID2VID_MEDIA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def face_state() -> dict[str, Tensor]:
+    """Read the tensors of the checkpoint that comes with the package."""
+    return load_file(Path(__file__).resolve().parents[1] / "weights" / "compact.safetensors")
+
+
+@pytest.fixture(scope="session")
+def face_analyzer(face_state: dict[str, Tensor]) -> Iterator[FaceAnalyzer]:
+    """Build the face analyzer once; small networks are quickest on one thread of a shared machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield FaceAnalyzer.from_state(face_state)
+    torch.set_num_threads(threads)
