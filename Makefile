@@ -1,0 +1,60 @@
+# vid2vid: type `make` to see what can be made. Needs git, make and Python 3.10 or later with its venv module.
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out
+PYTEST_FLAGS ?=
+BENCH_FLAGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
+RUNTIME := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint type bench format clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME)  ## Turn a portrait and a driving clip into a video, and a portrait into a sheet of views
+	@mkdir -p $(OUT)
+	$(BIN)/vid2vid reenact examples/portrait.jpg examples/driving.mp4 -o $(OUT)/demo.mp4 --compare --force
+	$(BIN)/vid2vid rotate examples/portrait.jpg --yaw=-30:30:10 -o $(OUT)/rotate.png --force
+	@echo "Look at $(OUT)/demo.mp4 (source, driving and result side by side) and $(OUT)/rotate.png"
+
+test: $(DEV)  ## Run the tests; PYTEST_FLAGS="-k media -x" narrows them
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(DEV)  ## Check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+type: $(DEV)  ## Check types
+	$(BIN)/mypy
+
+bench: $(DEV)  ## Measure speed and memory; BENCH_FLAGS=--quick is shorter
+	$(BIN)/python -m benchmarks.bench $(BENCH_FLAGS)
+
+format: $(DEV)  ## Format the code and mend what ruff can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## Remove everything that make made, the virtual environment too
+	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps let a second run skip pip. Version numbers stand in pyproject.toml and constraints.txt alone.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "vid2vid needs Python 3.10 or later: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(RUNTIME)
