@@ -138,6 +138,14 @@ def align(shapes: Array, mean: Array, weights: Array) -> Array:
     return fit.apply(torch.from_numpy(shapes)).numpy()
 
 
+def wind_outwards(triangles: Tensor, canonical: Array) -> Tensor:
+    """Return the triangles wound so that (b - a) x (c - a) points out of the head, whose pivot is at 0."""
+    a, b, c = (canonical[triangles[:, k].long()] for k in range(3))
+    inwards = (np.cross(b - a, c - a) * (a + b + c)).sum(1) < 0
+    flipped = triangles[:, [0, 2, 1]]
+    return torch.where(torch.from_numpy(inwards)[:, None], flipped, triangles)
+
+
 def build_canonical(shapes: Array) -> Array:
     """Return the mean face (468, 3) of portraits: symmetric, pivot at 0, outer eye corners 1 apart."""
     weights = np.ones(shapes.shape[1])
@@ -244,8 +252,11 @@ def main() -> None:
             meshes[identity] = np.concatenate([meshes[identity], clip]) if identity in meshes else clip
     weights = rigid_weights(meshes, canonical)
     basis, spread = expression_basis(meshes, canonical, weights)
+    topology = build_topology(options.mediapipe)
     tensors = {
-        **build_topology(options.mediapipe),
+        **topology,
+        "face.triangles": wind_outwards(topology["face.triangles"], canonical),
+        "face.mirror": torch.from_numpy(mirror_points(canonical)).short(),
         "face.canonical": torch.from_numpy(canonical).float(),
         "face.rigid_weights": torch.from_numpy(weights).float(),
         "expression.basis": torch.from_numpy(basis).half(),

@@ -9,6 +9,7 @@ from PIL import Image
 from vid2vid_cli.face.crop import FaceCrop, Frame, sample_affine
 from vid2vid_cli.geometry.affine import invert_affine
 
+NATIVE_FEATHER = 0.04  # a native crop differs little from the frame at its border
 FEATHER = 0.08  # of the crop's side: soft enough to hide a seam, narrow enough to keep the hair rendered
 
 
@@ -26,13 +27,12 @@ def feather_mask(size: tuple[int, int], feather: float = FEATHER) -> NDArray[np.
 def paste_face(frame: Frame, rendered: Frame, crop: FaceCrop) -> Frame:
     """Return a copy of `frame` with the rendered crop in its place, feathered at the crop's border.
 
-    rendered: uint8 RGB of the crop's size. A native crop is copied as it is where it meets the frame's edge
-    or shows what the frame shows; any other crop is resampled to the frame.
+    rendered: uint8 RGB of the crop's size. A native crop is copied pixel by pixel and feathered only where it
+    ends within the frame; any other crop is resampled to the frame.
     """
     out = frame.copy()
     if crop.is_native:
-        left, top = (int(v) for v in crop.affine[:, 2])
-        out[top : top + rendered.shape[0], left : left + rendered.shape[1]] = rendered
+        _paste_native(out, rendered, crop)
         return out
     mask = np.repeat((feather_mask(crop.size) * 255 + 0.5).astype(np.uint8)[..., None], 3, 2)
     to_crop = invert_affine(crop.affine)
@@ -50,6 +50,38 @@ def paste_face(frame: Frame, rendered: Frame, crop: FaceCrop) -> Frame:
     window = out[low[1] : high[1], low[0] : high[0]]
     window[:] = np.rint(window + weight * (face.astype(np.float32) - window))
     return out
+
+
+def _paste_native(out: Frame, rendered: Frame, crop: FaceCrop) -> None:
+    """Copy a native crop into a frame, blending over a narrow band at the sides that lie within the frame."""
+    left, top = (int(v) for v in crop.affine[:, 2])
+    height, width = crop.size
+    window = out[top : top + height, left : left + width]
+    band = max(1, round(NATIVE_FEATHER * max(crop.size)))
+    old = window.copy()
+    window[:] = rendered
+    sides = {
+        "top": top > 0,
+        "left": left > 0,
+        "bottom": top + height < out.shape[0],
+        "right": left + width < out.shape[1],
+    }
+    for side, is_inside in sides.items():
+        if is_inside:
+            _blend_side(window, old, side, band)
+
+
+def _blend_side(window: Frame, old: Frame, side: str, band: int) -> None:
+    """Blend `band` pixels of one side of the window towards what was there before."""
+    axis = 0 if side in ("top", "bottom") else 1
+    band = min(band, window.shape[axis])
+    strip = slice(0, band) if side in ("top", "left") else slice(window.shape[axis] - band, None)
+    ramp = (np.arange(band, dtype=np.float32) + 0.5) / band
+    ramp = ramp if side in ("top", "left") else ramp[::-1]
+    index = (strip, slice(None)) if axis == 0 else (slice(None), strip)
+    weight = ramp[:, None, None] if axis == 0 else ramp[None, :, None]
+    before = old[index].astype(np.float32)
+    window[index] = np.rint(before + weight * (window[index].astype(np.float32) - before))
 
 
 def _inside(local: NDArray[np.float64], size: tuple[int, int], crop_size: tuple[int, int]) -> NDArray[np.float32]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -23,6 +25,14 @@ class Similarity(NamedTuple):
     def undo(self, points: Tensor) -> Tensor:
         """Map points (B, K, 3) back: the inverse of `apply`."""
         return (points - self.translation[:, None]) / self.scale[:, None] @ self.rotation
+
+    def apply_array(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map points (K, 3) by a similarity of batch 1."""
+        return np.asarray(self.apply(torch.from_numpy(points)[None])[0])
+
+    def undo_array(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map points (K, 3) back by a similarity of batch 1."""
+        return np.asarray(self.undo(torch.from_numpy(points)[None])[0])
 
 
 def fit_similarity(points: Tensor, targets: Tensor, weights: Tensor) -> Similarity:

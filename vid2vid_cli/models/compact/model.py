@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.grid import warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import SourceAppearance
-from vid2vid_cli.models.compact.mesh_warp import MeshWarp
+from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp
 from vid2vid_cli.models.compact.mouth import SkinTone, mouth_gaps, paint_mouth, read_skin_tone
 from vid2vid_cli.models.compact.topology import FaceTopology
 from vid2vid_cli.motion import Motion, PoseOverride
@@ -57,10 +58,8 @@ class CompactModel:
         offsets = pose.undo(points) - self.topology.canonical
         expression = self._project(offsets)
         canonical = self.topology.canonical + offsets - expression
-        longer = max(size)
-        warp = MeshWarp(
-            self.topology, points[0].numpy(), self._head(canonical, points), (size[0] / longer, size[1] / longer)
-        )
+        face = points[0].numpy()
+        warp = MeshWarp(self.topology, face, self._head(canonical, points), self._still_border(face))
         motion = Motion(pose.rotation, pose.translation, pose.scale, expression)
         width = self._mouth_width(canonical) * float(pose.scale)
         gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
@@ -118,15 +117,23 @@ class CompactModel:
         height, width = image.shape[-2:]
         shrink = min(1.0, FLOW_SIDE / max(height, width))
         size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-        displacement, _ = source.warp.flow(keypoints.cpu().numpy(), head, size)
-        # From halves of the longer side to halves of each side, as grid_sample counts.
-        units = np.array([max(height, width) / width, max(height, width) / height], np.float32)
-        warped = warp_image(image, torch.from_numpy(displacement * units)[None].to(image.device))
+        flow = source.warp.flow(keypoints.cpu().numpy(), head, size)
+        warped = _apply_flow(image, flow)
         half = max(height, width) / 2
         points_px = keypoints.cpu().numpy() * half + (width / 2, height / 2, 0)
         mouth_px = self._mouth_width(source.canonical) * float(head.scale) * half
         paint_mouth(warped[0], points_px.astype(np.float32), source.mouth_gaps, mouth_px, (self.topology, source.tone))
         return warped
+
+    def _still_border(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return left and top, right and bottom of the square that the crop is, or would be in a larger frame.
+
+        Where the frame ends the crop, nothing needs to hold still: beyond it the frame's edge is repeated.
+        """
+        low, high = points[:, :2].min(0), points[:, :2].max(0)
+        half = (high - low).max() * self.source_crop.scale / 2
+        middle = (low + high) / 2
+        return middle - half, middle + half
 
     def _mouth_width(self, canonical: Tensor) -> float:
         left, right = canonical[0, self.topology.inner_lips[[0, len(self.topology.inner_lips) // 2]]]
@@ -143,6 +150,20 @@ class CompactModel:
         """Return the part of offsets (B, 468, 3) that lies in the space of expressions."""
         coefficients = offsets.flatten(1) @ self._basis.T
         return (coefficients @ self._basis).reshape(offsets.shape)
+
+
+def _apply_flow(image: Tensor, flow: Flow) -> Tensor:
+    """Warp a source (1, 3, H, W), with the other half of the face where the flow asks for it."""
+    height, width = image.shape[-2:]
+    # From halves of the longer side to halves of each side, as grid_sample counts.
+    units = image.new_tensor([max(height, width) / width, max(height, width) / height])
+    warped = warp_image(image, torch.from_numpy(flow.displacement).to(image)[None] * units)
+    if flow.mirrored is None or flow.mirror_weight is None:
+        return warped
+    mirrored = warp_image(image, torch.from_numpy(flow.mirrored).to(image)[None] * units)
+    weight = torch.from_numpy(flow.mirror_weight).to(image).permute(2, 0, 1)[None]
+    weight = functional.interpolate(weight, (height, width), mode="bilinear", align_corners=False)
+    return warped + weight * (mirrored - warped)
 
 
 def unit_points(landmarks: Tensor, size: tuple[int, int]) -> Tensor:

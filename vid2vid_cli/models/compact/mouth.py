@@ -81,15 +81,15 @@ def paint_mouth(
         return
     vertices = (corners - (left + 0.5, top + 0.5, 0.0)).astype(np.float32)
     attributes = np.stack([_along(len(loop)), *_depths(gaps), hole], 1).astype(np.float32)
-    values, winners = rasterize(vertices, attributes, _local_triangles(topology), (bottom - top, right - left))
+    values = rasterize(vertices, attributes, _local_triangles(topology), (bottom - top, right - left))
+    # Outside the lips all attributes are 0, and so is the weight.
     along, below_upper, above_lower, open_share = np.moveaxis(values, -1, 0)
     soft = max(0.02, 1.2 / mouth_width_px)
     edge = _smoothstep(np.minimum(below_upper, above_lower) / soft)
-    alpha = np.where(winners >= 0, edge * open_share, 0.0).astype(np.float32)
     inside = draw_inside(along, below_upper, above_lower, soft)
     colour = _light(inside, tone)
     patch = image[:, top:bottom, left:right]
-    weight = torch.from_numpy(alpha).to(image)
+    weight = torch.from_numpy(edge * open_share).to(image)
     patch += weight * (torch.from_numpy(np.ascontiguousarray(np.moveaxis(colour, -1, 0))).to(image) - patch)
 
 

@@ -15,29 +15,26 @@ IndexArray = NDArray[np.int32]
 
 def rasterize(
     vertices_px: FloatArray, attributes: FloatArray, triangles: IndexArray, size: tuple[int, int]
-) -> tuple[FloatArray, IndexArray]:
+) -> FloatArray:
     """Interpolate vertex attributes over the pixels that the mesh covers; the nearest triangle wins.
 
     vertices_px: (V, 3), x right, y down in pixels (the centre of the first pixel is (0, 0)), z away from the
     camera in any unit. attributes: (V, A). triangles: (T, 3), vertex indices, either winding.
-    Returns attributes (height, width, A), 0 where nothing is, and the winning triangle (height, width), -1
-    where nothing is.
+    Returns attributes (height, width, A), 0 where nothing is.
     """
     height, width = size
     values = np.zeros((height, width, attributes.shape[1]), np.float32)
-    winners = np.full((height, width), -1, np.int32)
     depth = np.full((height, width), np.inf, np.float32)
-    _fill(vertices_px, attributes, triangles, values, winners, depth)
-    return values, winners
+    _fill(vertices_px, attributes, triangles, values, depth)
+    return values
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _fill(  # noqa: PLR0917  compiled code takes plain arrays
+def _fill(
     vertices: FloatArray,
     attributes: FloatArray,
     triangles: IndexArray,
     values: FloatArray,
-    winners: IndexArray,
     depth: FloatArray,
 ) -> None:
     height, width = depth.shape
@@ -67,6 +64,5 @@ def _fill(  # noqa: PLR0917  compiled code takes plain arrays
                 if z >= depth[y, x]:
                     continue
                 depth[y, x] = z
-                winners[y, x] = index
                 for k in range(channels):
                     values[y, x, k] = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]

@@ -20,7 +20,8 @@ class FaceTopology:
     canonical: (468, 3), the mean face, x right, y down, z away, pivot of the head at 0, distance of the eyes 1.
     triangles: (T, 3), a closed disk: eyes and mouth are covered. oval: the face's outline, in order.
     inner_lips: the loop around the mouth's opening, in order from the corner at the left of the picture over the
-    upper lip. eyes: the two eye openings, (2, 16). rigid_weights: (468,), how little a point moves with expression.
+    upper lip. eyes: the two eye openings, (2, 16). mirror: (468,), each point's partner on the other half of the face.
+    rigid_weights: (468,), how little a point moves with expression.
     """
 
     canonical: Tensor
@@ -28,6 +29,7 @@ class FaceTopology:
     oval: IntArray
     inner_lips: IntArray
     eyes: IntArray
+    mirror: IntArray
     rigid_weights: Tensor
 
     @classmethod
@@ -43,6 +45,7 @@ class FaceTopology:
             oval=indices("face.oval"),
             inner_lips=indices("face.inner_lips"),
             eyes=indices("face.eyes"),
+            mirror=indices("face.mirror"),
             rigid_weights=state["face.rigid_weights"].float(),
         )
 
@@ -50,6 +53,19 @@ class FaceTopology:
     def mouth_triangles(self) -> IntArray:
         """Return the indices of the triangles that close the mouth's opening."""
         return np.flatnonzero(np.isin(self.triangles, self.inner_lips).all(1)).astype(np.int32)
+
+    def facing(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how squarely the surface at each point looks at the camera: 1 squarely, 0 edge on, below 0 away.
+
+        points: (468, 3), x right, y down, z away. Returns (468,). Triangles are wound so that outside is seen.
+        """
+        a, b, c = (points[self.triangles[:, k]] for k in range(3))
+        across = np.cross(b - a, c - a)
+        normals = np.zeros_like(points)
+        for k in range(3):
+            np.add.at(normals, self.triangles[:, k], across)
+        length = np.linalg.norm(normals, axis=1)
+        return np.asarray(-normals[:, 2] / np.maximum(length, 1e-12), np.float32)
 
     def region_mask(self, loops: IntArray, reach: float) -> Tensor:
         """Return 1 at the points of `loops`, falling smoothly to 0 at the distance `reach` (eye distances): (468,)."""
