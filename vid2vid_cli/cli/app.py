@@ -1,0 +1,104 @@
+"""The command `vid2vid`: its subcommands, its exit codes, and what a signal does."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+import typer.main
+
+from vid2vid_cli import __version__
+from vid2vid_cli.cli.doctor import doctor
+from vid2vid_cli.cli.faces import faces
+from vid2vid_cli.cli.failure import INTERRUPTED, describe, fail
+from vid2vid_cli.cli.motion import motion
+from vid2vid_cli.cli.reenact import reenact
+from vid2vid_cli.cli.rotate import rotate
+from vid2vid_cli.cli.talk import silence_stdout, write_result
+from vid2vid_cli.errors import UsageError
+
+USAGE = UsageError.exit_code
+
+app = typer.Typer(
+    name="vid2vid",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+for command in (reenact, rotate, motion, faces, doctor):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def vid2vid(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> int:
+    """Make a portrait move as somebody in a video does, or turn its head."""
+    if version:
+        write_result(f"vid2vid {__version__}")
+        raise typer.Exit(0)
+    if context.invoked_subcommand is None:
+        write_result(context.get_help())
+        raise typer.Exit(USAGE)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; the console script hands it to the shell."""
+    _let_signals_clean_up()
+    _write_any_name()
+    try:
+        code = _dispatch(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+        return 1
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        result: Any = command.main(arguments, prog_name="vid2vid", standalone_mode=False)
+    except KeyboardInterrupt:
+        result = INTERRUPTED
+    except Exception as error:  # noqa: BLE001  typer's own class of usage errors has moved between its versions
+        return _fail_of_typer(error)
+    # Typer makes 130 of Ctrl-C where no command has begun yet.
+    return int(result or 0)
+
+
+def _fail_of_typer(error: Exception) -> int:
+    """Tell of a mistake in the arguments in one line, with the page that helps."""
+    message = getattr(error, "format_message", None)
+    if message is None:
+        return fail(*describe(error))
+    context = getattr(error, "ctx", None)
+    page = f"{context.command_path} --help" if context else "vid2vid --help"
+    text = str(message()).rstrip(". ").replace("Value error, ", "")
+    return fail(f"{text[:1].lower()}{text[1:]}; see {page}", getattr(error, "exit_code", USAGE))
+
+
+def _let_signals_clean_up() -> None:
+    """End on SIGTERM and a closed terminal as on Ctrl-C: with every `finally` run, so that nothing is left behind."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup stays nohup
+            signal.signal(number, leave)
+
+
+def _write_any_name() -> None:
+    """Let stdout take names of files in any encoding, as stderr does already."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")

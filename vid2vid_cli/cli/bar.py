@@ -1,0 +1,59 @@
+"""The progress bar on stderr; imported only where there is a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class FrameRateColumn(ProgressColumn):
+    """Shows how many frames are made in a second."""
+
+    def render(self, task: Task) -> Text:
+        """Write the rate, once there is one."""
+        return Text(f"{task.speed:.1f} frames/s" if task.speed else "")
+
+
+class FrameCountColumn(ProgressColumn):
+    """Shows how many frames are done, of how many."""
+
+    def render(self, task: Task) -> Text:
+        """Write the count; of an unknown number only what is done."""
+        if not task.completed:
+            return Text("")
+        return Text(f"{task.completed:.0f}/{task.total:.0f}" if task.total else f"{task.completed:.0f}")
+
+
+class FrameBar:
+    """A bar, the frames done, frames a second and the time that remains; it vanishes at the end."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), FrameCountColumn(), FrameRateColumn())
+        self._progress = Progress(
+            *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, redirect_stdout=False
+        )
+        self._task = self._progress.add_task("loading", total=None)
+
+    def __enter__(self) -> FrameBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, done: int, total: int | None) -> None:
+        """Move the bar."""
+        if self._progress.tasks[0].completed == 0:
+            self._progress.reset(self._task, description="frames")  # loading is no part of the rate
+        # A count foreseen too low must not show 101 of 100.
+        whole = None if total is None else max(done, total)
+        self._progress.update(self._task, completed=done, total=whole)
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar, brackets and all."""
+        self._progress.console.print(Text(text), soft_wrap=True)

@@ -1,0 +1,28 @@
+"""The command `vid2vid doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from vid2vid_cli.cli.failure import guarded, one_line
+from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.talk import Reporter, Talk
+
+
+@takes_options
+@guarded
+def doctor(*, talk: Talk) -> int:
+    """Check that everything vid2vid needs is there and works."""
+    with Reporter(talk) as reporter:
+        from vid2vid_cli.pipeline.doctor import examine
+
+        checks = examine()
+    is_well = all(check.ok for check in checks)
+    width = max(len(check.name) for check in checks)
+    lines = []
+    for check in checks:
+        lines.append(one_line(f"{'ok ' if check.ok else 'BAD'}  {check.name:<{width}}  {check.found}"))
+        if not check.ok:
+            lines.append(" " * (width + 7) + one_line(check.cure))
+    reporter.tell("\n".join(lines), {"ok": is_well, "checks": [asdict(check) for check in checks]})
+    return 0 if is_well else 1

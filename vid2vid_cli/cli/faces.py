@@ -1,0 +1,74 @@
+"""The command `vid2vid faces`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vid2vid_cli.cli.failure import guarded, one_line
+from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.talk import Reporter, Talk
+
+if TYPE_CHECKING:
+    from vid2vid_cli.pipeline.faces import FacesFound
+
+
+@takes_options
+@guarded
+def faces(
+    source: Annotated[str, typer.Argument(metavar="IMAGE|VIDEO", help="Where to look.")],
+    draw: Annotated[
+        str | None,
+        typer.Option(
+            help="Write the picture with boxes, keypoints and head axes; as .mp4 and the like the whole clip."
+        ),
+    ] = None,
+    frame: Annotated[int | None, typer.Option(help="Frame of a video, from 0; default: the first with a face.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a drawing that exists.")] = False,
+    *,
+    talk: Talk,
+) -> None:
+    """List the faces from left to right, with box, size, head pose and score: what --face and --driving-face count."""
+    with Reporter(talk) as reporter:
+        from vid2vid_cli.pipeline.faces import find_faces
+
+        found = find_faces(source, draw, frame=frame, force=force, hooks=reporter.hooks)
+    reporter.tell(_table(found), _facts(found))
+
+
+def _facts(found: FacesFound) -> dict[str, Any]:
+    height, width = found.size
+    return {
+        "source": str(found.source),
+        "frame": found.frame,
+        "width": width,
+        "height": height,
+        "faces": [asdict(face) for face in found.faces],
+        "drawn": None if found.drawn is None else str(found.drawn),
+    }
+
+
+def _table(found: FacesFound) -> str:
+    """Lay the faces out as lines of columns."""
+    height, width = found.size
+    count = "1 face" if len(found.faces) == 1 else f"{len(found.faces)} faces"
+    where = "" if found.frame is None else f" frame {found.frame},"
+    lines = [
+        f"{found.source}:{where} {width}x{height}, {count}",
+        f"{'face':>4}  {'left':>6} {'top':>6} {'right':>6} {'bottom':>6} {'size px':>8}"
+        f" {'yaw':>6} {'pitch':>6} {'roll':>6} {'score':>6}",
+    ]
+    for face in found.faces:
+        box = " ".join(f"{side:6.0f}" for side in face.box_px)
+        pose = " ".join(f"{angle:+6.1f}" for angle in (face.yaw_deg, face.pitch_deg, face.roll_deg))
+        lines.append(f"{face.index:>4}  {box} {face.size_px:8.0f} {pose} {face.score:6.2f}")
+    if found.drawn is not None:
+        lines.append(f"drawn in {found.drawn}")
+    return "\n".join(map(one_line_keeping_indent, lines))
+
+
+def one_line_keeping_indent(text: str) -> str:
+    """Make a line safe for a terminal without moving its columns."""
+    return text[: len(text) - len(text.lstrip(" "))] + one_line(text)

@@ -1,0 +1,29 @@
+"""The command `vid2vid motion`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vid2vid_cli.cli.failure import guarded
+from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.talk import Reporter, Talk
+from vid2vid_cli.pipeline.options import MotionOptions
+
+
+@takes_options
+@guarded
+def motion(
+    driving: Annotated[str, typer.Argument(metavar="DRIVING", help="Video, GIF or picture of the movement.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The motion file, such as smile.safetensors.")],
+    *,
+    options: MotionOptions,
+    talk: Talk,
+) -> None:
+    """Save the motion of DRIVING in a small file that `reenact` takes as DRIVING."""
+    with Reporter(talk) as reporter:
+        from vid2vid_cli.pipeline.motion import extract_motion
+
+        result = extract_motion(driving, output, options, hooks=reporter.hooks)
+    reporter.tell_result(result)

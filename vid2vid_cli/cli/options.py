@@ -1,0 +1,81 @@
+"""Make command-line options of the fields of dataclasses, so that every option is said once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from vid2vid_cli.errors import UsageError
+
+PANELS = ("Motion", "Head pose", "Picture", "Time", "Encoding", "Engine", "Messages")
+"""The order of the groups of options on a help page."""
+
+Command = Callable[..., int | None]
+
+
+def takes_options(function: Command) -> Command:
+    """Replace each parameter that is a dataclass by one keyword parameter for each of its fields.
+
+    The result has the signature that typer shall see; it builds the dataclasses and calls `function` with them.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if _is_group(hint)}
+    own = [p.replace(annotation=hints[p.name]) for p in parameters if p.name not in groups]
+    made = [parameter for group in groups.values() for parameter in _parameters_of(group)]
+
+    @wraps(function)
+    def with_options(**given: Any) -> int | None:
+        options = {name: _build(group, given) for name, group in groups.items()}
+        return function(**given, **options)
+
+    signature = inspect.Signature(own + sorted(made, key=_place))
+    with_options.__signature__ = signature  # type: ignore[attr-defined]
+    with_options.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
+    return with_options
+
+
+def _is_group(hint: object) -> bool:
+    return isinstance(hint, type) and is_dataclass(hint)
+
+
+def _build(group: type[Any], given: dict[str, Any]) -> Any:
+    """Take the fields of a dataclass out of what was given and build it; what it refuses is the user's mistake."""
+    values = {field.name: given.pop(field.name) for field in fields(group)}
+    try:
+        return group(**values)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _parameters_of(group: type[Any]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group)
+    return [_parameter(field, hints[field.name]) for field in fields(group)]
+
+
+def _parameter(field: Field[Any], hint: Any) -> inspect.Parameter:
+    if field.default is MISSING:
+        raise ValueError(f"the option {field.name} needs a default")
+    option = typer.Option(
+        *(field.metadata.get("flags") or [_flag(field)]),
+        help=field.metadata.get("help"),
+        rich_help_panel=field.metadata.get("panel") or None,
+    )
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(field.name, kind, default=field.default, annotation=Annotated[hint, option])
+
+
+def _flag(field: Field[Any]) -> str:
+    """Name the flag after the field; one that is on without being asked for can be turned off."""
+    name = field.name.replace("_", "-")
+    return f"--{name}/--no-{name}" if field.default is True else f"--{name}"
+
+
+def _place(parameter: inspect.Parameter) -> int:
+    panel = parameter.annotation.__metadata__[0].rich_help_panel
+    return PANELS.index(panel) if panel in PANELS else -1

@@ -1,0 +1,39 @@
+"""The command `vid2vid reenact`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vid2vid_cli.cli.failure import guarded
+from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.talk import Reporter, Talk
+from vid2vid_cli.pipeline.options import ReenactOptions
+
+
+@takes_options
+@guarded
+def reenact(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Picture or video of the one who is shown.")],
+    driving: Annotated[
+        str, typer.Argument(metavar="DRIVING", help="Video, GIF, picture or motion file of the movement.")
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Video (.mp4 .mov .mkv .webm .gif), folder of frames, or picture; default: SOURCE--DRIVING.mp4 here.",
+        ),
+    ] = None,
+    *,
+    options: ReenactOptions,
+    talk: Talk,
+) -> None:
+    """Make SOURCE move as DRIVING does."""
+    with Reporter(talk) as reporter:
+        from vid2vid_cli.pipeline.reenact import reenact as run
+
+        result = run(source, driving, output, options, hooks=reporter.hooks)
+    reporter.tell_result(result)

@@ -1,0 +1,38 @@
+"""The command `vid2vid rotate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vid2vid_cli.cli.failure import guarded
+from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.talk import Reporter, Talk
+from vid2vid_cli.pipeline.options import RotateOptions
+
+
+@takes_options
+@guarded
+def rotate(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="Picture or video; default: the bundled example.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="Picture, video, GIF or folder of frames; default: SOURCE--rotated.png or .mp4 here."
+        ),
+    ] = None,
+    *,
+    options: RotateOptions,
+    talk: Talk,
+) -> None:
+    """Turn the head of SOURCE: one view (--yaw 20), a sweep (--yaw -30:30:2), or to the camera (--frontalize)."""
+    with Reporter(talk) as reporter:
+        from vid2vid_cli.pipeline.rotate import rotate as run
+
+        if source is None:
+            reporter.note("note: no SOURCE given; this turns the bundled example")
+        result = run(source, output, options, hooks=reporter.hooks)
+    reporter.tell_result(result)
