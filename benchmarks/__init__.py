@@ -1,0 +1,1 @@
+"""Measure speed and memory on the machine at hand."""

@@ -1,0 +1,149 @@
+"""Measure how fast `vid2vid reenact` is and how much memory it takes.
+
+make bench                            measure, write benchmarks/results.json, print a table
+python -m benchmarks.bench --quick    a shorter look; writes nothing
+python -m benchmarks.bench --readme   put the table of results.json into the README
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.material import REPOSITORY, Material, find_material, loop_clip
+from benchmarks.processes import first_frame_s, peak_memory, run_command
+from benchmarks.stages import measure_stages
+from benchmarks.table import format_table, update_readme
+from vid2vid_cli import __version__
+from vid2vid_cli.models.registry import load_model
+from vid2vid_cli.pipeline.options import ReenactOptions
+from vid2vid_cli.pipeline.reenact import reenact
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: repetitions, frames for the stages, seconds of the long clip, end of the clip."""
+
+    runs: int = 5
+    starts: int = 3
+    frames: int = 150
+    long_s: float = 600.0
+    end: str | None = None
+
+
+QUICK = Effort(runs=1, starts=1, frames=30, long_s=60.0, end="2")
+SHORT_S = 10.0
+
+
+def measure(material: Material, effort: Effort) -> dict[str, Any]:
+    """Return all results of this machine."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        say("stages")
+        stages_ms = measure_stages(material, effort.frames, folder)
+        say("speed")
+        speed = measure_speed(material, effort, folder)
+        say(f"memory, clips of {SHORT_S:g} s and {effort.long_s:g} s")
+        memory = measure_memory(material, effort, folder)
+    return {
+        "machine": describe_machine(),
+        "material": material.name,
+        "stages_ms": stages_ms,
+        "speed": speed,
+        "memory": memory,
+    }
+
+
+def measure_speed(material: Material, effort: Effort, folder: Path) -> dict[str, Any]:
+    """Measure frames a second within a process that is warm, as a command, and the first frame's delay."""
+    files = (str(material.source), str(material.driving))
+    target = folder / "speed.mp4"
+    options = ReenactOptions(size=512, force=True, end=effort.end)
+    loaded = load_model()
+    warm = [reenact(*files, target, options, model=loaded).frames_per_second for _ in range(effort.runs + 1)][1:]
+    arguments = [*files, "--size", "512", "--force", *(("--end", effort.end) if effort.end else ())]
+    command = []
+    for _ in range(effort.starts):
+        seconds, told = run_command(*arguments, "-o", str(target))
+        command.append(told["frames"] / seconds)
+    first_s = [first_frame_s(*arguments) for _ in range(effort.starts)]
+    return {
+        "warm_fps": statistics.median(warm),
+        "warm_fps_of_each_run": warm,
+        "command_fps": statistics.median(command),
+        "first_frame_s": statistics.median(first_s),
+    }
+
+
+def measure_memory(material: Material, effort: Effort, folder: Path) -> dict[str, float]:
+    """Measure the peak memory of a short and a long clip, with small pictures so that it does not take long."""
+    peaks = []
+    for seconds in (SHORT_S, effort.long_s):
+        clip = loop_clip(material.small, seconds, folder / f"loop{seconds:g}.mp4")
+        target = str(folder / "memory.mp4")
+        peaks.append(peak_memory(str(material.source), str(clip), "--size", "256", "-o", target, "--force"))
+    short, long = peaks
+    return {
+        "short_s": SHORT_S,
+        "long_s": effort.long_s,
+        "short_mb": short.python_mb,
+        "long_mb": long.python_mb,
+        "ffmpeg_mb": max(short.ffmpeg_mb, long.ffmpeg_mb),
+    }
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the numbers depend on."""
+    return {
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor_name(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "vid2vid": __version__,
+    }
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def say(text: str) -> None:
+    """Tell on stderr what is being measured."""
+    print(f"measuring {text} ...", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="measure less and write nothing")
+    parser.add_argument("--readme", action="store_true", help="measure nothing; put the last results into README.md")
+    options = parser.parse_args()
+    if options.readme:
+        update_readme(REPOSITORY / "README.md", format_table(json.loads(RESULTS.read_text(encoding="utf-8"))))
+        return
+    results = measure(find_material(), QUICK if options.quick else Effort())
+    if not options.quick:
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(format_table(results))
+
+
+if __name__ == "__main__":
+    main()

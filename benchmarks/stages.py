@@ -1,0 +1,132 @@
+"""How long each stage takes on a frame: the real functions on real frames, one stage at a time.
+
+Decoding and encoding run alone from begin to end. The stages between run one after the other in one thread, while
+nothing else computes. In the command they overlap, so that the sum of all stages is more than a frame's real time.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.material import Material
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.mesh import FaceTracker
+from vid2vid_cli.face.paste import paste_face, to_frame
+from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_video
+from vid2vid_cli.models.compact import mesh_warp, model
+from vid2vid_cli.pipeline.driving import Look
+from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.options import ReenactOptions
+from vid2vid_cli.pipeline.source import Source, whole_head
+
+STAGES = ("decode", "track", "motion", "drive", "flow", "warp", "mouth", "render, the rest", "paste", "encode")
+WARM_UP = 5
+
+
+class Stopwatch:
+    """Adds up seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Count the time within a `with` block for a stage."""
+        began = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - began
+
+    @contextmanager
+    def watch(self, owner: Any, name: str, stage: str) -> Iterator[None]:
+        """Count the time within a function, wherever it is called from, while the `with` block runs."""
+        real: Callable[..., Any] = getattr(owner, name)
+
+        @functools.wraps(real)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            with self.time(stage):
+                return real(*arguments, **named)
+
+        setattr(owner, name, timed)
+        try:
+            yield
+        finally:
+            setattr(owner, name, real)
+
+
+def measure_stages(material: Material, count: int, folder: Path) -> dict[str, float]:
+    """Return the milliseconds a frame of each stage in STAGES, measured on `count` frames."""
+    frames, decode_ms = _decode(material.driving, count + WARM_UP)
+    watch = Stopwatch()
+    rendered = _render(material, frames, watch)
+    stages_ms = {stage: 1000 * seconds / count for stage, seconds in watch.seconds.items()}
+    inner = sum(stages_ms[stage] for stage in ("flow", "warp", "mouth"))
+    stages_ms["render, the rest"] = stages_ms.pop("render") - inner
+    stages_ms |= {"decode": decode_ms, "encode": _encode(rendered, folder)}
+    return {stage: stages_ms[stage] for stage in STAGES}
+
+
+def _decode(clip: Path, count: int) -> tuple[list[Frame], float]:
+    """Read frames; return them and the milliseconds for each, the start of ffmpeg left out."""
+    frames = iter(read_video(clip, ReadOptions(), probe_video(clip)))
+    kept = [next(frames)]
+    began = time.perf_counter()
+    kept += itertools.islice(frames, count - 1)
+    return kept, 1000 * (time.perf_counter() - began) / (len(kept) - 1)
+
+
+def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[Frame]:
+    """Run the stages between decoding and encoding; the first WARM_UP frames are not counted."""
+    options = ReenactOptions(size=512)
+    engine = start_engine(options, None)
+    network = engine.loaded.model
+    look = Look(network, engine.analyzer, "largest", engine.device)
+    source = next(Source(material.source, options, network, engine.analyzer, engine.device).frames())
+    face = source.faces[0]
+    tracker, crop, reference = FaceTracker(engine.analyzer), None, None
+    rendered = []
+    with (
+        torch.inference_mode(),
+        watch.watch(mesh_warp.MeshWarp, "flow", "flow"),
+        watch.watch(model, "warp_image", "warp"),
+        watch.watch(model, "paint_mouth", "mouth"),
+    ):
+        for index, picture in enumerate(frames):
+            if index == WARM_UP:
+                watch.seconds.clear()
+            with watch.time("track"):
+                found = tracker.update(picture)
+            if found is None:
+                raise ValueError(f"{material.driving}: frame {index} has no face; measure with another clip")
+            crop = crop or whole_head(network.driving_crop, found, picture)
+            with watch.time("motion"):
+                motion = look.motion(picture, found, crop)
+            reference = reference or motion
+            with watch.time("drive"):
+                keypoints = network.drive(face.appearance, motion, reference, None)
+            with watch.time("render"):
+                image = network.render(face.appearance, keypoints)
+            with watch.time("paste"):
+                picture_out = to_frame(image[0].permute(1, 2, 0).cpu().numpy())
+                rendered.append(paste_face(source.frame, picture_out, face.crop))
+    return rendered
+
+
+def _encode(frames: list[Frame], folder: Path) -> float:
+    """Write frames as the command does; return the milliseconds for each, start and end of ffmpeg included."""
+    path = folder / "encoded.mp4"
+    options = WriteOptions(fps=Fraction(30), force=True)
+    began = time.perf_counter()
+    with open_writer(path, (frames[0].shape[0], frames[0].shape[1]), options) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return 1000 * (time.perf_counter() - began) / len(frames)
