@@ -21,9 +21,15 @@ def warp_image(image: Tensor, displacement: Tensor) -> Tensor:
     image: (B, 3, H, W). displacement: (B, h, w, 2), in [-1, 1] units of the image's own width and height, from
     the target pixel to its source; of a smaller size it is enlarged linearly. Returns (B, 3, H, W).
     """
-    size = image.shape[-2:]
-    if displacement.shape[1:3] != size:
-        planes = functional.interpolate(displacement.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
-        displacement = planes.permute(0, 2, 3, 1)
-    grid = identity_grid((size[0], size[1]), image.device) + displacement
+    size = (image.shape[2], image.shape[3])
+    grid = identity_grid(size, image.device) + resize_map(displacement, image.permute(0, 2, 3, 1))
     return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def resize_map(values: Tensor, like: Tensor) -> Tensor:
+    """Resize a map (B, h, w, C) linearly to the height and width of another (B, H, W, any)."""
+    size = like.shape[1:3]
+    if values.shape[1:3] == size:
+        return values
+    planes = functional.interpolate(values.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
+    return planes.permute(0, 2, 3, 1)

@@ -111,7 +111,7 @@ class MeshWarp:
             return rings
         centre = keypoints[self._topology.oval, :2].mean(0)
         needed = silhouette_push(keypoints[:, :2], rings, centre)
-        share = np.clip(needed / np.maximum(self._push, 1e-6), 0, 1)
+        share = np.clip(needed / np.maximum(self._push, 1e-6), 0, 1).astype(np.float32)
         return _push_out(rings, centre, share * self._push)
 
     def _anchor_rings(self, pose: Similarity) -> Points:

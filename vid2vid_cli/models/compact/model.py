@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,15 +13,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from vid2vid_cli.face.crop import CropSpec
-from vid2vid_cli.geometry.grid import warp_image
+from vid2vid_cli.geometry.grid import resize_map, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp
 from vid2vid_cli.models.compact.mouth import SkinTone, mouth_gaps, paint_mouth, read_skin_tone
+from vid2vid_cli.models.compact.networks import LearnedParts
 from vid2vid_cli.models.compact.topology import FaceTopology
 from vid2vid_cli.motion import Motion, PoseOverride
 
+# A warped head is seen as less turned than its mesh is, since nothing new of it comes into view: a mesh turned by 20
+# degrees is read as 15. So much further in yaw, pitch and roll makes the reading what was asked for (nine portraits).
+UNDERTURN_DEG = (6.0, 4.5, 0.0)
+UNDERTURN_AT_RAD = math.radians(15)
 FLOW_SIDE = 256  # longer side of the analytic flow; the source's pixels are sampled at their own resolution
 
 
@@ -49,6 +56,7 @@ class CompactModel:
         """Build from the checkpoint's tensors."""
         self.topology = FaceTopology.from_state(state)
         self._basis = state["expression.basis"].float().flatten(1)
+        self._learned = LearnedParts.from_state(state)
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
         """Take the source's shape apart into identity, pose and expression, and prepare its mesh."""
@@ -89,7 +97,7 @@ class CompactModel:
             scale = own.scale * driving.scale / reference.scale
             translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
         if pose is not None:
-            rotation = pose.apply(rotation)
+            rotation = _turn(rotation, pose)
         return Similarity(scale.expand(len(driving), 1), rotation, translation).apply(source.canonical + expression)
 
     def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
@@ -117,13 +125,30 @@ class CompactModel:
         height, width = image.shape[-2:]
         shrink = min(1.0, FLOW_SIDE / max(height, width))
         size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-        flow = source.warp.flow(keypoints.cpu().numpy(), head, size)
-        warped = _apply_flow(image, flow)
+        warped, visibility = self._warp(image, source.warp.flow(keypoints.cpu().numpy(), head, size))
         half = max(height, width) / 2
         points_px = keypoints.cpu().numpy() * half + (width / 2, height / 2, 0)
         mouth_px = self._mouth_width(source.canonical) * float(head.scale) * half
         paint_mouth(warped[0], points_px.astype(np.float32), source.mouth_gaps, mouth_px, (self.topology, source.tone))
-        return warped
+        return warped if self._learned.painter is None else self._learned.painter(warped, visibility)
+
+    def _warp(self, image: Tensor, flow: Flow) -> tuple[Tensor, Tensor]:
+        """Warp a source (1, 3, H, W) by the flow, corrected where it can be. Returns it and its visibility."""
+        height, width = image.shape[-2:]
+        # From halves of the longer side to halves of each side, as grid_sample counts.
+        units = image.new_tensor([max(height, width) / width, max(height, width) / height])
+        displacement = torch.from_numpy(flow.displacement).to(image)[None] * units
+        warped = warp_image(image, displacement)
+        visibility = torch.ones_like(image[:, :1])
+        if self._learned.flow is not None:
+            residual, visibility = self._learned.flow(displacement, warped)
+            warped = warp_image(image, displacement + resize_map(residual, displacement))
+        if flow.mirrored is None or flow.mirror_weight is None:
+            return warped, visibility
+        mirrored = warp_image(image, torch.from_numpy(flow.mirrored).to(image)[None] * units)
+        weight = torch.from_numpy(flow.mirror_weight).to(image).permute(2, 0, 1)[None]
+        weight = functional.interpolate(weight, (height, width), mode="bilinear", align_corners=False)
+        return warped + weight * (mirrored - warped), visibility
 
     def _still_border(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return left and top, right and bottom of the square that the crop is, or would be in a larger frame.
@@ -152,18 +177,15 @@ class CompactModel:
         return (coefficients @ self._basis).reshape(offsets.shape)
 
 
-def _apply_flow(image: Tensor, flow: Flow) -> Tensor:
-    """Warp a source (1, 3, H, W), with the other half of the face where the flow asks for it."""
-    height, width = image.shape[-2:]
-    # From halves of the longer side to halves of each side, as grid_sample counts.
-    units = image.new_tensor([max(height, width) / width, max(height, width) / height])
-    warped = warp_image(image, torch.from_numpy(flow.displacement).to(image)[None] * units)
-    if flow.mirrored is None or flow.mirror_weight is None:
-        return warped
-    mirrored = warp_image(image, torch.from_numpy(flow.mirrored).to(image)[None] * units)
-    weight = torch.from_numpy(flow.mirror_weight).to(image).permute(2, 0, 1)[None]
-    weight = functional.interpolate(weight, (height, width), mode="bilinear", align_corners=False)
-    return warped + weight * (mirrored - warped)
+def _turn(rotation: Tensor, pose: PoseOverride) -> Tensor:
+    """Turn heads (B, 3, 3) as the user asks, a little further than asked: see UNDERTURN_DEG."""
+    driven = pose_from_rotation(rotation)
+    asked = pose_from_rotation(pose.apply(rotation))
+    angles = []
+    for before, after, more_deg in zip(driven, asked, UNDERTURN_DEG, strict=True):
+        change = after - before
+        angles.append(after + math.radians(more_deg) * torch.tanh(change / UNDERTURN_AT_RAD))
+    return rotation_from_pose(*angles)
 
 
 def unit_points(landmarks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -43,7 +43,7 @@ CROWN = 0.4  # above the face the rings reach so much further: there is the skul
 
 
 def upness(outline: Points) -> Points:
-    """Return for each point of the canonical outline (36, 3) how far up it lies: 1 at the top, 0 from the middle down."""
+    """Return how far up each point of the canonical outline (36, 3) lies: 1 at the top, 0 from the middle down."""
     middle = outline[:, 1].mean()
     return np.asarray(np.clip((middle - outline[:, 1]) / (middle - outline[:, 1].min()), 0, 1) ** 2, np.float32)
 
