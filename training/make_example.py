@@ -45,6 +45,7 @@ SYLLABLES = (
     (2.55, 0.28, 0.70, -0.2), (2.76, 0.26, 0.40, 0.6), (2.94, 0.30, 1.00, 0.0), (3.18, 0.24, 0.35, -0.4),
     (3.34, 0.28, 0.55, 0.9), (3.58, 0.30, 0.85, -0.2), (3.84, 0.36, 0.45, 0.3),
 )  # fmt: skip
+SEAM_SINKS = 0.03  # of closed eyes, in eye distances
 BLINKS_S = (0.92, 2.28, 3.96)
 BROW_RAISES = ((0.75, 0.80, 0.8), (2.80, 0.90, 1.0))
 SMILES = ((1.80, 0.95, 0.8), (4.05, 0.70, 0.6))
@@ -76,7 +77,7 @@ class FaceShapes:
         self._mouth_half = float(np.ptp(mouth[:, 0]) / 2)
         self._mouth_line = np.interp(self._face[:, 0], mouth[:, 0], mouth[:, 1])
 
-    def jaw(self, angle_deg: float = 8.0) -> Array:
+    def jaw(self, angle_deg: float = 10.5) -> Array:
         """Open the mouth: what lies below the lips' line turns down about the hinge of the jaw."""
         x, y, z = self._face.T
         beside = np.maximum(0, np.abs(x) - self._mouth_half)
@@ -121,6 +122,9 @@ class FaceShapes:
             above = smoothstep(1 - (lid - y) / 0.16)
             reached = (x > upper[0, 0]) & (x < upper[-1, 0]) & (y < lid + 0.3 * opening)
             offsets[:, 1] += np.where(reached, opening * above, 0)
+            # The seam sinks a little below where the lower lid was: what white lies there is pressed together.
+            share = np.interp(face[loop, 0], [upper[0, 0], upper[:, 0].mean(), upper[-1, 0]], [0, 1, 0])
+            offsets[loop, 1] += SEAM_SINKS * smoothstep(2 * share)
         return offsets
 
     def brows(self) -> Array:
@@ -146,8 +150,8 @@ def speech_tracks(times_s: Array) -> tuple[Array, Array]:
 
 
 def blink_track(times_s: Array) -> Array:
-    """Return how closed the eyes are at each time: shut within two frames, open again after three more."""
-    tracks = [np.interp(times_s - begin, [0, 0.07, 0.11, 0.22], [0, 1, 1, 0]) for begin in BLINKS_S]
+    """Return how closed the eyes are at each time: shut within two frames, for two, and open again in three."""
+    tracks = [np.interp(times_s - begin, [0, 0.08, 0.16, 0.28], [0, 1, 1, 0]) for begin in BLINKS_S]
     return np.asarray(np.max(tracks, axis=0))
 
 
