@@ -30,7 +30,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for command in (reenact, rotate, motion, faces, doctor):
+COMMANDS = {command.__name__: command for command in (reenact, rotate, motion, faces, doctor)}
+for command in COMMANDS.values():
     app.command()(command)
 
 
@@ -69,19 +70,19 @@ def _dispatch(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         result = INTERRUPTED
     except Exception as error:  # noqa: BLE001  typer's own class of usage errors has moved between its versions
-        return _fail_of_typer(error)
+        return _fail_of_typer(error, arguments)
     # Typer makes 130 of Ctrl-C where no command has begun yet.
     return int(result or 0)
 
 
-def _fail_of_typer(error: Exception) -> int:
+def _fail_of_typer(error: Exception, arguments: list[str]) -> int:
     """Tell of a mistake in the arguments in one line, with the page that helps."""
     message = getattr(error, "format_message", None)
     if message is None:
         return fail(*describe(error))
-    context = getattr(error, "ctx", None)
-    page = f"{context.command_path} --help" if context else "vid2vid --help"
-    text = str(message()).rstrip(". ").replace("Value error, ", "")
+    named = arguments[0] if arguments and arguments[0] in COMMANDS else ""
+    text = " ".join(str(message()).rstrip(". ").replace("Value error, ", "").split())
+    page = f"vid2vid {named} --help".replace("  ", " ")
     return fail(f"{text[:1].lower()}{text[1:]}; see {page}", getattr(error, "exit_code", USAGE))
 
 

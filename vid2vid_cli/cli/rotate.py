@@ -16,7 +16,7 @@ from vid2vid_cli.pipeline.options import RotateOptions
 @guarded
 def rotate(
     source: Annotated[
-        str | None, typer.Argument(metavar="[SOURCE]", help="Picture or video; default: the bundled example.")
+        str | None, typer.Argument(metavar="SOURCE", help="Picture or video; default: the bundled example.")
     ] = None,
     output: Annotated[
         str | None,
@@ -32,7 +32,7 @@ def rotate(
     with Reporter(talk) as reporter:
         from vid2vid_cli.pipeline.rotate import rotate as run
 
-        if source is None:
-            reporter.note("note: no SOURCE given; this turns the bundled example")
         result = run(source, output, options, hooks=reporter.hooks)
+    if source is None:
+        reporter.note("note: no SOURCE was given; this is the bundled example")
     reporter.tell_result(result)

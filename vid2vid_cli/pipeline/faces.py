@@ -149,9 +149,11 @@ def _look_at_clip(source: Path, wanted: int | None, look: Look, hooks: Hooks) ->
     for index, frame in enumerate(read_video(source, ReadOptions(warn=hooks.warn), info)):
         if wanted is not None and index < wanted:
             continue
-        sight = look(index, frame, thorough=wanted is not None or index == 0)
-        if sight.faces:
-            return sight
+        # A quick look tells whether it is worth a thorough one.
+        if index in (0, wanted) or look(index, frame, thorough=False).faces:
+            sight = look(index, frame, thorough=True)
+            if sight.faces:
+                return sight
         if wanted is not None:
             raise NoFaceError(f"{source}: no face found in frame {index}; try another, or leave --frame out")
         hooks.progress(index + 1, info.frame_count)

@@ -1,0 +1,208 @@
+"""The command line itself: options made from dataclasses, help, mistakes, exit codes. Nothing here runs a network."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import typer
+import typer.main
+
+from vid2vid_cli import __version__
+from vid2vid_cli.cli.app import main
+from vid2vid_cli.cli.failure import guarded, one_line
+from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.talk import Reporter, Talk
+from vid2vid_cli.errors import MediaError, NoFaceError, UsageError, WeightsError
+from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions, option
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """Give the test runner its signal handlers back."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def parse(function: Any, arguments: Sequence[str]) -> Any:
+    """Let typer call a function as a command."""
+    app = typer.Typer(add_completion=False)
+    app.command()(function)
+    return typer.main.get_command(app).main(list(arguments), standalone_mode=False)
+
+
+@dataclass(frozen=True)
+class Choices:
+    mood: Literal["glad", "sad"] = option("glad", "How it looks.")
+    is_loud: bool = option(True, "Whether it is heard.")
+    is_fast: bool = option(False, "Whether it hurries.")
+    side: bool = option(True, "Which side.", "--left/--right")
+    share: float | None = option(None, "How much.", "--share", "-s")
+
+    def __post_init__(self) -> None:
+        if self.share is not None and self.share > 1:
+            raise ValueError("share: at most 1")
+
+
+def parse_choices(*arguments: str) -> Choices:
+    seen: list[Choices] = []
+
+    @takes_options
+    def command(name: str, *, choices: Choices) -> None:
+        assert name == "x"
+        seen.append(choices)
+
+    parse(command, ["x", *arguments])
+    return seen[0]
+
+
+def test_fields_become_options_of_their_type_and_default() -> None:
+    assert parse_choices() == Choices()
+    wishes = ["--mood", "sad", "--no-is-loud", "--is-fast", "--right", "-s", "-0.5"]
+    assert parse_choices(*wishes) == Choices("sad", False, True, False, -0.5)
+
+
+def test_what_a_dataclass_refuses_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="share: at most 1"):
+        parse_choices("--share", "2")
+
+
+def other_than_default(field: Any) -> tuple[list[str], Any]:
+    """Write a field's option with another value than its default; return that value too."""
+    flags = field.metadata["flags"]
+    flag = flags[0].split("/") if flags else ["--" + field.name.replace("_", "-")]
+    if isinstance(field.default, bool):
+        return [flag[-1] if field.default else flag[0]], not field.default
+    if "Literal" in field.type or field.type in CHOSEN:
+        return [flag[0], CHOSEN[field.type]], CHOSEN[field.type]
+    number = {"int": 7, "float": 0.25}.get(field.type.split(" ")[0])
+    return ([flag[0], "-12:5:1"], "-12:5:1") if number is None else ([flag[0], str(number)], number)
+
+
+CHOSEN = {"DType": "float16", "Region": "eyes", "OnMissing": "fail", "Audio": "none"}
+
+
+@pytest.mark.parametrize("group", [ReenactOptions, RotateOptions, MotionOptions])
+def test_every_option_of_a_pipeline_reaches_it(group: type[Any]) -> None:
+    seen: list[Any] = []
+
+    def command(*, options: Any) -> None:
+        seen.append(options)
+
+    command.__annotations__["options"] = group
+    changes = {field.name: other_than_default(field) for field in fields(group)}
+    parse(takes_options(command), [word for words, _ in changes.values() for word in words])
+    assert seen == [group(**{name: value for name, (_, value) in changes.items()})]
+
+
+MISTAKES = [
+    (["reenct"], "no such command 'reenct'"),
+    (["--loud"], "no such option: --loud"),
+    (["reenact"], "missing argument 'SOURCE'"),
+    (["reenact", "a.png"], "missing argument 'DRIVING'"),
+    (["reenact", "a.png", "b.mp4", "c.mp4"], "unexpected extra argument"),
+    (["reenact", "a.png", "b.mp4", "--loud"], "no such option: --loud"),
+    (["reenact", "a.png", "b.mp4", "--region", "nose"], "'all', 'pose', 'expression', 'mouth', 'eyes'"),
+    (["reenact", "a.png", "b.mp4", "--crf", "good"], "'--crf'"),
+    (["rotate", "--yaw"], "'--yaw' requires an argument"),
+    (["motion", "b.mp4"], "missing option '--output'"),
+    (["faces", "-q", "-v", "a.png"], "--quiet and --verbose contradict each other"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES)
+def test_a_mistake_is_told_in_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1 and "Value error" not in said.err
+    assert words in said.err
+
+
+def test_a_mistake_names_the_page_that_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["rotate", "--loud"])
+    assert capsys.readouterr().err.rstrip().endswith("; see vid2vid rotate --help")
+
+
+def test_help_lists_commands_and_options(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([]) == 2  # nothing asked for is a mistake, answered with the page
+    page = capsys.readouterr().out
+    assert all(name in page for name in ("reenact", "rotate", "motion", "faces", "doctor"))
+    assert main(["reenact", "-h"]) == 0
+    page = capsys.readouterr().out
+    flags = {"--" + field.name.replace("_", "-") for field in fields(ReenactOptions)} - {"--relative", "--paste-back"}
+    assert [flag for flag in flags if flag not in page] == []
+    # Brackets are text, not markup, and every group has its own frame.
+    assert "[H:]MM:SS" in page and "30000/1001" in page and "SOURCE" in page
+    panels = [page.index(f"─ {panel} ─") for panel in ("Motion", "Head pose", "Picture", "Time", "Engine", "Messages")]
+    assert panels == sorted(panels)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UsageError("two\nlines"), 2, "error: two lines\n"),
+        (NoFaceError("[a].png: no face"), 3, "error: [a].png: no face\n"),
+        (WeightsError("w: \x1b[31mred"), 4, "error: w: \\x1b[31mred\n"),
+        (MediaError("顔.png: gone"), 1, "error: 顔.png: gone\n"),
+        (KeyError("box"), 1, "error: unexpected KeyError: 'box'; run again with --verbose to see where\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+    ],
+)
+def test_each_end_has_its_code_and_its_line(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @guarded
+    def command(*, talk: Talk) -> None:
+        raise error
+
+    assert command(talk=Talk()) == code
+    assert capsys.readouterr().err == line
+
+
+def test_verbose_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["faces", "[no such].png", "--verbose"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("Traceback") and "require_file" in "".join(said)
+    assert said[-1] == "error: [no such].png: no such file"
+
+
+def test_one_line_keeps_names_as_they_are() -> None:
+    assert one_line("a  b[/red].png: 顔\r\n  done\x07") == "a  b[/red].png: 顔 done\\x07"
+
+
+def test_quiet_and_json_say_what_they_should(capsys: pytest.CaptureFixture[str]) -> None:
+    for talk in (Talk(), Talk(quiet=True), Talk(json=True)):
+        with Reporter(talk) as reporter:
+            reporter.hooks.warn("[a].png is small")
+            reporter.hooks.progress(1, None)
+        reporter.tell("done", {"frames": 3})
+    said = capsys.readouterr()
+    assert said.out == 'done\n{"frames": 3}\n'
+    assert said.err == "warning: [a].png is small\n" * 2
+
+
+def test_the_installed_command_prints_its_version() -> None:
+    command = Path(sys.executable).with_name("vid2vid")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"vid2vid {__version__}\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
+def test_a_reader_that_goes_away_is_no_news() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        command = [sys.executable, "-m", "vid2vid_cli", "reenact", "--help"]
+        done = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr == ""

@@ -1,0 +1,124 @@
+"""Imports only go down, and the command line answers --help without the heavy libraries."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "vid2vid_cli"
+FLOORS = {
+    "cli": 5,
+    "__main__": 6,
+    "pipeline": 4,
+    "models": 3,
+    "face": 2,
+    "media": 2,
+    "motion": 1,
+    "errors": 1,
+    "streaming": 1,
+    "geometry": 0,
+}
+PUBLIC = ""  # vid2vid_cli itself: a version, and names that are imported when they are first used
+HEAVY = ("torch", "numba", "PIL", "numpy", "safetensors", "imageio_ffmpeg")
+
+
+def fault(importer: str, imported: str) -> str | None:
+    """Say what is wrong with an import; both names are without the leading `vid2vid_cli.`."""
+    if PUBLIC in (importer, imported):
+        return None
+    here, there = importer.split("."), imported.split(".")
+    if there[0] not in FLOORS:
+        return "a module on no floor"
+    if FLOORS[there[0]] > FLOORS[here[0]]:
+        return "upward"
+    if FLOORS[there[0]] == FLOORS[here[0]] == 2 and here[0] != there[0]:
+        return "sideways"
+    if here[0] == there[0] == "models" and family_of(there) not in (None, family_of(here)):
+        return None if importer == "models.registry" else "into a family"
+    return None
+
+
+def family_of(parts: list[str]) -> str | None:
+    is_family = len(parts) > 1 and (ROOT / "models" / parts[1]).is_dir()
+    return parts[1] if is_family else None
+
+
+def imports_of(path: Path) -> set[str]:
+    """List the vid2vid modules that a file imports anywhere, also in functions and for types only."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import in line {node.lineno}"
+            module = node.module or ""
+            below = ROOT.joinpath(*module.split(".")[1:])
+            modules = [name for name in (alias.name for alias in node.names) if is_module(below / name)]
+            whole = len(modules) < len(node.names)
+            found |= {f"{module}.{name}" for name in modules} | ({module} if whole else set())
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    inside = {name for name in found if name.split(".")[0] == "vid2vid_cli"}
+    return {name.removeprefix("vid2vid_cli").lstrip(".") for name in inside}
+
+
+def is_module(path: Path) -> bool:
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_imports_go_down_only() -> None:
+    files = sorted(ROOT.rglob("*.py"))
+    assert len(files) > 40
+    faults = [
+        f"{name_of(path)} imports {imported}: {wrong}"
+        for path in files
+        for imported in sorted(imports_of(path))
+        if (wrong := fault(name_of(path), imported))
+    ]
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "wrong"),
+    [
+        ("geometry.grid", "motion", "upward"),
+        ("models.base", "pipeline.options", "upward"),
+        ("pipeline.faces", "cli.talk", "upward"),
+        ("face.mesh", "media.video", "sideways"),
+        ("media.video", "face.mesh", "sideways"),
+        ("models.base", "models.compact.model", "into a family"),
+        ("pipeline.faces", "helpers", "a module on no floor"),
+        ("models.compact.model", "models.base", None),
+        ("models.registry", "models.compact.model", None),
+        ("motion", "errors", None),
+        ("cli.app", "geometry.grid", None),
+    ],
+)
+def test_the_rule_itself(importer: str, imported: str, wrong: str | None) -> None:
+    assert fault(importer, imported) == wrong
+
+
+def test_imports_are_seen_wherever_they_stand(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        "import vid2vid_cli.motion\nfrom vid2vid_cli import errors\n"
+        "def late():\n    from vid2vid_cli.media import ffmpeg\n    from vid2vid_cli.media.video import sniff\n"
+    )
+    assert imports_of(module) == {"motion", "errors", "media.ffmpeg", "media.video"}
+
+
+@pytest.mark.parametrize("statement", ["import vid2vid_cli.cli.app", "import vid2vid_cli.pipeline.options", "--help"])
+def test_the_command_line_starts_without_heavy_libraries(statement: str) -> None:
+    code = statement
+    if statement == "--help":
+        code = "from vid2vid_cli.cli.app import main; assert main(['reenact', '--help']) == 0"
+    report = f"import sys; {code}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
