@@ -31,5 +31,6 @@ def resize_map(values: Tensor, like: Tensor) -> Tensor:
     size = like.shape[1:3]
     if values.shape[1:3] == size:
         return values
-    planes = functional.interpolate(values.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
+    planes = values.permute(0, 3, 1, 2).contiguous()  # strided planes take four times as long
+    planes = functional.interpolate(planes, size, mode="bilinear", align_corners=False)
     return planes.permute(0, 2, 3, 1)

@@ -13,7 +13,7 @@ import torch
 
 from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.face.crop import Frame
-from vid2vid_cli.face.paste import paste_face, resize_frame, to_frame
+from vid2vid_cli.face.paste import resize_frame, to_frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.video import WriteOptions, audio_of
 from vid2vid_cli.models.base import ReenactmentModel
@@ -21,12 +21,13 @@ from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_motion
 from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, Look, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
+from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
-from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame, fit_size
+from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
 
 
@@ -50,6 +51,7 @@ class Scene:
     sweeps: Sweeps
     reference: Motion | None
     total: int | None
+    finish: Finisher
     counts: Counts = field(default_factory=Counts)
 
 
@@ -115,14 +117,13 @@ def _set_scene(engine: Engine, source: Source, driving: Driving, options: Reenac
     """Find the reference frame and count what is to come."""
     reference = None
     if options.relative and not driving.is_still:
-        first = next((frame for frame in source.frames() if frame.faces), None)
-        if first is None:
-            raise NoFaceError(f"{source.path}: no face found in any frame; use a clip where a face is seen")
-        reference = driving.find_reference(first.faces[0].appearance.motion, options.reference_frame)
+        reference = driving.find_reference(source.first_appearance().motion, options.reference_frame)
     total: int | None = None if driving.is_still and source.is_video else driving.count
-    if source.info is not None:
-        total = source.info.frame_count if total is None else min(total, source.info.frame_count)
-    return Scene(engine.loaded.model, source, driving, options, sweeps, reference, total)
+    if source.is_video:
+        total = source.frame_count if total is None else min(total, source.frame_count)
+    return Scene(
+        engine.loaded.model, source, driving, options, sweeps, reference, total, Finisher(source.path, options)
+    )
 
 
 def _write_options(scene: Scene, recorder: Recorder) -> WriteOptions:
@@ -151,7 +152,7 @@ def _render_all(scene: Scene) -> Iterator[Frame]:
     """Yield the output frames in order."""
     smoother = MotionSmoother(scene.options.smooth, float(scene.driving.fps)) if scene.options.smooth else None
     source_frames = scene.source.frames(_output_fps(scene))
-    for index, (driven, source) in enumerate(zip(_driven(scene), source_frames, strict=False)):
+    for index, (source, driven) in enumerate(zip(source_frames, _driven(scene), strict=False)):
         if driven is None:
             continue
         motion = driven.motion
@@ -182,24 +183,17 @@ def _driven(scene: Scene) -> Iterator[DrivenFrame | None]:
 
 
 def _render_frame(scene: Scene, source: SourceFrame, driven: DrivenFrame, index: int) -> Frame:
-    share = index / max(1, (scene.total or 1) - 1)
-    frame = source.frame
-    faces = [(face, _render_face(scene, face, driven.motion, min(1.0, share))) for face in source.faces]
-    if scene.options.paste_back:
-        for face, rendered in faces:
-            frame = paste_face(frame, rendered, face.crop)
-    elif faces:
-        frame = faces[0][1]
-        if scene.options.size is not None:
-            frame = resize_frame(frame, fit_size(frame.shape, scene.options.size))
-    if scene.options.compare:
-        return side_by_side(source.frame, driven.picture, frame)
-    return frame
+    share = min(1.0, index / max(1, (scene.total or 1) - 1))
+    rendered = [_render_face(scene, face, driven.motion, share) for face in source.faces]
+    frame = scene.finish(source, rendered)
+    return side_by_side(source.frame, driven.picture, frame) if scene.options.compare else frame
 
 
-def _render_face(scene: Scene, face: SourceFace, motion: Motion | None, share: float) -> Frame:
-    """Render one face of the source under the motion of a driving frame."""
+def _render_face(scene: Scene, face: SourceFace, motion: Motion | None, share: float) -> Frame | None:
+    """Render one face of the source under the motion of a driving frame; None when it is out of sight."""
     model, options = scene.model, scene.options
+    if face.appearance is None:
+        return None
     own = face.appearance.motion
     reference = scene.reference
     if motion is None:  # no face was seen yet: the source keeps still

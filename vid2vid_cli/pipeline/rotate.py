@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -13,19 +14,20 @@ import torch
 
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.crop import Frame
-from vid2vid_cli.face.paste import paste_face, resize_frame, to_frame
+from vid2vid_cli.face.paste import to_frame
 from vid2vid_cli.media.image import contact_sheet, write_image
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.checkpoint import bundled_file
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
-from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame, fit_size
+from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 
 EXAMPLE = "portrait.jpg"
 
@@ -55,18 +57,17 @@ def rotate(
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
     engine = start_engine(options, model)
     who = Source(path, options, engine.loaded.model, engine.analyzer, engine.device)
-    total = who.info.frame_count if who.info else _view_count(sweeps)
-    target = Path(output) if output else Path(f"{path.stem}--rotated{'.png' if total == 1 else '.mp4'}")
+    views = Views(who, engine.loaded.model, options, sweeps)
+    target = Path(output) if output else Path(f"{path.stem}--rotated{'.png' if views.total == 1 else '.mp4'}")
     check_target(target, force=options.force)
     if who.is_video and is_picture_name(target):
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
     warn_of_range(engine.loaded.model, sweeps, options, recorder)
-    views = Views(engine.loaded.model, options, sweeps, total)
     writing = _write_options(who, options)
-    if is_picture_name(target) and total > 1:
-        frames, size = 1, _write_sheet(target, views, who, options)
+    if is_picture_name(target) and views.total > 1:
+        frames, size = 1, _write_sheet(target, views, options)
     else:
-        frames, size = write_frames(target, views.of(who.frames()), writing, total, hooks or Hooks())
+        frames, size = write_frames(target, views.render(), writing, views.total, hooks or Hooks())
     seconds = time.perf_counter() - began
     return Result(target, frames, 0, 0, seconds, writing.fps, size, tuple(recorder.warnings))
 
@@ -74,17 +75,20 @@ def rotate(
 class Views:
     """Renders a source from the angles asked for."""
 
-    def __init__(self, model: ReenactmentModel, options: RotateOptions, sweeps: Sweeps, total: int) -> None:
-        self._model, self._options, self._sweeps, self._total = model, options, sweeps, total
+    def __init__(self, source: Source, model: ReenactmentModel, options: RotateOptions, sweeps: Sweeps) -> None:
+        self._source, self._model, self._options, self._sweeps = source, model, options, sweeps
+        self.total = source.frame_count or view_count(sweeps)
+        self._finish = Finisher(source.path, options)
 
-    def of(self, frames: Iterator[SourceFrame]) -> Iterator[Frame]:
+    def render(self) -> Iterator[Frame]:
         """Yield a view of each source frame; a still is shown as often as the sweep has angles."""
-        for index, source in zip(range(self._total), frames, strict=False):
-            yield self._view(source, index / max(1, self._total - 1))
+        frames = self._source.frames()
+        for index, source in enumerate(frames if self._source.is_video else itertools.islice(frames, self.total)):
+            yield self._view(source, min(1.0, index / max(1, self.total - 1)))
 
     def labels(self) -> list[str]:
         """Return the angles of each view as words."""
-        shares = [index / max(1, self._total - 1) for index in range(self._total)]
+        shares = [index / max(1, self.total - 1) for index in range(self.total)]
         names = ("yaw", "pitch", "roll")
         return [
             " ".join(f"{name} {sweep.at(share):+g}" for name, sweep in zip(names, self._sweeps, strict=True) if sweep)
@@ -92,19 +96,12 @@ class Views:
         ]
 
     def _view(self, source: SourceFrame, share: float) -> Frame:
-        turned = [(face, self._turn(face, share)) for face in source.faces]
-        frame = source.frame
-        if self._options.paste_back:
-            for face, picture in turned:
-                frame = paste_face(frame, picture, face.crop)
-        elif turned:
-            frame = turned[0][1]
-            if self._options.size is not None:
-                frame = resize_frame(frame, fit_size(frame.shape, self._options.size))
-        return frame
+        return self._finish(source, [self._turn(face, share) for face in source.faces])
 
     @torch.inference_mode()
-    def _turn(self, face: SourceFace, share: float) -> Frame:
+    def _turn(self, face: SourceFace, share: float) -> Frame | None:
+        if face.appearance is None:
+            return None
         own = face.appearance.motion
         pose = pose_override(self._sweeps, share, absolute=self._options.absolute_pose)
         image = self._model.render(face.appearance, self._model.drive(face.appearance, own, own, pose))
@@ -124,7 +121,8 @@ def _with_frontal_pose(options: RotateOptions) -> RotateOptions:
     )
 
 
-def _view_count(sweeps: Sweeps) -> int:
+def view_count(sweeps: Sweeps) -> int:
+    """Return how many views a sweep has: its longest axis counts."""
     return max(len(sweep.angles()) for sweep in sweeps if sweep is not None)
 
 
@@ -136,10 +134,10 @@ def _write_options(source: Source, options: RotateOptions) -> WriteOptions:
     )
 
 
-def _write_sheet(path: Path, views: Views, source: Source, options: RotateOptions) -> tuple[int, int]:
+def _write_sheet(path: Path, views: Views, options: RotateOptions) -> tuple[int, int]:
     """Write all views of a still as one picture. Returns the picture's size (height, width)."""
     labels = views.labels()
     columns = options.columns or math.ceil(math.sqrt(len(labels)))
-    sheet = contact_sheet(list(views.of(source.frames())), columns, labels)
+    sheet = contact_sheet(list(views.render()), columns, labels)
     write_image(path, sheet, force=options.force)
     return sheet.shape[0], sheet.shape[1]

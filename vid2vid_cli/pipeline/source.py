@@ -17,7 +17,7 @@ from vid2vid_cli.face.crop import Box, CropSpec, FaceCrop, Frame, crop_around, c
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, select_face
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import read_image
-from vid2vid_cli.media.video import ReadOptions, probe_video, read_video, sniff
+from vid2vid_cli.media.video import ReadOptions, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import ReenactmentModel, SourceAppearance
 from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
@@ -25,15 +25,15 @@ from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
 
 @dataclass(frozen=True)
 class SourceFace:
-    """One face of a source frame: where it is and who it is."""
+    """One face of a source frame: where it is and who it is; no appearance where it is out of sight just now."""
 
     crop: FaceCrop
-    appearance: SourceAppearance
+    appearance: SourceAppearance | None
 
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """A frame of the source and the faces in it that shall move, none where none is seen."""
+    """A frame of the source and the faces in it that shall move, none before one is seen."""
 
     frame: Frame
     faces: Sequence[SourceFace]
@@ -58,11 +58,24 @@ class Source:
         """Whether each frame differs."""
         return self.info is not None
 
+    @property
+    def frame_count(self) -> int:
+        """How many frames a video has; 0 for an image, which has no end."""
+        return frames_to_read(self.info) if self.info is not None else 0
+
     def frames(self, fps: Fraction | None = None) -> Iterator[SourceFrame]:
         """Yield source frames: for ever for an image; for a video each at the given rate, until it ends."""
         if self.info is None:
             return itertools.repeat(self._still)
         return self._clip(ReadOptions(fps=None if fps in (None, self.info.fps) else fps))
+
+    def first_appearance(self) -> SourceAppearance:
+        """Return the first face that is seen. NoFaceError when none is."""
+        frames = self.frames()
+        for frame in frames:
+            if frame.faces and frame.faces[0].appearance is not None:
+                return frame.faces[0].appearance
+        raise NoFaceError(f"{self.path}: no face found in any frame; use a clip where a face is seen")
 
     @cached_property
     def _still(self) -> SourceFrame:
@@ -93,7 +106,9 @@ class Source:
             for k, face in seen.items():
                 if k not in crops or _has_left(face, crops[k]):
                     crops[k] = self._crop(frame, face, list(seen.values()))
-            yield SourceFrame(frame, [self._appear(frame, face, crops[k]) for k, face in seen.items()])
+            yield SourceFrame(frame, [self._appear(frame, seen.get(k), crop) for k, crop in sorted(crops.items())])
+        if not crops:
+            raise NoFaceError(f"{self.path}: no face found in any frame; see it with vid2vid faces")
 
     def _trackers(self, frame: Frame) -> list[FaceTracker]:
         if self._options.face != "all":
@@ -106,7 +121,9 @@ class Source:
     def _crop(self, frame: Frame, face: Face, everybody: list[Face]) -> FaceCrop:
         return crop_around(face, self._model.source_crop, private_room(face, everybody, frame.shape[:2]))
 
-    def _appear(self, frame: Frame, face: Face, crop: FaceCrop) -> SourceFace:
+    def _appear(self, frame: Frame, face: Face | None, crop: FaceCrop) -> SourceFace:
+        if face is None:
+            return SourceFace(crop, None)
         image = image_of(crop_frame(frame, crop), self._device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
         return SourceFace(crop, self._model.appearance(image, landmarks))

@@ -60,6 +60,7 @@ class CompactModel:
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
         """Take the source's shape apart into identity, pose and expression, and prepare its mesh."""
+        image = image.contiguous()  # grid_sample takes ten times as long on the strides of a frame
         size = (image.shape[2], image.shape[3])
         points = unit_points(landmarks, size)
         pose = self._fit(points)

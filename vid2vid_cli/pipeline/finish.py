@@ -1,0 +1,42 @@
+"""From rendered faces to the output frame: pasted back into the source, or alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vid2vid_cli.errors import NoFaceError, UsageError
+from vid2vid_cli.face.crop import Frame, crop_frame
+from vid2vid_cli.face.paste import paste_face, resize_frame
+from vid2vid_cli.pipeline.options import PictureOptions
+from vid2vid_cli.pipeline.source import SourceFrame, fit_size
+
+
+class Finisher:
+    """Makes output frames of one size out of source frames and their rendered faces."""
+
+    def __init__(self, path: Path, options: PictureOptions) -> None:
+        """Check the options. path: the source's, for messages."""
+        if options.face == "all" and not options.paste_back:
+            raise UsageError("--face all: needs --paste-back; choose one face for --crop-only")
+        self._path, self._options = path, options
+        self._crop_size: tuple[int, int] | None = None
+
+    def __call__(self, source: SourceFrame, rendered: Sequence[Frame | None]) -> Frame:
+        """Return the output frame. rendered: a picture for each face, None for one that is not seen now."""
+        if self._options.paste_back:
+            frame = source.frame
+            for face, picture in zip(source.faces, rendered, strict=True):
+                if picture is not None:
+                    frame = paste_face(frame, picture, face.crop)
+            return frame
+        return self._crop_only(source, rendered)
+
+    def _crop_only(self, source: SourceFrame, rendered: Sequence[Frame | None]) -> Frame:
+        if not source.faces:
+            raise NoFaceError(f"{self._path}: no face at the beginning, and --crop-only needs one; use --paste-back")
+        picture = rendered[0] if rendered[0] is not None else crop_frame(source.frame, source.faces[0].crop)
+        if self._crop_size is None:
+            size = picture.shape[0], picture.shape[1]
+            self._crop_size = size if self._options.size is None else fit_size(size, self._options.size)
+        return resize_frame(picture, self._crop_size)
