@@ -151,7 +151,7 @@ def test_help_lists_commands_and_options(capsys: pytest.CaptureFixture[str], mon
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (UsageError("two\nlines"), 2, "error: two lines\n"),
+        (UsageError("two\nlines\n"), 2, "error: two lines\n"),
         (NoFaceError("[a].png: no face"), 3, "error: [a].png: no face\n"),
         (WeightsError("w: \x1b[31mred"), 4, "error: w: \\x1b[31mred\n"),
         (MediaError("顔.png: gone"), 1, "error: 顔.png: gone\n"),
@@ -198,11 +198,24 @@ def test_the_installed_command_prints_its_version() -> None:
     assert (done.stdout, done.stderr) == (f"vid2vid {__version__}\n", "")
 
 
+SAYS_MUCH = """
+from vid2vid_cli.cli.failure import guarded
+from vid2vid_cli.cli.talk import Reporter, Talk
+
+@guarded
+def command(*, talk):
+    for _ in range(3):
+        Reporter(talk).tell("line", {})
+
+raise SystemExit(command(talk=Talk()))
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
-def test_a_reader_that_goes_away_is_no_news() -> None:
+@pytest.mark.parametrize("words", [["-c", SAYS_MUCH], ["-m", "vid2vid_cli", "reenact", "--help"]])
+def test_a_reader_that_goes_away_is_no_news(words: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as nobody:
-        command = [sys.executable, "-m", "vid2vid_cli", "reenact", "--help"]
-        done = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([sys.executable, *words], stdout=nobody, stderr=subprocess.PIPE, text=True, check=False)
     assert done.stderr == ""

@@ -23,6 +23,7 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_video
 from vid2vid_cli.motion import load_motion
 from vid2vid_cli.pipeline.doctor import UnwellError, examine, recorded_sha256
+from vid2vid_cli.pipeline.face_marks import AXES
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = [sys.executable, "-m", "vid2vid_cli"]
@@ -82,15 +83,15 @@ def test_reenact_writes_the_default_name_and_one_json_object(still: Path, clip: 
 def test_an_output_is_replaced_only_by_force_and_a_terminal_sees_progress(
     still: Path, clip: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "[x].mp4").write_text("mine")
-    words = ["reenact", still, clip, "-o", "[x].mp4", "--end", "0.4", "--size", "320"]
+    (tmp_path / "[顔].mp4").write_text("mine")
+    words = ["reenact", still, clip, "-o", "[顔].mp4", "--end", "0.4", "--size", "320"]
     assert main([str(word) for word in words]) == 1
-    assert (tmp_path / "[x].mp4").read_text() == "mine"
+    assert (tmp_path / "[顔].mp4").read_text() == "mine"
     code, out, seen = run_in_terminal([Path(sys.executable).with_name("vid2vid"), *words, "--force"])
     assert code == 0
-    assert re.fullmatch(r"\[x\]\.mp4: 10 frames at 25 fps, 320x240, \d+\.\d frames/s\n", out)
+    assert re.fullmatch(r"\[\\u9854\]\.mp4: 10 frames at 25 fps, 320x240, \d+\.\d frames/s\n", out)
     assert "/10" in seen and "frames/s" in seen
-    assert probe_video(tmp_path / "[x].mp4").frame_count == 10
+    assert probe_video(tmp_path / "[顔].mp4").frame_count == 10
 
 
 def run_in_terminal(command: Sequence[str | Path]) -> tuple[int, str, str]:
@@ -98,7 +99,7 @@ def run_in_terminal(command: Sequence[str | Path]) -> tuple[int, str, str]:
     import pty
 
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONIOENCODING": "ascii"}
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, encoding="utf-8", env=environment)
     os.close(theirs)
     seen = b""
@@ -218,6 +219,8 @@ def test_faces_are_counted_from_the_left(still: Path, capsys: pytest.CaptureFixt
         left, top, right, bottom = (round(side) for side in face["box_px"])
         assert differs[top:bottom, left:right].mean() > 0.05
     assert not differs[-20:, :20].any()
+    red, green = (np.argwhere((drawn == colour).all(axis=2)).mean(axis=0) for colour in (AXES[0][1], AXES[1][1]))
+    assert red[1] > green[1] + 10 and green[0] > red[0] + 10  # x to the right, y down
     assert main(["faces", str(still)]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[0].endswith("500x375, 3 faces") and len(table) == 5

@@ -18,7 +18,7 @@ from vid2vid_cli.cli.failure import INTERRUPTED, describe, fail
 from vid2vid_cli.cli.motion import motion
 from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
-from vid2vid_cli.cli.talk import silence_stdout, write_result
+from vid2vid_cli.cli.talk import write_result
 from vid2vid_cli.errors import UsageError
 
 USAGE = UsageError.exit_code
@@ -54,13 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the console script hands it to the shell."""
     _let_signals_clean_up()
     _write_any_name()
-    try:
-        code = _dispatch(sys.argv[1:] if arguments is None else list(arguments))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        silence_stdout()
-        return 1
-    return code
+    return _dispatch(sys.argv[1:] if arguments is None else list(arguments))
 
 
 def _dispatch(arguments: list[str]) -> int:

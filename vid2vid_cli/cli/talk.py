@@ -118,11 +118,6 @@ def write_result(text: str) -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        silence_stdout()
-
-
-def silence_stdout() -> None:
-    """Lead stdout nowhere, so that the interpreter's own flush at exit does not complain either."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # or the interpreter's own flush at exit would complain
+        os.close(nowhere)
