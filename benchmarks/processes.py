@@ -54,7 +54,7 @@ def peak_memory(*arguments: str) -> Peak:
     python_mb = ffmpeg_mb = 0.0
     while True:
         python_mb = max(python_mb, _high_water_mb(child.pid))
-        ffmpeg_mb = max([ffmpeg_mb, *(_high_water_mb(pid) for pid in _children(child.pid))])
+        ffmpeg_mb = max([ffmpeg_mb, *(_high_water_mb(pid) for pid in _children(child.pid) if _is_ffmpeg(pid))])
         pid, status, usage = os.wait4(child.pid, os.WNOHANG)
         if pid:
             break
@@ -74,6 +74,14 @@ def _high_water_mb(pid: int) -> float:
     except OSError:
         return 0.0
     return next((int(line.split()[1]) * 1.024e-3 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
+def _is_ffmpeg(pid: int) -> bool:
+    """Say whether a child is ffmpeg already: before that it is a copy of its parent, memory and all."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().startswith("ffmpeg")
+    except OSError:
+        return False
 
 
 def _children(pid: int) -> list[int]:

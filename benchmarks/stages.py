@@ -90,8 +90,8 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
     engine = start_engine(options, None)
     network = engine.loaded.model
     look = Look(network, engine.analyzer, "largest", engine.device)
-    source = next(Source(material.source, options, network, engine.analyzer, engine.device).frames())
-    face = source.faces[0]
+    source = Source(material.source, options, network, engine.analyzer, engine.device)
+    still, who = next(source.frames()), source.first_appearance()
     tracker, crop, reference = FaceTracker(engine.analyzer), None, None
     rendered = []
     with (
@@ -112,12 +112,12 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
                 motion = look.motion(picture, found, crop)
             reference = reference or motion
             with watch.time("drive"):
-                keypoints = network.drive(face.appearance, motion, reference, None)
+                keypoints = network.drive(who, motion, reference, None)
             with watch.time("render"):
-                image = network.render(face.appearance, keypoints)
+                image = network.render(who, keypoints)
             with watch.time("paste"):
                 picture_out = to_frame(image[0].permute(1, 2, 0).cpu().numpy())
-                rendered.append(paste_face(source.frame, picture_out, face.crop))
+                rendered.append(paste_face(still.frame, picture_out, still.faces[0].crop))
     return rendered
 
 

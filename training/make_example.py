@@ -191,7 +191,7 @@ def script_motion(topology: FaceTopology, resting: Array) -> Motion:
 def resting_face(portrait: Path) -> Array:
     """Return the mesh of a portrait with its expression, in the canonical frame: (468, 3)."""
     source = Source(portrait, PictureOptions(), load_model().model, load_face_analyzer(), torch.device("cpu"))
-    who = next(source.frames()).faces[0].appearance
+    who = source.first_appearance()
     return (who.canonical + who.motion.expression)[0].numpy().astype(np.float64)
 
 
