@@ -118,10 +118,10 @@ class OneEuroFilter:
     strength: 0 lets everything through; 1 is a firm smoothing of a 25 frames/s clip. fps: frames a second.
     """
 
-    def __init__(self, strength: float, fps: float, *, speed_weight: float = 20.0) -> None:
+    def __init__(self, strength: float, fps: float, *, speed_weight: float = 8.0) -> None:
         if strength < 0 or fps <= 0:
             raise ValueError("strength must not be negative and fps must be positive")
-        self._cutoff_hz = 1.5 / strength if strength else float("inf")
+        self._cutoff_hz = 1.2 / strength if strength else float("inf")
         self._speed_weight = speed_weight
         self._fps = fps
         self._value: Tensor | None = None

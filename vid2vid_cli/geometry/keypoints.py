@@ -42,7 +42,7 @@ def fit_similarity(points: Tensor, targets: Tensor, weights: Tensor) -> Similari
     Reflections are excluded. Runs in float64, since it subtracts nearly equal numbers.
     """
     p, q = points.double(), targets.double()
-    w = (weights / weights.sum()).double()[:, None]
+    w = (weights.double() / weights.double().sum())[:, None]
     p_mean, q_mean = (w * p).sum(1, keepdim=True), (w * q).sum(1, keepdim=True)
     p_centred, q_centred = p - p_mean, q - q_mean
     covariance = (w * q_centred).transpose(-1, -2) @ p_centred

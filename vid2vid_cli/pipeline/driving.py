@@ -192,10 +192,10 @@ def _frame_number(text: str, count: int) -> int:
 
 
 def nearest_frame(candidates: Motion, own: Motion) -> int:
-    """Return the index of the candidate nearest to `own`: 10 degrees count as much as a usual change of expression."""
+    """Return the index of the candidate nearest to `own`: 5 degrees count as much as a usual change of expression."""
     turned = candidates.rotation @ own.rotation.transpose(-1, -2)
     cosine = ((turned.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1)
-    angle = torch.acos(cosine) / np.deg2rad(10)
+    angle = torch.acos(cosine) / np.deg2rad(5)
     spread = (candidates.expression - candidates.expression.mean(0)).square().mean().clamp_min(1e-8)
     change = (candidates.expression - own.expression).square().mean((1, 2)) / spread
     return int((angle.square() + change).argmin())

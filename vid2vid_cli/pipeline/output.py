@@ -17,13 +17,14 @@ from vid2vid_cli.streaming import prefetch
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def is_picture_name(path: Path) -> bool:
-    """Say whether an output's name asks for one picture."""
-    return path.suffix.lower() in PICTURES
+def is_picture_name(path: str | Path) -> bool:
+    """Say whether an output's name asks for one picture; a name that ends in a slash asks for a folder."""
+    return not str(path).endswith(("/", "\\")) and Path(path).suffix.lower() in PICTURES
 
 
-def check_target(path: Path, *, force: bool) -> None:
+def check_target(path: str | Path, *, force: bool) -> None:
     """Raise before any work when the output is there already or its folder is not."""
+    path = Path(path)
     if path.exists() and not force:
         raise OutputExistsError(f"{path}: exists already; give another name or --force")
     if not path.parent.is_dir():
@@ -31,7 +32,7 @@ def check_target(path: Path, *, force: bool) -> None:
 
 
 def write_frames(
-    path: Path, frames: Iterator[Frame], options: WriteOptions, total: int | None, hooks: Hooks
+    path: str | Path, frames: Iterator[Frame], options: WriteOptions, total: int | None, hooks: Hooks
 ) -> tuple[int, tuple[int, int]]:
     """Write all frames while a thread renders the next ones. Returns their number and size (height, width)."""
     with closing(prefetch(frames, 4)) as rendered:  # type: ignore[type-var]

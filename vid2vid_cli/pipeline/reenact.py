@@ -79,12 +79,12 @@ def reenact(
     reading = reading_options(options, recorder)
     check_numbers(options)
     if output is not None:
-        check_target(Path(output), force=options.force)
+        check_target(output, force=options.force)
     engine = start_engine(options, model)
     look = Look(engine.loaded.model, engine.analyzer, parse_face(options.driving_face, "driving-face"), engine.device)
     what_drives = open_driving(driving, reading, look)
     who = Source(source, options, engine.loaded.model, engine.analyzer, engine.device)
-    target = Path(output) if output is not None else _default_output(who, what_drives)
+    target = output if output is not None else _default_output(who, what_drives)
     check_target(target, force=options.force)
     if is_picture_name(target) and (who.is_video or not what_drives.is_still):
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
@@ -98,7 +98,7 @@ def reenact(
             f"{driving}: no face in {counts.held} of {counts.held + counts.found} frames; the last motion was held"
         )
     seconds = time.perf_counter() - began
-    return Result(target, frames, counts.held, counts.skipped, seconds, writing.fps, size, tuple(recorder.warnings))
+    return Result(Path(target), frames, counts.held, counts.skipped, seconds, writing.fps, size, tuple(recorder.warnings))
 
 
 def check_numbers(options: ReenactOptions) -> None:

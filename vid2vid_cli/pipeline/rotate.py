@@ -53,12 +53,12 @@ def rotate(
     if not any(sweeps):
         raise UsageError("rotate: say where to turn: --yaw, --pitch, --roll or --frontalize")
     if output is not None:
-        check_target(Path(output), force=options.force)
+        check_target(output, force=options.force)
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
     engine = start_engine(options, model)
     who = Source(path, options, engine.loaded.model, engine.analyzer, engine.device)
     views = Views(who, engine.loaded.model, options, sweeps)
-    target = Path(output) if output else Path(f"{path.stem}--rotated{'.png' if views.total == 1 else '.mp4'}")
+    target = output if output is not None else Path(f"{path.stem}--rotated{'.png' if views.total == 1 else '.mp4'}")
     check_target(target, force=options.force)
     if who.is_video and is_picture_name(target):
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
@@ -69,7 +69,7 @@ def rotate(
     else:
         frames, size = write_frames(target, views.render(), writing, views.total, hooks or Hooks())
     seconds = time.perf_counter() - began
-    return Result(target, frames, 0, 0, seconds, writing.fps, size, tuple(recorder.warnings))
+    return Result(Path(target), frames, 0, 0, seconds, writing.fps, size, tuple(recorder.warnings))
 
 
 class Views:
@@ -134,7 +134,7 @@ def _write_options(source: Source, options: RotateOptions) -> WriteOptions:
     )
 
 
-def _write_sheet(path: Path, views: Views, options: RotateOptions) -> tuple[int, int]:
+def _write_sheet(path: str | Path, views: Views, options: RotateOptions) -> tuple[int, int]:
     """Write all views of a still as one picture. Returns the picture's size (height, width)."""
     labels = views.labels()
     columns = options.columns or math.ceil(math.sqrt(len(labels)))

@@ -1,0 +1,328 @@
+"""The compact family: its warp, its mouth, its learned parts, and what they promise to the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.face.crop import FaceCrop, Frame, crop_around, crop_frame
+from vid2vid_cli.face.mesh import FaceAnalyzer
+from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.geometry.rotation import pose_from_rotation
+from vid2vid_cli.media.image import read_image
+from vid2vid_cli.models.checkpoint import embedded_checkpoint, find_checkpoint, read_checkpoint
+from vid2vid_cli.models.compact.model import CompactModel, CompactSource, unit_points
+from vid2vid_cli.models.compact.networks import FlowNet, Painter
+from vid2vid_cli.models.compact.rasterizer import rasterize
+from vid2vid_cli.models.registry import FAMILIES, load_model
+from vid2vid_cli.motion import Motion, PoseOverride
+
+PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
+
+
+@pytest.fixture(scope="module")
+def model(face_state: Mapping[str, Tensor]) -> CompactModel:
+    return CompactModel(face_state)
+
+
+class Sitter:
+    """A still, its crop, its landmarks and its appearance."""
+
+    def __init__(self, frame: Frame, analyzer: FaceAnalyzer, model: CompactModel) -> None:
+        face = max(analyzer.faces(frame, thorough=True), key=lambda f: f.size_px)
+        crop: FaceCrop = crop_around(face, model.source_crop, (0, 0, frame.shape[1], frame.shape[0]))
+        self.picture = crop_frame(frame, crop)
+        self.image = torch.from_numpy(self.picture.copy()).permute(2, 0, 1)[None].float() / 255
+        self.landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
+        self.source: CompactSource = model.appearance(self.image, self.landmarks)
+        self.size = self.picture.shape[0], self.picture.shape[1]
+
+
+@pytest.fixture(scope="module")
+def sitter(face_analyzer: FaceAnalyzer, model: CompactModel) -> Sitter:
+    return Sitter(read_image(PORTRAIT), face_analyzer, model)
+
+
+def face_mask(sitter: Sitter) -> np.ndarray:
+    """Return where the face is: inside the landmarks' box."""
+    low = sitter.landmarks[0, :, :2].min(0).values.int().tolist()
+    high = sitter.landmarks[0, :, :2].max(0).values.int().tolist()
+    mask = np.zeros(sitter.size, bool)
+    mask[low[1] : high[1], low[0] : high[0]] = True
+    return mask
+
+
+def turn(model: CompactModel, sitter: Sitter, *, yaw: float = 0, pitch: float = 0, roll: float = 0) -> Tensor:
+    own = sitter.source.motion
+    angles = (torch.tensor([np.deg2rad(a)], dtype=torch.float32) if a else None for a in (yaw, pitch, roll))
+    return model.render(sitter.source, model.drive(sitter.source, own, own, PoseOverride(*angles)))
+
+
+def read_pose(image: Tensor, analyzer: FaceAnalyzer, model: CompactModel) -> np.ndarray:
+    frame = (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    faces = analyzer.faces(frame, thorough=True)
+    face = max(faces, key=lambda f: f.size_px)
+    motion = model.motion(None, torch.from_numpy(face.landmarks_px)[None], frame.shape[:2])
+    return np.array([torch.rad2deg(a).item() for a in pose_from_rotation(motion.rotation)])
+
+
+def test_the_rasterizer_interpolates_and_the_nearest_triangle_wins() -> None:
+    far = np.array([[-1, -1, 5], [20, -1, 5], [-1, 20, 5]], np.float32)
+    near = np.array([[2, 2, 1], [6, 2, 1], [2, 6, 1]], np.float32)
+    vertices = np.concatenate([far, near])
+    attributes = np.concatenate([vertices[:3, :2], np.full((3, 2), 99)]).astype(np.float32)
+    triangles = np.array([[0, 2, 1], [3, 4, 5]], np.int32)  # either winding
+    for order in ([0, 1], [1, 0]):
+        values = rasterize(vertices, attributes, triangles[order], (8, 8))
+        assert values[3, 3].tolist() == [99, 99]
+        assert values[1, 7] == pytest.approx([7, 1], abs=1e-4)
+    alone = rasterize(near, attributes[3:], np.array([[0, 1, 2]], np.int32), (8, 8))
+    assert alone[7, 7].tolist() == [0, 0]
+
+
+def test_neighbouring_triangles_leave_no_seam() -> None:
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(np.linspace(-1, 40, 9), np.linspace(-1, 40, 9)), -1).astype(np.float32)
+    grid[1:-1, 1:-1] += rng.uniform(-1.5, 1.5, (7, 7, 2))
+    vertices = np.concatenate([grid.reshape(-1, 2), np.ones((81, 1))], 1).astype(np.float32)
+    cells = [(9 * r + c) for r in range(8) for c in range(8)]
+    triangles = np.array([t for i in cells for t in ((i, i + 1, i + 9), (i + 1, i + 10, i + 9))], np.int32)
+    values = rasterize(vertices, np.ones((81, 1), np.float32), triangles, (40, 40))
+    assert (values > 0.99).all()
+
+
+def test_the_mesh_is_a_closed_disk_wound_outwards(model: CompactModel) -> None:
+    triangles = model.topology.triangles
+    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+    _, counts = np.unique(edges, axis=0, return_counts=True)
+    assert len(triangles) == 898 and set(counts) == {1, 2}
+    rim = {tuple(e) for e, n in zip(*np.unique(edges, axis=0, return_counts=True), strict=True) if n == 1}
+    oval = model.topology.oval
+    assert rim == {tuple(sorted((int(a), int(b)))) for a, b in zip(oval, np.roll(oval, -1), strict=True)}
+    facing = model.topology.facing(model.topology.canonical.numpy())
+    assert facing[1] > 0.5 and (facing > -0.3).all() and len(model.topology.mouth_triangles) == 18
+
+
+def test_the_mean_face_is_symmetric_and_looks_ahead(model: CompactModel) -> None:
+    canonical, mirror = model.topology.canonical, torch.from_numpy(model.topology.mirror).long()
+    assert torch.allclose(canonical[mirror] * torch.tensor([-1.0, 1, 1]), canonical, atol=2e-3)
+    assert (canonical[263] - canonical[33]).norm().item() == pytest.approx(1.0, abs=1e-3)
+    assert canonical[1, 2] < canonical[33, 2] < 0  # the nose is nearer than the eyes, the pivot behind both
+
+
+def test_no_motion_returns_the_source(model: CompactModel, sitter: Sitter) -> None:
+    own = sitter.source.motion
+    for reference in (own, None):
+        image = model.render(sitter.source, model.drive(sitter.source, own, reference, None))
+        error = (image - sitter.image)[0].square().mean(0).numpy()[face_mask(sitter)].mean()
+        assert -10 * np.log10(error) > 35
+
+
+@pytest.mark.parametrize(("axis", "angle"), [(0, 20), (0, -20), (1, 15), (1, -15), (2, 20), (2, -20)], ids=str)
+def test_a_turn_reads_as_it_was_asked(
+    model: CompactModel, sitter: Sitter, face_analyzer: FaceAnalyzer, axis: int, angle: int
+) -> None:
+    asked = {("yaw", "pitch", "roll")[axis]: angle}
+    change = read_pose(turn(model, sitter, **asked), face_analyzer, model) - read_pose(
+        sitter.image, face_analyzer, model
+    )
+    assert change[axis] == pytest.approx(angle, abs=3)
+
+
+def test_keypoints_turn_with_the_override(model: CompactModel, sitter: Sitter) -> None:
+    own = sitter.source.motion
+    still = model.drive(sitter.source, own, own, None)
+    turned = model.drive(sitter.source, own, own, PoseOverride(yaw=torch.tensor([np.deg2rad(30.0)])))
+    towards_right = (turned - still)[0, 1, 0]  # the nose's tip
+    assert towards_right > 0.1 and abs((turned - still)[0, 1, 1]) < 0.03
+
+
+def test_the_border_of_a_crop_inside_a_frame_holds_still(model: CompactModel, face_analyzer: FaceAnalyzer) -> None:
+    frame = np.pad(read_image(PORTRAIT), ((300, 300), (300, 300), (0, 0)), mode="reflect")
+    sitter = Sitter(frame, face_analyzer, model)
+    image = turn(model, sitter, yaw=30, roll=20)
+    difference = (image - sitter.image).abs()[0].mean(0)
+    inside = difference[10:-10, 10:-10].max()
+    rim = torch.cat([difference[0], difference[-1], difference[:, 0], difference[:, -1]])
+    assert inside > 0.2 and rim.max() < 0.02
+
+
+def test_large_turns_leave_no_holes(model: CompactModel, sitter: Sitter) -> None:
+    white = torch.ones_like(sitter.image)
+    source = model.appearance(white, sitter.landmarks)
+    sitter_white = Sitter.__new__(Sitter)
+    sitter_white.source = source
+    for angles in ({"yaw": 45}, {"yaw": -45}, {"pitch": 25}, {"pitch": -25}, {"roll": 30}, {"yaw": 45, "pitch": 25}):
+        assert turn(model, sitter_white, **angles).min() > 0.999
+
+
+def open_mouth(model: CompactModel, sitter: Sitter, gap: float) -> Tensor:
+    """Return the sitter's keypoints with the lower lip moved down by `gap` eye distances."""
+    own = sitter.source.motion
+    loop = torch.from_numpy(model.topology.inner_lips).long()
+    expression = own.expression.clone()
+    below = model.topology.region_mask(model.topology.inner_lips[11:], 0.35)
+    below[loop[:11]] = 0.0
+    upper = model.topology.canonical[loop[5], 1]
+    below = torch.where(model.topology.canonical[:, 1] < upper + 0.005, torch.zeros_like(below), below)
+    expression[0, :, 1] += gap * below
+    moved = Motion(own.rotation, own.translation, own.scale, expression)
+    return model.drive(sitter.source, moved, own, None)
+
+
+def test_an_opening_mouth_is_dark_inside_and_not_smeared_lips(
+    model: CompactModel, face_analyzer: FaceAnalyzer, media_dir: Path
+) -> None:
+    sitter = Sitter(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)  # closed lips
+    keypoints = open_mouth(model, sitter, 0.35)
+    image = model.render(sitter.source, keypoints)[0]
+    half = max(sitter.size) / 2
+    loop = model.topology.inner_lips
+    points = keypoints[0, loop, :2] * half + torch.tensor([sitter.size[1] / 2, sitter.size[0] / 2])
+    upper, lower = points[5], points[15]
+    assert lower[1] - upper[1] > 12
+    column = image[:, int(upper[1]) : int(lower[1]) + 1, int(upper[0])].mean(0)
+    skin = image[:, int(upper[1]) - 25, int(upper[0])].mean()
+    assert column.min() < 0.45 * skin  # the cavity
+    assert column[2:-2].max() - column.min() > 0.25  # teeth above it
+
+
+def test_a_closed_mouth_is_left_alone(model: CompactModel, sitter: Sitter) -> None:
+    own = sitter.source.motion
+    keypoints = model.drive(sitter.source, own, own, None)
+    assert torch.allclose(model.render(sitter.source, keypoints), sitter.image, atol=0.02)
+
+
+def test_a_batch_equals_its_frames_one_by_one(model: CompactModel, sitter: Sitter) -> None:
+    own = sitter.source.motion
+    yaw = torch.tensor([0.0, 0.2, -0.3])
+    keypoints = model.drive(sitter.source, own.repeat(3), own, PoseOverride(yaw=yaw))
+    together = model.render(sitter.source, keypoints)
+    assert together.shape == (3, 3, *sitter.size)
+    for i in range(3):
+        assert torch.equal(together[i : i + 1], model.render(sitter.source, keypoints[i : i + 1]))
+
+
+def test_motion_undoes_what_posing_did(model: CompactModel) -> None:
+    truth = Similarity(torch.tensor([[0.4]]), turn_matrix(25, -10, 5), torch.tensor([[0.1, -0.2, 0.0]]))
+    points = truth.apply(model.topology.canonical[None])
+    landmarks = points * 100 + torch.tensor([100.0, 100.0, 0.0])
+    motion = model.motion(None, landmarks, (200, 200))
+    assert torch.allclose(unit_points(landmarks, (200, 200)), points, atol=1e-5)
+    assert torch.allclose(motion.rotation, truth.rotation, atol=1e-4)
+    assert torch.allclose(motion.scale, truth.scale, atol=1e-4)
+    assert motion.expression.abs().max() < 1e-3
+
+
+def turn_matrix(yaw: float, pitch: float, roll: float) -> Tensor:
+    angles = (torch.tensor([np.deg2rad(a)], dtype=torch.float32) for a in (yaw, pitch, roll))
+    return PoseOverride(*angles).apply(torch.eye(3)[None])
+
+
+def test_relative_motion_scales_with_the_face(model: CompactModel, sitter: Sitter) -> None:
+    own = sitter.source.motion
+    start = Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.tensor([[0.2]]), torch.zeros(1, 468, 3))
+    moved = Motion(start.rotation, torch.tensor([[0.1, 0.0, 0.0]]), start.scale, start.expression)
+    still = model.drive(sitter.source, start, start, None)
+    shift = (model.drive(sitter.source, moved, start, None) - still)[0, :, 0]
+    expected = 0.1 * own.scale.item() / 0.2  # as many face widths as the driving moved
+    assert torch.allclose(shift, torch.full_like(shift, expected), atol=1e-5)
+
+
+def test_regions_are_where_they_say(model: CompactModel) -> None:
+    mouth, eyes = model.expression_mask("mouth"), model.expression_mask("eyes")
+    assert mouth[13] == 1 and mouth[33] == 0 and eyes[33] == 1 and eyes[13] == 0
+    assert model.expression_mask("all").min() == 1 and model.expression_mask("pose").max() == 0
+
+
+def test_a_turned_source_shows_its_hidden_cheek_by_the_other_one(
+    model: CompactModel, face_analyzer: FaceAnalyzer, media_dir: Path
+) -> None:
+    sitter = Sitter(read_image(media_dir / "sources" / "s02_pearl_earring.jpg"), face_analyzer, model)
+    own = sitter.source.motion
+    frontal = PoseOverride(*(torch.zeros(1) for _ in range(3)), absolute=True)
+    keypoints = model.drive(sitter.source, own, own, frontal)
+    head = model._head(sitter.source.canonical, keypoints)
+    flow = sitter.source.warp.flow(keypoints[0].numpy(), head, (128, 128))
+    assert flow.mirror_weight is not None and flow.mirror_weight.max() > 0.8
+    same = model.drive(sitter.source, own, own, None)
+    unturned = sitter.source.warp.flow(same[0].numpy(), model._head(sitter.source.canonical, same), (128, 128))
+    assert unturned.mirror_weight is None
+    yaw = read_pose(model.render(sitter.source, keypoints), face_analyzer, model)[0]
+    assert abs(yaw) < 8
+
+
+def with_networks(state: Mapping[str, Tensor], *, trained: bool) -> dict[str, Tensor]:
+    """Return a checkpoint with learned parts, fresh or with their last layers moved off zero."""
+    torch.manual_seed(0)
+    parts = {"flow_net.": FlowNet(width=8), "painter.": Painter(width=8)}
+    if trained:
+        for network in parts.values():
+            torch.nn.init.normal_(network.net.leave.weight, std=0.5)
+    named = {prefix + k: v for prefix, network in parts.items() for k, v in network.state_dict().items()}
+    return {**state, **named}
+
+
+def test_fresh_learned_parts_change_nothing_and_trained_ones_do(
+    face_state: Mapping[str, Tensor], model: CompactModel, sitter: Sitter
+) -> None:
+    plain = turn(model, sitter, yaw=15)
+    fresh = CompactModel(with_networks(face_state, trained=False))
+    assert torch.allclose(turn(fresh, sitter, yaw=15), plain, atol=1e-5)
+    trained = CompactModel(with_networks(face_state, trained=True))
+    assert (turn(trained, sitter, yaw=15) - plain).abs().mean() > 0.005
+
+
+def test_a_checkpoint_of_another_size_is_refused_by_name(face_state: Mapping[str, Tensor], tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    broken = with_networks(face_state, trained=False)
+    broken["painter.net.middle.weight"] = broken["painter.net.middle.weight"][:4].clone()
+    path = tmp_path / "broken.safetensors"
+    save_file(broken, path)
+    with pytest.raises(WeightsError, match=r"broken\.safetensors.*damaged compact"):
+        load_model(str(path))
+
+
+def test_the_embedded_checkpoint_is_found_detected_and_hashed() -> None:
+    loaded = load_model()
+    assert loaded.family.name == loaded.model.name == "compact" and len(loaded.sha256) == 64
+    assert loaded.sha256 == embedded_checkpoint().sha256
+    assert [family.name for family in FAMILIES if family.detect(embedded_checkpoint().tensors)] == ["compact"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><html></html>", "HTML"),
+        (b"PK\x03\x04whatever", "pickle"),
+        (b"\x10\x00\x00\x00\x00\x00\x00\x00{}", "damaged"),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=words) as caught:
+        read_checkpoint(path)
+    assert str(path) in str(caught.value)
+
+
+def test_foreign_and_missing_checkpoints_are_named(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.zeros(2)}, path)
+    with pytest.raises(WeightsError, match="no known family"):
+        load_model(str(path))
+    with pytest.raises(WeightsError, match="no such checkpoint file"):
+        find_checkpoint(str(tmp_path / "missing.safetensors"))
+    with pytest.raises(WeightsError, match="not a checkpoint that vid2vid knows"):
+        find_checkpoint("facevid2vidd")

@@ -1,0 +1,326 @@
+"""Reenactment, free view and motion files from file to file, on real pictures and clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vid2vid_cli.errors import MediaError, MotionFileError, NoFaceError, OutputExistsError, UsageError
+from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker, roi_from_landmarks
+from vid2vid_cli.media.image import read_image
+from vid2vid_cli.media.video import ReadOptions, probe_video, read_mark, read_video
+from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.motion import load_motion
+from vid2vid_cli.pipeline.motion import extract_motion
+from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
+from vid2vid_cli.pipeline.parsing import parse_face, parse_fps, parse_sweep, parse_time
+from vid2vid_cli.pipeline.progress import Hooks
+from vid2vid_cli.pipeline.reenact import reenact
+from vid2vid_cli.pipeline.rotate import rotate
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model()
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not list(tmp_path.rglob(".vid2vid-*")), "a temporary file was left behind"
+
+
+def landmarks_of(frame: np.ndarray, analyzer: FaceAnalyzer) -> np.ndarray:
+    face = max(analyzer.faces(frame), key=lambda f: f.size_px)
+    return face.landmarks_px
+
+
+@pytest.mark.parametrize(
+    "clip", ["d01_ai_man_turning_audio", "d07_woman_seated_hevc_audio", "d10_woman_webcam_720p_audio"]
+)
+def test_a_clip_driven_by_itself_keeps_the_face_where_it_was(
+    clip: str, media_dir: Path, tmp_path: Path, face_analyzer: FaceAnalyzer, model: LoadedModel
+) -> None:
+    path = media_dir / "drivings" / f"{clip}.mp4"
+    frames = list(read_video(path, ReadOptions(end_s=2)))
+    still = tmp_path / "first.png"
+    Image.fromarray(frames[0]).save(still)
+    options = ReenactOptions(end="2", reference_frame="0")
+    reenact(still, path, "out.mp4", options, model=model)
+    rendered = list(read_video(tmp_path / "out.mp4"))
+    assert len(rendered) == len(frames)
+    tracker, errors = FaceTracker(face_analyzer), []
+    for index, (truth, made) in enumerate(zip(frames, rendered, strict=True)):
+        face = tracker.update(truth)
+        assert face is not None
+        if index % 5 == 0:
+            seen, score = face_analyzer.landmarks(made, [roi_from_landmarks(face.landmarks_px)])
+            assert score[0] > 0.5
+            # A face in a crop of 256 px spans about 128 px.
+            errors.append(np.linalg.norm(seen[0, :, :2] - face.landmarks_px[:, :2], axis=1).mean() * 128 / face.size_px)
+    assert np.mean(errors) < 2.5
+
+
+def test_a_still_moves_with_the_sound_and_rate_of_its_driving(media_dir: Path, model: LoadedModel) -> None:
+    driving = media_dir / "drivings" / "d12_woman_hand_over_face_audio.mp4"
+    seen: list[tuple[int, int | None]] = []
+    hooks = Hooks(progress=lambda done, total: seen.append((done, total)))
+    result = reenact(PORTRAIT, driving, options=ReenactOptions(end="1.5"), model=model, hooks=hooks)
+    info, truth = probe_video(result.output), probe_video(driving)
+    expected = len(list(read_video(driving, ReadOptions(end_s=1.5))))
+    assert result.output == Path("portrait--d12_woman_hand_over_face_audio.mp4")
+    assert (info.frame_count, info.fps, info.size) == (expected, truth.fps, (512, 512))
+    assert info.has_audio and seen[-1] == (expected, expected)
+    assert "synthetic media" in (read_mark(result.output) or "")
+    frames = list(read_video(result.output))
+    assert max(np.abs(f.astype(int) - frames[0]).mean() for f in frames) > 1  # it moves
+
+
+def test_paste_back_changes_nothing_far_from_the_face(media_dir: Path, model: LoadedModel) -> None:
+    source = media_dir / "sources" / "s04_painting_small_face.jpg"  # a face of 100 px in 600x704
+    reenact(source, DRIVING, "frames", ReenactOptions(end="0.4", strength=2.0), model=model)
+    still = read_image(source)
+    for path in sorted(Path("frames").glob("*.png")):
+        frame = read_image(path)
+        assert frame.shape == still.shape
+        np.testing.assert_array_equal(frame[-100:], still[-100:])
+    assert (frame != still).any()
+
+
+def test_outputs_of_every_kind(model: LoadedModel) -> None:
+    options = ReenactOptions(end="0.2", size=128)
+    for name in ("o.gif", "o.webm", "folder"):
+        result = reenact(PORTRAIT, DRIVING, name, options, model=model)
+        assert result.frames == 5 and result.size == (128, 128)
+    assert len(list(Path("folder").glob("*.png"))) == 5
+    assert probe_video("o.gif").frame_count == probe_video("o.webm").frame_count == 5
+
+
+def test_a_still_driving_gives_one_picture_with_its_pose(
+    media_dir: Path, model: LoadedModel, face_analyzer: FaceAnalyzer
+) -> None:
+    turned = media_dir / "sources" / "s26_woman_threequarter.jpg"
+    result = reenact(PORTRAIT, turned, model=model)
+    assert result.output.suffix == ".png" and result.frames == 1
+    points = landmarks_of(read_image(result.output), face_analyzer)
+    nose_share = (points[1, 0] - points[234, 0]) / (points[454, 0] - points[234, 0])
+    before = landmarks_of(read_image(PORTRAIT), face_analyzer)
+    own_share = (before[1, 0] - before[234, 0]) / (before[454, 0] - before[234, 0])
+    assert nose_share < own_share - 0.1  # she looks to the viewer's left
+    with pytest.raises(UsageError, match="picture cannot hold a clip"):
+        reenact(PORTRAIT, DRIVING, "x.png", model=model)
+
+
+def test_a_video_as_source_is_animated_frame_by_frame(media_dir: Path, model: LoadedModel) -> None:
+    source = media_dir / "drivings" / "d11_man_car_qcif.mp4"
+    result = reenact(source, DRIVING, "v2v.mp4", ReenactOptions(end="1"), model=model)
+    frames = list(read_video(result.output))
+    originals = list(read_video(source, ReadOptions(fps=result.fps)))
+    assert len(frames) == result.frames == 25
+    # The scene of the source goes on behind the face.
+    corner = [np.abs(f[:20, :20].astype(int) - o[:20, :20]).mean() for f, o in zip(frames, originals, strict=False)]
+    assert max(corner) < 6
+    rotated = rotate(source, "turned.mp4", RotateOptions(yaw="-15:15:1"), model=model)
+    assert rotated.frames == probe_video(source).frame_count
+
+
+def test_compare_shows_three_pictures_side_by_side(model: LoadedModel) -> None:
+    result = reenact(PORTRAIT, DRIVING, "c.mp4", ReenactOptions(end="0.2", size=128, compare=True), model=model)
+    height, width = result.size
+    driving = probe_video(DRIVING)
+    assert height == 128 and width == 256 + round(driving.width * 128 / driving.height)
+    frame = next(read_video("c.mp4"))
+    shown = np.asarray(Image.fromarray(read_image(PORTRAIT)).resize((128, 128), Image.Resampling.LANCZOS))
+    assert np.abs(frame[:, :128].astype(int) - shown).mean() < 6
+
+
+def test_crop_only_gives_the_face_in_the_size_asked_for(media_dir: Path, model: LoadedModel) -> None:
+    source = media_dir / "sources" / "s04_painting_small_face.jpg"
+    options = ReenactOptions(end="0.2", paste_back=False, size=200)
+    result = reenact(source, DRIVING, "crop.mp4", options, model=model)
+    assert max(result.size) == 200
+    with pytest.raises(UsageError, match="all"):
+        reenact(source, DRIVING, "all.mp4", ReenactOptions(paste_back=False, face="all"), model=model)
+
+
+def test_all_faces_move_or_only_the_chosen_one(
+    media_dir: Path, model: LoadedModel, face_analyzer: FaceAnalyzer
+) -> None:
+    source = media_dir / "sources" / "s21_three_people.jpg"
+    still = read_image(source)
+    faces = face_analyzer.faces(still, thorough=True)
+    assert len(faces) == 3
+
+    def moved(face: str) -> list[bool]:
+        options = RotateOptions(yaw="25", face=face, force=True)
+        out = read_image(rotate(source, "r.png", options, model=model).output)
+        boxes = [tuple(int(v) for v in f.box) for f in faces]
+        return [bool(np.abs(out[t:b, x:r].astype(int) - still[t:b, x:r]).mean() > 6) for x, t, r, b in boxes]
+
+    assert moved("all") == [True, True, True]
+    assert moved("1") == [False, True, False]
+    with pytest.raises(UsageError, match="faces 0 to 2"):
+        moved("3")
+
+
+def test_frames_without_a_face_are_held_skipped_or_refused(media_dir: Path, model: LoadedModel) -> None:
+    clip = media_dir / "bad" / "b12_face_leaves_one_second.mp4"
+    frames = probe_video(clip).frame_count
+    warnings: list[str] = []
+    small = {"size": 96, "force": True}
+    held = reenact(PORTRAIT, clip, "o.mp4", ReenactOptions(**small), model=model, hooks=Hooks(warn=warnings.append))
+    assert held.frames == frames and 20 < held.held < 45
+    assert any("no face in" in w and "held" in w for w in warnings)
+    skipped = reenact(PORTRAIT, clip, "o.mp4", ReenactOptions(on_missing="skip", **small), model=model)
+    assert skipped.frames == frames - skipped.skipped and skipped.skipped == held.held
+    with pytest.raises(NoFaceError, match=r"no face in frame \d+"):
+        reenact(PORTRAIT, clip, "p.mp4", ReenactOptions(on_missing="fail", size=96), model=model)
+    assert not Path("p.mp4").exists()
+
+
+def test_a_face_that_comes_late_leaves_the_source_still_until_then(media_dir: Path, model: LoadedModel) -> None:
+    clip = media_dir / "bad" / "b15_no_face_at_first.mp4"
+    result = reenact(PORTRAIT, clip, "o.mp4", ReenactOptions(size=128), model=model)
+    frames = list(read_video("o.mp4"))
+    assert len(frames) == result.frames and result.held > 30
+    early = np.abs(frames[20].astype(int) - frames[0]).mean()
+    late = np.abs(frames[-5].astype(int) - frames[0]).mean()
+    assert early < 0.2 and late > 0.6
+
+
+def test_no_face_anywhere_is_an_error_and_leaves_no_file(media_dir: Path, model: LoadedModel) -> None:
+    for source, driving in (
+        (PORTRAIT, media_dir / "bad" / "b13_no_face.mp4"),
+        (media_dir / "sources" / "s23_no_face.jpg", DRIVING),
+    ):
+        with pytest.raises(NoFaceError, match="no face"):
+            reenact(source, driving, "o.mp4", model=model)
+    with pytest.raises(NoFaceError, match="no face"):
+        rotate(media_dir / "bad" / "b13_no_face.mp4", "o.mp4", RotateOptions(yaw="10"), model=model)
+    assert not Path("o.mp4").exists()
+
+
+def test_regions_and_strength(model: LoadedModel) -> None:
+    def most_moved(**options: object) -> np.ndarray:
+        reenact(PORTRAIT, DRIVING, "o", ReenactOptions(end="2", force=True, **options), model=model)  # type: ignore[arg-type]
+        frames = [read_image(path).astype(int) for path in sorted(Path("o").glob("*.png"))]
+        return max(frames, key=lambda frame: np.abs(frame - still).mean())
+
+    still = read_image(PORTRAIT).astype(int)
+    whole, nothing = most_moved(), most_moved(strength=0.0)
+    assert np.abs(nothing - still).mean() < 0.5 < np.abs(whole - still).mean()
+    mouth = np.abs(most_moved(region="mouth") - still).mean(-1)
+    rows = np.nonzero(mouth.max(1) > 20)[0]
+    eyes = np.abs(most_moved(region="eyes") - still).mean(-1)
+    assert mouth[: rows.min()].mean() < 1 and eyes[rows.mean().astype(int) :].mean() < 1
+
+
+def test_a_motion_file_drives_as_its_clip_does(tmp_path: Path, model: LoadedModel) -> None:
+    made = extract_motion(DRIVING, "m.motion", MotionOptions(end="1"), model=model)
+    content = load_motion(tmp_path / "m.motion")
+    assert made.frames == len(content.motion) == 25 and content.family == "compact"
+    reenact(PORTRAIT, DRIVING, "a", ReenactOptions(end="1", reference_frame="0"), model=model)
+    reenact(PORTRAIT, "m.motion", "b", ReenactOptions(reference_frame="0"), model=model)
+    for one, other in zip(sorted(Path("a").glob("*")), sorted(Path("b").glob("*")), strict=True):
+        np.testing.assert_allclose(read_image(one).astype(int), read_image(other), atol=1)
+    resampled = reenact(PORTRAIT, "m.motion", "c.mp4", ReenactOptions(fps="50", start="0.5", size=64), model=model)
+    assert resampled.fps == 50 and resampled.frames in (24, 26)
+    with pytest.raises(UsageError, match="frames 0 to 24"):
+        reenact(PORTRAIT, "m.motion", "d.mp4", ReenactOptions(reference_frame="25"), model=model)
+    Path("bad.motion").write_bytes(b"\x00" * 100)
+    with pytest.raises((MotionFileError, MediaError)):
+        reenact(PORTRAIT, "bad.motion", "d.mp4", model=model)
+
+
+def test_the_nearest_frame_is_the_reference(model: LoadedModel, tmp_path: Path) -> None:
+    # The source is frame 20 of the driving: taken as reference it must come out as it went in.
+    frames = list(read_video(DRIVING, ReadOptions(end_s=2)))
+    Image.fromarray(frames[20]).save(tmp_path / "s.png")
+    reenact("s.png", DRIVING, "o", ReenactOptions(end="2"), model=model)
+    out = read_image(sorted(Path("o").glob("*"))[20]).astype(int)
+    assert np.abs(out - frames[20]).mean() < 2
+
+
+def test_the_clip_is_cut_and_resampled_by_time(model: LoadedModel) -> None:
+    options = ReenactOptions(start="0:00.4", end="1.2", fps="30000/1001", size=64)
+    result = reenact(PORTRAIT, DRIVING, "o.mp4", options, model=model)
+    assert result.fps == Fraction(30000, 1001) and result.frames == 24
+    with pytest.raises(UsageError, match="--start"):
+        reenact(PORTRAIT, DRIVING, "p.mp4", ReenactOptions(start="99"), model=model)
+
+
+def test_a_sweep_is_a_clip_or_a_sheet(model: LoadedModel) -> None:
+    clip = rotate(PORTRAIT, "s.mp4", RotateOptions(yaw="-20:20:10", size=96), model=model)
+    assert clip.frames == probe_video("s.mp4").frame_count == 5
+    sheet = rotate(PORTRAIT, "s.png", RotateOptions(yaw="-20:20:10", size=96, columns=5), model=model)
+    height, width = sheet.size
+    assert width == 5 * 96 and 96 <= height <= 130
+    frames = list(read_video("s.mp4"))
+    assert np.abs(frames[0].astype(int) - frames[4]).mean() > 2
+
+
+def test_angles_past_the_range_are_warned_of(model: LoadedModel) -> None:
+    assert rotate(PORTRAIT, "a.png", RotateOptions(yaw="45", size=64), model=model).warnings == ()
+    warned = rotate(PORTRAIT, "b.png", RotateOptions(yaw="50", pitch="10", size=64), model=model).warnings
+    assert len(warned) == 1 and "yaw" in warned[0] and "45" in warned[0]
+
+
+def test_frontalize_faces_the_camera(media_dir: Path, model: LoadedModel, face_analyzer: FaceAnalyzer) -> None:
+    result = rotate(
+        media_dir / "sources" / "s26_woman_threequarter.jpg", options=RotateOptions(frontalize=True), model=model
+    )
+    points = landmarks_of(read_image(result.output), face_analyzer)
+    assert 0.42 < (points[1, 0] - points[234, 0]) / (points[454, 0] - points[234, 0]) < 0.58
+    eyes = points[263] - points[33]
+    assert abs(np.degrees(np.arctan2(eyes[1], eyes[0]))) < 4
+
+
+def test_without_a_source_the_example_turns_and_nothing_asked_is_a_mistake(model: LoadedModel) -> None:
+    assert rotate(options=RotateOptions(yaw="10", size=64), model=model).output == Path("portrait--rotated.png")
+    with pytest.raises(UsageError, match="say where to turn"):
+        rotate(PORTRAIT, model=model)
+
+
+def test_nothing_is_overwritten_and_missing_folders_are_named(model: LoadedModel) -> None:
+    Path("there.png").write_bytes(b"mine")
+    with pytest.raises(OutputExistsError, match="--force"):
+        rotate(PORTRAIT, "there.png", RotateOptions(yaw="10"), model=model)
+    assert Path("there.png").read_bytes() == b"mine"
+    with pytest.raises(MediaError, match="does not exist"):
+        rotate(PORTRAIT, "nowhere/x.png", RotateOptions(yaw="10"), model=model)
+
+
+def test_a_see_through_source_lies_on_the_background(media_dir: Path, model: LoadedModel) -> None:
+    source = media_dir / "sources" / "s18_side_view_alpha.png"
+    options = RotateOptions(yaw="5", background="#00ff00")
+    out = read_image(rotate(source, "o.png", options, model=model).output)
+    assert out[3, 3].tolist() == [0, 255, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "angles"),
+    [("20", [20]), ("-5.5", [-5.5]), ("0:20:10", [0, 10, 20]), ("10:-10:10", [10, 0, -10]), ("0:5:2", [0, 2, 4])],
+)
+def test_sweeps(text: str, angles: list[float]) -> None:
+    sweep = parse_sweep(text, "yaw")
+    assert sweep is not None and sweep.angles() == angles
+    assert sweep.at(0) == angles[0] and sweep.at(1) == angles[-1]
+
+
+def test_words_that_mean_nothing_are_usage_errors() -> None:
+    for text in ("abc", "1:2", "1:2:0", "nan", "1e9", "1:2:3:4"):
+        with pytest.raises(UsageError, match="--yaw"):
+            parse_sweep(text, "yaw")
+    assert parse_time("1:02:03.5", "start") == 3723.5 and parse_fps("29.97") == Fraction(2997, 100)
+    for bad in (lambda: parse_time("x", "start"), lambda: parse_fps("0"), lambda: parse_face("left")):
+        with pytest.raises(UsageError, match="--"):
+            bad()
