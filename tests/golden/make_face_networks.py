@@ -17,8 +17,9 @@ FILES = {
     "short": "face_detection_short_range.tflite",
     "full": "face_detection_full_range.tflite",
     "mesh": "face_landmark.tflite",
+    "eye": "iris_landmark.tflite",
 }
-SIZES = {"short": 128, "full": 192, "mesh": 192}
+SIZES = {"short": 128, "full": 192, "mesh": 192, "eye": 64}
 Array = npt.NDArray[np.float32]
 
 
@@ -40,7 +41,7 @@ def run_tflite(folder: Path, name: str, image: Array) -> list[Array]:
 
     interpreter = Interpreter(str(folder / FILES[name]))
     interpreter.allocate_tensors()
-    image = image if name == "mesh" else image * 2 - 1  # what the detectors were trained on
+    image = image if name in ("mesh", "eye") else image * 2 - 1  # what the detectors were trained on
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
     return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]

@@ -21,6 +21,8 @@ from vid2vid_cli.face.detector import (
     image_from_crops,
     store_channels_last,
 )
+from vid2vid_cli.face.eyenet import EyeNet
+from vid2vid_cli.face.lids import fit_lids
 from vid2vid_cli.face.meshnet import LANDMARKS, MeshNet
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 
@@ -86,19 +88,22 @@ def roi_from_landmarks(landmarks: Points) -> Square:
 class FaceAnalyzer:
     """Find faces and lay meshes on them; holds the networks and no state."""
 
-    def __init__(self, detector: FaceDetector, mesh_net: MeshNet) -> None:
+    def __init__(self, detector: FaceDetector, mesh_net: MeshNet, eye_net: EyeNet) -> None:
         self.detector = detector
         self.mesh_net = mesh_net.eval()
+        self.eye_net = eye_net.eval()
         store_channels_last(mesh_net)
+        store_channels_last(eye_net)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> FaceAnalyzer:
-        """Build the networks from tensors with the prefixes detector_short., detector_full. and mesh."""
-        short, full, mesh = ShortRangeDetector(), FullRangeDetector(), MeshNet()
-        for network, prefix in ((short, "detector_short."), (full, "detector_full."), (mesh, "mesh.")):
+        """Build the networks from tensors with the prefixes detector_short., detector_full., mesh. and eye."""
+        short, full, mesh, eye = ShortRangeDetector(), FullRangeDetector(), MeshNet(), EyeNet()
+        prefixed = ((short, "detector_short."), (full, "detector_full."), (mesh, "mesh."), (eye, "eye."))
+        for network, prefix in prefixed:
             load_prefixed(network, state, prefix)
             network.to(device)
-        return cls(FaceDetector(short, full), mesh)
+        return cls(FaceDetector(short, full), mesh, eye)
 
     def faces(self, frame: Frame, *, thorough: bool = False) -> list[Face]:
         """Find all faces in a frame (H, W, 3), from left to right; thorough is for stills."""
@@ -128,7 +133,10 @@ class FaceAnalyzer:
 
     @torch.inference_mode()
     def landmarks(self, frame: Frame, rois: Sequence[Square]) -> tuple[Points, Points]:
-        """Lay a mesh on each region of a frame: landmarks (N, 468, 3) in frame px, scores (N,) in [0, 1]."""
+        """Lay a mesh on each region of a frame: landmarks (N, 468, 3) in frame px, scores (N,) in [0, 1].
+
+        The lids of the eyes are where the eye network sees them; all else is the mesh network's answer.
+        """
         if not rois:
             return np.zeros((0, LANDMARKS, 3), np.float32), np.zeros(0, np.float32)
         size = self.mesh_net.image_size
@@ -136,7 +144,7 @@ class FaceAnalyzer:
         meshes, logits = self.mesh_net(image_from_crops(crops, next(self.mesh_net.parameters()).device))
         fractions = (meshes / size).cpu().numpy()
         placed = [roi.mesh_to_frame(mesh) for roi, mesh in zip(rois, fractions, strict=True)]
-        return np.stack(placed), torch.sigmoid(logits).cpu().numpy()
+        return fit_lids(self.eye_net, frame, np.stack(placed)), torch.sigmoid(logits).cpu().numpy()
 
 
 def load_prefixed(network: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:
