@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.audio import AudioSource, Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import CONTAINERS, container_arguments
+from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.mark import SYNTHETIC_MARK
 from vid2vid_cli.models.checkpoint import embedded_checkpoint
 from vid2vid_cli.models.compact.topology import FaceTopology
@@ -34,6 +35,7 @@ from vid2vid_cli.pipeline.source import Source
 Array = NDArray[np.float64]
 
 FPS = 25
+TRIM_PX = 4  # of the portrait's border, which generated pictures often spoil
 FRAMES = 120
 SAMPLE_RATE_HZ = 24000
 # Where the lower jaw turns, in the canonical frame (y down, z away): in front of the ears.
@@ -174,7 +176,7 @@ def script_motion(topology: FaceTopology, resting: Array) -> Motion:
     )
     expression = sum((track[:, None, None] * shape for track, shape in moves), np.zeros((FRAMES, 468, 3)))
     phase = 2 * np.pi * np.arange(FRAMES) / FRAMES
-    yaw_deg = 12.5 * np.sin(phase) - 4 * np.sin(2 * phase) + 1.5 * np.sin(5 * phase)
+    yaw_deg = 16 * np.sin(phase) - 5 * np.sin(2 * phase) + 1.5 * np.sin(5 * phase)
     pitch_deg = 3.5 * np.sin(2 * phase) + 1.8 * np.sin(3 * phase) - 1.2 * np.sin(7 * phase)
     roll_deg = -3 * np.sin(phase) + 2.5 * np.sin(3 * phase)
     angles = [torch.from_numpy(np.radians(a)).float() for a in (yaw_deg, pitch_deg, roll_deg)]
@@ -244,12 +246,14 @@ def main() -> None:
     parser.add_argument("--motion", type=Path, help="keep the scripted motion in this file too")
     options = parser.parse_args()
     topology = FaceTopology.from_state(embedded_checkpoint().tensors)
-    motion = script_motion(topology, resting_face(options.portrait))
-    content = MotionFile(motion, torch.ones(FRAMES, dtype=torch.bool), Fraction(FPS), "compact")
     with tempfile.TemporaryDirectory() as folder:
+        portrait = Path(folder) / "portrait.png"
+        write_image(portrait, read_image(options.portrait)[TRIM_PX:-TRIM_PX, TRIM_PX:-TRIM_PX])
+        motion = script_motion(topology, resting_face(portrait))
+        content = MotionFile(motion, torch.ones(FRAMES, dtype=torch.bool), Fraction(FPS), "compact")
         motion_file = options.motion or Path(folder) / "driving.motion.safetensors"
         save_motion(motion_file, content, force=True)
-        render_example(options.portrait, motion_file, options.output)
+        render_example(portrait, motion_file, options.output)
     print(f"{options.output}: {FRAMES} frames, {options.output.stat().st_size / 1000:.0f} kB")
 
 
