@@ -19,6 +19,7 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.checkpoint import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.models.compact.model import CompactModel, CompactSource, unit_points
 from vid2vid_cli.models.compact.networks import FlowNet, Painter
+from vid2vid_cli.models.compact.openings import inside_homes
 from vid2vid_cli.models.compact.rasterizer import rasterize
 from vid2vid_cli.models.registry import FAMILIES, load_model
 from vid2vid_cli.motion import Motion, PoseOverride
@@ -191,6 +192,28 @@ def test_an_opening_mouth_is_dark_inside_and_not_smeared_lips(
     skin = image[:, int(upper[1]) - 25, int(upper[0])].mean()
     assert column.min() < 0.45 * skin  # the cavity
     assert column[2:-2].max() - column.min() > 0.25  # teeth above it
+
+
+def squeeze_eyes(model: CompactModel, share: float) -> np.ndarray:
+    """Return the mean face (468, 2) with its eyes open by a share of what they are."""
+    face = model.topology.canonical[:, :2].numpy().copy()
+    for loop in model.topology.eyes:
+        corners = face[loop[[0, 8]]]
+        line = np.interp(face[loop, 0], *corners[np.argsort(corners[:, 0])].T)
+        face[loop, 1] = line + share * (face[loop, 1] - line)
+    return face
+
+
+def test_lids_slide_over_eyeballs_and_do_not_squeeze_them(model: CompactModel) -> None:
+    face = model.topology.canonical[:, :2].numpy()
+    lids = model.topology.eyes.ravel()
+
+    def shown(share: float) -> np.ndarray:
+        return inside_homes(model.topology, (face, 1.0), (squeeze_eyes(model, share), 1.0))[: len(lids)]
+
+    np.testing.assert_allclose(shown(1.0), face[lids], atol=1e-5)  # as open: the whole inside
+    np.testing.assert_allclose(shown(0.4), squeeze_eyes(model, 0.4)[lids], atol=3e-3)  # a slice of it, unsqueezed
+    np.testing.assert_allclose(shown(1.5), face[lids], atol=1e-5)  # there is no more of it than all
 
 
 def test_a_closed_mouth_is_left_alone(model: CompactModel, sitter: Sitter) -> None:

@@ -87,7 +87,7 @@ class DrivingOptions:
     driving_face: str = option(
         "largest", "Face of the driving: largest, center or its index from the left.", panel="Motion"
     )
-    smooth: float = option(0.0, "Smoothing of the motion against jitter: 0 none, 1 firm.", panel="Motion")
+    smooth: float = option(0.3, "Smoothing of the motion against jitter: 0 none, 1 firm.", panel="Motion")
     on_missing: OnMissing = option(
         "hold", "A frame without a face: hold the last motion, skip it, or fail.", panel="Motion"
     )
@@ -99,6 +99,9 @@ class DrivingOptions:
 @dataclass(frozen=True)
 class MotionOptions(DrivingOptions, EngineOptions):
     """All that `motion` takes besides its two files."""
+
+    # The file holds what was seen; whoever drives with it smooths it.
+    smooth: float = option(0.0, "Smoothing of the motion against jitter: 0 none, 1 firm.", panel="Motion")
 
     force: bool = option(False, "Replace an output that exists.", panel="Encoding")
 

@@ -98,7 +98,9 @@ def reenact(
             f"{driving}: no face in {counts.held} of {counts.held + counts.found} frames; the last motion was held"
         )
     seconds = time.perf_counter() - began
-    return Result(Path(target), frames, counts.held, counts.skipped, seconds, writing.fps, size, tuple(recorder.warnings))
+    return Result(
+        Path(target), frames, counts.held, counts.skipped, seconds, writing.fps, size, tuple(recorder.warnings)
+    )
 
 
 def check_numbers(options: ReenactOptions) -> None:

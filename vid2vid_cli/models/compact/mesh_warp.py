@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.openings import inside_homes, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.rasterizer import rasterize
 from vid2vid_cli.models.compact.rings import (
     RINGS,
@@ -72,7 +73,9 @@ class MeshWarp:
         count, first = len(topology.oval), len(points)
         stitches = stitch_rings(topology.oval, first)
         last = stitch_corners(still[:count], corners, first + len(RINGS) * count)
-        self.triangles = np.concatenate([topology.triangles, stitches, last]).astype(np.int32)
+        self._loops = np.concatenate(opening_loops(topology))
+        face = refill_triangles(topology, len(self.homes))
+        self.triangles = np.concatenate([face, stitches, last]).astype(np.int32)
         self._facing = topology.facing(points)
         self._hidden = _hidden_weights(self._facing, self._facing[topology.mirror])
 
@@ -83,14 +86,19 @@ class MeshWarp:
         size: (height, width) of the map.
         """
         targets = self.target_vertices(keypoints, pose)
+        targets = np.concatenate([targets, keypoints[self._loops]])
         height, width = size
         half = max(size) / 2
         vertices_px = (targets * half + ((width - 1) / 2, (height - 1) / 2, 0)).astype(np.float32)
-        own = self.homes[:, :2] - targets[:, :2]
+        scales = float(self._pose.scale), float(pose.scale)
+        face = self.homes[: len(keypoints), :2]
+        inside = inside_homes(self._topology, (face, scales[0]), (keypoints[:, :2], scales[1]))
+        own = np.concatenate([self.homes[:, :2], inside]) - targets[:, :2]
         weights = self._mirror_weights(keypoints)
         if weights is None:
             return Flow(rasterize(vertices_px, own, self.triangles, size))
-        mirrored = self._mirrored_homes() - targets[:, :2]
+        homes = self._mirrored_homes()
+        mirrored = np.concatenate([homes, homes[self._loops]]) - targets[:, :2]
         attributes = np.concatenate([own, mirrored, weights[:, None]], 1)
         values = rasterize(vertices_px, attributes, self.triangles, size)
         return Flow(values[..., :2], values[..., 2:4], values[..., 4:])
@@ -147,7 +155,8 @@ class MeshWarp:
         if face.max() < 0.02:
             return None
         rings = np.array([ring.mirror for ring in RINGS], np.float32)[:, None] * face[self._topology.oval]
-        return np.concatenate([face, rings.ravel(), np.zeros(len(self._still))]).astype(np.float32)
+        still = np.zeros(len(self._still))
+        return np.concatenate([face, rings.ravel(), still, face[self._loops]]).astype(np.float32)
 
 
 def _push_out(rings: Points, centre: Points, distance: Points) -> Points:
