@@ -59,9 +59,7 @@ def make_clip(
     frames = numbered_frames(frames) if isinstance(frames, int) else frames
     height, width = frames[0].shape[:2]
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", fps, "-i", "pipe:0"]
-    sounds = (
-        [] if sound is None else ["-f", "lavfi", "-i", sound[0], "-map", "0:v", "-map", "1:a", *sound[1:]]
-    )
+    sounds = [] if sound is None else ["-f", "lavfi", "-i", sound[0], "-map", "0:v", "-map", "1:a", *sound[1:]]
     ffmpeg(*source, *sounds, "-preset", "ultrafast", *options, path, feed=b"".join(map(bytes, frames)))
     return path
 

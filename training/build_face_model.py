@@ -222,6 +222,19 @@ def expression_basis(meshes: dict[str, Array], canonical: Array, weights: Array)
     return components[:COMPONENTS].reshape(-1, *canonical.shape), spread
 
 
+def expression_reader(meshes: dict[str, Array], basis: Array, canonical: Array, weights: Array) -> Array:
+    """Return the matrix (C, C) that takes the face shape out of coefficients, the Wiener filter.
+
+    Coefficients of a stranger are expression plus shape. How much each varies is known: expression within a person,
+    shape between the persons' means. The best linear guess of the expression is their share of the sum.
+    """
+    flat = basis.reshape(len(basis), -1)
+    people = [canonical_offsets(m, canonical, weights).reshape(len(m), -1) @ flat.T for m in meshes.values()]
+    within = np.mean([np.cov(p.T) for p in people], axis=0)
+    between = np.cov(np.stack([p.mean(0) for p in people]).T)
+    return np.asarray(within @ np.linalg.inv(within + between + 1e-9 * np.eye(len(basis))))
+
+
 def update_checkpoint(path: Path, tensors: dict[str, Tensor], note: dict[str, int]) -> None:
     """Put tensors into a checkpoint, keeping the others and the metadata."""
     old: dict[str, Tensor] = {}
@@ -261,6 +274,7 @@ def main() -> None:
         "face.rigid_weights": torch.from_numpy(weights).float(),
         "expression.basis": torch.from_numpy(basis).half(),
         "expression.spread": torch.from_numpy(spread).float(),
+        "expression.reader": torch.from_numpy(expression_reader(meshes, basis, canonical, weights)).float(),
     }
     note = {"portraits": len(portraits), "identities": len(meshes), "frames": sum(map(len, meshes.values()))}
     update_checkpoint(options.output, tensors, note)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from vid2vid_cli.errors import MotionFileError, OutputExistsError
@@ -29,7 +29,8 @@ class Motion:
 
     rotation: (B, 3, 3), from the canonical frame to the camera (x right, y down, z away).
     translation: (B, 3), in [-1, 1] of the crop. scale: (B, 1), crop units per canonical unit.
-    expression: (B, K, 3), offsets of the K keypoints in the canonical frame, without face shape.
+    expression: (B, K, 3), offsets of the K keypoints in the canonical frame. What is constant in it may be the shape
+    of the face: differences are free of it, and so is a saved motion.
     """
 
     rotation: Tensor
@@ -196,7 +197,7 @@ def save_motion(path: Path, content: MotionFile, *, force: bool = False) -> None
     }
     partial = path.with_name(f".vid2vid-{path.name}")
     try:
-        save_file(tensors, partial, metadata=header)
+        partial.write_bytes(save(tensors, metadata=header))
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         raise MotionFileError(f"{path}: cannot be written ({error}); choose another folder with -o") from error

@@ -65,6 +65,10 @@ class ReenactmentModel(Protocol):
         """Render the source with keypoints (B, K, 3). Returns images (B, 3, H, W) in [0, 1]."""
         ...
 
+    def without_shape(self, motion: Motion) -> Tensor:
+        """Return the expressions (B, K, 3) of a motion with the shape of the face taken out, as well as can be told."""
+        ...
+
     def expression_mask(self, region: Region) -> Tensor:
         """Return how much each keypoint's expression belongs to a region: (K,), in [0, 1]."""
         ...

@@ -24,6 +24,7 @@ from vid2vid_cli.streaming import prefetch
 
 REFERENCE_WINDOW_S = 5.0  # how much of a clip is searched for the reference frame
 REFERENCE_CANDIDATES = 50
+EYES_COUNT = 10.0  # how much more than the rest of the face
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Driving:
             return self._replay(self._recorded)
         return self._watch()
 
-    def find_reference(self, own: Motion, frame: str) -> Motion:
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
         """Return the motion (of one frame) that counts as the source's own.
 
         own: the source's motion. frame: a number from 0, or auto for the frame nearest to `own` in head pose and
@@ -85,7 +86,7 @@ class Driving:
         """
         wanted = None if frame == "auto" else _frame_number(frame, self.count)
         candidates = self._candidates(wanted)
-        return candidates if len(candidates) == 1 else candidates[nearest_frame(candidates, own)]
+        return candidates if len(candidates) == 1 else candidates[nearest_frame(model, candidates, own)]
 
     def _candidates(self, wanted: int | None) -> Motion:
         if self._recorded is not None:
@@ -191,17 +192,17 @@ def _frame_number(text: str, count: int) -> int:
     return int(text)
 
 
-def nearest_frame(candidates: Motion, own: Motion) -> int:
-    """Return the index of the candidate nearest to `own`: 5 degrees count as much as a usual change of expression."""
+def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> int:
+    """Return the index of the candidate nearest to `own` in head pose and expression.
+
+    5 degrees count as much as a usual change of expression. Eyes count more than their size: with a blink as
+    reference, open eyes would be torn wide open.
+    """
     turned = candidates.rotation @ own.rotation.transpose(-1, -2)
     cosine = ((turned.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1)
     angle = torch.acos(cosine) / np.deg2rad(5)
-    spread = (candidates.expression - candidates.expression.mean(0)).square().mean().clamp_min(1e-8)
-    change = (candidates.expression - own.expression).square().mean((1, 2)) / spread
+    weight = (1 + EYES_COUNT * model.expression_mask("eyes"))[None, :, None]
+    shown = model.without_shape(candidates)
+    spread = (weight * (shown - shown.mean(0)).square()).mean().clamp_min(1e-8)
+    change = (weight * (shown - model.without_shape(own)).square()).mean((1, 2)) / spread
     return int((angle.square() + change).argmin())
-
-
-def require_any(path: Path, found: int) -> None:
-    """Raise when no face was seen at all."""
-    if not found:
-        raise NoFaceError(f"{path}: no face found in any frame; see it with vid2vid faces")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from vid2vid_cli.errors import NoFaceError
+from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, MotionFile, MotionSmoother, join_motions, save_motion
 from vid2vid_cli.pipeline.driving import Driving, Look, open_driving
@@ -44,7 +47,8 @@ def extract_motion(
     clip = open_driving(Path(driving), reading_options(options, recorder), look)
     smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
     motions, found, skipped = _collect(clip, options, smoother, hooks)
-    content = MotionFile(join_motions(motions), torch.tensor(found), clip.fps, engine.loaded.family.name)
+    motion = _without_constant_shape(engine.loaded.model, join_motions(motions), torch.tensor(found))
+    content = MotionFile(motion, torch.tensor(found), clip.fps, engine.loaded.family.name)
     save_motion(target, content, force=options.force)
     held = len(found) - sum(found)
     if held:
@@ -74,6 +78,12 @@ def _collect(
     if first is None or not any(found):
         raise NoFaceError(f"{clip.path}: no face found in any frame; see it with vid2vid faces")
     return [first if motion is None else motion for motion in motions], found, skipped
+
+
+def _without_constant_shape(model: ReenactmentModel, motion: Motion, found: Tensor) -> Motion:
+    """Take out of a clip's motion what is the same in all its frames and belongs to the face, not to its movement."""
+    shape = (motion.expression - model.without_shape(motion))[found].mean(0, keepdim=True)
+    return replace(motion, expression=motion.expression - shape)
 
 
 def _watch(clip: Driving, smoother: MotionSmoother | None) -> Iterator[tuple[Motion | None, bool]]:

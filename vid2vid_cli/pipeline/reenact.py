@@ -29,6 +29,7 @@ from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
+from vid2vid_cli.streaming import prefetch
 
 
 @dataclass
@@ -119,7 +120,9 @@ def _set_scene(engine: Engine, source: Source, driving: Driving, options: Reenac
     """Find the reference frame and count what is to come."""
     reference = None
     if options.relative and not driving.is_still:
-        reference = driving.find_reference(source.first_appearance().motion, options.reference_frame)
+        reference = driving.find_reference(
+            engine.loaded.model, source.first_appearance().motion, options.reference_frame
+        )
     total: int | None = None if driving.is_still and source.is_video else driving.count
     if source.is_video:
         total = source.frame_count if total is None else min(total, source.frame_count)
@@ -168,7 +171,7 @@ def _render_all(scene: Scene) -> Iterator[Frame]:
 def _driven(scene: Scene) -> Iterator[DrivenFrame | None]:
     """Yield driving frames as --on-missing says; None for a skipped one; a still again and again."""
     counts, path = scene.counts, scene.driving.path
-    for index, driven in enumerate(scene.driving.frames()):
+    for index, driven in enumerate(prefetch(scene.driving.frames(), 4)):
         if driven.found:
             counts.found += 1
         elif scene.options.on_missing == "fail":

@@ -136,7 +136,7 @@ class Source:
 
 def image_of(frame: Frame, device: torch.device) -> torch.Tensor:
     """Return a frame (H, W, 3) as an image (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frame)).to(device).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(np.array(frame)).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 def fit_size(size: tuple[int, ...], longer_px: int) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from vid2vid_cli.motion import Motion, PoseOverride
 # degrees is read as 15. So much further in yaw, pitch and roll makes the reading what was asked for (nine portraits).
 UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
-FLOW_SIDE = 256  # longer side of the analytic flow; the source's pixels are sampled at their own resolution
+FLOW_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class CompactModel:
         """Build from the checkpoint's tensors."""
         self.topology = FaceTopology.from_state(state)
         self._basis = state["expression.basis"].float().flatten(1)
+        self._reader = state["expression.reader"].float()
         self._learned = LearnedParts.from_state(state)
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
@@ -91,7 +92,8 @@ class CompactModel:
         if reference is None:
             # How large and where the head is belongs to the source: a driving crop says nothing about it.
             scale, translation = own.scale, own.translation.expand(len(driving), 3)
-            rotation, expression = driving.rotation, driving.expression
+            rotation = driving.rotation
+            expression = own.expression + self.without_shape(driving) - self.without_shape(own)
         else:
             rotation = driving.rotation @ reference.rotation.transpose(-1, -2) @ own.rotation
             expression = own.expression + driving.expression - reference.expression
@@ -111,6 +113,11 @@ class CompactModel:
             for i, points in enumerate(keypoints)
         ]
         return torch.cat(frames)
+
+    def without_shape(self, motion: Motion) -> Tensor:
+        """Take the shape of a face out of its expressions by what is known of how both vary (a Wiener filter)."""
+        coefficients = motion.expression.flatten(1) @ self._basis.T
+        return (coefficients @ self._reader.T @ self._basis).reshape(motion.expression.shape)
 
     def expression_mask(self, region: Region) -> Tensor:
         """Return how much each mesh point's expression belongs to a region: (468,)."""

@@ -30,10 +30,14 @@ SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 
 @dataclass(frozen=True)
 class SkinTone:
-    """How a source's face is lit: brightness in [0, 1] and saturation against a photograph's usual one."""
+    """How a source's face is lit.
+
+    brightness: in [0, 1]. saturation: against a photograph's usual one. tint: (3,), the light's colour, mean 1.
+    """
 
     brightness: float
     saturation: float
+    tint: Array
 
 
 def read_skin_tone(image: Tensor, points_px: Array) -> SkinTone:
@@ -45,7 +49,10 @@ def read_skin_tone(image: Tensor, points_px: Array) -> SkinTone:
     brightness = float(colour.mean())
     saturation = float((colour.max() - colour.min()) / max(brightness, 1e-3))
     # Teeth of a dark face are no darker than its light makes them: lean towards a middle brightness.
-    return SkinTone(0.65 * brightness + 0.35 * 0.62, min(1.0, saturation / 0.35))
+    lit = 0.65 * brightness + 0.35 * 0.62
+    # Skin is warm by itself; about a third of its colour is the light's.
+    tint = (colour / max(brightness, 1e-3)) ** 0.35
+    return SkinTone(lit, min(1.0, saturation / 0.35), np.asarray(tint / tint.mean(), np.float32))
 
 
 def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Array:
@@ -125,7 +132,9 @@ def _tooth_phase(across: Array) -> Array:
 
 def _light(inside: Array, tone: SkinTone) -> Array:
     grey = inside.mean(-1, keepdims=True)
-    return np.asarray(np.clip((grey + tone.saturation * (inside - grey)) * tone.brightness, 0, 1), np.float32)
+    return np.asarray(
+        np.clip((grey + tone.saturation * (inside - grey)) * tone.brightness * tone.tint, 0, 1), np.float32
+    )
 
 
 def _along(count: int) -> Array:
