@@ -216,6 +216,35 @@ def test_lids_slide_over_eyeballs_and_do_not_squeeze_them(model: CompactModel) -
     np.testing.assert_allclose(shown(1.5), face[lids], atol=1e-5)  # there is no more of it than all
 
 
+def test_an_eye_that_closes_in_the_driving_closes_in_the_source(model: CompactModel, sitter: Sitter) -> None:
+    mean = model.topology.canonical
+    shut = torch.from_numpy(squeeze_eyes(model, 0.0))
+    expression = torch.zeros(1, 468, 3)
+    expression[0, :, 1] = shut[:, 1] - mean[:, 1]
+    rest = Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.ones(1, 1), torch.zeros(1, 468, 3))
+    closing = Motion(rest.rotation, rest.translation, rest.scale, expression)
+
+    def openings(motion: Motion) -> list[float]:
+        points = model.drive(sitter.source, motion, rest, None)[0]
+        width = (points[263] - points[33]).norm()
+        return [float((points[low, 1] - points[up, 1]) / width) for up, low in ((159, 145), (386, 374))]
+
+    before, after = openings(rest), openings(closing)
+    assert min(before) > 0.08 and max(abs(value) for value in after) < 0.01
+    half = Motion(rest.rotation, rest.translation, rest.scale, expression / 2)
+    assert openings(half) == pytest.approx([value / 2 for value in before], abs=0.02)
+
+
+def test_a_stranger_keeps_his_own_face_in_absolute_motion(model: CompactModel, face_analyzer: FaceAnalyzer) -> None:
+    sitter = Sitter(read_image(PORTRAIT), face_analyzer, model)
+    wide = sitter.source.motion.expression + 0.15 * model.topology.canonical * torch.tensor([1.0, 0.0, 0.0])
+    own = sitter.source.motion
+    stranger = Motion(own.rotation, own.translation, own.scale, model._project(wide))
+    change = model.drive(sitter.source, stranger, None, None) - model.drive(sitter.source, own, None, None)
+    meant = (stranger.expression - own.expression) * own.scale[:, None]
+    assert change.norm() < 0.5 * meant.norm()
+
+
 def test_a_closed_mouth_is_left_alone(model: CompactModel, sitter: Sitter) -> None:
     own = sitter.source.motion
     keypoints = model.drive(sitter.source, own, own, None)

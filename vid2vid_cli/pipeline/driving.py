@@ -22,8 +22,8 @@ from vid2vid_cli.pipeline.parsing import Select
 from vid2vid_cli.pipeline.source import image_of, whole_head
 from vid2vid_cli.streaming import prefetch
 
-REFERENCE_WINDOW_S = 5.0  # how much of a clip is searched for the reference frame
-REFERENCE_CANDIDATES = 50
+REFERENCE_WINDOW_S = 4.0  # how much of a clip is searched for the reference frame
+REFERENCE_CANDIDATES = 32
 EYES_COUNT = 10.0  # how much more than the rest of the face
 
 

@@ -18,6 +18,7 @@ from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.models.compact.lids import LidContact
 from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp
 from vid2vid_cli.models.compact.mouth import SkinTone, mouth_gaps, paint_mouth, read_skin_tone
 from vid2vid_cli.models.compact.networks import LearnedParts
@@ -57,6 +58,7 @@ class CompactModel:
         self.topology = FaceTopology.from_state(state)
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
+        self._lids = LidContact(self.topology)
         self._learned = LearnedParts.from_state(state)
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
@@ -99,9 +101,14 @@ class CompactModel:
             expression = own.expression + driving.expression - reference.expression
             scale = own.scale * driving.scale / reference.scale
             translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
+        face = source.canonical + expression
+        if reference is not None:
+            mean = self.topology.canonical
+            seen = (source.canonical + own.expression, mean + driving.expression, mean + reference.expression)
+            face = self._lids.set_opening(face, *seen)
         if pose is not None:
             rotation = _turn(rotation, pose)
-        return Similarity(scale.expand(len(driving), 1), rotation, translation).apply(source.canonical + expression)
+        return Similarity(scale.expand(len(driving), 1), rotation, translation).apply(face)
 
     def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
         """Warp the source's pixels by the mesh's flow."""
