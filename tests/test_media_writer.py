@@ -16,7 +16,9 @@ from clips import children, end_of, ffmpeg, make_clip, number_of, numbered_frame
 from PIL import Image
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.media.encoder import CONTAINERS
 from vid2vid_cli.media.ffmpeg import executable
+from vid2vid_cli.media.files import FILE_SUFFIXES, check_output
 from vid2vid_cli.media.video import (
     SYNTHETIC_MARK,
     AudioSource,
@@ -328,3 +330,60 @@ def test_wrong_frames_are_the_callers_mistake(tmp_path: Path) -> None:
         writer.write(numbered_frame(5)[:, ::-1])  # a view that is not contiguous
     (read,) = read_video(tmp_path / "a.mp4")
     assert number_of(read[:, ::-1]) == 5
+
+
+def test_the_output_is_never_one_of_the_inputs(tmp_path: Path) -> None:
+    clip, folder = tmp_path / "a.mp4", tmp_path / "frames"
+    clip.write_text("precious")
+    (tmp_path / "link.mp4").symlink_to(clip)
+    folder.mkdir()
+    frame = folder / "frame_000000.png"
+    frame.write_text("precious")
+    for output, given in [(clip, clip), (clip, tmp_path / "link.mp4"), (tmp_path / "link.mp4", clip), (folder, frame)]:
+        for force in (True, False):
+            with pytest.raises(MediaError, match="would replace its own input"):
+                check_output(output, force=force, inputs=[tmp_path / "missing", given])
+    check_output(folder, force=True, inputs=[clip])
+    (folder / "portrait.png").write_text("stays, since only frames are replaced")
+    check_output(folder, force=True, inputs=[folder / "portrait.png"])
+
+
+def test_an_empty_folder_is_a_fine_output_for_frames_only(tmp_path: Path) -> None:
+    for name in ["frames", "take.2", "a.png"]:
+        (tmp_path / name).mkdir()
+    for name in ["frames", "take.2", "a.png/", "new", "a.mp4"]:
+        check_output(f"{tmp_path}/{name}", force=False)
+    for name, is_file in [("frames", True), ("a.png", False)]:
+        with pytest.raises(MediaError, match="is a folder; name a file"):
+            check_output(tmp_path / name, force=True, is_file=is_file)
+    write(tmp_path / "take.2", numbered_frames(1), WriteOptions(Fraction(25)))
+    assert remains(tmp_path / "take.2") == ["frame_000000.png"]
+    with pytest.raises(OutputExistsError, match="not empty"):
+        check_output(tmp_path / "take.2", force=False)
+
+
+def test_a_file_is_no_place_for_frames(tmp_path: Path) -> None:
+    (tmp_path / "frames").write_text("precious")
+    with pytest.raises(MediaError, match="frames need a folder"):
+        check_output(tmp_path / "frames", force=True)
+    check_output(tmp_path / "frames", force=True, is_file=True)
+    with pytest.raises(OutputExistsError):
+        check_output(tmp_path / "frames", force=False, is_file=True)
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("/proc/a.mp4", "nothing can be written in /proc"),
+        ("/dev/null", "no plain file|nothing can be written in /dev"),
+        ("x" * 300 + ".mp4", "name too long"),
+    ],
+)
+def test_places_that_take_no_file_are_refused_before_any_work(path: str, cause: str) -> None:
+    with pytest.raises(MediaError, match=cause):
+        check_output(path, force=True)
+
+
+def test_suffixes_of_files_are_all_known() -> None:
+    assert set(CONTAINERS) < FILE_SUFFIXES

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import secrets
 import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
 
 TEMPORARY_PREFIX = ".vid2vid-"
+FILE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".safetensors"}
+)
+"""What a name ends in that means one file, even where a folder has it already."""
+
+_FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
 
 
 def require_file(path: Path) -> None:
@@ -27,15 +37,78 @@ def require_file(path: Path) -> None:
         raise MediaError(f"{path}: is empty (0 bytes); fetch or make it again")
 
 
-def check_output(path: Path, *, force: bool) -> None:
-    """Raise unless `path` may be written: its folder is there, and it is new or may be replaced."""
-    folder = path.parent
+def names_folder(path: str | Path) -> bool:
+    """Tell whether an output of this name is a folder of frames: no suffix, a slash at the end, or a folder now."""
+    is_said = str(path).endswith(("/", "\\"))
+    path = Path(path)
+    is_there = os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for a name that is too long
+    return is_said or not path.suffix or (is_there and path.suffix.lower() not in FILE_SUFFIXES)
+
+
+def check_output(path: str | Path, *, force: bool, inputs: Sequence[Path] = (), is_file: bool = False) -> None:
+    """Raise unless a file, or a folder of frames, may be written to `path`; to be called before any work.
+
+    Nothing but `force` lets anything be replaced, of a folder only what `replaced_frames` lists; even then none
+    of `inputs`. is_file: the output is one file whatever its name, else `names_folder` tells.
+    """
+    is_folder, path = not is_file and names_folder(path), Path(path)
+    try:
+        _check_parent(path.parent, path)
+        _check_inputs(path, inputs)
+        if path.is_dir():
+            _check_folder(path, is_wanted=is_folder, force=force)
+        elif path.exists():
+            _check_file(path, is_folder_wanted=is_folder, force=force)
+    except OSError as error:  # a name too long, or a folder that may not be entered
+        raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _check_parent(folder: Path, path: Path) -> None:
     if not folder.is_dir():
         raise MediaError(f"{path}: the folder {folder} does not exist; make it first")
-    if path.is_dir():
+    _try_to_write(folder, path)
+
+
+def _try_to_write(folder: Path, path: Path) -> None:
+    """Make a file without a name: access rights alone do not tell of a disk mounted for reading only."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise MediaError(
+            f"{path}: nothing can be written in {folder}: {error.strerror}; choose another folder"
+        ) from error
+
+
+def _check_inputs(path: Path, inputs: Sequence[Path]) -> None:
+    if not path.exists():
+        return
+    replaced = replaced_frames(path) if path.is_dir() else [path]
+    for given in inputs:
+        if given.exists() and any(given.samefile(old) for old in [path, *replaced]):
+            raise MediaError(f"{path}: would replace its own input {given}; give another name")
+
+
+def _check_folder(path: Path, *, is_wanted: bool, force: bool) -> None:
+    if not is_wanted:
         raise MediaError(f"{path}: is a folder; name a file")
-    if path.exists() and not force:
+    if any(path.iterdir()) and not force:
+        raise OutputExistsError(f"{path}: is not empty; give another folder or --force")
+    _try_to_write(path, path)
+
+
+def _check_file(path: Path, *, is_folder_wanted: bool, force: bool) -> None:
+    if not path.is_file():  # a device, which the finished file would take the place of
+        raise MediaError(f"{path}: is no plain file; give another name")
+    if is_folder_wanted:
+        raise MediaError(f"{path}: is a file, and frames need a folder; give another name")
+    if not force:
         raise OutputExistsError(f"{path}: exists already; give another name or --force")
+
+
+def replaced_frames(folder: Path) -> list[Path]:
+    """List the frames of an earlier run in a folder: all that a new one may replace there."""
+    return [path for path in folder.iterdir() if _FRAME_NAME.fullmatch(path.name)]
 
 
 def temporary_beside(path: Path) -> Path:

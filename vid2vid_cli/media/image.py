@@ -126,7 +126,7 @@ def write_image(path: str | Path, frame: Frame, *, mark: str | None = SYNTHETIC_
     if path.suffix.lower() not in _WRITTEN:
         raise MediaError(f"{path}: a picture is written as {', '.join(_WRITTEN)}")
     _check_frame(frame)
-    check_output(path, force=force)
+    check_output(path, force=force, is_file=True)
     temporary = temporary_beside(path)
     try:
         save_still(temporary, frame, mark)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
@@ -10,17 +9,15 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import WriteOptions, container_arguments, container_of, encode_arguments
 from vid2vid_cli.media.ffmpeg import Child
-from vid2vid_cli.media.files import check_output, discard, publish, temporary_beside
+from vid2vid_cli.media.files import check_output, discard, names_folder, publish, replaced_frames, temporary_beside
 from vid2vid_cli.media.gif import make_gif
 from vid2vid_cli.media.image import save_still
 
 Frame = npt.NDArray[np.uint8]
-
-_FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
 
 
 def open_writer(path: str | Path, size: tuple[int, int], options: WriteOptions) -> FrameWriter:
@@ -29,11 +26,11 @@ def open_writer(path: str | Path, size: tuple[int, int], options: WriteOptions) 
     The kind follows from the path: .mp4 .m4v .mov .mkv .webm .gif, or without suffix a folder of PNG frames.
     What can be known to go wrong is raised here, before any frame is made.
     """
-    is_folder = str(path).endswith(("/", "\\")) or Path(path).is_dir() or not Path(path).suffix
-    path = Path(path)
     if min(size) < 1:
         raise ValueError(f"a frame needs a size (height, width), not {size}")
-    return FolderWriter(path, size, options) if is_folder else VideoWriter(path, size, options)
+    check_output(path, force=options.force)
+    kind = FolderWriter if names_folder(path) else VideoWriter
+    return kind(Path(path), size, options)
 
 
 class FrameWriter(ABC):
@@ -85,7 +82,6 @@ class VideoWriter(FrameWriter):
         super().__init__(path, size, options)
         self._container = container_of(path)
         self._is_gif = self._container.muxer == "gif"
-        check_output(path, force=options.force)
         # Looked for now, not after hours of work, in case it cannot be read.
         self._sound = None if self._is_gif else find_sound(options.audio)
         self._encoded = temporary_beside(path.with_suffix(".mkv") if self._is_gif else path)
@@ -145,12 +141,6 @@ class FolderWriter(FrameWriter):
 
     def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
         super().__init__(path, size, options)
-        if not path.parent.is_dir():
-            raise MediaError(f"{path}: the folder {path.parent} does not exist; make it first")
-        if path.exists() and not path.is_dir():
-            raise MediaError(f"{path}: is a file, and frames need a folder; give another name")
-        if path.is_dir() and any(path.iterdir()) and not options.force:
-            raise OutputExistsError(f"{path}: is not empty; give another folder or --force")
         self._temporary = temporary_beside(path)
 
     def _start(self) -> None:
@@ -170,9 +160,8 @@ class FolderWriter(FrameWriter):
         if not self.path.exists():
             publish(self._temporary, self.path)
             return
-        for stale in self.path.iterdir():
-            if _FRAME_NAME.fullmatch(stale.name):
-                stale.unlink()
+        for stale in replaced_frames(self.path):
+            stale.unlink()
         for frame in sorted(self._temporary.iterdir()):
             publish(frame, self.path / frame.name)
 
