@@ -65,8 +65,6 @@ class WriteOptions:
     mark: str | None = SYNTHETIC_MARK
     force: bool = False
     pixel_aspect: Fraction = Fraction(1)
-    threads: int = 0
-    """How many threads encode; 0 lets ffmpeg choose."""
 
     def __post_init__(self) -> None:
         if self.fps <= 0:
@@ -82,22 +80,27 @@ def container_of(path: Path) -> Container:
         raise MediaError(f"{path}: not a video; use {known}, or no suffix for a folder of frames") from None
 
 
+def encoder_of(container: Container, codec: str | None) -> str:
+    """Name ffmpeg's encoder for a codec of `WriteOptions`."""
+    return container.codec if codec is None else _CODEC_NAMES.get(codec, codec)
+
+
 def encode_arguments(path: Path, size: tuple[int, int], options: WriteOptions) -> list[str]:
     """List the arguments that make ffmpeg encode raw RGB frames of `size` (height, width) from pipe:0."""
     container = container_of(path)
     height, width = size
-    codec = _CODEC_NAMES.get(options.codec or "", options.codec) or container.codec
+    codec = encoder_of(container, options.codec)
     fps = options.fps.limit_denominator(100_000)
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}"]
     source += ["-framerate", f"{fps.numerator}/{fps.denominator}", "-i", "pipe:0"]
     picture = _LOSSLESS if container.muxer == "gif" else _video_arguments(codec, size, options)
-    return ["-v", "error", *source, *picture, "-threads", str(options.threads), *each_frame_once()]
+    return ["-v", "error", *source, *picture, *each_frame_once()]
 
 
 def container_arguments(path: Path, mark: str | None, codec: str | None = None) -> list[str]:
     """List the arguments that write the container, marked."""
     container = container_of(path)
-    codec = _CODEC_NAMES.get(codec or "", codec) or container.codec
+    codec = encoder_of(container, codec)
     marks = [] if mark is None else ["-metadata", f"comment={mark}", "-metadata", f"description={mark}"]
     # Apple's players want this name for HEVC.
     tag = ["-tag:v", "hvc1"] if codec == "libx265" and container.muxer in {"mp4", "mov"} else []

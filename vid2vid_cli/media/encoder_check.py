@@ -1,0 +1,135 @@
+"""Find out before any frame is made whether a video can be encoded as asked for, and which wish is at fault."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.encoder import (
+    CONTAINERS,
+    WriteOptions,
+    container_arguments,
+    container_of,
+    encode_arguments,
+    encoder_of,
+)
+from vid2vid_cli.media.ffmpeg import Child, run
+from vid2vid_cli.media.files import names_folder
+
+_TRIAL_SIZE = (192, 256)  # hardware's encoders refuse smaller pictures
+_NAMED_PRESETS = "ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow or placebo"
+_PRESETS = {"libx264": _NAMED_PRESETS, "libx265": _NAMED_PRESETS}
+# ffmpeg names no limit for these two; x264 passes over what is beyond it.
+_CRF_MOST = {"libx264": 51, "libx265": 51}
+_CRF_USUAL_MOST = 63
+_RANGE = re.compile(r"(?m)^ +-(\S+) .*\(from (-?\d+) to (-?\d+|\w+)\)")
+_OPTION = re.compile(r"(?m)^ +-(\S+) +<")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder of ffmpeg: its options, and of those that take a number the smallest and largest."""
+
+    name: str
+    options: frozenset[str]
+    ranges: dict[str, tuple[int, int]]
+
+    @property
+    def speed(self) -> str:
+        """Name the option that --preset sets."""
+        return "cpu-used" if self.name == "libvpx-vp9" else "preset"
+
+    def presets(self) -> str:
+        """Say what --preset can be."""
+        if self.name in _PRESETS:
+            return _PRESETS[self.name]
+        if self.speed in self.ranges:
+            return "{} to {}".format(*self.ranges[self.speed])
+        return f"what ffmpeg -h encoder={self.name} lists"
+
+
+def check_encoding(path: str | Path, codec: str | None, crf: int | None, preset: str | None) -> None:
+    """Raise MediaError unless one frame can be encoded for `path` with these wishes (see WriteOptions).
+
+    Returns at once where all are None. The line names the wish at fault as the command line does, and what is
+    possible instead.
+    """
+    wishes = {"codec": codec, "crf": crf, "preset": preset}
+    given = next((f"--{name} {wish}" for name, wish in wishes.items() if wish is not None), None)
+    if given is None:
+        return
+    if names_folder(path):
+        raise MediaError(f"{path}: {given} has no meaning for a folder of frames; leave it out or name a video")
+    path = Path(path)
+    if container_of(path).muxer == "gif":
+        raise MediaError(f"{path}: {given} has no meaning for a GIF; leave it out or name another kind of video")
+    options = WriteOptions(Fraction(25), codec=codec, crf=crf, preset=preset)
+    encoder = _find_encoder(path, codec)
+    if preset is not None and encoder.speed not in encoder.options:
+        raise MediaError(f"{path}: --preset {preset}: the encoder {encoder.name} has no such setting; leave it out")
+    _check_crf(path, encoder, crf)
+    words = _try(path, options)
+    if words is not None:
+        raise MediaError(f"{path}: {_blame(path, options, encoder, words)}")
+
+
+@cache
+def _describe(name: str) -> str:
+    return run(["-h", f"encoder={name}"], f"encoder {name}")
+
+
+def _find_encoder(path: Path, codec: str | None) -> Encoder:
+    name = encoder_of(container_of(path), codec)
+    text = _describe(name) if re.fullmatch(r"[\w-]+", name) else ""
+    if not text.startswith("Encoder "):
+        raise MediaError(f"{path}: --codec {codec}: this ffmpeg has no such encoder; use {_codecs_for(path)}")
+    ranges = {found[1]: (int(found[2]), int(found[3])) for found in _RANGE.finditer(text) if found[3].isdigit()}
+    return Encoder(name, frozenset(_OPTION.findall(text)), ranges)
+
+
+def _codecs_for(path: Path) -> str:
+    """List what is known to fit the container."""
+    return "vp9 or av1" if container_of(path).muxer == "webm" else "h264, h265, vp9 or av1"
+
+
+def _check_crf(path: Path, encoder: Encoder, crf: int | None) -> None:
+    if crf is None:
+        return
+    if "crf" not in encoder.options:
+        raise MediaError(f"{path}: --crf {crf}: the encoder {encoder.name} has no such setting; leave it out")
+    most = _CRF_MOST.get(encoder.name) or encoder.ranges.get("crf", (0, _CRF_USUAL_MOST))[1]
+    if not 0 <= crf <= most:
+        raise MediaError(f"{path}: --crf {crf}: {encoder.name} takes 0 to {most}; lower is better and larger")
+
+
+def _blame(path: Path, options: WriteOptions, encoder: Encoder, words: str) -> str:
+    """Find which wish makes the encoding fail by trying with fewer of them."""
+    if options.preset is not None and _try(path, replace(options, preset=None)) is None:
+        return f"--preset {options.preset}: {encoder.name} takes {encoder.presets()}"
+    bare = replace(options, preset=None, crf=None)
+    if options.crf is not None and _try(path, bare) is None:
+        return f"--crf {options.crf}: {encoder.name} refuses it: {words}"
+    fitting = [suffix for suffix in CONTAINERS if suffix != ".gif" and _try(path.with_suffix(suffix), bare) is None]
+    if fitting:
+        advice = f"use {_codecs_for(path)}, or write {' '.join(fitting)}"
+        return f"--codec {options.codec}: {encoder.name} does not fit {path.suffix}; {advice}"
+    return f"--codec {options.codec}: {encoder.name} cannot encode here: {words}; use {_codecs_for(path)}"
+
+
+def _try(path: Path, options: WriteOptions) -> str | None:
+    """Encode one black frame just as a video for `path` would be; None if that works, else why not."""
+    height, width = _TRIAL_SIZE
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, f"trial{path.suffix}")
+        arguments = encode_arguments(target, _TRIAL_SIZE, options)
+        arguments += container_arguments(target, None, options.codec)
+        with Child([*arguments, f"file:{target}"], feeds=True) as child:
+            with contextlib.suppress(OSError):  # it has ended already, and says why
+                child.stdin.write(bytes(height * width * 3))
+            return None if child.wait() == 0 else child.last_words()
