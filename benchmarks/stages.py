@@ -90,7 +90,7 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
     engine = start_engine(options, None)
     network = engine.loaded.model
     look = Look(network, engine.analyzer, "largest", engine.device)
-    source = Source(material.source, options, network, engine.analyzer, engine.device)
+    source = Source(material.source, options, engine, print)
     still, who = next(source.frames()), source.first_appearance()
     tracker, crop, reference = FaceTracker(engine.analyzer), None, None
     rendered = []

@@ -26,9 +26,9 @@ from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.mark import SYNTHETIC_MARK
 from vid2vid_cli.models.checkpoint import embedded_checkpoint
 from vid2vid_cli.models.compact.topology import FaceTopology
-from vid2vid_cli.models.registry import load_face_analyzer, load_model
 from vid2vid_cli.motion import Motion, MotionFile, save_motion
-from vid2vid_cli.pipeline.options import PictureOptions, ReenactOptions
+from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.options import EngineOptions, PictureOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.source import Source
 
@@ -192,7 +192,7 @@ def script_motion(topology: FaceTopology, resting: Array) -> Motion:
 
 def resting_face(portrait: Path) -> Array:
     """Return the mesh of a portrait with its expression, in the canonical frame: (468, 3)."""
-    source = Source(portrait, PictureOptions(), load_model().model, load_face_analyzer(), torch.device("cpu"))
+    source = Source(portrait, PictureOptions(), start_engine(EngineOptions(), None), print)
     who = source.first_appearance()
     return (who.canonical + who.motion.expression)[0].numpy().astype(np.float64)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,7 @@ from vid2vid_cli.geometry.rotation import (
 )
 
 SCHEMA_VERSION = 1
+MOST_HEADER_BYTES = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -176,11 +177,6 @@ class MotionFile:
     fps: Fraction
     family: str
 
-    def batches(self, size: int) -> Iterator[Motion]:
-        """Yield the motion in pieces of `size` frames."""
-        for start in range(0, len(self.motion), size):
-            yield self.motion[start : start + size]
-
 
 def save_motion(path: Path, content: MotionFile, *, force: bool = False) -> None:
     """Write a motion file (safetensors), whole or not at all."""
@@ -206,12 +202,13 @@ def save_motion(path: Path, content: MotionFile, *, force: bool = False) -> None
 
 
 def is_motion_file(path: Path) -> bool:
-    """Say whether a file is a motion file of any schema version, by its header."""
+    """Say whether a file looks like a motion file: in safetensors format, however damaged."""
     try:
-        with safe_open(path, "pt") as file:
-            return "vid2vid_motion" in (file.metadata() or {})
-    except (OSError, SafetensorError):
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError:
         return False
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") < MOST_HEADER_BYTES
 
 
 def load_motion(path: Path) -> MotionFile:
@@ -223,7 +220,7 @@ def load_motion(path: Path) -> MotionFile:
     except (OSError, SafetensorError) as error:
         raise MotionFileError(f"{path}: not a readable motion file ({error})") from error
     version = header.get("vid2vid_motion", "")
-    if not version.isdigit():
+    if not (version.isascii() and version.isdecimal()):
         raise MotionFileError(
             f"{path}: a safetensors file, but not a motion file of vid2vid; make one with vid2vid motion"
         )

@@ -183,10 +183,10 @@ def distance(one: Face, other: Face) -> float:
 class FaceTracker:
     """Follow one face through the frames of a video; the detector runs only while the face is lost."""
 
-    def __init__(self, analyzer: FaceAnalyzer, select: Select = "largest") -> None:
+    def __init__(self, analyzer: FaceAnalyzer, select: Select = "largest", start: Face | None = None) -> None:
         self.analyzer = analyzer
         self.select = select
-        self.last: Face | None = None
+        self.last = start
         self.frames_lost = 0
 
     def update(self, frame: Frame) -> Face | None:
@@ -206,7 +206,9 @@ class FaceTracker:
 
     def find(self, frame: Frame) -> Face | None:
         """Look in the whole frame, for the lost face or for a first one."""
-        face = self.choose(self.analyzer.faces(frame), frame)
+        # An index counts the faces that a thorough look finds, as the list of faces for the user does.
+        counts = self.last is None and isinstance(self.select, int)
+        face = None if counts else self.choose(self.analyzer.faces(frame), frame)
         if face is None and self.frames_lost % FRAMES_BETWEEN_THOROUGH_LOOKS == 0:
             face = self.choose(self.analyzer.faces(frame, thorough=True), frame)
         return face

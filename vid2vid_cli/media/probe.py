@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -72,12 +73,25 @@ def probe_video(path: str | Path) -> VideoInfo:
     return _describe(log.split("Stream mapping:")[0], _stamps(packets, tick_s))
 
 
-Packets = list[tuple[int, int]]
+@dataclass(frozen=True)
+class Packets:
+    """When all packets that are shown begin and how long they last, in ticks: 16 bytes a packet, however many."""
+
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    durations: array[int] = field(default_factory=lambda: array("q"))
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def append(self, pts: int, duration: int) -> None:
+        """Add a packet."""
+        self.pts.append(pts)
+        self.durations.append(duration)
 
 
 def _read_packets(child: Child) -> tuple[Fraction, Packets]:
-    """Parse `stream, dts, pts, duration, size, checksum[, flags]` into (pts, duration) of what is shown."""
-    tick_s, packets = Fraction(1), []
+    """Parse `stream, dts, pts, duration, size, checksum[, flags]` into what is shown."""
+    tick_s, packets = Fraction(1), Packets()
     with open(child.stdout.fileno(), encoding="ascii", errors="replace", closefd=False) as lines:
         for line in lines:
             if line.startswith("#tb 0:"):
@@ -85,15 +99,15 @@ def _read_packets(child: Child) -> tuple[Fraction, Packets]:
             elif not line.startswith("#"):
                 packet = _parse_packet(line)
                 if packet is not None:
-                    packets.append(packet)
+                    packets.append(*packet)
     return tick_s, packets
 
 
 def _parse_packet(line: str) -> tuple[int, int] | None:
-    fields = [field.strip() for field in line.split(",")]
+    words = [word.strip() for word in line.split(",")]
     try:
-        dts, pts, duration = (int(field) for field in fields[1:4])
-        flags = next((int(field[2:], 16) for field in fields[6:] if field.startswith("F=")), 0)
+        dts, pts, duration = (int(word) for word in words[1:4])
+        flags = next((int(word[2:], 16) for word in words[6:] if word.startswith("F=")), 0)
     except ValueError:
         return None
     if flags & _NEVER_SHOWN:
@@ -102,10 +116,10 @@ def _parse_packet(line: str) -> tuple[int, int] | None:
 
 
 def _stamps(packets: Packets, tick_s: Fraction) -> Stamps:
-    pts = np.array([packet[0] for packet in packets], dtype=np.int64)
+    pts = np.array(packets.pts, dtype=np.int64)
     if (pts == _NO_TIME).any():  # a bare stream without a clock: count by the durations
-        pts = np.arange(len(packets), dtype=np.int64) * max(1, packets[0][1])
-    last = packets[int(pts.argmax())][1]
+        pts = np.arange(len(packets), dtype=np.int64) * max(1, packets.durations[0])
+    last = packets.durations[int(pts.argmax())]
     return Stamps(np.sort(pts), tick_s, max(0, last))
 
 
@@ -187,7 +201,10 @@ def _colour_matrix(colour: str) -> str | None:
 
 
 def sniff(path: str | Path) -> Literal["still", "video"]:
-    """Tell a still from a video by content, never by name; an animated GIF, PNG or WebP is a video."""
+    """Tell a still from a video by content, never by name; an animated GIF, PNG or WebP is a video.
+
+    What is no still at all is taken for a video without a closer look: `probe_video` says whether it is one.
+    """
     path = Path(path)
     require_file(path)
     try:
@@ -195,12 +212,6 @@ def sniff(path: str | Path) -> Literal["still", "video"]:
             moves = opened.format in {"GIF", "PNG", "WEBP", "AVIF"} and getattr(opened, "is_animated", False)
             return "video" if moves else "still"
     except UnidentifiedImageError:
-        probe_video(path)
         return "video"
     except (OSError, SyntaxError, ValueError) as error:
         raise MediaError(f"{path}: cannot be read: {error}") from error
-
-
-def is_video(path: str | Path) -> bool:
-    """Tell whether a file is a video rather than a still."""
-    return sniff(path) == "video"

@@ -35,6 +35,8 @@ class ReadOptions:
     """Resample to this rate by time stamps, repeating and dropping frames; None keeps every frame."""
     threads: int = 0
     """How many threads decode; 0 lets ffmpeg choose."""
+    background: tuple[int, int, int] = (255, 255, 255)
+    """What lies under transparent parts of an animation: red, green, blue."""
     warn: Callable[[str], None] = log.warning
     """Called with one line if the file ends early or is damaged."""
 
@@ -70,7 +72,7 @@ def read_video(path: str | Path, options: ReadOptions | None = None, info: Video
     info = info or probe_video(path)
     with Child(_decode_arguments(path, info, options), answers=True) as child:
         count = 0
-        for frame in _cut_frames(child, info):
+        for frame in _cut_frames(child, info, options.background):
             count += 1
             yield frame
         status, words = child.wait(), child.log().strip() and child.last_words()
@@ -142,13 +144,13 @@ def _may_be_clear(info: VideoInfo) -> bool:
     return info.pixel_format.startswith(("bgra", "rgba", "argb", "abgr", "pal8", "ya", "yuva", "gbrap"))
 
 
-def _cut_frames(child: Child, info: VideoInfo) -> Iterator[Frame]:
+def _cut_frames(child: Child, info: VideoInfo, background: tuple[int, int, int]) -> Iterator[Frame]:
     channels = 4 if _may_be_clear(info) else 3
     while True:
         frame: Frame = np.empty((info.height, info.width, channels), np.uint8)
         if not _fill(child, frame.data.cast("B")):
             return
-        yield frame if channels == 3 else over_white(frame)
+        yield frame if channels == 3 else lay_over(background, frame)
 
 
 def _fill(child: Child, buffer: memoryview) -> bool:
@@ -162,10 +164,10 @@ def _fill(child: Child, buffer: memoryview) -> bool:
     return True
 
 
-def over_white(frame: npt.NDArray[np.uint8]) -> Frame:
-    """Lay (H, W, 4) RGBA, alpha not multiplied in, over white; (H, W, 3)."""
+def lay_over(background: tuple[int, int, int], frame: npt.NDArray[np.uint8]) -> Frame:
+    """Lay (H, W, 4) RGBA, alpha not multiplied in, over a colour; (H, W, 3)."""
     colour, alpha = frame[..., :3], frame[..., 3:]
     if alpha.min() == 255:
         return np.ascontiguousarray(colour)
-    mixed = colour.astype(np.uint16) * alpha + np.uint16(255) * (255 - alpha.astype(np.uint16))
+    mixed = colour.astype(np.uint16) * alpha + np.array(background, np.uint16) * (255 - alpha.astype(np.uint16))
     return ((mixed + 127) // 255).astype(np.uint8)

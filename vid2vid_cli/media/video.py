@@ -4,7 +4,7 @@ from vid2vid_cli.media.audio import AudioSource, audio_of
 from vid2vid_cli.media.encoder import WriteOptions
 from vid2vid_cli.media.encoder_check import check_encoding
 from vid2vid_cli.media.mark import SYNTHETIC_MARK, read_mark
-from vid2vid_cli.media.probe import VideoInfo, is_video, probe_video, sniff
+from vid2vid_cli.media.probe import VideoInfo, probe_video, sniff
 from vid2vid_cli.media.reader import Frame, ReadOptions, frames_to_read, read_video
 from vid2vid_cli.media.writer import FrameWriter, open_writer
 
@@ -19,7 +19,6 @@ __all__ = [
     "audio_of",
     "check_encoding",
     "frames_to_read",
-    "is_video",
     "open_writer",
     "probe_video",
     "read_mark",

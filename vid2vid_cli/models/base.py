@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from vid2vid_cli.face.crop import CropSpec
@@ -32,9 +33,12 @@ class ReenactmentModel(Protocol):
     name: str
     source_crop: CropSpec
     driving_crop: CropSpec
-    has_head_pose: bool
     # Largest |yaw|, |pitch|, |roll| in degrees for which the pictures hold; past it the user is warned.
     pose_range_deg: tuple[float, float, float]
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the networks. UsageError when the family has none that would compute in `dtype`."""
+        ...
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
         """Compute what is needed of the source, once.
@@ -84,4 +88,3 @@ class Family:
     name: str
     detect: Callable[[Mapping[str, Tensor]], bool]
     build: Callable[[Mapping[str, Tensor]], ReenactmentModel]
-    licence: str

@@ -36,4 +36,5 @@ def set_threads(count: int) -> None:
     """
     if count < 0:
         raise UsageError(f"--threads {count}: write a positive number, or 0 for the default")
+    count = min(count, os.cpu_count() or 1)
     torch.set_num_threads(count or max(1, (os.cpu_count() or 1) - 1))

@@ -16,7 +16,6 @@ FAMILIES = (
         name="compact",
         detect=lambda tensors: "face.canonical" in tensors and "expression.basis" in tensors,
         build=CompactModel,
-        licence="Apache-2.0",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from vid2vid_cli.errors import MotionFileError, NoFaceError, UsageError
+from vid2vid_cli.errors import MotionFileError, NoFaceError, UsageError, Vid2VidError
 from vid2vid_cli.face.crop import FaceCrop, Frame, crop_frame
-from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, select_face
+from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, select_face
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion, MotionFile, is_motion_file, join_motions, load_motion
-from vid2vid_cli.pipeline.parsing import Select
+from vid2vid_cli.pipeline.parsing import is_index
 from vid2vid_cli.pipeline.source import image_of, whole_head
 from vid2vid_cli.streaming import prefetch
 
@@ -104,8 +106,15 @@ class Driving:
             if len(motions) >= REFERENCE_CANDIDATES:
                 break
         if not motions:
-            raise NoFaceError(f"{self.path}: no face found in any frame; see it with vid2vid faces")
+            raise self.no_face()
         return join_motions(motions)
+
+    def no_face(self) -> Vid2VidError:
+        """Return the error of a driving in which no face, or not the chosen one, is ever seen."""
+        select = self._look.select if self._look else "largest"
+        if isinstance(select, int) and select > 0:
+            return UsageError(f"--driving-face {select}: {self.path} never shows so many; see vid2vid faces")
+        return NoFaceError(f"{self.path}: no face found in any frame; see it with vid2vid faces")
 
     def _watch(self, step: int = 1) -> Iterator[DrivenFrame]:
         """Track the face through every `step`th frame of the clip."""
@@ -142,10 +151,10 @@ class Driving:
 def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
     """Open a driving video, animation, image or motion file. Errors name what it is instead."""
     if path.is_file() and is_motion_file(path):
-        return _open_motion_file(path, reading, look.model.name)
+        return _open_motion_file(path, reading, look.model)
     if sniff(path) == "still":
         size = read_image(path).shape
-        return Driving(path, Fraction(25), 1, True, picture_size=(size[0], size[1]), _look=look)
+        return Driving(path, reading.fps or Fraction(25), 1, True, picture_size=(size[0], size[1]), _look=look)
     info = probe_video(path)
     if reading.start_s is not None and reading.start_s >= info.start_s + info.duration_s:
         raise UsageError(f"--start {reading.start_s:g}: {path} is only {info.duration_s:.2f} s long")
@@ -162,30 +171,38 @@ def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
     )
 
 
-def _open_motion_file(path: Path, reading: ReadOptions, family: str) -> Driving:
+def _open_motion_file(path: Path, reading: ReadOptions, model: ReenactmentModel) -> Driving:
     recorded = load_motion(path)
-    if recorded.family != family:
+    if recorded.family != model.name:
         raise MotionFileError(
-            f"{path}: motion of the {recorded.family} family does not fit -c {family}; "
-            f"make it again with vid2vid motion -c {family}"
+            f"{path}: motion of the {recorded.family} family does not fit -c {model.name}; "
+            f"make it again with vid2vid motion -c {model.name}"
         )
-    fps = recorded.fps
-    first = round((reading.start_s or 0) * fps)
-    last = len(recorded.motion) if reading.end_s is None else min(round(reading.end_s * fps), len(recorded.motion))
-    if first >= last:
+    points = recorded.motion.expression.shape[1]
+    if points != len(model.expression_mask("all")):
+        raise MotionFileError(f"{path}: damaged motion file ({points} keypoints); make it again")
+    index = _frames_in_time(len(recorded.motion), recorded.fps, reading)
+    if not len(index):
         raise UsageError(f"{path}: no frame between --start and --end")
-    index = torch.arange(first, last)
-    if reading.fps is not None and reading.fps != fps:
-        count = max(1, round(len(index) * reading.fps / fps))
-        index = index[torch.from_numpy(np.arange(count) * float(fps / reading.fps)).long().clamp_max(len(index) - 1)]
-        fps = reading.fps
     motion = Motion(*(tensor[index] for tensor in recorded.motion.tensors()))
+    fps = reading.fps or recorded.fps
     chosen = MotionFile(motion, recorded.found[index], fps, recorded.family)
-    return Driving(path, fps, len(motion), False, _recorded=chosen)
+    # One frame has nothing to be relative to: it was a picture.
+    return Driving(path, fps, len(motion), len(recorded.motion) == 1, _recorded=chosen)
+
+
+def _frames_in_time(count: int, fps: Fraction, reading: ReadOptions) -> Tensor:
+    """Return the frames of a recording that a clip of the same length would give: those that begin within the times."""
+    first = math.ceil((reading.start_s or 0) * fps - 1e-3)
+    last = count if reading.end_s is None else min(count, math.ceil(reading.end_s * fps - 1e-3))
+    if reading.fps is None or last <= first:
+        return torch.arange(first, max(first, last))
+    shown = max(1, round((last - first) * reading.fps / fps))
+    return (first + torch.arange(shown) * float(fps / reading.fps) + 0.5).long().clamp_max(last - 1)
 
 
 def _frame_number(text: str, count: int) -> int:
-    if not text.isdigit():
+    if not is_index(text):
         raise UsageError(f"--reference-frame {text}: write auto or a frame number from 0")
     if int(text) >= count:
         raise UsageError(f"--reference-frame {text}: the driving has frames 0 to {count - 1}")

@@ -26,4 +26,5 @@ def start_engine(options: EngineOptions, model: LoadedModel | None) -> Engine:
     set_threads(options.threads)
     device = choose_device(options.device)
     loaded = model or load_model(options.checkpoint)
+    loaded.model.to(device, getattr(torch, options.dtype))
     return Engine(loaded, load_face_analyzer(), device)

@@ -13,12 +13,13 @@ import torch
 from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
 from vid2vid_cli.geometry.rotation import pose_from_rotation
+from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.video import Frame, ReadOptions, WriteOptions, probe_video, read_video, sniff
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import load_face_analyzer, load_model
 from vid2vid_cli.pipeline.face_marks import draw_face
-from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_frames
+from vid2vid_cli.pipeline.output import is_picture_name, write_frames
 from vid2vid_cli.pipeline.progress import Hooks
 
 
@@ -82,7 +83,7 @@ def find_faces(
     is_clip = sniff(source) == "video"
     _check(source, target, frame, is_clip=is_clip)
     if target is not None:
-        check_target(target, force=force)
+        check_output(target, force=force)
     look = Look(load_model().model, load_face_analyzer())
     sight = _look_at_clip(source, frame, look, hooks) if is_clip else _look_at_still(source, look)
     if target is not None and is_picture_name(target):

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.errors import NoFaceError
+from vid2vid_cli.media.files import check_output
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, MotionFile, MotionSmoother, join_motions, save_motion
 from vid2vid_cli.pipeline.driving import Driving, Look, open_driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import MotionOptions
-from vid2vid_cli.pipeline.output import check_target
 from vid2vid_cli.pipeline.parsing import parse_face
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
 from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
@@ -41,7 +41,7 @@ def extract_motion(
     recorder = Recorder(hooks)
     check_motion_numbers(options)
     target = Path(output)
-    check_target(target, force=options.force)
+    check_output(target, force=options.force, inputs=[Path(driving)], is_file=True)
     engine = start_engine(options, model)
     look = Look(engine.loaded.model, engine.analyzer, parse_face(options.driving_face, "driving-face"), engine.device)
     clip = open_driving(Path(driving), reading_options(options, recorder), look)
@@ -76,7 +76,7 @@ def _collect(
         found.append(is_found)
     first = next((motion for motion in motions if motion is not None), None)
     if first is None or not any(found):
-        raise NoFaceError(f"{clip.path}: no face found in any frame; see it with vid2vid faces")
+        raise clip.no_face()
     return [first if motion is None else motion for motion in motions], found, skipped
 
 

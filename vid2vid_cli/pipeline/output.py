@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.errors import MediaError
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.image import write_image
 from vid2vid_cli.media.video import WriteOptions, open_writer
@@ -20,15 +20,6 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 def is_picture_name(path: str | Path) -> bool:
     """Say whether an output's name asks for one picture; a name that ends in a slash asks for a folder."""
     return not str(path).endswith(("/", "\\")) and Path(path).suffix.lower() in PICTURES
-
-
-def check_target(path: str | Path, *, force: bool) -> None:
-    """Raise before any work when the output is there already or its folder is not."""
-    path = Path(path)
-    if path.exists() and not force:
-        raise OutputExistsError(f"{path}: exists already; give another name or --force")
-    if not path.parent.is_dir():
-        raise MediaError(f"{path}: the folder {path.parent} does not exist; make it first")
 
 
 def write_frames(

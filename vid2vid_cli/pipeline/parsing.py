@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 from PIL import ImageColor
 
 from vid2vid_cli.errors import UsageError
+from vid2vid_cli.face.mesh import Select
 
-Select = Literal["largest", "center"] | int
+MOST_ANGLES = 100_000
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,15 @@ class Sweep:
     stop_deg: float
     step_deg: float
 
-    def angles(self) -> list[float]:
-        """Return every angle of the sweep, the stop included when a step falls on it."""
-        if not self.step_deg:
-            return [self.start_deg]
-        count = int(abs(self.stop_deg - self.start_deg) / self.step_deg + 1e-9) + 1
-        sign = 1 if self.stop_deg >= self.start_deg else -1
-        return [self.start_deg + sign * k * self.step_deg for k in range(count)]
+    @property
+    def count(self) -> int:
+        """How many angles the sweep has, the stop included when a step falls on it."""
+        return int(abs(self.stop_deg - self.start_deg) / self.step_deg + 1e-9) + 1 if self.step_deg else 1
 
     def at(self, share: float) -> float:
         """Return the angle at a share 0 to 1 of the way, rounded to the step."""
-        angles = self.angles()
-        return angles[round(share * (len(angles) - 1))]
+        sign = 1 if self.stop_deg >= self.start_deg else -1
+        return self.start_deg + sign * round(share * (self.count - 1)) * self.step_deg
 
     @property
     def largest_deg(self) -> float:
@@ -55,7 +52,10 @@ def parse_sweep(text: str | None, name: str) -> Sweep | None:
         return Sweep(numbers[0], numbers[0], 0.0)
     if len(numbers) != 3 or numbers[2] == 0:
         raise UsageError(f"--{name} {text}: a sweep is START:STOP:STEP with a step that is not 0")
-    return Sweep(numbers[0], numbers[1], abs(numbers[2]))
+    sweep = Sweep(numbers[0], numbers[1], abs(numbers[2]))
+    if sweep.count > MOST_ANGLES:
+        raise UsageError(f"--{name} {text}: more than {MOST_ANGLES} angles; write a larger step")
+    return sweep
 
 
 def parse_time(text: str | None, name: str) -> float | None:
@@ -98,6 +98,11 @@ def parse_face(text: str, name: str = "face") -> Select:
         return "largest"
     if text == "center":
         return "center"
-    if text.isdigit():
+    if is_index(text):
         return int(text)
     raise UsageError(f"--{name} {text}: write largest, center or an index from the left (0, 1, ...)")
+
+
+def is_index(text: str) -> bool:
+    """Say whether a text is a number from 0 in plain digits."""
+    return text.isascii() and text.isdecimal()

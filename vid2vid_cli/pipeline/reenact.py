@@ -15,6 +15,7 @@ from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame, to_frame
 from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.video import WriteOptions, audio_of
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
@@ -23,7 +24,7 @@ from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, Look, open_drivin
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.options import ReenactOptions
-from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_frames
+from vid2vid_cli.pipeline.output import is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
@@ -39,6 +40,8 @@ class Counts:
     found: int = 0
     held: int = 0
     skipped: int = 0
+    source_seen: int = 0
+    source_lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Scene:
     options: ReenactOptions
     sweeps: Sweeps
     reference: Motion | None
-    total: int | None
+    total: int
     finish: Finisher
     counts: Counts = field(default_factory=Counts)
 
@@ -80,28 +83,38 @@ def reenact(
     reading = reading_options(options, recorder)
     check_numbers(options)
     if output is not None:
-        check_target(output, force=options.force)
+        check_output(output, force=options.force, inputs=(source, driving))
     engine = start_engine(options, model)
     look = Look(engine.loaded.model, engine.analyzer, parse_face(options.driving_face, "driving-face"), engine.device)
     what_drives = open_driving(driving, reading, look)
-    who = Source(source, options, engine.loaded.model, engine.analyzer, engine.device)
+    who = Source(source, options, engine, recorder.warn)
     target = output if output is not None else _default_output(who, what_drives)
-    check_target(target, force=options.force)
+    check_output(target, force=options.force, inputs=(source, driving))
     if is_picture_name(target) and (who.is_video or not what_drives.is_still):
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
     warn_of_range(engine.loaded.model, sweeps, options, recorder)
     scene = _set_scene(engine, who, what_drives, options, sweeps)
+    if scene.total < what_drives.count:
+        recorder.warn(f"{source}: shorter than the driving; the output ends with it")
     writing = _write_options(scene, recorder)
     frames, size = write_frames(target, _render_all(scene), writing, scene.total, hooks or Hooks())
+    _report_missing(scene, recorder)
     counts = scene.counts
-    if counts.held:
-        recorder.warn(
-            f"{driving}: no face in {counts.held} of {counts.held + counts.found} frames; the last motion was held"
-        )
     seconds = time.perf_counter() - began
     return Result(
         Path(target), frames, counts.held, counts.skipped, seconds, writing.fps, size, tuple(recorder.warnings)
     )
+
+
+def _report_missing(scene: Scene, recorder: Recorder) -> None:
+    """Warn of frames in which a face was missing."""
+    counts = scene.counts
+    if counts.held:
+        total = counts.held + counts.found
+        recorder.warn(f"{scene.driving.path}: no face in {counts.held} of {total} frames; the last motion was held")
+    if counts.source_lost:
+        total = counts.source_lost + counts.source_seen
+        recorder.warn(f"{scene.source.path}: no face in {counts.source_lost} of {total} frames; they stay as they are")
 
 
 def check_numbers(options: ReenactOptions) -> None:
@@ -123,49 +136,70 @@ def _set_scene(engine: Engine, source: Source, driving: Driving, options: Reenac
         reference = driving.find_reference(
             engine.loaded.model, source.first_appearance().motion, options.reference_frame
         )
-    total: int | None = None if driving.is_still and source.is_video else driving.count
+    total = driving.count
     if source.is_video:
-        total = source.frame_count if total is None else min(total, source.frame_count)
+        frames = source.frame_count(_output_fps(source, driving, options))
+        total = frames if driving.is_still else min(total, frames)
     return Scene(
         engine.loaded.model, source, driving, options, sweeps, reference, total, Finisher(source.path, options)
     )
 
 
 def _write_options(scene: Scene, recorder: Recorder) -> WriteOptions:
-    options, driving, source = scene.options, scene.driving, scene.source
-    fps = _output_fps(scene)
-    audio: AudioSource | None = None
-    if options.audio == "driving":
-        audio = driving.audio
-    elif options.audio == "source" and source.info is not None:
-        audio = audio_of(source.path, source.info)
+    options, source = scene.options, scene.source
+    audio = _choose_audio(scene, recorder)
     if audio is not None and options.on_missing == "skip":
         recorder.warn("--on-missing skip: the sound is left out, it would not fit the frames that remain")
         audio = None
+    shape = source.info.pixel_aspect if source.info is not None and not options.compare else Fraction(1)
     return WriteOptions(
-        fps=fps, codec=options.codec, crf=options.crf, preset=options.preset, audio=audio, force=options.force
+        fps=_output_fps(source, scene.driving, options),
+        codec=options.codec,
+        crf=options.crf,
+        preset=options.preset,
+        audio=audio,
+        force=options.force,
+        pixel_aspect=shape,
     )
 
 
-def _output_fps(scene: Scene) -> Fraction:
-    if scene.driving.is_still and scene.source.info is not None:
-        return parse_fps(scene.options.fps) or scene.source.info.fps
-    return scene.driving.fps
+def _choose_audio(scene: Scene, recorder: Recorder) -> AudioSource | None:
+    """Return the sound that is asked for; a picture as driving leaves the source its own."""
+    options, driving, source = scene.options, scene.driving, scene.source
+    if options.audio == "none":
+        return None
+    if options.audio == "driving" and not (driving.is_still and source.is_video):
+        return driving.audio
+    if source.info is None:
+        recorder.warn(f"--audio source: {source.path} is a picture and has no sound")
+        return None
+    return audio_of(source.path, source.info)
+
+
+def _output_fps(source: Source, driving: Driving, options: ReenactOptions) -> Fraction:
+    if driving.is_still and source.info is not None:
+        return parse_fps(options.fps) or source.info.fps
+    return driving.fps
 
 
 def _render_all(scene: Scene) -> Iterator[Frame]:
     """Yield the output frames in order."""
     smoother = MotionSmoother(scene.options.smooth, float(scene.driving.fps)) if scene.options.smooth else None
-    source_frames = scene.source.frames(_output_fps(scene))
+    source_frames = scene.source.frames(_output_fps(scene.source, scene.driving, scene.options))
     for index, (source, driven) in enumerate(zip(source_frames, _driven(scene), strict=False)):
         if driven is None:
             continue
         motion = driven.motion
         if motion is not None and smoother is not None:
             motion = smoother(motion)
+        is_seen = any(face.appearance is not None for face in source.faces)
+        scene.counts.source_seen += is_seen
+        scene.counts.source_lost += not is_seen
         yield _render_frame(scene, source, DrivenFrame(motion, driven.found, driven.picture), index)
     if not scene.counts.found:
-        raise NoFaceError(f"{scene.driving.path}: no face found in any frame; see it with vid2vid faces")
+        raise scene.driving.no_face()
+    if not scene.counts.source_seen:
+        raise scene.source.no_face()
 
 
 def _driven(scene: Scene) -> Iterator[DrivenFrame | None]:
@@ -188,7 +222,7 @@ def _driven(scene: Scene) -> Iterator[DrivenFrame | None]:
 
 
 def _render_frame(scene: Scene, source: SourceFrame, driven: DrivenFrame, index: int) -> Frame:
-    share = min(1.0, index / max(1, (scene.total or 1) - 1))
+    share = min(1.0, index / max(1, scene.total - 1))
     rendered = [_render_face(scene, face, driven.motion, share) for face in source.faces]
     frame = scene.finish(source, rendered)
     return side_by_side(source.frame, driven.picture, frame) if scene.options.compare else frame

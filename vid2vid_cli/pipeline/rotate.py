@@ -15,6 +15,7 @@ import torch
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import to_frame
+from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of
 from vid2vid_cli.models.base import ReenactmentModel
@@ -23,13 +24,14 @@ from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.options import RotateOptions
-from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_frames
+from vid2vid_cli.pipeline.output import is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 
 EXAMPLE = "portrait.jpg"
+MOST_VIEWS_OF_A_SHEET = 400
 
 
 def rotate(
@@ -53,23 +55,28 @@ def rotate(
     if not any(sweeps):
         raise UsageError("rotate: say where to turn: --yaw, --pitch, --roll or --frontalize")
     if output is not None:
-        check_target(output, force=options.force)
+        check_output(output, force=options.force, inputs=[Path(source)] if source else [])
+    fps = parse_fps(options.fps) or Fraction(25)
+    if not 0 <= options.columns <= MOST_VIEWS_OF_A_SHEET:
+        raise UsageError(f"--columns {options.columns}: write a number from 1, or 0 to let vid2vid choose")
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
     engine = start_engine(options, model)
-    who = Source(path, options, engine.loaded.model, engine.analyzer, engine.device)
+    who = Source(path, options, engine, recorder.warn)
     views = Views(who, engine.loaded.model, options, sweeps)
     target = output if output is not None else Path(f"{path.stem}--rotated{'.png' if views.total == 1 else '.mp4'}")
-    check_target(target, force=options.force)
+    check_output(target, force=options.force, inputs=[path])
     if who.is_video and is_picture_name(target):
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
     warn_of_range(engine.loaded.model, sweeps, options, recorder)
-    writing = _write_options(who, options)
+    writing = _write_options(who, options, fps)
     if is_picture_name(target) and views.total > 1:
         frames, size = 1, _write_sheet(target, views, options)
     else:
         frames, size = write_frames(target, views.render(), writing, views.total, hooks or Hooks())
+    if views.lost:
+        recorder.warn(f"{path}: no face in {views.lost} of {frames} frames; they stay as they are")
     seconds = time.perf_counter() - began
-    return Result(Path(target), frames, 0, 0, seconds, writing.fps, size, tuple(recorder.warnings))
+    return Result(Path(target), frames, views.lost, 0, seconds, writing.fps, size, tuple(recorder.warnings))
 
 
 class Views:
@@ -77,14 +84,18 @@ class Views:
 
     def __init__(self, source: Source, model: ReenactmentModel, options: RotateOptions, sweeps: Sweeps) -> None:
         self._source, self._model, self._options, self._sweeps = source, model, options, sweeps
-        self.total = source.frame_count or view_count(sweeps)
+        self.total = source.frame_count() or view_count(sweeps)
+        self.lost = 0
         self._finish = Finisher(source.path, options)
 
     def render(self) -> Iterator[Frame]:
         """Yield a view of each source frame; a still is shown as often as the sweep has angles."""
-        frames = self._source.frames()
+        frames, index = self._source.frames(), -1
         for index, source in enumerate(frames if self._source.is_video else itertools.islice(frames, self.total)):
+            self.lost += all(face.appearance is None for face in source.faces)
             yield self._view(source, min(1.0, index / max(1, self.total - 1)))
+        if self.lost > index:
+            raise self._source.no_face()
 
     def labels(self) -> list[str]:
         """Return the angles of each view as words."""
@@ -123,19 +134,27 @@ def _with_frontal_pose(options: RotateOptions) -> RotateOptions:
 
 def view_count(sweeps: Sweeps) -> int:
     """Return how many views a sweep has: its longest axis counts."""
-    return max(len(sweep.angles()) for sweep in sweeps if sweep is not None)
+    return max(sweep.count for sweep in sweeps if sweep is not None)
 
 
-def _write_options(source: Source, options: RotateOptions) -> WriteOptions:
-    fps = source.info.fps if source.info else parse_fps(options.fps) or Fraction(25)
+def _write_options(source: Source, options: RotateOptions, fps: Fraction) -> WriteOptions:
+    fps = source.info.fps if source.info else fps
     audio = audio_of(source.path, source.info, ReadOptions()) if source.info else None
     return WriteOptions(
-        fps=fps, codec=options.codec, crf=options.crf, preset=options.preset, audio=audio, force=options.force
+        fps=fps,
+        codec=options.codec,
+        crf=options.crf,
+        preset=options.preset,
+        audio=audio,
+        force=options.force,
+        pixel_aspect=source.info.pixel_aspect if source.info else Fraction(1),
     )
 
 
 def _write_sheet(path: str | Path, views: Views, options: RotateOptions) -> tuple[int, int]:
     """Write all views of a still as one picture. Returns the picture's size (height, width)."""
+    if views.total > MOST_VIEWS_OF_A_SHEET:
+        raise UsageError(f"{path}: {views.total} views are too many for one picture; name a video or a folder")
     labels = views.labels()
     columns = options.columns or math.ceil(math.sqrt(len(labels)))
     sheet = contact_sheet(list(views.render()), columns, labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -12,15 +12,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vid2vid_cli.errors import NoFaceError, UsageError
+from vid2vid_cli.errors import NoFaceError, UsageError, Vid2VidError
 from vid2vid_cli.face.crop import Box, CropSpec, FaceCrop, Frame, crop_around, crop_frame
-from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, select_face
+from vid2vid_cli.face.mesh import Face, FaceTracker, Select, face_from_landmarks, select_face
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, frames_to_read, probe_video, read_video, sniff
-from vid2vid_cli.models.base import ReenactmentModel, SourceAppearance
+from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
+
+SMALLEST_PX, LARGEST_PX = 16, 16384
+GLIDE = 0.15  # of the way to the face, each frame
 
 
 @dataclass(frozen=True)
@@ -40,98 +44,128 @@ class SourceFrame:
 
 
 class Source:
-    """An image, which gives the same frame again and again, or a video, which gives each of its frames once."""
+    """An image, which gives the same frame again and again, or a video, which gives each of its frames once.
 
-    def __init__(
-        self, path: Path, options: PictureOptions, model: ReenactmentModel, analyzer: FaceAnalyzer, device: torch.device
-    ) -> None:
-        self.path, self._options = path, options
-        self._model, self._analyzer, self._device = model, analyzer, device
+    Faces are sought at the picture's own size, so that their numbers do not depend on the size of the output.
+    """
+
+    def __init__(self, path: Path, options: PictureOptions, engine: Engine, warn: Callable[[str], None]) -> None:
+        """Look at the file and the options. warn: takes a line about a damaged clip."""
+        self.path, self._options, self._engine, self._warn = path, options, engine, warn
+        self._background = parse_colour(options.background)
         self.info = probe_video(path) if sniff(path) == "video" else None
-        if options.size is not None and options.size < 16:
-            raise UsageError(f"--size {options.size}: write the longer side in pixels, 16 or more")
-        if options.face != "all":
-            parse_face(options.face)
+        if options.size is not None and not SMALLEST_PX <= options.size <= LARGEST_PX:
+            raise UsageError(f"--size {options.size}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
+        self._select: Select | None = None if options.face == "all" else parse_face(options.face)
 
     @property
     def is_video(self) -> bool:
         """Whether each frame differs."""
         return self.info is not None
 
-    @property
-    def frame_count(self) -> int:
-        """How many frames a video has; 0 for an image, which has no end."""
-        return frames_to_read(self.info) if self.info is not None else 0
+    def frame_count(self, fps: Fraction | None = None) -> int:
+        """Return how many frames a video has at a rate; 0 for an image, which has no end."""
+        return frames_to_read(self.info, self._reading(fps)) if self.info is not None else 0
 
     def frames(self, fps: Fraction | None = None) -> Iterator[SourceFrame]:
         """Yield source frames: for ever for an image; for a video each at the given rate, until it ends."""
-        if self.info is None:
-            return itertools.repeat(self._still)
-        return self._clip(ReadOptions(fps=None if fps in (None, self.info.fps) else fps))
+        return itertools.repeat(self._still) if self.info is None else self._clip(self._reading(fps))
 
     def first_appearance(self) -> SourceAppearance:
         """Return the first face that is seen. NoFaceError when none is."""
-        frames = self.frames()
-        for frame in frames:
+        for frame in self.frames():
             if frame.faces and frame.faces[0].appearance is not None:
                 return frame.faces[0].appearance
-        raise NoFaceError(f"{self.path}: no face found in any frame; use a clip where a face is seen")
+        raise self.no_face()
+
+    def no_face(self) -> Vid2VidError:
+        """Return the error of a source in which no face, or not the chosen one, is ever seen."""
+        if isinstance(self._select, int) and self._select > 0:
+            return UsageError(f"--face {self._select}: {self.path} never shows so many; see vid2vid faces")
+        return NoFaceError(f"{self.path}: no face found; use a picture where a face is larger and less hidden")
+
+    def _reading(self, fps: Fraction | None) -> ReadOptions:
+        resampled = None if self.info is None or fps == self.info.fps else fps
+        return ReadOptions(fps=resampled, background=self._background, warn=self._warn)
 
     @cached_property
     def _still(self) -> SourceFrame:
-        frame = self._sized(read_image(self.path, background=parse_colour(self._options.background)))
-        faces = self._analyzer.faces(frame, thorough=True)
+        picture = read_image(self.path, background=self._background)
+        faces = self._engine.analyzer.faces(picture, thorough=True)
         if not faces:
-            raise NoFaceError(f"{self.path}: no face found; use a picture where a face is larger and less hidden")
-        chosen = self._choose(faces, frame)
-        return SourceFrame(frame, [self._prepare(frame, face, faces) for face in chosen])
+            raise self.no_face()
+        chosen = faces
+        if self._select is not None:
+            one = select_face(faces, self._select, picture)
+            if one is None:
+                last = len(faces) - 1
+                raise UsageError(f"--face {self._select}: {self.path} has faces 0 to {last}; see vid2vid faces")
+            chosen = [one]
+        frame, scale = self._sized(picture)
+        everybody = [scale_face(face, scale) for face in faces]
+        return SourceFrame(
+            frame,
+            [self._appear(frame, f, self._crop(frame, f, everybody)) for f in (scale_face(c, scale) for c in chosen)],
+        )
 
-    def _choose(self, faces: list[Face], frame: Frame) -> list[Face]:
-        if self._options.face == "all":
-            return faces
-        face = select_face(faces, parse_face(self._options.face), frame)
-        if face is None:
-            last = len(faces) - 1
-            raise UsageError(f"--face {self._options.face}: {self.path} has faces 0 to {last}; see vid2vid faces")
-        return [face]
-
-    def _clip(self, options: ReadOptions) -> Iterator[SourceFrame]:
-        trackers: list[FaceTracker] | None = None
+    def _clip(self, reading: ReadOptions) -> Iterator[SourceFrame]:
+        trackers: list[FaceTracker] = []
         crops: dict[int, FaceCrop] = {}
-        for raw in read_video(self.path, options, self.info):
-            frame = self._sized(raw)
-            if not trackers:
-                trackers = self._trackers(frame)
-            seen = {k: face for k, tracker in enumerate(trackers) if (face := tracker.update(frame))}
+        for picture in read_video(self.path, reading, self.info):
+            trackers = trackers or self._trackers(picture)
+            frame, scale = self._sized(picture)
+            seen = {k: scale_face(f, scale) for k, t in enumerate(trackers) if (f := t.update(picture)) is not None}
             for k, face in seen.items():
-                if k not in crops or _has_left(face, crops[k]):
-                    crops[k] = self._crop(frame, face, list(seen.values()))
+                crops[k] = self._next_crop(crops.get(k), frame, face, list(seen.values()))
             yield SourceFrame(frame, [self._appear(frame, seen.get(k), crop) for k, crop in sorted(crops.items())])
-        if not crops:
-            raise NoFaceError(f"{self.path}: no face found in any frame; see it with vid2vid faces")
 
-    def _trackers(self, frame: Frame) -> list[FaceTracker]:
-        if self._options.face != "all":
-            return [FaceTracker(self._analyzer, parse_face(self._options.face))]
-        return [FaceTracker(self._analyzer, k) for k in range(len(self._analyzer.faces(frame)))]
+    def _trackers(self, picture: Frame) -> list[FaceTracker]:
+        analyzer = self._engine.analyzer
+        if self._select is not None:
+            return [FaceTracker(analyzer, self._select)]
+        return [FaceTracker(analyzer, start=face) for face in analyzer.faces(picture, thorough=True)]
 
-    def _prepare(self, frame: Frame, face: Face, everybody: list[Face]) -> SourceFace:
-        return self._appear(frame, face, self._crop(frame, face, everybody))
+    def _next_crop(self, last: FaceCrop | None, frame: Frame, face: Face, everybody: list[Face]) -> FaceCrop:
+        """Return the crop of a face that moves: it stays where it is as long as it can, or glides after the face."""
+        if last is None:
+            return self._crop(frame, face, everybody)
+        if not self._options.paste_back:
+            return glide_crop(last, face)
+        return self._crop(frame, face, everybody) if _has_left(face, last) else last
 
     def _crop(self, frame: Frame, face: Face, everybody: list[Face]) -> FaceCrop:
-        return crop_around(face, self._model.source_crop, private_room(face, everybody, frame.shape[:2]))
+        spec = self._engine.loaded.model.source_crop
+        if self.is_video and not self._options.paste_back:
+            return crop_around(face, spec, (-np.inf, -np.inf, np.inf, np.inf))
+        return crop_around(face, spec, private_room(face, everybody, frame.shape[:2]))
 
     def _appear(self, frame: Frame, face: Face | None, crop: FaceCrop) -> SourceFace:
         if face is None:
             return SourceFace(crop, None)
-        image = image_of(crop_frame(frame, crop), self._device)
+        image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        return SourceFace(crop, self._model.appearance(image, landmarks))
+        return SourceFace(crop, self._engine.loaded.model.appearance(image, landmarks))
 
-    def _sized(self, frame: Frame) -> Frame:
+    def _sized(self, picture: Frame) -> tuple[Frame, float]:
+        """Return the picture in the size of the output, and its scale."""
         if self._options.size is None or not self._options.paste_back:
-            return frame
-        return resize_frame(frame, fit_size(frame.shape[:2], self._options.size))
+            return picture, 1.0
+        frame = resize_frame(picture, fit_size(picture.shape[:2], self._options.size))
+        return frame, max(frame.shape[:2]) / max(picture.shape[:2])
+
+
+def scale_face(face: Face, scale: float) -> Face:
+    """Return a face of a picture in the same picture enlarged by `scale`."""
+    return face if scale == 1 else face_from_landmarks(face.landmarks_px * np.float32(scale), face.score)
+
+
+def glide_crop(last: FaceCrop, face: Face) -> FaceCrop:
+    """Return a crop of the same size that follows the face's middle slowly, by whole pixels."""
+    height, width = last.size
+    wanted = face.center_px - (width / 2, height / 2)
+    affine = last.affine.copy()
+    affine[:, 2] += np.rint(GLIDE * (wanted - affine[:, 2]))
+    return FaceCrop(affine, last.size)
 
 
 def image_of(frame: Frame, device: torch.device) -> torch.Tensor:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.openings import inside_homes, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.rasterizer import rasterize
@@ -77,7 +78,7 @@ class MeshWarp:
         face = refill_triangles(topology, len(self.homes))
         self.triangles = np.concatenate([face, stitches, last]).astype(np.int32)
         self._facing = topology.facing(points)
-        self._hidden = _hidden_weights(self._facing, self._facing[topology.mirror])
+        self._hidden = topology.spread(_hidden_weights(self._facing, self._facing[topology.mirror]), times=3)
 
     def flow(self, keypoints: Points, pose: Similarity, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from.
@@ -150,7 +151,7 @@ class MeshWarp:
         """Return how much of each vertex (V,) is to come from the other half; None when nothing is."""
         if self._hidden.max() <= 0:
             return None
-        revealed = _smoothstep((self._topology.facing(keypoints) - self._facing - 0.1) / 0.3)
+        revealed = smoothstep((self._topology.facing(keypoints) - self._facing - 0.1) / 0.3)
         face = self._hidden * revealed
         if face.max() < 0.02:
             return None
@@ -167,9 +168,4 @@ def _push_out(rings: Points, centre: Points, distance: Points) -> Points:
 
 def _hidden_weights(facing: Points, partner_facing: Points) -> Points:
     """Return how much better the partner of a point is seen in the source: 0 where the point itself is seen well."""
-    return _smoothstep((0.35 - facing) / 0.3) * _smoothstep((partner_facing - facing - 0.15) / 0.3)
-
-
-def _smoothstep(x: NDArray[np.floating]) -> Points:
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x), np.float32)
+    return smoothstep((0.5 - facing) / 0.3) * smoothstep((partner_facing - facing - 0.15) / 0.3)

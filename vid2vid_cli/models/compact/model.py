@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.grid import resize_map, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
@@ -48,7 +49,6 @@ class CompactModel:
     """Reenactment by warping the source with a face mesh. See models.base.ReenactmentModel for the methods."""
 
     name = "compact"
-    has_head_pose = True
     source_crop = CropSpec(scale=3.0)
     driving_crop = CropSpec(scale=3.0)
     pose_range_deg = (45.0, 25.0, 30.0)
@@ -60,6 +60,15 @@ class CompactModel:
         self._reader = state["expression.reader"].float()
         self._lids = LidContact(self.topology)
         self._learned = LearnedParts.from_state(state)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the learned parts; the mesh is computed on the processor, in float32."""
+        if dtype != torch.float32 and not any(self._learned):
+            name = str(dtype).removeprefix("torch.")
+            raise UsageError(f"--dtype {name}: this checkpoint has no networks that compute in it; leave --dtype out")
+        for network in self._learned:
+            if network is not None:
+                network.to(device, dtype)
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
         """Take the source's shape apart into identity, pose and expression, and prepare its mesh."""

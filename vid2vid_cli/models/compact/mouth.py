@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.rasterizer import rasterize
 from vid2vid_cli.models.compact.topology import FaceTopology
 
@@ -77,7 +78,7 @@ def paint_mouth(
     topology, tone = face
     loop = topology.inner_lips
     gaps = mouth_gaps(points_px, loop, mouth_width_px)
-    hole = _smoothstep((gaps - OWN_STRETCH * source_gaps - HOLE_FROM) / (HOLE_TO - HOLE_FROM))
+    hole = smoothstep((gaps - OWN_STRETCH * source_gaps - HOLE_FROM) / (HOLE_TO - HOLE_FROM))
     if not hole.any():
         return
     corners = points_px[loop]
@@ -92,7 +93,7 @@ def paint_mouth(
     # Outside the lips all attributes are 0, and so is the weight.
     along, below_upper, above_lower, open_share = np.moveaxis(values, -1, 0)
     soft = max(0.02, 1.2 / mouth_width_px)
-    edge = _smoothstep(np.minimum(below_upper, above_lower) / soft)
+    edge = smoothstep(np.minimum(below_upper, above_lower) / soft)
     inside = draw_inside(along, below_upper, above_lower, soft)
     colour = _light(inside, tone)
     patch = image[:, top:bottom, left:right]
@@ -112,15 +113,15 @@ def draw_inside(along: Array, below_upper: Array, above_lower: Array, soft: floa
     shade = 0.75 + 0.5 * np.exp(-np.minimum(below_upper, above_lower) / 0.05)
     colour = CAVITY * shade[..., None]
     tongue_top = np.clip(0.62 * opening * (1 - 0.9 * across**2) - 0.03, 0, 0.32)
-    tongue = _smoothstep((tongue_top - above_lower) / (0.06 + soft) + 0.5) * _smoothstep((opening - 0.10) / 0.12)
+    tongue = smoothstep((tongue_top - above_lower) / (0.06 + soft) + 0.5) * smoothstep((opening - 0.10) / 0.12)
     light = 0.72 + 0.28 * np.clip(above_lower / 0.12, 0, 1) - 0.25 * across**2
     colour = colour + tongue[..., None] * (TONGUE * light[..., None] - colour)
     # Upper teeth: an arch that gets shorter and darker towards the corners, with faint lines between the teeth.
     length = TEETH_LENGTH * np.clip(1 - (np.abs(across) / (2 * TEETH_SPREAD)) ** 3, 0, 1)
     scallop = 0.010 * np.abs(np.sin(_tooth_phase(across)))
-    teeth = _smoothstep((length + scallop - below_upper) / soft + 0.5)
+    teeth = smoothstep((length + scallop - below_upper) / soft + 0.5)
     lines = 1 - 0.16 * np.exp(-((np.sin(_tooth_phase(across)) / 0.16) ** 2))
-    roof = 0.62 + 0.38 * _smoothstep(below_upper / 0.05)  # the upper lip's shadow
+    roof = 0.62 + 0.38 * smoothstep(below_upper / 0.05)  # the upper lip's shadow
     brightness = roof * lines * (1 - 0.55 * across**2)
     return np.asarray(colour + teeth[..., None] * (TEETH * brightness[..., None] - colour), np.float32)
 
@@ -155,8 +156,3 @@ def _local_triangles(topology: FaceTopology) -> NDArray[np.int32]:
     place = {int(point): k for k, point in enumerate(topology.inner_lips)}
     chosen = topology.triangles[topology.mouth_triangles]
     return np.array([[place[int(point)] for point in triangle] for triangle in chosen], np.int32)
-
-
-def _smoothstep(x: NDArray[np.floating]) -> Array:
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x), np.float32)

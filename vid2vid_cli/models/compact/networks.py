@@ -42,13 +42,14 @@ class HourglassNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels_in, H, W) to (B, channels_out, H, W)."""
-        whole = functional.relu(self.enter(x))
+        kind = x.dtype
+        whole = functional.relu(self.enter(x.to(self.enter.weight.dtype)))
         half = functional.relu(self.down1(whole))
         quarter = functional.relu(self.down2(half))
         quarter = quarter + functional.relu(self.middle(quarter))
         half = functional.relu(self.up1(torch.cat([_enlarge(quarter, half), half], 1)))
         whole = functional.relu(self.up2(torch.cat([_enlarge(half, whole), whole], 1)))
-        out: Tensor = self.leave(whole)
+        out: Tensor = self.leave(whole).to(kind)
         return out
 
 

@@ -67,6 +67,17 @@ class FaceTopology:
         length = np.linalg.norm(normals, axis=1)
         return np.asarray(-normals[:, 2] / np.maximum(length, 1e-12), np.float32)
 
+    def spread(self, values: NDArray[np.float32], times: int) -> NDArray[np.float32]:
+        """Let values (468,) grow over the mesh: each point takes the mean of itself and the largest around it."""
+        corners = self.triangles
+        for _ in range(times):
+            largest = values[corners].max(1)
+            around = values.copy()
+            for k in range(3):
+                np.maximum.at(around, corners[:, k], largest)
+            values = np.asarray((values + around) / 2, np.float32)
+        return values
+
     def region_mask(self, loops: IntArray, reach: float) -> Tensor:
         """Return 1 at the points of `loops`, falling smoothly to 0 at the distance `reach` (eye distances): (468,)."""
         anchors = self.canonical[torch.from_numpy(loops.ravel().astype(np.int64))]
