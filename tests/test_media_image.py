@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
-from vid2vid_cli.media.image import contact_sheet, read_image, read_still, write_image
+from vid2vid_cli.media.image import contact_sheet, read_image, write_image
 from vid2vid_cli.media.mark import SYNTHETIC_MARK, read_mark
 
 UPRIGHT = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3
@@ -98,10 +98,8 @@ def test_alpha_is_laid_over_the_background(tmp_path: Path) -> None:
     rgba[0, :, 3] = [0, 128, 255]
     Image.fromarray(rgba).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png")[0].tolist()[::2] == [[255, 255, 255], [200, 0, 0]]
-    still = read_still(tmp_path / "a.png", background=(0, 100, 0))
-    assert still.alpha is not None
-    assert still.alpha.tolist() == [[0, 128, 255]]
-    assert np.abs(still.frame[0].astype(int) - [[0, 100, 0], [100, 50, 0], [200, 0, 0]]).max() <= 1
+    green = read_image(tmp_path / "a.png", background=(0, 100, 0))
+    assert np.abs(green[0].astype(int) - [[0, 100, 0], [100, 50, 0], [200, 0, 0]]).max() <= 1
 
 
 def test_palette_with_transparency(tmp_path: Path) -> None:
@@ -114,11 +112,9 @@ def test_palette_with_transparency(tmp_path: Path) -> None:
     assert read_image(tmp_path / "plain.png")[0].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
 
 
-def test_opaque_pictures_have_no_alpha(tmp_path: Path) -> None:
+def test_opaque_pictures_with_an_alpha_channel_stay(tmp_path: Path) -> None:
     Image.fromarray(frame_of()).convert("RGBA").save(tmp_path / "a.png")
-    still = read_still(tmp_path / "a.png")
-    assert still.alpha is None
-    assert (still.frame == frame_of()).all()
+    assert (read_image(tmp_path / "a.png", background=(0, 0, 0)) == frame_of()).all()
 
 
 def test_a_colour_profile_is_applied_and_a_broken_one_passed_over(tmp_path: Path) -> None:

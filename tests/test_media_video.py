@@ -13,8 +13,9 @@ from clips import children, ffmpeg, make_clip, number_of, numbered_frame, number
 from PIL import Image
 
 from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.probe import Packets
 from vid2vid_cli.media.rate import Rate, Stamps, measure_rate
-from vid2vid_cli.media.video import ReadOptions, frames_to_read, is_video, probe_video, read_video
+from vid2vid_cli.media.video import ReadOptions, frames_to_read, probe_video, read_video, sniff
 
 NTSC = Fraction(30000, 1001)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc for children")
@@ -41,7 +42,7 @@ def test_webm_gif_and_animated_png_are_videos(tmp_path: Path) -> None:
     apng = make_clip(tmp_path / "a.png", 12, "12", ("-f", "apng"))
     for path, fps in [(webm, NTSC), (gif, Fraction(12)), (apng, Fraction(12))]:
         info = probe_video(path)
-        assert is_video(path), path
+        assert sniff(path) == "video", path
         assert (info.fps, info.frame_count) == (fps, 12), path
         assert numbers(path) == list(range(12)), path
 
@@ -50,10 +51,10 @@ def test_stills_are_no_videos_whatever_their_name(tmp_path: Path) -> None:
     still = Image.fromarray(numbered_frame(3))
     for name, kind in [("a.mp4", "PNG"), ("b.gif", "GIF"), ("c.webm", "JPEG"), ("d", "WEBP")]:
         still.save(tmp_path / name, kind)
-        assert not is_video(tmp_path / name), name
+        assert sniff(tmp_path / name) == "still", name
     mpeg = make_clip(tmp_path / "real.mpg", 2, "25", ("-c:v", "mpeg1video"))  # which Pillow takes for a picture
-    assert is_video(mpeg)
-    assert is_video(make_clip(tmp_path / "real.mp4", 2).rename(tmp_path / "video.jpg"))
+    assert sniff(mpeg) == "video"
+    assert sniff(make_clip(tmp_path / "real.mp4", 2).rename(tmp_path / "video.jpg")) == "video"
 
 
 @pytest.mark.parametrize("size", [(61, 81), (64, 81), (61, 80)])
@@ -294,3 +295,37 @@ def test_a_jittery_camera_counts_as_constant() -> None:
     rate = measure_rate(Stamps(np.arange(300, dtype=np.int64) * 3000 + jitter, Fraction(1, 90000), 3000))
     assert rate.is_constant
     assert float(rate.fps) == pytest.approx(30, rel=1e-3)
+
+
+def test_a_look_at_the_kind_does_not_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip(tmp_path / "a.mp4", 2)
+    (tmp_path / "text.mp4").write_text("no video")
+    with monkeypatch.context() as patch:
+        patch.setattr("vid2vid_cli.media.ffmpeg.executable", lambda: str(tmp_path / "no ffmpeg here"))
+        assert [sniff(clip), sniff(tmp_path / "text.mp4")] == ["video", "video"]
+    with pytest.raises(MediaError, match=r"text\.mp4: cannot be read as a video"):
+        probe_video(tmp_path / "text.mp4")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png"])
+def test_transparent_parts_of_an_animation_show_the_background(tmp_path: Path, name: str) -> None:
+    rgba = np.zeros((2, 16, 16, 4), np.uint8)
+    rgba[:, 8:] = 255
+    rgba[1, 8:, :8, :3] = 0
+    first, second = (Image.fromarray(picture) for picture in rgba)
+    first.save(tmp_path / name, save_all=True, append_images=[second], duration=40, disposal=2)
+    assert sniff(tmp_path / name) == "video"
+    for background in [(255, 255, 255), (10, 200, 30)]:
+        for frame in read_video(tmp_path / name, ReadOptions(background=background)):
+            assert frame[:8].reshape(-1, 3).tolist() == [list(background)] * 128
+    assert frame[12, 2].tolist() == [0, 0, 0] and frame[12, 12].tolist() == [255, 255, 255]
+    with pytest.raises(ValueError, match="background"):
+        ReadOptions(background=(0, 0, 256))
+
+
+def test_packets_are_held_as_plain_numbers() -> None:
+    packets = Packets()
+    for index in range(100_000):
+        packets.append(index << 40, 1 << 40)
+    assert len(packets) == 100_000
+    assert sum(sys.getsizeof(numbers) for numbers in (packets.pts, packets.durations)) < 20 * 100_000

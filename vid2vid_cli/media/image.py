@@ -6,7 +6,6 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,21 +39,11 @@ _DAMAGE = (
 )
 
 
-@dataclass(frozen=True)
-class Still:
-    """A picture: `frame` (H, W, 3) over the background, and `alpha` (H, W), None if all is opaque."""
-
-    frame: Frame
-    alpha: npt.NDArray[np.uint8] | None
-
-
 def read_image(path: str | Path, *, background: Colour = WHITE, max_pixels: int = MAX_PIXELS) -> Frame:
-    """Read a still as a frame (H, W, 3), uint8 RGB, upright, transparent parts laid over `background`."""
-    return read_still(path, background=background, max_pixels=max_pixels).frame
+    """Read a still as a frame (H, W, 3), uint8 RGB, upright, transparent parts laid over `background`.
 
-
-def read_still(path: str | Path, *, background: Colour = WHITE, max_pixels: int = MAX_PIXELS) -> Still:
-    """Read a still and its transparency; of an animated file the first picture."""
+    Of an animated file the first picture.
+    """
     path = Path(path)
     require_file(path)
     try:
@@ -74,18 +63,18 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _decode(opened: Image.Image, background: Colour) -> Still:
+def _decode(opened: Image.Image, background: Colour) -> Frame:
     opened.load()
     upright = ImageOps.exif_transpose(opened)
     if _has_alpha(upright):
         rgba = upright.convert("RGBA")
-        alpha = np.array(rgba.getchannel("A"))
-        if alpha.min() < 255:
+        alpha = rgba.getchannel("A")
+        if alpha.getextrema()[0] != 255:
             ground = Image.new("RGBA", rgba.size, (*background, 255))
             coloured = _as_srgb(rgba.convert("RGB"), opened.info.get("icc_profile")).convert("RGBA")
-            coloured.putalpha(rgba.getchannel("A"))
-            return Still(np.array(Image.alpha_composite(ground, coloured).convert("RGB")), alpha)
-    return Still(np.array(_as_srgb(_eight_bits(upright), opened.info.get("icc_profile"))), None)
+            coloured.putalpha(alpha)
+            return np.array(Image.alpha_composite(ground, coloured).convert("RGB"))
+    return np.array(_as_srgb(_eight_bits(upright), opened.info.get("icc_profile")))
 
 
 def _has_alpha(image: Image.Image) -> bool:

@@ -33,8 +33,6 @@ class ReadOptions:
     end_s: float | None = None
     fps: Fraction | None = None
     """Resample to this rate by time stamps, repeating and dropping frames; None keeps every frame."""
-    threads: int = 0
-    """How many threads decode; 0 lets ffmpeg choose."""
     background: tuple[int, int, int] = (255, 255, 255)
     """What lies under transparent parts of an animation: red, green, blue."""
     warn: Callable[[str], None] = log.warning
@@ -46,6 +44,8 @@ class ReadOptions:
             raise ValueError(f"no time between start_s={self.start_s} and end_s={self.end_s}")
         if self.fps is not None and self.fps <= 0:
             raise ValueError(f"fps must be positive, not {self.fps}")
+        if len(self.background) != 3 or not all(0 <= part <= 255 for part in self.background):
+            raise ValueError(f"background must be three numbers from 0 to 255, not {self.background}")
 
 
 def frames_to_read(info: VideoInfo, options: ReadOptions | None = None) -> int:
@@ -121,7 +121,7 @@ def _decode_arguments(path: Path, info: VideoInfo, options: ReadOptions) -> list
     return [
         "-v",
         "error",
-        *file_input(path, *_time_arguments(info, options), "-threads", str(options.threads)),
+        *file_input(path, *_time_arguments(info, options)),
         *["-map", "0:V:0", "-vf", ",".join(filters)],
         *[
             *each_frame_once(),
