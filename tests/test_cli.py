@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from vid2vid_cli import __version__
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.cli.failure import guarded, one_line
 from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.errors import MediaError, NoFaceError, UsageError, WeightsError
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions, option
@@ -219,3 +221,44 @@ def test_a_reader_that_goes_away_is_no_news(words: list[str]) -> None:
     with os.fdopen(writing, "w") as nobody:
         done = subprocess.run([sys.executable, *words], stdout=nobody, stderr=subprocess.PIPE, text=True, check=False)
     assert done.stderr == ""
+
+
+INTERRUPTED_IMPORTS = """
+import importlib.abc, json, signal, sys
+from vid2vid_cli.cli.app import main
+
+class Interrupter(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == awaited and name not in interrupted:
+            interrupted.append(name)
+            signal.raise_signal(number)
+
+awaited, interrupted, seen = "", [], {}
+sys.meta_path.insert(0, Interrupter())
+number = signal.SIGINT
+for words in (["reenact", "a", "b"], ["rotate"], ["motion", "a", "-o", "b"], ["faces", "a"], ["doctor"]):
+    awaited = "vid2vid_cli.pipeline." + words[0]
+    seen[words[0]] = [main(words), awaited in interrupted, awaited in sys.modules]
+print(json.dumps(seen))
+"""
+
+
+def test_ctrl_c_waits_until_a_pipeline_is_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORTS], capture_output=True, text=True, check=False)
+    seen = json.loads(done.stdout)
+    assert seen.pop("motion")[::2] == [130, True]
+    assert set(map(tuple, seen.values())) == {(130, True, True)}
+    assert done.stderr == "error: interrupted\n" * 5
+
+
+def test_held_signals_are_delivered_once_and_handlers_come_back() -> None:
+    usual = signal.getsignal(signal.SIGINT)
+    reached = []
+    with pytest.raises(KeyboardInterrupt), signals_held():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        reached.append("the end")
+    assert reached == ["the end"]
+    assert signal.getsignal(signal.SIGINT) is usual
+    with signals_held():
+        pass

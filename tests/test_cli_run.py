@@ -11,19 +11,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from clips import ffmpeg
 from PIL import Image, ImageOps
 
 from vid2vid_cli.cli.app import main
+from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.image import read_image
-from vid2vid_cli.media.video import probe_video, read_video
+from vid2vid_cli.media.video import VideoInfo, probe_video, read_video
 from vid2vid_cli.motion import load_motion
 from vid2vid_cli.pipeline.doctor import UnwellError, examine, recorded_sha256
 from vid2vid_cli.pipeline.face_marks import AXES
+from vid2vid_cli.pipeline.faces import find_faces
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = [sys.executable, "-m", "vid2vid_cli"]
@@ -260,6 +264,25 @@ def test_a_whole_clip_is_drawn(media_dir: Path, capsys: pytest.CaptureFixture[st
     assert (after.frame_count, after.fps, after.size) == (before.frame_count, before.fps, before.size)
     last = [list(read_video(path))[-1].astype(int) for path in (clip, "drawn.mp4")]
     assert (np.abs(last[0] - last[1]) > 60).mean() > 0.01
+
+
+def test_a_drawn_clip_keeps_the_shape_of_its_pixels_and_is_probed_once(
+    media_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squeezed, probed = tmp_path / "squeezed.mp4", []
+    ffmpeg("-i", media_dir / "bad" / "b14_two_faces.mp4", "-frames:v", "3", "-an", "-vf", "setsar=4/3", squeezed)
+
+    def probe(path: Path) -> VideoInfo:
+        probed.append(path)
+        return probe_video(path)
+
+    for module in ("media.probe", "media.reader", "pipeline.faces"):
+        monkeypatch.setattr(f"vid2vid_cli.{module}.probe_video", probe)
+    find_faces(squeezed, tmp_path / "drawn.mp4")
+    assert probed == [squeezed]
+    assert probe_video(tmp_path / "drawn.mp4").pixel_aspect == Fraction(4, 3)
+    with pytest.raises(MediaError, match="would replace its own input"):
+        find_faces(squeezed, squeezed, force=True)
 
 
 def test_doctor_finds_all_well() -> None:

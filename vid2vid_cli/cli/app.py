@@ -1,11 +1,9 @@
-"""The command `vid2vid`: its subcommands, its exit codes, and what a signal does."""
+"""The command `vid2vid`: its subcommands, and its exit codes."""
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +16,7 @@ from vid2vid_cli.cli.failure import INTERRUPTED, describe, fail
 from vid2vid_cli.cli.motion import motion
 from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
+from vid2vid_cli.cli.signals import let_signals_clean_up
 from vid2vid_cli.cli.talk import write_result
 from vid2vid_cli.errors import UsageError
 
@@ -52,7 +51,7 @@ def vid2vid(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the console script hands it to the shell."""
-    _let_signals_clean_up()
+    let_signals_clean_up()
     _write_any_name()
     return _dispatch(sys.argv[1:] if arguments is None else list(arguments))
 
@@ -78,18 +77,6 @@ def _fail_of_typer(error: Exception, arguments: list[str]) -> int:
     text = " ".join(str(message()).rstrip(". ").replace("Value error, ", "").split())
     page = f"vid2vid {named} --help".replace("  ", " ")
     return fail(f"{text[:1].lower()}{text[1:]}; see {page}", getattr(error, "exit_code", USAGE))
-
-
-def _let_signals_clean_up() -> None:
-    """End on SIGTERM and a closed terminal as on Ctrl-C: with every `finally` run, so that nothing is left behind."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup stays nohup
-            signal.signal(number, leave)
 
 
 def _write_any_name() -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from vid2vid_cli.cli.failure import guarded, one_line
 from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk
 
 
@@ -14,7 +15,8 @@ from vid2vid_cli.cli.talk import Reporter, Talk
 def doctor(*, talk: Talk) -> int:
     """Check that everything vid2vid needs is there and works."""
     with Reporter(talk) as reporter:
-        from vid2vid_cli.pipeline.doctor import examine
+        with signals_held():
+            from vid2vid_cli.pipeline.doctor import examine
 
         checks = examine()
     is_well = all(check.ok for check in checks)

@@ -9,6 +9,7 @@ import typer
 
 from vid2vid_cli.cli.failure import guarded, one_line
 from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def faces(
 ) -> None:
     """List the faces from left to right, with box, size, head pose and score: what --face and --driving-face count."""
     with Reporter(talk) as reporter:
-        from vid2vid_cli.pipeline.faces import find_faces
+        with signals_held():
+            from vid2vid_cli.pipeline.faces import find_faces
 
         found = find_faces(source, draw, frame=frame, force=force, hooks=reporter.hooks)
     reporter.tell(_table(found), _facts(found))

@@ -8,6 +8,7 @@ import typer
 
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.pipeline.options import MotionOptions
 
@@ -23,7 +24,8 @@ def motion(
 ) -> None:
     """Save the motion of DRIVING in a small file that `reenact` takes as DRIVING."""
     with Reporter(talk) as reporter:
-        from vid2vid_cli.pipeline.motion import extract_motion
+        with signals_held():
+            from vid2vid_cli.pipeline.motion import extract_motion
 
         result = extract_motion(driving, output, options, hooks=reporter.hooks)
     reporter.tell_result(result)

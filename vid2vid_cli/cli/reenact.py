@@ -8,6 +8,7 @@ import typer
 
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.pipeline.options import ReenactOptions
 
@@ -33,7 +34,8 @@ def reenact(
 ) -> None:
     """Make SOURCE move as DRIVING does."""
     with Reporter(talk) as reporter:
-        from vid2vid_cli.pipeline.reenact import reenact as run
+        with signals_held():
+            from vid2vid_cli.pipeline.reenact import reenact as run
 
         result = run(source, driving, output, options, hooks=reporter.hooks)
     reporter.tell_result(result)

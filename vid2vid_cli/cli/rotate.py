@@ -8,6 +8,7 @@ import typer
 
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.pipeline.options import RotateOptions
 
@@ -30,7 +31,8 @@ def rotate(
 ) -> None:
     """Turn the head of SOURCE: one view (--yaw 20), a sweep (--yaw -30:30:2), or to the camera (--frontalize)."""
     with Reporter(talk) as reporter:
-        from vid2vid_cli.pipeline.rotate import rotate as run
+        with signals_held():
+            from vid2vid_cli.pipeline.rotate import rotate as run
 
         result = run(source, output, options, hooks=reporter.hooks)
     if source is None:

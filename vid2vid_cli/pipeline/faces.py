@@ -15,7 +15,7 @@ from vid2vid_cli.face.mesh import Face, FaceAnalyzer
 from vid2vid_cli.geometry.rotation import pose_from_rotation
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import read_image, write_image
-from vid2vid_cli.media.video import Frame, ReadOptions, WriteOptions, probe_video, read_video, sniff
+from vid2vid_cli.media.video import Frame, ReadOptions, VideoInfo, WriteOptions, probe_video, read_video, sniff
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import load_face_analyzer, load_model
 from vid2vid_cli.pipeline.face_marks import draw_face
@@ -64,6 +64,19 @@ class Sight:
     rotations: torch.Tensor
 
 
+@dataclass(frozen=True)
+class Clip:
+    """A clip that is probed already, so that it is not again, and who hears of it."""
+
+    source: Path
+    info: VideoInfo
+    hooks: Hooks
+
+    def frames(self) -> Iterator[Frame]:
+        """Read all frames from the beginning."""
+        return read_video(self.source, ReadOptions(warn=self.hooks.warn), self.info)
+
+
 def find_faces(
     source: str | Path,
     draw: str | Path | None = None,
@@ -80,18 +93,19 @@ def find_faces(
     """
     source, hooks = Path(source), hooks or Hooks()
     target = None if draw is None else Path(draw)
-    is_clip = sniff(source) == "video"
-    _check(source, target, frame, is_clip=is_clip)
+    info = probe_video(source) if sniff(source) == "video" else None
+    _check(source, target, frame, is_clip=info is not None)
     if target is not None:
-        check_output(target, force=force)
+        check_output(target, force=force, inputs=[source])
     look = Look(load_model().model, load_face_analyzer())
-    sight = _look_at_clip(source, frame, look, hooks) if is_clip else _look_at_still(source, look)
+    clip = None if info is None else Clip(source, info, hooks)
+    sight = _look_at_still(source, look) if clip is None else _look_at_clip(clip, frame, look)
     if target is not None and is_picture_name(target):
         write_image(target, _draw(sight), force=force, mark=None)
-    elif target is not None:
-        _draw_clip(source, target, look, force=force, hooks=hooks)
+    elif target is not None and clip is not None:
+        _draw_clip(clip, target, look, force=force)
     height, width = sight.frame.shape[:2]
-    return FacesFound(source, sight.index if is_clip else None, (height, width), describe_faces(sight), target)
+    return FacesFound(source, None if clip is None else sight.index, (height, width), describe_faces(sight), target)
 
 
 def _check(source: Path, target: Path | None, frame: int | None, *, is_clip: bool) -> None:
@@ -144,10 +158,10 @@ def _look_at_still(source: Path, look: Look) -> Sight:
     return sight
 
 
-def _look_at_clip(source: Path, wanted: int | None, look: Look, hooks: Hooks) -> Sight:
+def _look_at_clip(clip: Clip, wanted: int | None, look: Look) -> Sight:
     """Look at the frame that is wanted, or at one after the other until there is a face."""
-    info, index = probe_video(source), -1
-    for index, frame in enumerate(read_video(source, ReadOptions(warn=hooks.warn), info)):
+    source, index = clip.source, -1
+    for index, frame in enumerate(clip.frames()):
         if wanted is not None and index < wanted:
             continue
         # A quick look tells whether it is worth a thorough one.
@@ -157,7 +171,7 @@ def _look_at_clip(source: Path, wanted: int | None, look: Look, hooks: Hooks) ->
                 return sight
         if wanted is not None:
             raise NoFaceError(f"{source}: no face found in frame {index}; try another, or leave --frame out")
-        hooks.progress(index + 1, info.frame_count)
+        clip.hooks.progress(index + 1, clip.info.frame_count)
     if wanted is not None:
         raise UsageError(f"--frame {wanted}: {source} has frames 0 to {index}")
     raise NoFaceError(f"{source}: no face found in any of {index + 1} frames; use a clip where a face is seen")
@@ -170,13 +184,13 @@ def _draw(sight: Sight) -> Frame:
     return frame
 
 
-def _draw_clip(source: Path, target: Path, look: Look, *, force: bool, hooks: Hooks) -> None:
+def _draw_clip(clip: Clip, target: Path, look: Look, *, force: bool) -> None:
     """Write the whole clip with all faces drawn, at its own rate, without sound."""
-    info = probe_video(source)
+    info = clip.info
 
     def drawn() -> Iterator[Frame]:
-        for index, frame in enumerate(read_video(source, ReadOptions(warn=hooks.warn), info)):
+        for index, frame in enumerate(clip.frames()):
             yield _draw(look(index, frame, thorough=False))
 
     options = WriteOptions(fps=info.fps, mark=None, force=force, pixel_aspect=info.pixel_aspect)
-    write_frames(target, drawn(), options, info.frame_count, hooks)
+    write_frames(target, drawn(), options, info.frame_count, clip.hooks)

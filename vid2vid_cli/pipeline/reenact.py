@@ -16,7 +16,7 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame, to_frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import check_output
-from vid2vid_cli.media.video import WriteOptions, audio_of
+from vid2vid_cli.media.video import WriteOptions, audio_of, check_encoding
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_motion
@@ -92,6 +92,8 @@ def reenact(
     check_output(target, force=options.force, inputs=(source, driving))
     if is_picture_name(target) and (who.is_video or not what_drives.is_still):
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
+    if not is_picture_name(target):
+        check_encoding(target, options.codec, options.crf, options.preset)
     warn_of_range(engine.loaded.model, sweeps, options, recorder)
     scene = _set_scene(engine, who, what_drives, options, sweeps)
     if scene.total < what_drives.count:

@@ -17,7 +17,7 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import to_frame
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image
-from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of
+from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of, check_encoding
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.checkpoint import bundled_file
 from vid2vid_cli.models.registry import LoadedModel
@@ -67,6 +67,8 @@ def rotate(
     check_output(target, force=options.force, inputs=[path])
     if who.is_video and is_picture_name(target):
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
+    if not is_picture_name(target):
+        check_encoding(target, options.codec, options.crf, options.preset)
     warn_of_range(engine.loaded.model, sweeps, options, recorder)
     writing = _write_options(who, options, fps)
     if is_picture_name(target) and views.total > 1:
