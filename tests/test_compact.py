@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from vid2vid_cli.errors import WeightsError
@@ -161,6 +162,31 @@ def test_large_turns_leave_no_holes(model: CompactModel, sitter: Sitter) -> None
     sitter_white.source = source
     for angles in ({"yaw": 45}, {"yaw": -45}, {"pitch": 25}, {"pitch": -25}, {"roll": 30}, {"yaw": 45, "pitch": 25}):
         assert turn(model, sitter_white, **angles).min() > 0.999
+
+
+def oval_mask(model: CompactModel, points_px: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return where the outline of the face encloses the picture: (height, width) bool."""
+    mask = Image.new("1", (size[1], size[0]))
+    ImageDraw.Draw(mask).polygon([tuple(p) for p in points_px[model.topology.oval, :2].tolist()], fill=1)
+    return np.array(mask)
+
+
+@pytest.mark.parametrize("yaw", [30.0, -30.0])
+def test_a_turned_face_shows_its_cheek_and_not_what_was_beside_it(
+    model: CompactModel, face_analyzer: FaceAnalyzer, media_dir: Path, yaw: float
+) -> None:
+    sitter = Sitter(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)
+    inside = torch.from_numpy(oval_mask(model, sitter.landmarks[0].numpy() * 0.999, sitter.size))
+    green = torch.tensor([0.0, 1.0, 0.0])[:, None, None]
+    source = model.appearance(torch.where(inside, sitter.image, green[None]), sitter.landmarks)
+    own = source.motion
+    keypoints = model.drive(source, own, own, PoseOverride(yaw=torch.tensor([np.deg2rad(yaw)], dtype=torch.float32)))
+    image = model.render(source, keypoints)[0]
+    half = max(sitter.size) / 2
+    points = keypoints[0].numpy() * half + (sitter.size[1] / 2, sitter.size[0] / 2, 0)
+    is_green = ((image[1] > 0.8) & (image[0] < 0.4)).numpy()
+    face = oval_mask(model, points, sitter.size)
+    assert is_green[~face].mean() > 0.5 and is_green[face].mean() < 0.01
 
 
 def open_mouth(model: CompactModel, sitter: Sitter, gap: float) -> Tensor:

@@ -6,6 +6,8 @@ a box and six keypoints (the person's right eye, left eye, nose tip, mouth centr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -73,15 +75,15 @@ class DoubleBlazeBlock(BlazeBlock):
         return y
 
 
-class BlazeDetector(nn.Module):
+class BlazeDetector(nn.Module, ABC):
     """What the two detectors share: anchors, and the decoding of raw answers relative to them."""
 
     image_size: int
     anchors: Tensor
 
+    @abstractmethod
     def raw(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Give logits (B,A) and regressors (B,A,16) in px of the input, relative to the anchors' centres."""
-        raise NotImplementedError
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Score every anchor of images and place its box.

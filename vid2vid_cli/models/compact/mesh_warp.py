@@ -30,6 +30,7 @@ from vid2vid_cli.models.compact.topology import FaceTopology
 
 Points = NDArray[np.float32]
 
+INSET = 0.03  # of the way to the face's middle: less leaves hair and background on the cheek, more widens the face
 BACKGROUND_DEPTH = 10.0  # behind every head
 
 
@@ -94,8 +95,9 @@ class MeshWarp:
         scales = float(self._pose.scale), float(pose.scale)
         face = self.homes[: len(keypoints), :2]
         inside = inside_homes(self._topology, (face, scales[0]), (keypoints[:, :2], scales[1]))
-        own = np.concatenate([self.homes[:, :2], inside]) - targets[:, :2]
-        weights = self._mirror_weights(keypoints)
+        revealed = smoothstep((self._topology.facing(keypoints) - self._facing - 0.1) / 0.3)
+        own = np.concatenate([self._inset_homes(revealed), inside]) - targets[:, :2]
+        weights = self._mirror_weights(revealed)
         if weights is None:
             return Flow(rasterize(vertices_px, own, self.triangles, size))
         homes = self._mirrored_homes()
@@ -147,11 +149,26 @@ class MeshWarp:
         face = self.homes[: len(partner)][partner]
         return self._assemble(face, self._ring_homes[:, swap], self._ring_anchors[..., 2])[:, :2]
 
-    def _mirror_weights(self, keypoints: Points) -> Points | None:
+    def _inset_homes(self, revealed: Points) -> Points:
+        """Return where vertices show the source (V, 2), those at the edge of the face a little further inside.
+
+        The source shows the side of the face as a few pixels, mixed with hair and background. Where the target
+        turns that side to the camera, the cheek beside it is stretched over it instead. revealed: (468,).
+        """
+        homes = self.homes[:, :2].copy()
+        share = INSET * revealed * smoothstep((0.45 - self._facing) / 0.35)
+        face = homes[: len(share)]
+        face += share[:, None] * (self._outline[:, :2].mean(0) - face)
+        # The first ring shows what lies right outside the face: ears and hair, not what is behind them.
+        oval = self._topology.oval
+        ring = homes[len(share) : len(share) + len(oval)]
+        ring += share[oval, None] / 2 * (face[oval] - ring)
+        return homes
+
+    def _mirror_weights(self, revealed: Points) -> Points | None:
         """Return how much of each vertex (V,) is to come from the other half; None when nothing is."""
         if self._hidden.max() <= 0:
             return None
-        revealed = smoothstep((self._topology.facing(keypoints) - self._facing - 0.1) / 0.3)
         face = self._hidden * revealed
         if face.max() < 0.02:
             return None
