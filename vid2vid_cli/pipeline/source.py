@@ -24,6 +24,7 @@ from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
 
 SMALLEST_PX, LARGEST_PX = 16, 16384
+PLAINLY_LARGE = 0.3  # of the picture's shorter side: no other face can be much larger
 GLIDE = 0.15  # of the way to the face, each frame
 
 
@@ -91,7 +92,7 @@ class Source:
     @cached_property
     def _still(self) -> SourceFrame:
         picture = read_image(self.path, background=self._background)
-        faces = self._engine.analyzer.faces(picture, thorough=True)
+        faces = self._look(picture)
         if not faces:
             raise self.no_face()
         chosen = faces
@@ -107,6 +108,14 @@ class Source:
             frame,
             [self._appear(frame, f, self._crop(frame, f, everybody)) for f in (scale_face(c, scale) for c in chosen)],
         )
+
+    def _look(self, picture: Frame) -> list[Face]:
+        """Find the faces of a still. A quick look is enough for the largest when that one fills the picture."""
+        if self._select == "largest":
+            faces = self._engine.analyzer.faces(picture)
+            if any(face.size_px > PLAINLY_LARGE * min(picture.shape[:2]) for face in faces):
+                return faces
+        return self._engine.analyzer.faces(picture, thorough=True)
 
     def _clip(self, reading: ReadOptions) -> Iterator[SourceFrame]:
         trackers: list[FaceTracker] = []
