@@ -24,7 +24,7 @@ from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
 
 SMALLEST_PX, LARGEST_PX = 16, 16384
-PLAINLY_LARGE = 0.3  # of the picture's shorter side: no other face can be much larger
+PLAINLY_LARGE = 0.3  # of the shorter side: a face of this size is what the picture is about
 GLIDE = 0.15  # of the way to the face, each frame
 
 
