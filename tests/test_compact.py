@@ -19,7 +19,16 @@ from vid2vid_cli.geometry.rotation import pose_from_rotation
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.checkpoint import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.models.compact.model import CompactModel, CompactSource, unit_points
-from vid2vid_cli.models.compact.networks import FlowNet, Painter
+from vid2vid_cli.models.compact.networks import (
+    LEARNED_PREFIXES,
+    PATCH_SIDE,
+    FlowNet,
+    LearnedParts,
+    Painter,
+    Painting,
+    SourceEncoder,
+    apply_painting,
+)
 from vid2vid_cli.models.compact.openings import inside_homes
 from vid2vid_cli.models.compact.rasterizer import rasterize
 from vid2vid_cli.models.registry import FAMILIES, load_model
@@ -332,42 +341,85 @@ def test_a_turned_source_shows_its_hidden_cheek_by_the_other_one(
     own = sitter.source.motion
     frontal = PoseOverride(*(torch.zeros(1) for _ in range(3)), absolute=True)
     keypoints = model.drive(sitter.source, own, own, frontal)
-    head = model._head(sitter.source.canonical, keypoints)
+    head = model.head_pose(sitter.source, keypoints)
     flow = sitter.source.warp.flow(keypoints[0].numpy(), head, (128, 128))
     assert flow.mirror_weight is not None and flow.mirror_weight.max() > 0.8
     same = model.drive(sitter.source, own, own, None)
-    unturned = sitter.source.warp.flow(same[0].numpy(), model._head(sitter.source.canonical, same), (128, 128))
+    unturned = sitter.source.warp.flow(same[0].numpy(), model.head_pose(sitter.source, same), (128, 128))
     assert unturned.mirror_weight is None
     yaw = read_pose(model.render(sitter.source, keypoints), face_analyzer, model)[0]
     assert abs(yaw) < 8
 
 
+def without_networks(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a checkpoint's tensors but for the learned parts: the warp alone."""
+    return {name: tensor for name, tensor in state.items() if not name.startswith(LEARNED_PREFIXES)}
+
+
 def with_networks(state: Mapping[str, Tensor], *, trained: bool) -> dict[str, Tensor]:
     """Return a checkpoint with learned parts, fresh or with their last layers moved off zero."""
     torch.manual_seed(0)
-    parts = {"flow_net.": FlowNet(width=8), "painter.": Painter(width=8)}
-    if trained:
-        for network in parts.values():
-            torch.nn.init.normal_(network.net.leave.weight, std=0.5)
-    named = {prefix + k: v for prefix, network in parts.items() for k, v in network.state_dict().items()}
-    return {**state, **named}
+    parts = LearnedParts(SourceEncoder(8), FlowNet(8, (8, 8, 8)), Painter(8, (8, 8, 8)))
+    for net in (parts.flow_net.net, parts.painter.net):
+        torch.nn.init.normal_(net.leave.weight, std=0.5 if trained else 0.0)
+        torch.nn.init.zeros_(net.leave.bias)
+    return without_networks(state) | parts.state_dict()
 
 
 def test_fresh_learned_parts_change_nothing_and_trained_ones_do(
-    face_state: Mapping[str, Tensor], model: CompactModel, sitter: Sitter
+    face_state: Mapping[str, Tensor], face_analyzer: FaceAnalyzer
 ) -> None:
-    plain = turn(model, sitter, yaw=15)
-    fresh = CompactModel(with_networks(face_state, trained=False))
-    assert torch.allclose(turn(fresh, sitter, yaw=15), plain, atol=1e-5)
-    trained = CompactModel(with_networks(face_state, trained=True))
-    assert (turn(trained, sitter, yaw=15) - plain).abs().mean() > 0.005
+    def turned(state: Mapping[str, Tensor]) -> Tensor:
+        model = CompactModel(state)
+        return turn(model, Sitter(read_image(PORTRAIT), face_analyzer, model), yaw=15)
+
+    plain = turned(without_networks(face_state))
+    assert torch.allclose(turned(with_networks(face_state, trained=False)), plain, atol=2e-5)
+    assert (turned(with_networks(face_state, trained=True)) - plain).abs().mean() > 0.005
+
+
+def test_a_painting_replaces_fine_detail_only_where_it_says_so() -> None:
+    torch.manual_seed(0)
+    picture = torch.rand(1, 3, PATCH_SIDE, PATCH_SIDE) * 0.5 + 0.25
+    repaint = torch.zeros(1, 1, PATCH_SIDE, PATCH_SIDE)
+    repaint[..., : PATCH_SIDE // 2] = 1.0
+    painted = apply_painting(picture, picture, Painting(torch.zeros_like(picture), repaint))
+    left, right = painted[..., : PATCH_SIDE // 2 - 2], painted[..., PATCH_SIDE // 2 + 2 :]
+    assert torch.equal(right, picture[..., PATCH_SIDE // 2 + 2 :])
+    assert left.diff(dim=-1).abs().mean() < 0.4 * right.diff(dim=-1).abs().mean()
+    brighter = apply_painting(picture, picture, Painting(torch.full_like(picture, 0.1), torch.zeros_like(repaint)))
+    assert torch.allclose(brighter, picture + 0.1, atol=1e-6)
+
+
+def test_a_painting_keeps_the_detail_of_a_picture_larger_than_itself() -> None:
+    torch.manual_seed(0)
+    picture = torch.rand(1, 3, 2 * PATCH_SIDE, 2 * PATCH_SIDE)
+    patch = torch.nn.functional.avg_pool2d(picture, 2)
+    nothing = Painting(torch.zeros_like(patch), torch.zeros_like(patch[:, :1]))
+    assert torch.equal(apply_painting(picture, patch, nothing), picture)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_learned_parts_work_at_the_edge_of_a_picture_and_in_half_precision(
+    face_state: Mapping[str, Tensor], face_analyzer: FaceAnalyzer, dtype: torch.dtype
+) -> None:
+    model = CompactModel(with_networks(face_state, trained=True))
+    model.to(torch.device("cpu"), dtype)
+    frame = read_image(PORTRAIT)
+    face = max(face_analyzer.faces(frame), key=lambda f: f.size_px)
+    left, top = (int(v) for v in face.box[:2])
+    tight = np.ascontiguousarray(frame[top - 4 :, left - 4 : left + int(face.size_px)])
+    sitter = Sitter(tight, face_analyzer, model)
+    image = turn(model, sitter, yaw=20)
+    assert image.shape[-2:] == sitter.size and image.dtype == torch.float32 and torch.isfinite(image).all()
+    assert image.min() >= 0 and image.max() <= 1
 
 
 def test_a_checkpoint_of_another_size_is_refused_by_name(face_state: Mapping[str, Tensor], tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     broken = with_networks(face_state, trained=False)
-    broken["painter.net.middle.weight"] = broken["painter.net.middle.weight"][:4].clone()
+    broken["painter.net.up1.weight"] = broken["painter.net.up1.weight"][:4].clone()
     path = tmp_path / "broken.safetensors"
     save_file(broken, path)
     with pytest.raises(WeightsError, match=r"broken\.safetensors.*damaged compact"):

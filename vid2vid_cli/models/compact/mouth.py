@@ -67,12 +67,36 @@ def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Ar
     return np.concatenate([[0], gap, [0], gap[::-1]]).astype(np.float32)
 
 
-def paint_mouth(
-    image: Tensor, points_px: Array, source_gaps: Array, mouth_width_px: float, face: tuple[FaceTopology, SkinTone]
-) -> None:
-    """Fill the mouth's inside of a warped image in place, as far as the source has none of its own.
+@dataclass(frozen=True)
+class MouthLayer:
+    """A drawn mouth to be laid over a picture: colour (h, w, 3) in [0, 1], weight (h, w, 1), left and top in px."""
 
-    image: (3, H, W) in [0, 1]. points_px: (468, 3), the target's mesh in its px. source_gaps: (20,), of
+    left: int
+    top: int
+    colour: Array
+    weight: Array
+
+    def blend(self, image: Tensor) -> None:
+        """Lay it over an image (3, H, W) in place."""
+        height, width = self.weight.shape[:2]
+        patch = image[:, self.top : self.top + height, self.left : self.left + width]
+        colour, weight = (
+            torch.from_numpy(np.ascontiguousarray(np.moveaxis(layer, -1, 0))).to(image)
+            for layer in (self.colour, self.weight)
+        )
+        patch += weight * (colour - patch)
+
+
+def draw_mouth(
+    size: tuple[int, int],
+    points_px: Array,
+    source_gaps: Array,
+    mouth_width_px: float,
+    face: tuple[FaceTopology, SkinTone],
+) -> MouthLayer | None:
+    """Draw the mouth's inside of a warped image as far as the source has none of its own; None where it has.
+
+    size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. source_gaps: (20,), of
     `mouth_gaps`. mouth_width_px: width of the mouth as if seen from the front.
     """
     topology, tone = face
@@ -80,13 +104,13 @@ def paint_mouth(
     gaps = mouth_gaps(points_px, loop, mouth_width_px)
     hole = smoothstep((gaps - OWN_STRETCH * source_gaps - HOLE_FROM) / (HOLE_TO - HOLE_FROM))
     if not hole.any():
-        return
+        return None
     corners = points_px[loop]
     left, top = np.maximum(np.floor(corners[:, :2].min(0)).astype(int) - 1, 0)
     right, bottom = np.ceil(corners[:, :2].max(0)).astype(int) + 2
-    right, bottom = min(int(right), image.shape[2]), min(int(bottom), image.shape[1])
+    right, bottom = min(int(right), size[1]), min(int(bottom), size[0])
     if right <= left or bottom <= top:
-        return
+        return None
     vertices = (corners - (left + 0.5, top + 0.5, 0.0)).astype(np.float32)
     attributes = np.stack([_along(len(loop)), *_depths(gaps), hole], 1).astype(np.float32)
     values = rasterize(vertices, attributes, _local_triangles(topology), (bottom - top, right - left))
@@ -95,10 +119,7 @@ def paint_mouth(
     soft = max(0.02, 1.2 / mouth_width_px)
     edge = smoothstep(np.minimum(below_upper, above_lower) / soft)
     inside = draw_inside(along, below_upper, above_lower, soft)
-    colour = _light(inside, tone)
-    patch = image[:, top:bottom, left:right]
-    weight = torch.from_numpy(edge * open_share).to(image)
-    patch += weight * (torch.from_numpy(np.ascontiguousarray(np.moveaxis(colour, -1, 0))).to(image) - patch)
+    return MouthLayer(int(left), int(top), _light(inside, tone), (edge * open_share)[..., None])
 
 
 def draw_inside(along: Array, below_upper: Array, above_lower: Array, soft: float) -> Array:

@@ -1,11 +1,13 @@
 """The compact family's learned parts: a correction of the analytic flow, and a painter of what no flow can bring.
 
-Both are optional in a checkpoint (prefixes `flow_net.` and `painter.`); their sizes are read off the tensors.
-Fresh ones change nothing, so training starts from the warp alone.
+All are optional in a checkpoint (LEARNED_PREFIXES); their sizes are read off the tensors. Fresh ones change nothing,
+so training starts from the warp alone. Places are in [-1, 1] of the source's square, x right, y down
+(align_corners=False); the painter works on a patch of it, which moves with the target's head.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,104 +15,219 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-FLOW_SIDE = 64  # the map on which the correction works
-PAINT_SIDE = 256
-MAX_CORRECTION = 0.15  # of the crop's side
+from vid2vid_cli.geometry.grid import identity_grid
+from vid2vid_cli.models.compact.mesh_warp import CHANNELS
+
+LEARNED_PREFIXES = ("encoder.", "flow_net.", "painter.")
+
+SOURCE_SIDE = 256  # of the source's square, as the encoder sees it
+FLOW_SIDE = 64  # of the maps on which the flow is corrected
+PATCH_SIDE = 192  # of what the painter paints
+GUIDE_SIDE = PATCH_SIDE // 2  # of the mesh's guide that the painter sees
+CONTEXT_SIDE = PATCH_SIDE // 4  # on which the painter thinks
+MOST_RESIDUAL = 0.3  # of the square's half side
+GENTLY = 0.1  # scales what comes out of the networks, so that one training step changes little of a picture
+HINTS = 8  # channels that the flow network hands to the painter
+LEAST = 1 / (1 + math.exp(3.0))
+EDGE = 0.08  # of the patch's side, over which the painting fades out
 
 
 class Correction(NamedTuple):
-    """residual: (B, h, w, 2), added to the displacement. visibility: (B, 1, h, w), 0 where the flow brings nothing."""
+    """residual: (B, 2, h, w), added to the displacement (x, y). hints: (B, HINTS, h, w), what the painter is told."""
 
     residual: Tensor
-    visibility: Tensor
+    hints: Tensor
 
 
-class HourglassNet(nn.Module):
-    """A small encoder-decoder with skips at half and quarter size; its last layer begins at zero."""
+class Painting(NamedTuple):
+    """change: (B, 3, h, w), added to the patch. repaint: (B, 1, h, w), how much of its fine detail is replaced."""
 
-    def __init__(self, channels_in: int, channels_out: int, width: int) -> None:
+    change: Tensor
+    repaint: Tensor
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions and a shortcut."""
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(channels_in, width, 3, padding=1)
-        self.down1 = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
-        self.down2 = nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1)
-        self.middle = nn.Conv2d(4 * width, 4 * width, 3, padding=1)
-        self.up1 = nn.Conv2d(6 * width, 2 * width, 3, padding=1)
-        self.up2 = nn.Conv2d(3 * width, width, 3, padding=1)
-        self.leave = nn.Conv2d(width, channels_out, 3, padding=1)
-        for parameter in self.leave.parameters():
-            nn.init.zeros_(parameter)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, channels_in, H, W) to (B, channels_out, H, W)."""
-        kind = x.dtype
-        whole = functional.relu(self.enter(x.to(self.enter.weight.dtype)))
-        half = functional.relu(self.down1(whole))
-        quarter = functional.relu(self.down2(half))
-        quarter = quarter + functional.relu(self.middle(quarter))
-        half = functional.relu(self.up1(torch.cat([_enlarge(quarter, half), half], 1)))
-        whole = functional.relu(self.up2(torch.cat([_enlarge(half, whole), whole], 1)))
-        out: Tensor = self.leave(whole).to(kind)
+        """Map (B, width, H, W) to the same shape."""
+        return functional.relu(x + self.second(functional.relu(self.first(x))))
+
+
+class Hourglass(nn.Module):
+    """An encoder-decoder with skips at whole and half size."""
+
+    def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        whole, half, quarter = widths
+        self.enter = nn.Conv2d(channels_in, whole, 3, padding=1)
+        self.at_whole = ResidualBlock(whole)
+        self.down1 = nn.Conv2d(whole, half, 3, stride=2, padding=1)
+        self.at_half = ResidualBlock(half)
+        self.down2 = nn.Conv2d(half, quarter, 3, stride=2, padding=1)
+        self.at_quarter = ResidualBlock(quarter)
+        self.up1 = nn.Conv2d(quarter + half, half, 3, padding=1)
+        self.up2 = nn.Conv2d(half + whole, whole, 3, padding=1)
+        self.leave = nn.Conv2d(whole, channels_out, 3, padding=1)
+
+    @staticmethod
+    def widths_in(state: Mapping[str, Tensor], prefix: str) -> tuple[int, int, int]:
+        """Read the widths off the tensors."""
+        return tuple(state[f"{prefix}{name}.weight"].shape[0] for name in ("enter", "down1", "down2"))  # type: ignore[return-value]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels_in, H, W) to (B, channels_out, H, W); H and W are multiples of 4. Returns float32."""
+        whole = self.at_whole(functional.relu(self.enter(x.to(self.enter.weight.dtype))))
+        half = self.at_half(functional.relu(self.down1(whole)))
+        quarter = self.at_quarter(functional.relu(self.down2(half)))
+        half = functional.relu(self.up1(torch.cat([_double(quarter), half], 1)))
+        whole = functional.relu(self.up2(torch.cat([_double(half), whole], 1)))
+        out: Tensor = self.leave(whole).float()
         return out
+
+
+class SourceEncoder(nn.Module):
+    """Describe the source's square, once: what is hair, neck, shoulder, background, and what it looks like."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(3 * 4, width, 3, padding=1)
+        self.down = nn.Conv2d(width, width, 3, stride=2, padding=1)
+        self.deepen = nn.Sequential(*(ResidualBlock(width) for _ in range(3)))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map an image (B, 3, 256, 256) in [0, 1] to features (B, width, 64, 64), float32."""
+        x = functional.pixel_unshuffle(image * 2 - 1, 2).to(self.enter.weight.dtype)
+        features: Tensor = self.deepen(functional.relu(self.down(functional.relu(self.enter(x)))))
+        return features.float()
 
 
 class FlowNet(nn.Module):
     """Corrects the analytic flow: it knows hair, neck and shoulders, which the mesh does not."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self, features: int = 32, widths: tuple[int, int, int] = (32, 64, 96)) -> None:
         super().__init__()
-        self.net = HourglassNet(2 + 3, 2 + 1, width)
+        self.net = Hourglass(CHANNELS + 2 * features, 2 + HINTS, widths)
 
-    def forward(self, displacement: Tensor, warped: Tensor) -> Correction:
-        """Correct a displacement (B, h, w, 2), in [-1, 1] units of the crop, seeing the warped image (B, 3, H, W)."""
-        size = (FLOW_SIDE, FLOW_SIDE)
-        flow = functional.interpolate(displacement.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
-        picture = functional.interpolate(warped, size, mode="area")
-        out = self.net(torch.cat([flow, picture], 1))
-        residual = 2 * MAX_CORRECTION * torch.tanh(out[:, :2]).permute(0, 2, 3, 1)
-        return Correction(residual, torch.sigmoid(out[:, 2:] + 4.0))
+    def forward(self, guide: Tensor, features: Tensor) -> Correction:
+        """Correct the displacement that the guide begins with.
+
+        guide: (B, CHANNELS, 64, 64), see mesh_warp. features: (B, C, 64, 64), of the encoder.
+        """
+        here = identity_grid((FLOW_SIDE, FLOW_SIDE), guide.device)
+        there = here + guide[:, :2].permute(0, 2, 3, 1)
+        out = self.net(torch.cat([guide, features, sample(features, there)], 1))
+        return Correction(MOST_RESIDUAL * torch.tanh(GENTLY * out[:, :2]), out[:, 2:])
 
 
 class Painter(nn.Module):
-    """Paints over a warped image where the flow brought nothing: teeth, eyelids, the far cheek."""
+    """Paints where the flow brought nothing or the wrong thing: teeth, lids, the far cheek."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self, features: int = 32, widths: tuple[int, int, int] = (64, 96, 160)) -> None:
         super().__init__()
-        self.net = HourglassNet(3 + 1, 3 + 1, width)
+        self.net = Hourglass(3 * 16 + 4 * CHANNELS + features + HINTS, 16 * 4, widths)
 
-    def forward(self, warped: Tensor, visibility: Tensor) -> Tensor:
-        """Return warped (B, 3, H, W) with the painted parts blended in, at its own size; visibility: (B, 1, h, w)."""
-        size = (PAINT_SIDE, PAINT_SIDE)
-        small = functional.interpolate(warped, size, mode="bilinear", align_corners=False, antialias=True)
-        seen = functional.interpolate(visibility, size, mode="bilinear", align_corners=False)
-        out = self.net(torch.cat([small, seen], 1))
-        change = torch.sigmoid(out[:, 3:]) * torch.tanh(out[:, :3])
-        # Only the change is enlarged, so that the source's own pixels stay as sharp as they are.
-        change = functional.interpolate(change, warped.shape[-2:], mode="bilinear", align_corners=False)
-        return (warped + change).clamp(0, 1)
+    def forward(self, patch: Tensor, guide: Tensor, context: Tensor) -> Painting:
+        """Paint a patch (B, 3, 192, 192) in [0, 1]. guide: (B, CHANNELS, 96, 96). context: (B, C, 48, 48)."""
+        seen = [functional.pixel_unshuffle(patch * 2 - 1, 4), functional.pixel_unshuffle(guide, 2), context]
+        out = functional.pixel_shuffle(self.net(torch.cat(seen, 1)), 4)
+        window = _window(patch.device)
+        # Begins at 0 and may fall a little below, where the fine detail is better sharpened.
+        repaint = (torch.sigmoid(GENTLY * 5 * out[:, 3:] - 3.0) - LEAST) / (1 - LEAST)
+        return Painting(GENTLY * window * out[:, :3], window * repaint)
 
 
-class LearnedParts(NamedTuple):
-    """The networks that a checkpoint holds; None where it has none."""
+class LearnedParts(nn.Module):
+    """The networks of a checkpoint, and how they work together."""
 
-    flow: FlowNet | None
-    painter: Painter | None
+    def __init__(self, encoder: SourceEncoder, flow: FlowNet, painter: Painter) -> None:
+        super().__init__()
+        self.encoder, self.flow_net, self.painter = encoder, flow, painter
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> LearnedParts:
-        """Build the networks that are there, strictly. RuntimeError names tensors that do not fit."""
-        flow = _load(FlowNet, state, "flow_net.")
-        painter = _load(Painter, state, "painter.")
-        return cls(flow if isinstance(flow, FlowNet) else None, painter if isinstance(painter, Painter) else None)
+    def fresh(cls) -> LearnedParts:
+        """Make untrained networks of the usual size, which keep the strength of what goes through them (He 2015)."""
+        parts = cls(SourceEncoder(), FlowNet(), Painter())
+        for module in parts.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        for module in parts.modules():
+            if isinstance(module, ResidualBlock):
+                nn.init.zeros_(module.second.weight)
+            if isinstance(module, Hourglass):
+                nn.init.zeros_(module.leave.weight)
+        return parts
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> LearnedParts | None:
+        """Build the networks, strictly; None where there are none. RuntimeError names tensors that do not fit."""
+        part = {name: value.float() for name, value in state.items() if name.startswith(LEARNED_PREFIXES)}
+        if not part:
+            return None
+        width = part["encoder.enter.weight"].shape[0]
+        flow = FlowNet(width, Hourglass.widths_in(part, "flow_net.net."))
+        painter = Painter(width, Hourglass.widths_in(part, "painter.net."))
+        parts = cls(SourceEncoder(width), flow, painter)
+        parts.load_state_dict(part)
+        return parts.eval()
+
+    def paint(self, patch: Tensor, guide: Tensor, place: Tensor, features: Tensor, correction: Correction) -> Painting:
+        """Paint the patch of a warped image (B, 3, 192, 192).
+
+        guide: (B, CHANNELS, 96, 96), of the patch. place: (B, 3), middle (x, y) and half side of the patch in the
+        source's square. features: of the encoder. correction: of the whole square.
+        """
+        here = patch_grid(place, CONTEXT_SIDE)
+        displacement = functional.avg_pool2d(guide[:, :2], 2) + sample(correction.residual, here)
+        context = [sample(features, here + displacement.permute(0, 2, 3, 1)), sample(correction.hints, here)]
+        painting: Painting = self.painter(patch, guide, torch.cat(context, 1))
+        return painting
 
 
-def _load(kind: type[FlowNet] | type[Painter], state: Mapping[str, Tensor], prefix: str) -> FlowNet | Painter | None:
-    part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    if not part:
-        return None
-    network = kind(width=part["net.enter.weight"].shape[0])
-    network.load_state_dict(part)
-    return network.eval()
+def apply_painting(picture: Tensor, patch: Tensor, painting: Painting) -> Tensor:
+    """Lay a painting over the part of a picture that the patch shows.
+
+    picture: (B, 3, H, W), of any size. patch: (B, 3, 192, 192), the same part. What the painter adds is enlarged; of
+    the picture's own fine detail that stays which is not to be repainted. Returns (B, 3, H, W) in [0, 1].
+    """
+    size = picture.shape[-2:]
+    coarse = functional.avg_pool2d(patch, 2)
+    layers = torch.cat([painting.change, painting.repaint], 1)
+    layers = _resize(layers, size)
+    detail = picture - _resize(coarse, size)
+    return (picture + layers[:, :3] - layers[:, 3:] * detail).clamp(0, 1)
 
 
-def _enlarge(x: Tensor, like: Tensor) -> Tensor:
-    return functional.interpolate(x, like.shape[-2:], mode="nearest")
+def patch_grid(place: Tensor, side: int) -> Tensor:
+    """Return where the pixels of a patch lie in the source's square: (B, side, side, 2). place: (B, 3)."""
+    grid = identity_grid((side, side), place.device)
+    return place[:, None, None, :2] + place[:, None, None, 2:] * grid
+
+
+def sample(values: Tensor, grid: Tensor) -> Tensor:
+    """Sample maps (B, C, h, w) at places (B, H, W, 2); the border is repeated outside."""
+    return functional.grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _resize(values: Tensor, size: torch.Size) -> Tensor:
+    if values.shape[-2:] == size:
+        return values
+    return functional.interpolate(values, size, mode="bilinear", align_corners=False)
+
+
+def _window(device: torch.device) -> Tensor:
+    """Return 1 inside a patch, falling to 0 at its edges: (192, 192)."""
+    place = (torch.arange(PATCH_SIDE, device=device) + 0.5) / PATCH_SIDE
+    ramp = (torch.minimum(place, 1 - place) / EDGE).clamp(0, 1)
+    ramp = ramp * ramp * (3 - 2 * ramp)
+    return torch.minimum(ramp[:, None], ramp)
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -1,0 +1,29 @@
+"""Put tensors into a checkpoint and keep what else it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def read_existing(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a safetensors file, nothing when there is none yet."""
+    if not path.exists():
+        return {}, {}
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def update_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], replaces: tuple[str, ...] = ()
+) -> None:
+    """Write tensors and metadata into a checkpoint; what is there already stays, but for the prefixes in `replaces`."""
+    old, old_metadata = read_existing(path)
+    old = {name: tensor for name, tensor in old.items() if not (replaces and name.startswith(replaces))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({**old, **{name: t.contiguous() for name, t in tensors.items()}}, path, {**old_metadata, **metadata})
+    path.chmod(0o644)  # the writer makes it readable to its owner only

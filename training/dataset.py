@@ -1,0 +1,340 @@
+"""Endless training samples: a source, and some targets that it shall be turned into.
+
+From clips: two moments of one person. From portraits: the portrait is the target, and the source is the same picture
+with another expression and head pose, made by the warp without networks; so 700 people teach teeth, open eyes, far
+cheeks and hair edges, though none of them ever moved.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import safe_open
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.model import CompactModel, CompactSource
+from vid2vid_cli.models.compact.mouth import draw_mouth
+from vid2vid_cli.models.compact.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
+from vid2vid_cli.models.compact.refine import draw_guide
+from vid2vid_cli.motion import PoseOverride
+
+Picture = NDArray[np.uint8]
+Points = NDArray[np.float32]
+
+SIDE = 320  # of the crop that a sample is made of: three times the face, as at run time
+COARSE = 128  # of the whole square, on which the flow is judged
+TARGETS = 4  # of one source, when it comes from a clip
+CLIPS, STILLS = 3, 4  # sources of a batch
+MOUTH_WEIGHT, EYE_WEIGHT = 5.0, 4.0
+EYE_POINTS = (33, 263)
+
+
+@dataclass(frozen=True)
+class Squares:
+    """The squares of one clip, or of all portraits: JPEG files, meshes (N, 468, 3) in px, visible parts (N, 4)."""
+
+    jpeg: Picture
+    ends: NDArray[np.int64]
+    landmarks: Points
+    visible: Points
+
+    @classmethod
+    def load(cls, path: Path) -> Squares:
+        """Read what training.prepare wrote."""
+        with safe_open(path, "np") as file:
+            return cls(*(file.get_tensor(name) for name in ("jpeg", "ends", "landmarks", "visible")))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def picture(self, index: int) -> Picture:
+        """Decode one frame: (448, 448, 3), RGB."""
+        begin = self.ends[index - 1] if index else 0
+        return np.asarray(Image.open(io.BytesIO(self.jpeg[begin : self.ends[index]].tobytes())))
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One frame cut for training: picture (320, 320, 3), mesh (468, 3) and visible part (4,) in its px."""
+
+    picture: Picture
+    landmarks: Points
+    visible: Points
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a square becomes a crop: an affine map of px, whether it is mirrored, and what is done to the colours."""
+
+    matrix: NDArray[np.float64]
+    scale: float
+    is_mirrored: bool
+    colours: NDArray[np.float32]
+
+
+class Samples(IterableDataset[dict[str, Tensor]]):
+    """Yields batches for ever; each worker goes its own way."""
+
+    def __init__(self, cache: Path, state: dict[str, Tensor], seed: int) -> None:
+        self._cache, self._seed = cache, seed
+        self._state = {name: value for name, value in state.items() if not name.startswith(LEARNED_PREFIXES)}
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng((self._seed, worker.id if worker else 0))
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        maker = SampleMaker(self._cache, CompactModel(self._state), rng)
+        while True:
+            with torch.no_grad():
+                batch = maker.make_batch()
+            yield batch
+
+
+class SampleMaker:
+    """Makes samples out of the cache."""
+
+    def __init__(self, cache: Path, model: CompactModel, rng: np.random.Generator) -> None:
+        self._model, self._rng = model, rng
+        clips = sorted(path for path in cache.glob("*.safetensors") if path.stem != "stills")
+        self._clips = [Squares.load(path) for path in clips]
+        self._stills = Squares.load(cache / "stills.safetensors")
+        people = [path.stem.split("_")[0] for path in clips]
+        # Everybody counts alike, but for a long clip a little more.
+        weight = np.array([len(c) ** 0.5 / people.count(p) for c, p in zip(self._clips, people, strict=True)])
+        self._chances = weight / weight.sum()
+
+    def make_batch(self) -> dict[str, Tensor]:
+        """Make a batch of B targets of S sources.
+
+        source: (S, 3, 320, 320), which: (B,), the source of each target; follows: (B,), whether the target is the
+        next moment after the one before it; the rest as describe_target says.
+        """
+        groups = [self._from_clip() for _ in range(CLIPS)] + [self._from_still() for _ in range(STILLS)]
+        sources, parts, which, follows = [], [], [], []
+        for index, (source, *targets) in enumerate(groups):
+            image = to_image(self._spoil(source.picture))
+            appearance = self._model.appearance(image, torch.from_numpy(source.landmarks)[None])
+            parts += [describe_target(self._model, appearance, image, source, target) for target in targets]
+            sources.append(image[0])
+            which += [index] * len(targets)
+            follows += [k > 0 and k == len(targets) - 1 for k in range(len(targets))]
+        batch = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+        batch |= {"which": torch.tensor(which), "follows": torch.tensor(follows), "source": torch.stack(sources)}
+        return batch
+
+    def _from_clip(self) -> list[Shot]:
+        """Return a source and targets of one clip; the last two targets follow each other."""
+        rng = self._rng
+        clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
+        source = int(rng.integers(len(clip)))
+        targets = [int(k) for k in rng.integers(len(clip) - 1, size=TARGETS - 1)]
+        if rng.random() < 0.1:  # no movement must give the source back
+            targets[0] = source
+        cut = self._choose_cut(clip.landmarks[source])
+        return [self._shoot(clip, k, cut) for k in (source, *targets, targets[-1] + 1)]
+
+    def _from_still(self) -> list[Shot]:
+        """Return a portrait made different, and the portrait itself as target."""
+        rng = self._rng
+        index = int(rng.integers(len(self._stills)))
+        still = self._shoot(self._stills, index, self._choose_cut(self._stills.landmarks[index]))
+        return [self._make_different(still), still]
+
+    def _make_different(self, still: Shot) -> Shot:
+        """Give a portrait the movement between two moments of some clip, most often one that closes lips or eyes."""
+        rng, model = self._rng, self._model
+        clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
+        some = torch.from_numpy(clip.landmarks[rng.integers(len(clip), size=12)])
+        motions = model.motion(None, some, (448, 448))
+        image = to_image(still.picture)
+        who = model.appearance(image, torch.from_numpy(still.landmarks)[None])
+        before, after = self._choose_change(some, torch.from_numpy(still.landmarks))
+        angles = torch.from_numpy(np.deg2rad(rng.normal(0, (9, 5, 2)))).float()
+        pose = PoseOverride(*(angle[None] for angle in angles))
+        change = motions[after]
+        keypoints = model.drive(who, change, motions[before], pose if rng.random() < 0.7 else None)
+        picture = (model.render(who, keypoints)[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+        half = SIDE / 2
+        return Shot(picture, (keypoints[0].numpy() * half + (half, half, 0)).astype(np.float32), still.visible)
+
+    def _choose_change(self, some: Tensor, still: Tensor) -> tuple[int, int]:
+        """Choose the moment that counts as the portrait's own, and the one that it is made to look like."""
+        opening = mouth_openings(some)
+        own = float(mouth_openings(still[None])[0])
+        before = int((opening - own).abs().argmin())
+        if self._rng.random() < 0.5:
+            return before, int(opening.argmin())
+        return before, int(self._rng.integers(len(some)))
+
+    def _choose_cut(self, landmarks: Points) -> Cut:
+        """Choose a crop around a face as the pipeline would cut it, a little turned, shifted and enlarged."""
+        rng = self._rng
+        low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+        side = float((high - low).max()) * 3.0 * np.exp(rng.normal(0, 0.06))
+        middle = (low + high) / 2 + rng.normal(0, 0.02, 2) * side
+        angle = np.deg2rad(rng.normal(0, 6))
+        scale = SIDE / side
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = np.column_stack([turn, SIDE / 2 - turn @ middle])
+        return Cut(matrix, scale, bool(rng.random() < 0.5), self._choose_colours())
+
+    def _choose_colours(self) -> NDArray[np.float32]:
+        """Choose a table (256, 3) of new values: brightness, contrast, gamma, a cast."""
+        rng = self._rng
+        steps = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.12, (1, 1)))
+        gain = np.exp(rng.normal(0, 0.10) + rng.normal(0, 0.04, (1, 3)))
+        table = steps * gain + rng.normal(0, 0.02, (1, 3))
+        return np.clip(table * 255, 0, 255).astype(np.float32)
+
+    def _shoot(self, squares: Squares, index: int, cut: Cut) -> Shot:
+        """Cut one frame."""
+        landmarks = squares.landmarks[index].copy()
+        landmarks[:, :2] = landmarks[:, :2] @ cut.matrix[:, :2].T + cut.matrix[:, 2]
+        landmarks[:, 2] *= cut.scale
+        shift = cut.matrix.copy()  # from edges to pixel centres, as cv2 counts
+        shift[:, 2] += cut.matrix[:, :2] @ (0.5, 0.5) - 0.5
+        turned = cv2.warpAffine(
+            squares.picture(index), shift, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        picture = np.stack([cut.colours[turned[..., k], k] for k in range(3)], -1).round().astype(np.uint8)
+        corners = squares.visible[index].reshape(2, 2) @ cut.matrix[:, :2].T + cut.matrix[:, 2]
+        visible = np.concatenate([corners.min(0), corners.max(0)]).astype(np.float32)
+        if cut.is_mirrored:
+            picture = np.ascontiguousarray(picture[:, ::-1])
+            landmarks = landmarks[self._model.topology.mirror]
+            landmarks[:, 0] = SIDE - landmarks[:, 0]
+            visible[[0, 2]] = SIDE - visible[[2, 0]]
+        return Shot(picture, landmarks, visible)
+
+    def _spoil(self, picture: Picture) -> Picture:
+        """Blur or compress a source now and then."""
+        rng = self._rng
+        if rng.random() < 0.12:
+            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.0))), np.uint8)
+        if rng.random() < 0.15:
+            file = io.BytesIO()
+            Image.fromarray(picture).save(file, "JPEG", quality=int(rng.integers(35, 85)))
+            picture = np.asarray(Image.open(file))
+        return picture
+
+
+def mouth_openings(landmarks: Tensor) -> Tensor:
+    """Return the openings of mouths over the distance of the eyes: (B,). landmarks: (B, 468, 3)."""
+    eyes = (landmarks[:, EYE_POINTS[0]] - landmarks[:, EYE_POINTS[1]]).norm(dim=-1)
+    return (landmarks[:, 13, :2] - landmarks[:, 14, :2]).norm(dim=-1) / eyes
+
+
+def to_image(picture: Picture) -> Tensor:
+    """Return a picture (H, W, 3) as (1, 3, H, W) in [0, 1]."""
+    image: Tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+    return image
+
+
+def describe_target(
+    model: CompactModel, source: CompactSource, image: Tensor, shot: Shot, target: Shot
+) -> dict[str, Tensor]:
+    """Return everything that a training step needs of one target, drawn and cut."""
+    size = (SIDE, SIDE)
+    motion = model.motion(None, torch.from_numpy(target.landmarks)[None], size)
+    own_motion = model.motion(None, torch.from_numpy(shot.landmarks)[None], size)
+    keypoints = model.drive(source, motion, own_motion, None)
+    head = model.head_pose(source, keypoints)
+    own = Similarity(source.motion.scale, source.motion.rotation, source.motion.translation)
+    mesh = source.warp.place(keypoints[0].numpy(), head)
+    square = source.square
+    middle, half = square.patch(own, head)
+    box = middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
+    patch = draw_guide(mesh, box, PATCH_SIDE, square)[0]
+    coarse = draw_guide(mesh, square.box, COARSE, square)[0]
+    picture = to_image(target.picture)
+    return {
+        "guide": draw_guide(mesh, square.box, FLOW_SIDE, square)[0],
+        "patch_guide": draw_guide(mesh, box, GUIDE_SIDE, square)[0],
+        "place": torch.tensor(square.place(middle, half)),
+        "square": torch.tensor((*square.middle, square.half)),
+        "coarse_flow": coarse[:2],
+        "coarse_weight": (1 - coarse[4:5]) * (1 - coarse[9:10]) * visible_mask(target.visible, square.box, COARSE),
+        "patch_flow": patch[:2],
+        "patch_overlay": draw_overlay(model, (source, image), (keypoints, head), (patch, middle, half)),
+        "patch_weight": part_weights(model, patch) * visible_mask(target.visible, box, PATCH_SIDE),
+        "patch_target": cut_box(picture, middle, half, PATCH_SIDE)[0],
+        "coarse_target": cut_box(picture, square.middle, square.half, COARSE)[0],
+    }
+
+
+def part_weights(model: CompactModel, guide: Tensor) -> Tensor:
+    """Return how much each pixel of a patch counts: (1, H, W). Mouth and eyes are small and matter most."""
+    mean = model.topology.canonical
+    loops = [(model.topology.inner_lips, 0.30, MOUTH_WEIGHT), *((eye, 0.20, EYE_WEIGHT) for eye in model.topology.eyes)]
+    follow = guide[8:9]
+    place = guide[5:8] / follow.clamp_min(0.05)
+    weight = 0.5 + 0.5 * follow
+    for loop, radius, extra in loops:
+        middle = mean[torch.from_numpy(loop.astype(np.int64))].mean(0)
+        distance = (place - middle[:, None, None]).norm(dim=0, keepdim=True) / radius
+        weight = weight + extra * (follow > 0.98) * torch.exp(-distance.square())
+    return weight
+
+
+def draw_overlay(
+    model: CompactModel,
+    source: tuple[CompactSource, Tensor],
+    target: tuple[Tensor, Similarity],
+    patch: tuple[Tensor, tuple[float, float], float],
+) -> Tensor:
+    """Return what lies over the warped patch whatever the flow: (4, 192, 192), colour times weight, and 1 - weight."""
+    (who, image), (keypoints, head), (guide, middle, half) = source, target, patch
+    grid = torch.stack(box_places(middle, half, PATCH_SIDE), -1)[None]
+    mirrored = sample_image(image, grid + guide[2:4].permute(1, 2, 0)[None] * who.square.half)
+    weight = guide[4:5][None]
+    colour = (mirrored * weight)[0]
+    scale = PATCH_SIDE / 2 / half
+    points_px = (keypoints[0].numpy() - (*middle, 0)) * scale + (PATCH_SIDE / 2, PATCH_SIDE / 2, 0)
+    mouth_px = model.mouth_width(who.canonical) * float(head.scale) * scale
+    face = model.topology, who.tone
+    layer = draw_mouth((PATCH_SIDE, PATCH_SIDE), points_px.astype(np.float32), who.mouth_gaps, mouth_px, face)
+    keep = 1 - weight[0]
+    if layer is not None:
+        layer.blend(colour)
+        nothing = torch.zeros_like(colour)
+        covered = torch.ones_like(colour)
+        type(layer)(layer.left, layer.top, np.ones_like(layer.colour), layer.weight).blend(nothing)
+        keep = keep * (covered - nothing)[:1]
+    return torch.cat([colour, keep])
+
+
+def box_places(middle: tuple[float, float], half: float, side: int) -> tuple[Tensor, Tensor]:
+    """Return x and y of a box's pixels in the crop's unit, each (side, side)."""
+    steps = (torch.arange(side) * 2 + 1) / side - 1
+    return (middle[0] + half * steps).expand(side, side), (middle[1] + half * steps)[:, None].expand(side, side)
+
+
+def sample_image(image: Tensor, grid: Tensor) -> Tensor:
+    """Sample an image (1, 3, S, S) at places (1, H, W, 2), the border repeated."""
+    return torch.nn.functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def cut_box(image: Tensor, middle: tuple[float, float], half: float, side: int) -> Tensor:
+    """Cut a box out of an image (1, 3, 320, 320): (1, 3, side, side)."""
+    shrink = half * SIDE / side
+    if shrink > 1.5:  # the whole square at half its size
+        image = torch.nn.functional.avg_pool2d(image, 2)
+    return sample_image(image, torch.stack(box_places(middle, half, side), -1)[None])
+
+
+def visible_mask(visible: Points, box: tuple[float, float, float, float], side: int) -> Tensor:
+    """Return 1 where a part of the target lies within its frame: (1, side, side). visible: in px of the crop."""
+    left, top, right, bottom = (float(v) / (SIDE / 2) - 1 for v in visible)
+    x, y = box_places(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), (box[2] - box[0]) / 2, side)
+    return ((x > left) & (x < right) & (y > top) & (y < bottom))[None].float()

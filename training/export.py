@@ -1,0 +1,51 @@
+"""Put trained networks into the checkpoint.
+
+    python -m training.export --run RUN -o weights/compact.safetensors
+
+Takes the moving average of a run's weights, in half precision, with a record of the training in the file's
+metadata, and renews SHA256SUMS beside it. Other tensors of the file are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from training import dataset
+from training.checkpoint_file import update_checkpoint
+from training.normalize import add_norms, fold_norms
+from training.train import TARGETS_IN_BATCH, WEIGHTS
+from vid2vid_cli.models.checkpoint import hash_file
+from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES, LearnedParts
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder of training.train")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint")
+    options = parser.parse_args()
+    kept = torch.load(options.run / "last.pt", weights_only=True)
+    record = {
+        "steps": kept["step"],
+        "hours": round(kept["seconds"] / 3600, 2),
+        "targets_a_step": TARGETS_IN_BATCH,
+        "clip_sources_a_step": dataset.CLIPS,
+        "portraits_a_step": dataset.STILLS,
+        "losses": WEIGHTS,
+    }
+    parts = LearnedParts.fresh()
+    add_norms(parts)
+    parts.load_state_dict(kept["average"])
+    networks = {name: tensor.half() for name, tensor in fold_norms(parts).state_dict().items()}
+    update_checkpoint(options.output, networks, {"training": json.dumps(record)}, replaces=LEARNED_PREFIXES)
+    sums = options.output.with_name("SHA256SUMS")
+    sums.write_text(f"{hash_file(options.output)}  {options.output.name}\n")
+    print(record, f"{options.output.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What training calls better: near in colour, in edges, in what the face networks see, and steady in time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vid2vid_cli.face.mesh import load_prefixed
+from vid2vid_cli.face.meshnet import MeshNet
+
+FACE_SHARE = 1.5 / 1.8  # the mesh network wants a square of 1.5 faces, the patch has 1.8
+FEATURE_LAYERS = (1, 3, 6, 9, 12)  # of the trunk, at 96, 96, 48, 24 and 12 px
+
+
+def weighted_l1(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean absolute difference under weights. one, other: (B, C, H, W). weight: (B, 1, H, W)."""
+    return (weight * (one - other).abs()).sum() / (weight.sum() * one.shape[1]).clamp_min(1)
+
+
+def gradient_l1(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+    """Return the difference of the horizontal and vertical gradients."""
+    x = weighted_l1(one.diff(dim=-1), other.diff(dim=-1), weight[..., 1:])
+    y = weighted_l1(one.diff(dim=-2), other.diff(dim=-2), weight[..., 1:, :])
+    return x + y
+
+
+def pyramid_l1(one: Tensor, other: Tensor, weight: Tensor, levels: int = 3) -> Tensor:
+    """Return the mean difference over pictures shrunk by 2, 4 and so on."""
+    total = one.new_zeros(())
+    for _ in range(levels):
+        one, other, weight = (functional.avg_pool2d(x, 2) for x in (one, other, weight))
+        total = total + weighted_l1(one, other, weight)
+    return total / levels
+
+
+def roughness(field: Tensor) -> Tensor:
+    """Return how much a field (B, C, H, W) changes from place to place."""
+    return field.diff(dim=-1).abs().mean() + field.diff(dim=-2).abs().mean()
+
+
+class FaceLoss(nn.Module):
+    """Compares two faces as the face mesh network sees them: its features, and where it lays the points."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.net = MeshNet()
+        load_prefixed(self.net, state, "mesh.")
+        self.net.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare patches (B, 3, 192, 192); `other` is the truth. Returns features' and points' distance."""
+        with torch.no_grad():
+            wanted, true_points = self._see(other)
+        seen, points = self._see(one)
+        features = [(a - b).abs().mean() / b.abs().mean().clamp_min(1e-3) for a, b in zip(seen, wanted, strict=True)]
+        off = (points - true_points)[..., :2].abs().clamp_max(8.0)
+        return torch.stack(features).mean(), off.mean()
+
+    def _see(self, patch: Tensor) -> tuple[list[Tensor], Tensor]:
+        side = round(patch.shape[-1] * FACE_SHARE)
+        begin = (patch.shape[-1] - side) // 2
+        face = patch[..., begin : begin + side, begin : begin + side]
+        x = functional.interpolate(face, (192, 192), mode="bilinear", align_corners=False)
+        features = []
+        for index, layer in enumerate(self.net.trunk):
+            x = layer(x)
+            if index in FEATURE_LAYERS:
+                features.append(x.float())
+        points = self.net.place(self.net.deepen(x)).float()
+        return features, points.reshape(len(patch), -1, 3)
+
+
+class PatchJudge(nn.Module):
+    """A small discriminator of mouths and eyes: real or painted, patch by patch (hinge loss, spectral norm)."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels_in, channels_out in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+            conv = nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1)
+            layers += [nn.utils.parametrizations.spectral_norm(conv), nn.LeakyReLU(0.2)]
+        last = nn.Conv2d(4 * width, 1, 3, padding=1)
+        self.net = nn.Sequential(*layers, nn.utils.parametrizations.spectral_norm(last))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Judge images (B, 3, H, W) in [0, 1]: logits (B, 1, H / 8, W / 8), above 0 means real."""
+        logits: Tensor = self.net(image * 2 - 1)
+        return logits.float()

@@ -1,0 +1,320 @@
+"""Train the compact family's networks on what training.prepare cut out.
+
+    python -m training.train --cache CACHE --run RUN --hours 1.5
+    python -m training.train --cache CACHE --run RUN --hours 1.5 --resume
+
+RUN gets `last.pt` (everything that is needed to go on), `log.csv`, `curves.png` and `samples.png`. What comes out is
+the moving average of the weights; `training.export` puts it into the checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import math
+import random
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from training.dataset import CLIPS, STILLS, TARGETS, Samples
+from training.losses import FaceLoss, PatchJudge, gradient_l1, pyramid_l1, roughness, weighted_l1
+from training.normalize import add_norms
+from training.plot import draw_curves
+from vid2vid_cli.models.checkpoint import embedded_checkpoint
+from vid2vid_cli.models.compact.networks import (
+    PATCH_SIDE,
+    SOURCE_SIDE,
+    Correction,
+    LearnedParts,
+    Painting,
+    apply_painting,
+    patch_grid,
+    sample,
+)
+
+TARGETS_IN_BATCH = CLIPS * TARGETS + STILLS
+BEST_RATE, LAST_RATE, WARM_STEPS = 6e-4, 1e-5, 200
+POOL = 24  # batches that are at hand
+AVERAGE_OVER = 400  # steps of the moving average
+JUDGE_FROM = 0.55  # of the planned time
+WEIGHTS = {
+    "coarse": 1.0,
+    "patch": 2.0,
+    "unmoved": 0.0,  # to compare with: the warp without networks
+    "warped": 0.5,
+    "pyramid": 1.0,
+    "edges": 1.0,
+    "features": 0.10,
+    "points": 0.03,
+    "steady": 0.5,
+    "rough": 0.02,
+    "judge": 0.01,
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What the networks make of a batch: coarse (B, 3, 128, 128), patches without and with each network, and how."""
+
+    coarse: Tensor
+    unmoved: Tensor
+    warped: Tensor
+    painted: Tensor
+    correction: Correction
+    painting: Painting
+
+
+def render_batch(parts: LearnedParts, batch: dict[str, Tensor]) -> Rendered:
+    """Render all targets of a batch as the model does at run time."""
+    source, which = batch["source"], batch["which"]
+    small = functional.interpolate(source, (SOURCE_SIDE, SOURCE_SIDE), mode="bilinear", antialias=True)
+    first = torch.stack([(which == index).nonzero()[0, 0] for index in range(len(source))])
+    square = batch["square"][first][:, None, None]
+    grid = square[..., :2] + square[..., 2:] * patch_grid(_whole(len(source)), SOURCE_SIDE)
+    features = parts.encoder(sample(small, grid))[which]
+    source = source[which]
+    correction = parts.flow_net(batch["guide"], features)
+    square = batch["square"][:, None, None]
+    coarse_place = patch_grid(_whole(len(source)), batch["coarse_flow"].shape[-1])
+    coarse = _bring(source, batch["coarse_flow"], correction, coarse_place, square)
+    place = patch_grid(batch["place"], PATCH_SIDE)
+    overlay, keep = batch["patch_overlay"][:, :3], batch["patch_overlay"][:, 3:]
+    warped = _bring(source, batch["patch_flow"], correction, place, square) * keep + overlay
+    with torch.no_grad():
+        unmoved = _bring(source, batch["patch_flow"], None, place, square) * keep + overlay
+    painting = parts.paint(warped, batch["patch_guide"], batch["place"], features, correction)
+    return Rendered(coarse, unmoved, warped, apply_painting(warped, warped, painting), correction, painting)
+
+
+def _whole(count: int) -> Tensor:
+    return torch.tensor([[0.0, 0.0, 1.0]]).expand(count, 3)
+
+
+def _bring(source: Tensor, flow: Tensor, correction: Correction | None, place: Tensor, square: Tensor) -> Tensor:
+    """Warp sources (B, 3, 320, 320) to places (B, H, W, 2) of their squares."""
+    displacement = flow if correction is None else flow + sample(correction.residual, place)
+    there = place + displacement.permute(0, 2, 3, 1)
+    return sample(source, square[..., :2] + square[..., 2:] * there)
+
+
+class Losses:
+    """Adds up everything that counts."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        self._face = FaceLoss(state)
+
+    def __call__(self, made: Rendered, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return each loss by name."""
+        target, weight = batch["patch_target"], batch["patch_weight"]
+        visible = (weight > 0).float()
+        # Where a part of the patch lies outside its frame the truth is as good as the answer.
+        answer = torch.where(visible > 0, made.painted, target)
+        features, points = self._face(answer[::2], target[::2])  # every second one: it is a third of the work
+        return {
+            "coarse": weighted_l1(made.coarse, batch["coarse_target"], batch["coarse_weight"]),
+            "unmoved": weighted_l1(made.unmoved, target, weight),
+            "warped": weighted_l1(made.warped, target, weight),
+            "patch": weighted_l1(made.painted, target, weight),
+            "pyramid": pyramid_l1(answer, target, weight),
+            "edges": gradient_l1(answer, target, weight),
+            "features": features,
+            "points": points,
+            "steady": self._unsteadiness((answer, target, weight), batch["follows"]),
+            "rough": roughness(made.correction.residual) * 64,
+        }
+
+    @staticmethod
+    def _unsteadiness(pictures: tuple[Tensor, Tensor, Tensor], follows: Tensor) -> Tensor:
+        """Compare the change from one moment to the next. pictures: answer, target, weight."""
+        last = follows.nonzero()[:, 0]
+        answer, target, weight = pictures
+        change, wanted = (x[last] - x[last - 1] for x in (answer, target))
+        return weighted_l1(change, wanted, weight[last])
+
+
+def judged_parts(image: Tensor) -> Tensor:
+    """Return the middle of patches, where eyes and mouth are: (B, 3, 96, 96)."""
+    begin = PATCH_SIDE // 4
+    return image[..., begin : begin + PATCH_SIDE // 2, begin : begin + PATCH_SIDE // 2]
+
+
+class Trainer:
+    """Networks, optimisers and their moving average; can be saved and go on."""
+
+    def __init__(self, run: Path, hours: float, state: dict[str, Tensor]) -> None:
+        self.run, self.seconds_planned = run, hours * 3600
+        self.parts = LearnedParts.fresh()
+        add_norms(self.parts)
+        self.parts.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.judge = PatchJudge()
+        self.average = copy.deepcopy(self.parts).requires_grad_(False).eval()
+        self.optimizer = torch.optim.AdamW(self.parts.parameters(), BEST_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.judge_optimizer = torch.optim.AdamW(self.judge.parameters(), 2e-4, betas=(0.5, 0.99))
+        self.losses = Losses(state)
+        self.step, self.seconds = 0, 0.0
+
+    @property
+    def progress(self) -> float:
+        """Give how much of the planned time is over."""
+        return min(1.0, self.seconds / self.seconds_planned)
+
+    def save(self) -> None:
+        """Write last.pt, whole or not at all."""
+        kept = {name: getattr(self, name).state_dict() for name in self._stateful()}
+        kept |= {"step": self.step, "seconds": self.seconds}
+        partial = self.run / "last.partial"
+        torch.save(kept, partial)
+        partial.replace(self.run / "last.pt")
+
+    def load(self, path: Path) -> None:
+        """Go on where a run was."""
+        kept = torch.load(path, weights_only=True)
+        for name in self._stateful():
+            getattr(self, name).load_state_dict(kept[name])
+        self.step, self.seconds = kept["step"], kept["seconds"]
+
+    @staticmethod
+    def _stateful() -> tuple[str, ...]:
+        return "parts", "average", "judge", "optimizer", "judge_optimizer"
+
+    def train_on(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        """Take one step. Returns the losses."""
+        rate = LAST_RATE + (BEST_RATE - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (self.step + 1) / WARM_STEPS)
+        with torch.autocast("cpu", torch.bfloat16):
+            made = render_batch(self.parts, batch)
+            losses = self.losses(made, batch)
+            if self.progress > JUDGE_FROM:
+                losses |= self._judge(made.painted, batch["patch_target"])
+        total = sum((WEIGHTS[name] * loss for name, loss in losses.items()), torch.zeros(()))
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.parts.parameters(), 1.0)
+        self.optimizer.step()
+        self._average()
+        self.step += 1
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _judge(self, painted: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Teach the judge (hinge loss), and return what it thinks of the painted faces."""
+        fake, real = judged_parts(painted), judged_parts(target)
+        loss = functional.relu(1 + self.judge(fake.detach())).mean() + functional.relu(1 - self.judge(real)).mean()
+        self.judge_optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.judge_optimizer.step()
+        self.judge.requires_grad_(False)
+        opinion = -self.judge(fake).mean()
+        self.judge.requires_grad_(True)
+        return {"judge": opinion}
+
+    def _average(self) -> None:
+        share = max(1 / (self.step + 1), 1 / AVERAGE_OVER)
+        with torch.no_grad():
+            for kept, new in zip(self.average.parameters(), self.parts.parameters(), strict=True):
+                kept.lerp_(new, share)
+            for kept, new in zip(self.average.buffers(), self.parts.buffers(), strict=True):
+                kept.copy_(new)
+
+
+def write_samples(path: Path, parts: LearnedParts, batch: dict[str, Tensor]) -> None:
+    """Write a sheet: source, target, warped, painted, what is repainted."""
+    with torch.inference_mode():
+        made = render_batch(parts, batch)
+    small = functional.interpolate(batch["source"], (PATCH_SIDE, PATCH_SIDE), mode="bilinear", antialias=True)
+    repaint = made.painting.repaint.expand(-1, 3, -1, -1)
+    change = made.painting.change * 2 + 0.5
+    shown = (small[batch["which"]], made.warped, made.painted, batch["patch_target"], change, repaint)
+    rows = [torch.cat([column[k] for column in shown], 2) for k in range(0, len(made.warped), 2)]
+    sheet = torch.cat(rows, 1).clamp(0, 1).permute(1, 2, 0).float().numpy()
+    Image.fromarray((sheet * 255).round().astype(np.uint8)).save(path)
+
+
+class Pool:
+    """Keeps the last batches at hand, so that training never waits for the processes that make them."""
+
+    def __init__(self, loader: DataLoader[dict[str, Tensor]]) -> None:
+        self._batches: deque[dict[str, Tensor]] = deque([next(iter(loader))], maxlen=POOL)
+        threading.Thread(target=self._fill, args=(loader,), daemon=True).start()
+
+    def _fill(self, loader: DataLoader[dict[str, Tensor]]) -> None:
+        for batch in loader:
+            self._batches.append(batch)
+
+    def draw(self) -> dict[str, Tensor]:
+        """Return one of the batches."""
+        return self._batches[random.randrange(len(self._batches))]
+
+
+def train(trainer: Trainer, pool: Pool, log_every: int, save_every_s: float) -> None:
+    """Train until the planned time is over."""
+    log = trainer.run / "log.csv"
+    sums: dict[str, float] = {}
+    counted, saved_at, last = 0, trainer.seconds, time.perf_counter()
+    shown = pool.draw()
+    while trainer.progress < 1:
+        losses = trainer.train_on(pool.draw())
+        now = time.perf_counter()
+        trainer.seconds, last = trainer.seconds + now - last, now
+        sums = {name: sums.get(name, 0.0) + loss for name, loss in losses.items()}
+        counted += 1
+        if trainer.step % log_every == 0:
+            write_log(log, trainer, {name: total / counted for name, total in sums.items()})
+            sums, counted = {}, 0
+        if trainer.seconds - saved_at > save_every_s or trainer.progress >= 1:
+            saved_at = trainer.seconds
+            trainer.save()
+            if log.exists():
+                draw_curves(log, trainer.run / "curves.png")
+            write_samples(trainer.run / "samples.png", trainer.average, shown)
+
+
+def write_log(path: Path, trainer: Trainer, losses: dict[str, float]) -> None:
+    """Append a line of mean losses, and show it."""
+    is_new = not path.exists()
+    names = ["step", "seconds", *WEIGHTS]
+    row = {"step": trainer.step, "seconds": round(trainer.seconds)} | {k: round(v, 5) for k, v in losses.items()}
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+    print(" ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="folder that training.prepare made")
+    parser.add_argument("--run", type=Path, required=True, help="folder for the run's files")
+    parser.add_argument("--hours", type=float, default=2.0, help="planned time, over which the rate falls")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
+    options = parser.parse_args()
+    options.run.mkdir(parents=True, exist_ok=True)
+    torch.set_flush_denormal(True)  # before the threads begin; denormal gradients take a hundred times as long
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(1)
+    state = dict(embedded_checkpoint().tensors)
+    trainer = Trainer(options.run, options.hours, state)
+    if options.resume:
+        trainer.load(options.run / "last.pt")
+    samples = Samples(options.cache, state, seed=trainer.step)
+    loader = DataLoader(samples, None, num_workers=options.workers, prefetch_factor=2, in_order=False)
+    train(trainer, Pool(loader), log_every=25, save_every_s=180)
+
+
+if __name__ == "__main__":
+    main()
