@@ -11,46 +11,43 @@ import json
 import time
 from pathlib import Path
 
-import torch
-
 from vid2vid_cli.pipeline.engine import start_engine
-from vid2vid_cli.pipeline.evaluation.judges import DlibEmbedding, DlibFaces, Judges
-from vid2vid_cli.pipeline.evaluation.measures import Scores, Tally
-from vid2vid_cli.pipeline.evaluation.performers import without_networks
-from vid2vid_cli.pipeline.evaluation.reenact_self import Bench, ClipScores, Protocol, judge_clip
-from vid2vid_cli.pipeline.options import EngineOptions
-
-COLUMNS = ("l1", "psnr", "ssim", "ms_ssim", "akd", "mouth_akd", "mouth_l1", "identity", "no_face")
+from vid2vid_cli.pipeline.evaluation.bench import Bench, judged_models
+from vid2vid_cli.pipeline.evaluation.dlib_faces import DlibEmbedding, DlibFaces
+from vid2vid_cli.pipeline.evaluation.judges import Judges
+from vid2vid_cli.pipeline.evaluation.material import Material, Shots
+from vid2vid_cli.pipeline.evaluation.report import METRICS, Row, mean_rows
+from vid2vid_cli.pipeline.evaluation.self_reenactment import judge_clip
+from vid2vid_cli.pipeline.evaluation.sheet import Worst
+from vid2vid_cli.pipeline.options import EngineOptions, FrameOptions
+from vid2vid_cli.pipeline.progress import Hooks, Recorder
 
 
 def main() -> None:
     """Print a table of all clips and their mean, and write the figures where asked."""
     given = arguments()
-    torch.set_num_threads(given.threads)
     began = time.perf_counter()
     bench = make_bench(given)
-    clips = sorted(given.clips.glob("*.mp4")) if given.clips.is_dir() else [given.clips]
-    print(row("clip", "method", dict.fromkeys(COLUMNS), COLUMNS))
-    tallies = {name: Tally() for name in ("copy", *bench.models)}
-    judged: list[ClipScores] = []
-    for clip in clips:
-        judged.append(judge_clip(clip, bench))
-        for method, scores in judged[-1].methods.items():
-            tallies[method].add(scores)
-            print(row(clip.stem[:20], method, scores), flush=True)
-    means = {method: tally.means() for method, tally in tallies.items()}
-    for method, scores in means.items():
-        print(row(f"mean of {len(clips)}", method, scores))
+    recorder = Recorder(Hooks(warn=print))
+    print(f"{'clip':22}{'method':7}" + "".join(f"{metric.name:>12}" for metric in METRICS["self"]))
+    rows: list[Row] = []
+    for clip in Material(recorder).clips(given.clips):
+        shots = Shots(clip, FrameOptions(given.every, given.frames), bench.engine.analyzer, recorder)
+        judged = judge_clip(shots, bench, Worst(), lambda: None)
+        rows += judged
+        show(judged)
+    means = mean_rows(rows, ("mean of {}",))
+    show(means)
     print(f"{time.perf_counter() - began:.0f} s")
     if given.json is not None:
-        facts = {"clips": {j.clip.name: j.methods for j in judged}, "mean": means}
-        given.json.write_text(json.dumps(facts, indent=1))
+        facts = [{"clip": row.subject[0], "method": row.method, **row.scores} for row in (*rows, *means)]
+        given.json.write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", type=Path, help="a clip, or a folder of *.mp4")
+    parser.add_argument("clips", type=Path, help="a clip, or a folder of clips")
     parser.add_argument("-c", "--checkpoint", default="compact", help="a checkpoint file; default: the embedded one")
     parser.add_argument("--every", type=int, default=6)
     parser.add_argument("--frames", type=int, default=120)
@@ -64,18 +61,17 @@ def arguments() -> argparse.Namespace:
 def make_bench(given: argparse.Namespace) -> Bench:
     """Load the checkpoint, the same without its networks, and dlib."""
     engine = start_engine(EngineOptions(checkpoint=given.checkpoint, threads=given.threads), None)
-    warp = without_networks(engine.loaded)
-    models = {"model": engine.loaded.model}
-    if warp is not None and not given.only_model:
-        models = {"warp": warp} if warp is engine.loaded.model else {"warp": warp, **models}
+    models = {"model": engine.loaded.model} if given.only_model else judged_models(engine)
     faces = DlibFaces()
-    return Bench(engine, models, Judges(faces, DlibEmbedding(faces)), Protocol(given.every, given.frames, given.size))
+    return Bench(engine, models, Judges(faces, DlibEmbedding(faces)), given.size)
 
 
-def row(clip: str, method: str, scores: Scores, titles: tuple[str, ...] = ()) -> str:
-    """Lay out one line of the table."""
-    cells = titles or ["-" if scores.get(c) is None else f"{scores[c]:.3f}" for c in COLUMNS]
-    return f"{clip:22}{method:7}" + "".join(f"{cell:>10}" for cell in cells)
+def show(rows: list[Row] | tuple[Row, ...]) -> None:
+    """Print rows of the table."""
+    for row in rows:
+        values = [(row.scores.get(metric.name), metric.digits + 1) for metric in METRICS["self"]]
+        cells = ["-" if value is None else f"{value:.{digits}f}" for value, digits in values]
+        print(f"{row.subject[0][:20]:22}{row.method:7}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":

