@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from vid2vid_cli.errors import UsageError
+from vid2vid_cli.media.files import require_file
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import Engine, start_engine
@@ -79,6 +80,9 @@ def start_run(
 ) -> Run:
     """Check what can be wrong before any work, load models and judges. columns: of the sheet."""
     check_numbers(options)
+    for path in inputs:
+        if not path.is_dir():
+            require_file(path)
     check_csv(options.csv, force=options.force, inputs=inputs)
     check_sheet(options.sheet, force=options.force, inputs=inputs)
     hooks = hooks or Hooks()

@@ -19,8 +19,8 @@ from vid2vid_cli.models.compact.model import unit_points
 class Head:
     """A face taken apart, in the canonical frame of the mesh, where the eyes of the mean face are 1 apart.
 
-    shape: (468, 3), the face without pose and expression. rotation: (3, 3), canonical to camera.
-    expression: (468, 3), offsets.
+    shape: (468, 3), the face without its pose, and without its expression as well as that can be told.
+    rotation: (3, 3), canonical to camera. expression: (468, 3), offsets, in which shape is left: only changes count.
     """
 
     shape: Tensor
@@ -46,7 +46,8 @@ class HeadReader:
         landmarks = torch.from_numpy(face.landmarks_px).float()[None]
         motion = self._model.motion(None, landmarks, size)
         pose = Similarity(motion.scale, motion.rotation, motion.translation)
-        shape = pose.undo(unit_points(landmarks, size)) - motion.expression
+        # A face at rest is no mean face: of what its points are off by, only a part is expression.
+        shape = pose.undo(unit_points(landmarks, size)) - self._model.without_shape(motion)
         return Head(shape[0], motion.rotation[0], motion.expression[0])
 
 

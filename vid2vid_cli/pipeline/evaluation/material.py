@@ -24,7 +24,7 @@ from vid2vid_cli.streaming import prefetch
 
 Kind = TypeVar("Kind")
 
-CROP_SCALE = 1.75  # side of the judged square over the longer side of the face: hair, neck, some background are in
+CROP_SCALE = 1.9  # side of the judged square over the longer side of the face: hair, neck, some background are in
 ENOUGH = 2.0  # pixels of a portrait for each of its judged square, either way
 CLIPS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
