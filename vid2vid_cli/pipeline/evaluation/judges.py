@@ -1,0 +1,113 @@
+"""Who looks at a picture in order to judge it: where the keypoints of its face are, and whose face it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vid2vid_cli.errors import Vid2VidError, WeightsError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.mesh import FaceAnalyzer, select_face
+from vid2vid_cli.pipeline.evaluation.dlib_faces import DlibEmbedding, DlibFaces
+from vid2vid_cli.pipeline.evaluation.measures import Points
+from vid2vid_cli.pipeline.options import LandmarkJudge
+
+# Of the 468 points of the mesh: the outer lips, then the inner ones.
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+MESH_LIPS = np.array((*OUTER_LIPS, *INNER_LIPS))
+LIPS_OF_68 = np.arange(48, 68)
+
+
+class Landmarks(Protocol):
+    """Finds the keypoints of the face in a picture. mouth: which of them are the lips."""
+
+    name: str
+    mouth: NDArray[np.int64]
+
+    def __call__(self, picture: Frame) -> Points | None:
+        """Return keypoints (N, 2) in px of a picture (H, W, 3); None where no face is seen."""
+        ...
+
+
+class Embedding(Protocol):
+    """Says whose face it is: pictures of one person lie near each other."""
+
+    name: str
+
+    def __call__(self, picture: Frame) -> NDArray[np.float64] | None:
+        """Return the vector of the face in a picture (H, W, 3); None where no face is seen."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the judges see in a picture: keypoints (N, 2) in px, whose face it is; None where they see no face."""
+
+    points: Points | None
+    identity: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Who judges. embedding: None where there is none, and `why` says why."""
+
+    landmarks: Landmarks
+    embedding: Embedding | None
+    why: str = ""
+
+    def look(self, picture: Frame) -> Sight:
+        """Look at a picture (H, W, 3)."""
+        return Sight(self.landmarks(picture), None if self.embedding is None else self.embedding(picture))
+
+
+class MeshLandmarks:
+    """The face mesh's own 468 points: the judge that is always there, though it also drives."""
+
+    name = "mesh"
+    mouth = MESH_LIPS
+
+    def __init__(self, analyzer: FaceAnalyzer) -> None:
+        self._analyzer = analyzer
+
+    def __call__(self, picture: Frame) -> Points | None:
+        """Return the points of the largest face."""
+        face = select_face(self._analyzer.faces(picture), "largest", picture)
+        return None if face is None else face.landmarks_px[:, :2].astype(np.float64)
+
+
+class FanLandmarks:
+    """The 68 points of the package face-alignment (Bulat and Tzimiropoulos 2017), which the literature's AKD uses."""
+
+    name = "face-alignment"
+    mouth = LIPS_OF_68
+
+    def __init__(self, device: str) -> None:
+        """Load its networks; WeightsError where they are neither here nor to be had."""
+        try:
+            import face_alignment
+
+            kind = face_alignment.LandmarksType.TWO_D
+            self._networks: Any = face_alignment.FaceAlignment(kind, device=device, flip_input=False, compile=False)
+        except (ImportError, OSError, RuntimeError) as error:  # no package, no network, or a torn file
+            reason = " ".join(str(error).split())
+            raise WeightsError(
+                f"--landmarks face-alignment: its weights cannot be had ({reason}); leave it out to judge by the mesh"
+            ) from error
+
+    def __call__(self, picture: Frame) -> Points | None:
+        """Return the 68 points of the largest face."""
+        faces = self._networks.get_landmarks_from_image(np.array(picture)) or []
+        return max((np.asarray(face, np.float64) for face in faces), key=lambda p: float(np.ptp(p[:, 1])), default=None)
+
+
+def choose_judges(landmarks: LandmarkJudge, analyzer: FaceAnalyzer, device: str) -> Judges:
+    """Take the landmarks asked for, and the embedding if one is installed."""
+    points = MeshLandmarks(analyzer) if landmarks == "mesh" else FanLandmarks(device)
+    try:
+        return Judges(points, DlibEmbedding(DlibFaces()))
+    except Vid2VidError as error:
+        return Judges(points, None, f"no identity distance: {error}")
