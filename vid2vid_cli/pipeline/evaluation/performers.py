@@ -12,13 +12,12 @@ from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.paste import paste_face, to_frame
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.checkpoint import read_checkpoint
+from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, PoseOverride
 from vid2vid_cli.pipeline.driving import Look
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.source import image_of, private_room, whole_head
-
-LEARNED_PREFIXES = ("flow_net.", "painter.", "generator.")
 
 
 @dataclass(frozen=True)
