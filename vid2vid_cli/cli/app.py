@@ -10,6 +10,7 @@ import typer
 import typer.main
 
 from vid2vid_cli import __version__
+from vid2vid_cli.cli import weights
 from vid2vid_cli.cli.doctor import doctor
 from vid2vid_cli.cli.faces import faces
 from vid2vid_cli.cli.failure import INTERRUPTED, describe, fail
@@ -32,6 +33,8 @@ app = typer.Typer(
 COMMANDS = {command.__name__: command for command in (reenact, rotate, motion, faces, doctor)}
 for command in COMMANDS.values():
     app.command()(command)
+app.add_typer(weights.app)
+GROUPS = {"weights": weights.COMMANDS}
 
 
 @app.callback(invoke_without_command=True)
@@ -73,10 +76,18 @@ def _fail_of_typer(error: Exception, arguments: list[str]) -> int:
     message = getattr(error, "format_message", None)
     if message is None:
         return fail(*describe(error))
-    named = arguments[0] if arguments and arguments[0] in COMMANDS else ""
+    named = _command_in(arguments)
     text = " ".join(str(message()).rstrip(". ").replace("Value error, ", "").split())
     page = f"vid2vid {named} --help".replace("  ", " ")
     return fail(f"{text[:1].lower()}{text[1:]}; see {page}", getattr(error, "exit_code", USAGE))
+
+
+def _command_in(arguments: list[str]) -> str:
+    """Return which command was meant: `reenact`, or of a group `weights pull`; nothing where it is no command."""
+    first, second = [*arguments, "", ""][:2]
+    if first in GROUPS:
+        return f"{first} {second}" if second in GROUPS[first] else first
+    return first if first in COMMANDS else ""
 
 
 def _write_any_name() -> None:

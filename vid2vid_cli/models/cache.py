@@ -9,15 +9,30 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.models.catalogue import Checkpoint, CheckpointFile
 
+EMBEDDED = "compact.safetensors"
 SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt")
 RECEIPTS = "pulled.json"
 State = Literal["verified", "unverified", "changed", "missing"]
+
+
+def bundled_file(folder: str, name: str) -> Path:
+    """Find a file that travels with the package: inside it (a wheel), or beside it (a checkout).
+
+    folder: weights or examples. WeightsError when it is nowhere, which means a broken installation.
+    """
+    package = Path(str(resources.files("vid2vid_cli")))
+    for parent in (package, package.parent):
+        path = parent / folder / name
+        if path.is_file():
+            return path
+    raise WeightsError(f"{package / folder / name}: missing from the installation; install vid2vid again")
 
 
 def home() -> Path:

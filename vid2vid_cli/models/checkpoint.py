@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from pickle import UnpicklingError  # the class of an error; nothing is unpickled with it
 
@@ -23,11 +22,21 @@ from torch import Tensor
 
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.models import catalogue
-from vid2vid_cli.models.cache import SUFFIXES, find_pulled, hash_file, known_sha256
+from vid2vid_cli.models.cache import EMBEDDED, SUFFIXES, bundled_file, find_pulled, hash_file, known_sha256
 from vid2vid_cli.models.foreign import ForeignFileError, format_of
 from vid2vid_cli.models.layouts import ROLES
 
-EMBEDDED = "compact.safetensors"
+__all__ = [
+    "EMBEDDED",
+    "LoadedFile",
+    "bundled_file",
+    "checkpoint_files",
+    "embedded_checkpoint",
+    "find_checkpoint",
+    "flatten",
+    "read_checkpoint",
+]
+
 ROLE_FOLDERS = ("", "base_models", "retargeting_models", "liveportrait/base_models", "liveportrait/retargeting_models")
 TRAINING_ONLY = re.compile(r"(discriminator|optimizer_\w+)(\.|$)")
 MOST_TENSORS = 100_000
@@ -45,19 +54,6 @@ class LoadedFile:
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
     sha256: str
-
-
-def bundled_file(folder: str, name: str) -> Path:
-    """Find a file that travels with the package: inside it (a wheel), or beside it (a checkout).
-
-    folder: weights or examples. WeightsError when it is nowhere, which means a broken installation.
-    """
-    package = Path(str(resources.files("vid2vid_cli")))
-    for home in (package, package.parent):
-        path = home / folder / name
-        if path.is_file():
-            return path
-    raise WeightsError(f"{package / folder / name}: missing from the installation; install vid2vid again")
 
 
 def find_checkpoint(name: str) -> Path:
