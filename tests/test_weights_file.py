@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -194,6 +196,25 @@ def test_the_commands_tell_people_and_programs(tmp_path: Path, capsys: pytest.Ca
     assert made["bytes"] == target.stat().st_size and made["sha256"] == read_checkpoint(target).sha256
     assert run("convert", source, "-o", target, "--dtype", "float8")[0] == 2
     assert run("info", tmp_path / "missing.pth")[0] == 4
+
+
+FULL_DISK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000,) * 2)
+from vid2vid_cli.cli.app import main
+raise SystemExit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path) -> None:
+    source, target = tmp_path / "model.pth.tar", tmp_path / "o.safetensors"
+    save_public(source, "vox-256, SPADE")
+    command = [sys.executable, "-c", FULL_DISK, "weights", "convert", str(source), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.count("\n") == 1 and "o.safetensors: cannot be written" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pth.tar"]
 
 
 @pytest.fixture(scope="session")

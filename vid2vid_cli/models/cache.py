@@ -87,9 +87,12 @@ class Receipt:
 
 
 def receipt_for(path: Path) -> Receipt:
-    """Hash a file and write down what was found."""
-    found = path.stat()
-    return Receipt(str(path), found.st_size, found.st_mtime_ns, hash_file(path))
+    """Hash a file and write down what was found. WeightsError where it cannot be read."""
+    try:
+        found = path.stat()
+        return Receipt(str(path), found.st_size, found.st_mtime_ns, hash_file(path))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def read_receipts() -> dict[str, Receipt]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vid2vid_cli.errors import UsageError, WeightsError
+from vid2vid_cli.errors import UsageError
 from vid2vid_cli.models import catalogue
 from vid2vid_cli.models.cache import (
     EMBEDDED,
@@ -66,7 +66,7 @@ def verify_weights(name: str | None = None, hooks: Hooks | None = None) -> list[
     standings = []
     for count, each in enumerate(wanted):
         hooks.progress(count, len(wanted))
-        standings.append(_embedded(each) if each.is_embedded else _standing(each, _verified(each)))
+        standings.append(_embedded(each) if each.is_embedded else _standing(each, list(verify_files(each))))
     if name and standings[0].state == "missing":
         find_pulled(wanted[0])  # says how to get it
     return standings
@@ -78,13 +78,6 @@ def weights_path(name: str | None = None) -> Path:
         return weights_folder()
     checkpoint = checkpoint_named(name)
     return bundled_file("weights", EMBEDDED) if checkpoint.is_embedded else find_pulled(checkpoint)
-
-
-def _verified(checkpoint: Checkpoint) -> list[Found]:
-    try:
-        return list(verify_files(checkpoint))
-    except OSError as error:
-        raise WeightsError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _embedded(checkpoint: Checkpoint) -> Standing:

@@ -125,13 +125,10 @@ class Pull:
 
     def _accept(self, file: CheckpointFile, path: Path) -> None:
         """Take a file that has come for what it should be, or refuse it."""
-        try:
-            if file.sha256 is None:
-                keep_receipt(self.checkpoint, file, receipt_for(path))
-                return
-            found = check_file(self.checkpoint, file, path)
-        except OSError as error:
-            raise WeightsError(f"{path}: cannot be checked: {error.strerror}") from error
+        if file.sha256 is None:
+            keep_receipt(self.checkpoint, file, receipt_for(path))
+            return
+        found = check_file(self.checkpoint, file, path)
         if found.state != "verified":
             raise WeightsError(f"{path}: {why_changed(found)}; it is not used")
 
