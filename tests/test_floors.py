@@ -23,7 +23,7 @@ FLOORS = {
     "geometry": 0,
 }
 PUBLIC = ""  # vid2vid_cli itself: a version, and names that are imported when they are first used
-HEAVY = ("torch", "numba", "PIL", "numpy", "safetensors", "imageio_ffmpeg")
+HEAVY = ("torch", "numba", "PIL", "numpy", "safetensors", "imageio_ffmpeg", "huggingface_hub")
 
 
 def fault(importer: str, imported: str) -> str | None:
@@ -114,7 +114,15 @@ def test_imports_are_seen_wherever_they_stand(tmp_path: Path) -> None:
     assert imports_of(module) == {"motion", "errors", "media.ffmpeg", "media.video"}
 
 
-@pytest.mark.parametrize("statement", ["import vid2vid_cli.cli.app", "import vid2vid_cli.pipeline.options", "--help"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import vid2vid_cli.cli.app",
+        "import vid2vid_cli.pipeline.options",
+        "import vid2vid_cli.pipeline.weights_pull",
+        "--help",
+    ],
+)
 def test_the_command_line_starts_without_heavy_libraries(statement: str) -> None:
     code = statement
     if statement == "--help":

@@ -49,9 +49,11 @@ POOL = 24  # batches that are at hand
 AVERAGE_OVER = 400  # steps of the moving average
 JUDGE_FROM = 0.55  # of the planned time
 WEIGHTS = {
+    "still": 0.0,  # to compare with: the warp without networks
     "coarse": 1.0,
+    "shapes": 2.0,
     "patch": 2.0,
-    "unmoved": 0.0,  # to compare with: the warp without networks
+    "unmoved": 0.0,  # the same for the patch
     "warped": 0.5,
     "pyramid": 1.0,
     "edges": 1.0,
@@ -65,8 +67,9 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Rendered:
-    """What the networks make of a batch: coarse (B, 3, 128, 128), patches without and with each network, and how."""
+    """What the networks make of a batch: the whole (B, 3, 128, 128) and patches, without and with each network."""
 
+    still: Tensor
     coarse: Tensor
     unmoved: Tensor
     warped: Tensor
@@ -89,12 +92,14 @@ def render_batch(parts: LearnedParts, batch: dict[str, Tensor]) -> Rendered:
     coarse_place = patch_grid(_whole(len(source)), batch["coarse_flow"].shape[-1])
     coarse = _bring(source, batch["coarse_flow"], correction, coarse_place, square)
     place = patch_grid(batch["place"], PATCH_SIDE)
+    with torch.no_grad():
+        still = _bring(source, batch["coarse_flow"], None, coarse_place, square)
     overlay, keep = batch["patch_overlay"][:, :3], batch["patch_overlay"][:, 3:]
     warped = _bring(source, batch["patch_flow"], correction, place, square) * keep + overlay
     with torch.no_grad():
         unmoved = _bring(source, batch["patch_flow"], None, place, square) * keep + overlay
     painting = parts.paint(warped, batch["patch_guide"], batch["place"], features, correction)
-    return Rendered(coarse, unmoved, warped, apply_painting(warped, warped, painting), correction, painting)
+    return Rendered(still, coarse, unmoved, warped, apply_painting(warped, warped, painting), correction, painting)
 
 
 def _whole(count: int) -> Tensor:
@@ -120,9 +125,12 @@ class Losses:
         visible = (weight > 0).float()
         # Where a part of the patch lies outside its frame the truth is as good as the answer.
         answer = torch.where(visible > 0, made.painted, target)
+        coarse = batch["coarse_target"], batch["coarse_weight"]
         features, points = self._face(answer[::2], target[::2])  # every second one: it is a third of the work
         return {
-            "coarse": weighted_l1(made.coarse, batch["coarse_target"], batch["coarse_weight"]),
+            "still": weighted_l1(made.still, *coarse),
+            "coarse": weighted_l1(made.coarse, *coarse),
+            "shapes": pyramid_l1(made.coarse, *coarse),
             "unmoved": weighted_l1(made.unmoved, target, weight),
             "warped": weighted_l1(made.warped, target, weight),
             "patch": weighted_l1(made.painted, target, weight),
@@ -159,7 +167,7 @@ class Trainer:
         self.parts.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.judge = PatchJudge()
         self.average = copy.deepcopy(self.parts).requires_grad_(False).eval()
-        self.optimizer = torch.optim.AdamW(self.parts.parameters(), BEST_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(self.parts.parameters(), BEST_RATE, betas=(0.9, 0.999), weight_decay=1e-4)
         self.judge_optimizer = torch.optim.AdamW(self.judge.parameters(), 2e-4, betas=(0.5, 0.99))
         self.losses = Losses(state)
         self.step, self.seconds = 0, 0.0

@@ -19,6 +19,7 @@ from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
 from vid2vid_cli.cli.signals import let_signals_clean_up
 from vid2vid_cli.cli.talk import write_result
+from vid2vid_cli.cli.weights import app as weights
 from vid2vid_cli.errors import UsageError
 
 USAGE = UsageError.exit_code
@@ -33,7 +34,7 @@ app = typer.Typer(
 COMMANDS = {command.__name__: command for command in (reenact, rotate, motion, faces, doctor)}
 for command in COMMANDS.values():
     app.command()(command)
-GROUPS = {"evaluate": evaluate}
+GROUPS = {"evaluate": evaluate, "weights": weights}
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 

@@ -5,16 +5,29 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 
 class FrameRateColumn(ProgressColumn):
-    """Shows how many frames are made in a second."""
+    """Shows how many frames are made in a second. unit: what else may be counted."""
+
+    def __init__(self, unit: str = "frames") -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
         """Write the rate, once there is one."""
-        return Text(f"{task.speed:.1f} frames/s" if task.speed else "")
+        return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "")
 
 
 class FrameCountColumn(ProgressColumn):
@@ -28,10 +41,17 @@ class FrameCountColumn(ProgressColumn):
 
 
 class FrameBar:
-    """A bar, the frames done, frames a second and the time that remains; it vanishes at the end."""
+    """A bar, the frames done, frames a second and the time that remains; it vanishes at the end.
 
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), FrameCountColumn(), FrameRateColumn())
+    unit: what is counted instead of frames, such as bytes.
+    """
+
+    def __init__(self, unit: str = "frames") -> None:
+        self._unit = unit
+        counts: tuple[ProgressColumn, ...] = (FrameCountColumn(), FrameRateColumn(unit))
+        if unit == "bytes":
+            counts = (DownloadColumn(), TransferSpeedColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), *counts)
         self._progress = Progress(
             *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, redirect_stdout=False
         )
@@ -49,7 +69,7 @@ class FrameBar:
     def show(self, done: int, total: int | None) -> None:
         """Move the bar."""
         if self._progress.tasks[0].completed == 0:
-            self._progress.reset(self._task, description="frames")  # loading is no part of the rate
+            self._progress.reset(self._task, description=self._unit)  # loading is no part of the rate
         # A count foreseen too low must not show 101 of 100.
         whole = None if total is None else max(done, total)
         self._progress.update(self._task, completed=done, total=whole)

@@ -34,10 +34,11 @@ class Talk:
 
 
 class Reporter:
-    """Shows progress and warnings while its `with` block runs, and the result at the end."""
+    """Shows progress and warnings while its `with` block runs, and the result at the end. unit: what is counted."""
 
-    def __init__(self, talk: Talk) -> None:
+    def __init__(self, talk: Talk, unit: str = "frames") -> None:
         self.talk = talk
+        self._unit = unit
         self.hooks = Hooks(self._progress, self._warn)
         self._bar: FrameBar | None = None
         self._open = ExitStack()
@@ -46,7 +47,7 @@ class Reporter:
         if sys.stderr.isatty() and not (self.talk.quiet or self.talk.json):
             from vid2vid_cli.cli.bar import FrameBar
 
-            self._bar = self._open.enter_context(FrameBar())
+            self._bar = self._open.enter_context(FrameBar(self._unit))
         return self
 
     def __exit__(

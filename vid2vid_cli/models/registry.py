@@ -10,6 +10,7 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.base import Family, ReenactmentModel
 from vid2vid_cli.models.checkpoint import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.layouts import why_no_family
 
 FAMILIES = (
     Family(
@@ -40,7 +41,7 @@ def load_model(checkpoint: str = "compact") -> LoadedModel:
                 return LoadedModel(family.build(file.tensors), family, str(path), file.sha256)
             except (KeyError, RuntimeError) as error:
                 raise WeightsError(f"{path}: a damaged {family.name} checkpoint ({error}); fetch it again") from error
-    raise WeightsError(f"{path}: a checkpoint of no known family ({', '.join(f.name for f in FAMILIES)})")
+    raise WeightsError(f"{path}: {why_no_family(file.tensors, [family.name for family in FAMILIES])}")
 
 
 @lru_cache(maxsize=1)

@@ -72,6 +72,7 @@ def _examinations() -> list[Examination]:
             for codec, suffix in (("libx264", ".mp4"), ("libvpx-vp9", ".webm"))
         ),
         Examination("checkpoint", _checkpoint, reinstall),
+        Examination("pulled weights", _pulled, "vid2vid weights pull NAME fetches them again"),
         Examination("example", _example, reinstall),
         Examination("numba cache", _numba_cache, "set NUMBA_CACHE_DIR to a folder that may be written"),
         Examination("temporary folder", _temporary, "free some space there, or set TMPDIR to another folder"),
@@ -161,6 +162,17 @@ def _checkpoint() -> str:
     load_face_analyzer()
     megabytes = file.path.stat().st_size / 1e6
     return f"{file.path} ({megabytes:.1f} MB), sha256 {file.sha256} as recorded"
+
+
+def _pulled() -> str:
+    """Tell of what lies in the caches, without reading it: sizes and times tell."""
+    from vid2vid_cli.pipeline.weights import list_weights
+
+    here = [each for each in list_weights() if not each.checkpoint.is_embedded and each.path is not None]
+    wrong = [each.problem for each in here if each.is_wrong]
+    if wrong:
+        raise UnwellError("; ".join(wrong))
+    return ", ".join(f"{each.checkpoint.name} {each.state} ({each.path})" for each in here) or "none; none are needed"
 
 
 def recorded_sha256(sums: Path, name: str) -> str:

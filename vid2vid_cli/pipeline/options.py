@@ -16,6 +16,8 @@ Audio = Literal["driving", "source", "none"]
 OnMissing = Literal["hold", "skip", "fail"]
 LandmarkJudge = Literal["mesh", "face-alignment"]
 DType = Literal["float32", "float16", "bfloat16"]
+Via = Literal["auto", "hub", "url"]
+StoredDType = Literal["float32", "float16"]
 
 
 def option(default: Any, text: str, *flags: str, panel: str = "") -> Any:
@@ -170,3 +172,34 @@ class EvaluateTurnsOptions(JudgeOptions, EngineOptions):
     yaw: str = option("-30:30:15", "Angles to turn to: degrees, or START:STOP:STEP.", panel="Head pose")
     pitch: str = option("-15:15:15", "Angles to lift the chin by: degrees, or START:STOP:STEP.", panel="Head pose")
     roll: str = option("0", "Angles to tilt by: degrees, or START:STOP:STEP.", panel="Head pose")
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """All that `weights pull` takes besides a name."""
+
+    accept_licence: bool = option(
+        False, "Accept the licence of weights that are not plainly free for every use.", "--accept-licence"
+    )
+    trust_unverified: bool = option(
+        False, "Take a file of which no sha256 is known, so that nobody can check it.", "--trust-unverified"
+    )
+    mirror: str | None = option(
+        None, "Fetch from MIRROR/NAME/FILE instead; default: VID2VID_MIRROR.", "--mirror", panel="Network"
+    )
+    via: Via = option(
+        "auto",
+        "hub: with huggingface_hub, into its cache; url: without it; auto: hub where it is installed.",
+        panel="Network",
+    )
+    force: bool = option(False, "Fetch again what is there and verified.", "--force")
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """All that `weights convert` takes besides its two files."""
+
+    dtype: StoredDType = option(
+        "float32", "How weights are stored; float16 halves the file, small tensors stay float32."
+    )
+    force: bool = option(False, "Replace an output that exists.", "--force")
