@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +18,21 @@ import pytest
 import torch
 from clips import make_clip
 from PIL import Image
+from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, NoFaceError, OutputExistsError, UsageError, WeightsError
 from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.face.mesh import face_from_landmarks
-from vid2vid_cli.geometry.rotation import rotation_from_pose
+from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
+from vid2vid_cli.models.checkpoint import embedded_checkpoint
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
 from vid2vid_cli.pipeline.evaluation import dlib_faces
 from vid2vid_cli.pipeline.evaluation.cross_reenactment import evaluate_cross
-from vid2vid_cli.pipeline.evaluation.free_view import asked_turns, evaluate_rotate
+from vid2vid_cli.pipeline.evaluation.free_view import asked_turns, evaluate_rotate, override
 from vid2vid_cli.pipeline.evaluation.heads import Following, angle_between_deg
 from vid2vid_cli.pipeline.evaluation.judges import FanLandmarks
 from vid2vid_cli.pipeline.evaluation.material import judged_square
@@ -43,11 +46,12 @@ from vid2vid_cli.pipeline.evaluation.measures import (
     similarity_of_scales,
     window_around,
 )
-from vid2vid_cli.pipeline.evaluation.performers import without_networks
+from vid2vid_cli.pipeline.evaluation.performers import LEARNED_PREFIXES, without_networks
 from vid2vid_cli.pipeline.evaluation.report import METRICS, Evaluation, Row, mean_rows
 from vid2vid_cli.pipeline.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.pipeline.evaluation.sheet import WHITE_ERROR, Spread, Worst, error_map
 from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOptions
+from vid2vid_cli.pipeline.pose import AXES
 from vid2vid_cli.pipeline.progress import Hooks
 
 Frame = np.ndarray
@@ -105,7 +109,7 @@ def test_l1_is_the_mean_of_what_was_added_also_where_bytes_would_wrap() -> None:
     one = np.full((20, 30, 3), 250, np.uint8)
     other = one.copy()
     other[:, :15] = 3
-    assert mean_error(one, other) == pytest.approx(247 / 2)
+    assert mean_error(one, other) == mean_error(other, one) == pytest.approx(247 / 2)
     assert mean_error(other, one, (slice(0, 20), slice(15, 30))) == 0
 
 
@@ -219,11 +223,12 @@ def test_rows_of_a_sheet_are_spread_over_the_clip_or_the_worst_of_it() -> None:
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_warp_baseline_has_no_networks(loaded: LoadedModel) -> None:
-    warp = without_networks(loaded)
-    assert warp is not None
+def test_the_warp_baseline_is_built_without_networks(loaded: LoadedModel, tmp_path: Path) -> None:
+    tensors = {name: tensor.contiguous() for name, tensor in embedded_checkpoint().tensors.items()}
+    nonsense = {f"{prefix}nonsense": torch.zeros(1) for prefix in LEARNED_PREFIXES}
+    save_file({**tensors, **nonsense}, tmp_path / "learned.safetensors")
+    warp = without_networks(replace(loaded, path=str(tmp_path / "learned.safetensors")))
     assert type(warp) is type(loaded.model)
-    assert not any(part is not None for part in warp._learned)
 
 
 def test_a_clip_that_stands_still_is_shown_nearly_as_it_is(clip: Path, loaded: LoadedModel, tmp_path: Path) -> None:
@@ -270,6 +275,13 @@ def test_turning_is_off_by_little_and_a_copy_by_the_whole_angle(portrait: Path, 
     assert by_angle["mean of 1", "yaw -20"] == pytest.approx(20, abs=0.1)
     assert value(found, "model", "pose_deg") < 5
     assert value(found, "copy", "pose_deg") == pytest.approx(40 / 3, abs=0.1)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_angle_is_asked_for_in_the_user_s_convention(axis: int) -> None:
+    asked = override(AXES[axis], 20).apply(torch.eye(3)[None])
+    angles = [math.degrees(float(angle)) for angle in pose_from_rotation(asked)]
+    assert angles == pytest.approx([20.0 if k == axis else 0.0 for k in range(3)], abs=1e-3)
 
 
 def test_rest_is_judged_once_for_all_axes() -> None:
