@@ -25,7 +25,7 @@ from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.model import CompactModel, CompactSource
 from vid2vid_cli.models.compact.mouth import draw_mouth
 from vid2vid_cli.models.compact.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
-from vid2vid_cli.models.compact.refine import draw_guide
+from vid2vid_cli.models.compact.refine import Target, draw_guide, rigid_flow
 from vid2vid_cli.motion import PoseOverride
 
 Picture = NDArray[np.uint8]
@@ -259,6 +259,7 @@ def describe_target(
     coarse = draw_guide(mesh, square.box, COARSE, square)[0]
     picture = to_image(target.picture)
     return {
+        "rigid": rigid_flow(Target(mesh, own, head), square)[0],
         "guide": draw_guide(mesh, square.box, FLOW_SIDE, square)[0],
         "patch_guide": draw_guide(mesh, box, GUIDE_SIDE, square)[0],
         "place": torch.tensor(square.place(middle, half)),

@@ -87,7 +87,7 @@ def render_batch(parts: LearnedParts, batch: dict[str, Tensor]) -> Rendered:
     grid = square[..., :2] + square[..., 2:] * patch_grid(_whole(len(source)), SOURCE_SIDE)
     features = parts.encoder(sample(small, grid))[which]
     source = source[which]
-    correction = parts.flow_net(batch["guide"], features)
+    correction = parts.flow_net(batch["guide"], batch["rigid"], features)
     square = batch["square"][:, None, None]
     coarse_place = patch_grid(_whole(len(source)), batch["coarse_flow"].shape[-1])
     coarse = _bring(source, batch["coarse_flow"], correction, coarse_place, square)
@@ -176,6 +176,14 @@ class Trainer:
     def progress(self) -> float:
         """Give how much of the planned time is over."""
         return min(1.0, self.seconds / self.seconds_planned)
+
+    def begin_with(self, path: Path) -> None:
+        """Take the weights of another run wherever they fit."""
+        kept = torch.load(path, weights_only=True)["average"]
+        own = self.parts.state_dict()
+        fitting = {name: tensor for name, tensor in kept.items() if name in own and own[name].shape == tensor.shape}
+        self.parts.load_state_dict({**own, **fitting})
+        self.average.load_state_dict(self.parts.state_dict())
 
     def save(self) -> None:
         """Write last.pt, whole or not at all."""
@@ -308,6 +316,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder for the run's files")
     parser.add_argument("--hours", type=float, default=2.0, help="planned time, over which the rate falls")
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
+    parser.add_argument(
+        "--begin-with", type=Path, help="last.pt of another run, whose weights are taken where they fit"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
     options = parser.parse_args()
@@ -317,6 +328,8 @@ def main() -> None:
     torch.manual_seed(1)
     state = dict(embedded_checkpoint().tensors)
     trainer = Trainer(options.run, options.hours, state)
+    if options.begin_with:
+        trainer.begin_with(options.begin_with)
     if options.resume:
         trainer.load(options.run / "last.pt")
     samples = Samples(options.cache, state, seed=trainer.step)

@@ -164,9 +164,11 @@ class CompactModel:
     def _render_one(self, source: CompactSource, keypoints: Tensor, head: Similarity) -> Tensor:
         image = source.features["image"]
         mesh = source.warp.place(keypoints.cpu().numpy(), head)
+        own = source.motion
+        target = Target(mesh, Similarity(own.scale, own.rotation, own.translation), head)
         correction = None
         if self._learned is not None:
-            correction = correct_flow(self._learned, source.features["encoded"], mesh, source.square)
+            correction = correct_flow(self._learned, source.features["encoded"], target, source.square)
         warped = self._warp(source, mesh, correction)
         half = max(image.shape[-2:]) / 2
         points_px = keypoints.cpu().numpy() * half + (image.shape[-1] / 2, image.shape[-2] / 2, 0)
@@ -177,8 +179,6 @@ class CompactModel:
         if layer is not None:
             layer.blend(warped[0])
         if self._learned is not None and correction is not None:
-            own = source.motion
-            target = Target(mesh, Similarity(own.scale, own.rotation, own.translation), head)
             paint_target(self._learned, warped, target, source.square, (source.features["encoded"], correction))
         return warped
 
@@ -228,7 +228,8 @@ def _square(border: tuple[NDArray[np.float32], NDArray[np.float32]], canonical: 
     """Return the square within a border. canonical: (1, 468, 3), the source's."""
     (left, top), (right, bottom) = border
     head = (canonical.amax(1, keepdim=True) + canonical.amin(1, keepdim=True)) / 2
-    return Square((float(left + right) / 2, float(top + bottom) / 2), float(right - left) / 2, head)
+    back = float(canonical[..., 2].max())
+    return Square((float(left + right) / 2, float(top + bottom) / 2), float(right - left) / 2, head, back)
 
 
 def _lay_mirrored(image: Tensor, warped: Tensor, flow: Flow, units: Tensor) -> Tensor:

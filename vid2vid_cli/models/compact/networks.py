@@ -108,21 +108,29 @@ class SourceEncoder(nn.Module):
 
 
 class FlowNet(nn.Module):
-    """Corrects the analytic flow: it knows hair, neck and shoulders, which the mesh does not."""
+    """Corrects the analytic flow: it knows hair, neck and shoulders, which the mesh does not.
+
+    As in face-vid2vid's dense motion there are candidates: what stands still and what moves with the rigid head may
+    replace a share of the analytic flow; a free residual is added.
+    """
 
     def __init__(self, features: int = 32, widths: tuple[int, int, int] = (32, 64, 96)) -> None:
         super().__init__()
-        self.net = Hourglass(CHANNELS + 2 * features, 2 + HINTS, widths)
+        self.net = Hourglass(CHANNELS + 2 + 2 * features, 4 + HINTS, widths)
 
-    def forward(self, guide: Tensor, features: Tensor) -> Correction:
+    def forward(self, guide: Tensor, rigid: Tensor, features: Tensor) -> Correction:
         """Correct the displacement that the guide begins with.
 
-        guide: (B, CHANNELS, 64, 64), see mesh_warp. features: (B, C, 64, 64), of the encoder.
+        guide: (B, CHANNELS, 64, 64), see mesh_warp. rigid: (B, 2, 64, 64), the displacement if all were one rigid
+        head. features: (B, C, 64, 64), of the encoder.
         """
         here = identity_grid((FLOW_SIDE, FLOW_SIDE), guide.device)
-        there = here + guide[:, :2].permute(0, 2, 3, 1)
-        out = self.net(torch.cat([guide, features, sample(features, there)], 1))
-        return Correction(MOST_RESIDUAL * torch.tanh(GENTLY * out[:, :2]), out[:, 2:])
+        flow = guide[:, :2]
+        there = here + flow.permute(0, 2, 3, 1)
+        out = GENTLY * self.net(torch.cat([guide, rigid, features, sample(features, there)], 1))
+        still, stiff = out[:, :1], out[:, 1:2]
+        residual = MOST_RESIDUAL * torch.tanh(out[:, 2:4]) - still * flow + stiff * (rigid - flow)
+        return Correction(residual, out[:, 4:] / GENTLY)
 
 
 class Painter(nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vid2vid_cli.geometry.grid import cut_square, resize_map
+from vid2vid_cli.geometry.grid import cut_square, identity_grid, resize_map
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.mesh_warp import Box, PlacedMesh
 from vid2vid_cli.models.compact.networks import (
@@ -30,12 +30,14 @@ MAP_SIDE = 128  # longer side of the map through which the correction reaches th
 class Square:
     """The part of a source that the learned parts know, in halves of the crop's longer side.
 
-    middle: x, y. half: half its side. head: (1, 1, 3), the middle of the face on the canonical head.
+    middle: x, y. half: half its side. head: (1, 1, 3), the middle of the face on the canonical head. back: how far
+    behind the head's pivot the face ends, on the canonical head.
     """
 
     middle: tuple[float, float]
     half: float
     head: Tensor
+    back: float
 
     @property
     def box(self) -> Box:
@@ -71,11 +73,39 @@ def _encode(parts: LearnedParts, image: Tensor) -> Tensor:
     return features
 
 
-def correct_flow(parts: LearnedParts, features: Tensor, mesh: PlacedMesh, square: Square) -> Correction:
+@dataclass(frozen=True)
+class Target:
+    """What the networks need of a target: the mesh, and the poses of the source's own head and of the target's."""
+
+    mesh: PlacedMesh
+    own: Similarity
+    head: Similarity
+
+
+def correct_flow(parts: LearnedParts, features: Tensor, target: Target, square: Square) -> Correction:
     """Return the correction of a target's flow, over the square."""
-    guide = draw_guide(mesh, square.box, FLOW_SIDE, square).to(features.device)
-    correction: Correction = parts.flow_net(guide, features)
+    guide = draw_guide(target.mesh, square.box, FLOW_SIDE, square).to(features.device)
+    rigid = rigid_flow(target, square).to(features.device)
+    correction: Correction = parts.flow_net(guide, rigid, features)
     return correction
+
+
+def rigid_flow(target: Target, square: Square) -> Tensor:
+    """Return the displacement over the square if all of it moved as the plane through the head's middle does.
+
+    Returns (1, 2, 64, 64), in halves of the square.
+    """
+    grid = identity_grid((FLOW_SIDE, FLOW_SIDE))[0] * square.half + torch.tensor(square.middle)
+    linear, offset = _plane(target.head, square.back)
+    own_linear, own_offset = _plane(target.own, square.back)
+    there = (grid - offset) @ torch.linalg.inv(linear).T @ own_linear.T + own_offset
+    return ((there - grid) / square.half).clamp(-2, 2).permute(2, 0, 1)[None]
+
+
+def _plane(pose: Similarity, depth: float) -> tuple[Tensor, Tensor]:
+    """Return the affine map (2, 2), (2,) from x and y of the canonical plane at a depth to the picture."""
+    turned = pose.scale[0] * pose.rotation[0]
+    return turned[:2, :2], turned[:2, 2] * depth + pose.translation[0, :2]
 
 
 def spread_residual(correction: Correction, square: Square, like: Tensor) -> Tensor:
@@ -89,15 +119,6 @@ def spread_residual(correction: Correction, square: Square, like: Tensor) -> Ten
     x, y = (x - square.middle[0]) / square.half, (y - square.middle[1]) / square.half
     grid = torch.stack([x.expand(*size), y[:, None].expand(*size)], -1)[None]
     return resize_map(sample(correction.residual, grid).permute(0, 2, 3, 1) * square.half, like)
-
-
-@dataclass(frozen=True)
-class Target:
-    """What the painter needs of a target: the mesh, and the poses of the source's own head and of the target's."""
-
-    mesh: PlacedMesh
-    own: Similarity
-    head: Similarity
 
 
 def paint_target(
