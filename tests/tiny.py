@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor
 
-KEYPOINTS, DEPTH, VOLUME, COMPRESSED = 4, 4, 4, 2
-LIVEPORTRAIT_KEYPOINTS = 21
+KEYPOINTS, DEPTH, VOLUME, COMPRESSED = 4, 2, 4, 2
+LIVEPORTRAIT_KEYPOINTS = 13  # enough to have some of the eyes' and the mouth's
 
 
 class Tensors(dict[str, Tensor]):
@@ -92,7 +92,7 @@ def add_encoder(tensors: Tensors, prefix: str, first_kernel: int) -> None:
 def add_warper(tensors: Tensors, prefix: str, keypoints: int) -> None:
     dense = f"{prefix}dense_motion_network"
     out = tensors.hourglass(f"{dense}.hourglass", (keypoints + 1) * (COMPRESSED + 1), 3, has_last=True)
-    tensors.layer(f"{dense}.mask", keypoints + 1, out, 7, 7, 7)
+    tensors.layer(f"{dense}.mask", keypoints + 1, out, 3, 3, 3)
     tensors.layer(f"{dense}.compress", COMPRESSED, VOLUME, 1, 1, 1)
     tensors.norm(f"{dense}.norm", COMPRESSED)
     tensors.layer(f"{dense}.occlusion", 1, out * DEPTH, 7, 7)

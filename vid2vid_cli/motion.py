@@ -121,7 +121,7 @@ def restrict_motion(base: Motion, moved: Motion, *, pose: bool, expression_mask:
     mask = expression_mask[None, :, None].to(moved.expression)
     expression = base.expression + mask * (moved.expression - base.expression)
     rigid = moved if pose else base
-    return replace(rigid, expression=expression)
+    return replace(rigid, expression=expression, extra=moved.extra)
 
 
 class OneEuroFilter:

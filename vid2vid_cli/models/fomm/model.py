@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vid2vid_cli.errors import UsageError
+from vid2vid_cli.errors import MotionFileError, UsageError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.keypoints import movement_scale
 from vid2vid_cli.geometry.regions import Region
@@ -111,6 +111,6 @@ def _as_motion(local: LocalMotion) -> Motion:
 
 
 def _as_local(motion: Motion) -> LocalMotion:
-    if motion.extra is None:
-        raise ValueError("a motion of the fomm family has jacobians")
+    if motion.extra is None or motion.extra.shape != (*motion.expression.shape[:2], 2, 2):
+        raise MotionFileError("a motion of fomm without its jacobians; make the file again with vid2vid motion -c fomm")
     return LocalMotion(motion.expression[..., :2], motion.extra)

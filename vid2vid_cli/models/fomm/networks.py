@@ -49,7 +49,7 @@ class KeypointDetector(nn.Module):
         logits = self.kp(features)
         chances = (logits.flatten(2) / TEMPERATURE).softmax(-1).reshape(logits.shape)
         maps = self.jacobian(features).reshape(*logits.shape[:2], 4, *logits.shape[2:])
-        jacobians = torch.einsum("bkhw,bkjhw->bkj", chances, maps)
+        jacobians = (chances[:, :, None] * maps).sum((3, 4))
         return LocalMotion(expected_points(chances), jacobians.reshape(*jacobians.shape[:2], 2, 2))
 
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import SourceAppearance, Wishes
 from vid2vid_cli.models.liveportrait.extractor import MotionExtractor, RawMotion
 from vid2vid_cli.models.liveportrait.posing import follow, pose_keypoints, rotation_from_degrees
-from vid2vid_cli.models.liveportrait.retargeting import Retargeting, openings
+from vid2vid_cli.models.liveportrait.retargeting import OPENINGS, Retargeting, openings
 from vid2vid_cli.models.spade import SpadeDecoder
 from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module, refuse_unknown
 from vid2vid_cli.models.volume import PreparedVolume, VolumeEncoder, VolumeWarper
@@ -47,8 +48,8 @@ class LivePortraitModel:
     """
 
     name = "liveportrait"
-    source_crop = CropSpec(scale=2.3, shift_up=0.125, upright=True, size=256)
-    driving_crop = CropSpec(scale=2.2, shift_up=0.1, upright=True, size=256)
+    source_crop = CropSpec(scale=2.3, shift_up=0.125, upright=True, size=256, below_forehead=True)
+    driving_crop = CropSpec(scale=2.2, shift_up=0.1, upright=True, size=256, below_forehead=True)
     pose_range_deg = (25.0, 15.0, 15.0)
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -155,6 +156,8 @@ def _as_motion(raw: RawMotion, landmarks: Tensor) -> Motion:
 
 
 def _openings(motion: Motion) -> Tensor:
-    if motion.extra is None:
-        raise ValueError("a motion of the liveportrait family knows how far eyes and lips are open")
+    if motion.extra is None or motion.extra.shape != (len(motion), len(OPENINGS)):
+        raise MotionFileError(
+            "a motion of liveportrait without openings; make the file again with vid2vid motion -c liveportrait"
+        )
     return motion.extra
