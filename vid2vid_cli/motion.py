@@ -31,7 +31,8 @@ class Motion:
     rotation: (B, 3, 3), from the canonical frame to the camera (x right, y down, z away).
     translation: (B, 3), in [-1, 1] of the crop. scale: (B, 1), crop units per canonical unit.
     expression: (B, K, 3), offsets of the K keypoints in the canonical frame. What is constant in it may be the shape
-    of the face: differences are free of it, and so is a saved motion.
+    of the face: differences are free of it, and so is a saved motion. A family may use these fields in another sense
+    that its model states.
     extra: (B, ...), what else a family needs of a frame, None where it needs nothing else.
     """
 

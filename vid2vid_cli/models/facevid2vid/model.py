@@ -34,7 +34,10 @@ def is_facevid2vid(tensors: Mapping[str, Tensor]) -> bool:
 
 
 class FaceVid2VidModel:
-    """Reenactment by a warped feature volume. See models.base.ReenactmentModel for the methods."""
+    """Reenactment by a warped feature volume. See models.base.ReenactmentModel for the methods.
+
+    The expression of its `Motion` is added after the turn, in the axes of the camera; its scale is always 1.
+    """
 
     name = "facevid2vid"
     # As the faces of VoxCeleb were cut for training: a square, never turned, with some of the hair and shoulders.
@@ -77,7 +80,7 @@ class FaceVid2VidModel:
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
         """Encode the source once; its own motion is at rest where the checkpoint cannot read it."""
         canonical = self.keypoints(image.to(self._device)).cpu()
-        motion = self._rest() if self.estimator is None else self._read(image)
+        motion = self._rest() if self.estimator is None else self._read(self.estimator, image)
         own = pose_keypoints(canonical, motion).to(self._device)
         return SourceAppearance(self.generator.prepare(image.to(self._device), own)._asdict(), canonical, motion)
 
@@ -90,7 +93,7 @@ class FaceVid2VidModel:
                 "this SadTalker checkpoint cannot read motion (it has no he_estimator): drive it with a motion file of "
                 "facevid2vid, or put a face-vid2vid checkpoint beside it"
             )
-        return self._read(images)
+        return self._read(self.estimator, images)
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
@@ -123,16 +126,11 @@ class FaceVid2VidModel:
         count = self.keypoints.kp.weight.shape[0]
         return torch.full((count,), float(region in ("all", "expression")))
 
-    def _read(self, images: Tensor) -> Motion:
-        if self.estimator is None:
-            raise ValueError("no estimator")
-        raw = self.estimator(images.to(self._device))
-        rotation, t, exp = (
-            rotation_from_degrees(raw.degrees).cpu(),
-            raw.t.cpu(),
-            raw.exp.cpu().reshape(len(raw.exp), -1, 3),
-        )
-        return Motion(rotation, t, torch.ones(len(t), 1), exp)
+    def _read(self, estimator: PoseEstimator, images: Tensor) -> Motion:
+        raw = estimator(images.to(self._device))
+        expression = raw.exp.cpu().reshape(len(raw.exp), -1, 3)
+        scale = torch.ones(len(expression), 1)
+        return Motion(rotation_from_degrees(raw.degrees).cpu(), raw.t.cpu(), scale, expression)
 
     def _rest(self) -> Motion:
         count = self.keypoints.kp.weight.shape[0]
