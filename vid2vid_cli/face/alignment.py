@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Protocol
 
@@ -35,7 +36,9 @@ class AlignmentDetector:
 
     def detect(self, frame: Frame, *, min_score: float = 0.5, thorough: bool = False) -> list[FaceBox]:
         """Find faces in a frame (H, W, 3), sorted from left to right; thorough changes nothing."""
-        landmarks, _, boxes = self._aligner.get_landmarks_from_image(frame, return_bboxes=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a frame without a face the pipeline tells itself
+            landmarks, _, boxes = self._aligner.get_landmarks_from_image(frame, return_bboxes=True)
         if landmarks is None or boxes is None:
             return []
         found = [_as_box(points, box) for points, box in zip(landmarks, boxes, strict=True) if box[4] >= min_score]
