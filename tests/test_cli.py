@@ -84,13 +84,15 @@ def other_than_default(field: Any) -> tuple[list[str], Any]:
     flag = flags[0].split("/") if flags else ["--" + field.name.replace("_", "-")]
     if isinstance(field.default, bool):
         return [flag[-1] if field.default else flag[0]], not field.default
+    if field.type == "bool | None":
+        return [flag[-1]], False
     if "Literal" in field.type or field.type in CHOSEN:
         return [flag[0], CHOSEN[field.type]], CHOSEN[field.type]
     number = {"int": 7, "float": 0.25}.get(field.type.split(" ")[0])
     return ([flag[0], "-12:5:1"], "-12:5:1") if number is None else ([flag[0], str(number)], number)
 
 
-CHOSEN = {"DType": "float16", "Region": "eyes", "OnMissing": "fail", "Audio": "none"}
+CHOSEN = {"DType": "float16", "Region": "eyes", "OnMissing": "fail", "Audio": "none", "Detector": "face-alignment"}
 
 
 @pytest.mark.parametrize("group", [ReenactOptions, RotateOptions, MotionOptions])

@@ -31,13 +31,16 @@ class Motion:
     rotation: (B, 3, 3), from the canonical frame to the camera (x right, y down, z away).
     translation: (B, 3), in [-1, 1] of the crop. scale: (B, 1), crop units per canonical unit.
     expression: (B, K, 3), offsets of the K keypoints in the canonical frame. What is constant in it may be the shape
-    of the face: differences are free of it, and so is a saved motion.
+    of the face: differences are free of it, and so is a saved motion. A family may use these fields in another sense
+    that its model states.
+    extra: (B, ...), what else a family needs of a frame, None where it needs nothing else.
     """
 
     rotation: Tensor
     translation: Tensor
     scale: Tensor
     expression: Tensor
+    extra: Tensor | None = None
 
     def __len__(self) -> int:
         return self.rotation.shape[0]
@@ -46,9 +49,10 @@ class Motion:
         part = slice(frames, frames + 1 or None) if isinstance(frames, int) else frames
         return Motion(*(tensor[part] for tensor in self.tensors()))
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the four fields in order."""
-        return self.rotation, self.translation, self.scale, self.expression
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the fields in order, the last one only where there is one."""
+        always = (self.rotation, self.translation, self.scale, self.expression)
+        return always if self.extra is None else (*always, self.extra)
 
     def to(self, device: torch.device | str) -> Motion:
         """Return the same motion on another device."""
@@ -98,7 +102,14 @@ def blend_motion(base: Motion, moved: Motion, strength: float) -> Motion:
         translation=base.translation + strength * (moved.translation - base.translation),
         scale=base.scale * (moved.scale / base.scale) ** strength,
         expression=base.expression + strength * (moved.expression - base.expression),
+        extra=_blend_extra(base.extra, moved.extra, strength),
     )
+
+
+def _blend_extra(base: Tensor | None, moved: Tensor | None, strength: float) -> Tensor | None:
+    if base is None or moved is None:
+        return moved
+    return base + strength * (moved - base)
 
 
 def restrict_motion(base: Motion, moved: Motion, *, pose: bool, expression_mask: Tensor) -> Motion:
@@ -111,7 +122,7 @@ def restrict_motion(base: Motion, moved: Motion, *, pose: bool, expression_mask:
     mask = expression_mask[None, :, None].to(moved.expression)
     expression = base.expression + mask * (moved.expression - base.expression)
     rigid = moved if pose else base
-    return replace(rigid, expression=expression)
+    return replace(rigid, expression=expression, extra=moved.extra)
 
 
 class OneEuroFilter:
@@ -150,7 +161,7 @@ class MotionSmoother:
     """Smooth a stream of motions frame by frame with one filter a field; rotations stay rotations."""
 
     def __init__(self, strength: float, fps: float) -> None:
-        self._filters = [OneEuroFilter(strength, fps) for _ in range(4)]
+        self._filters = [OneEuroFilter(strength, fps) for _ in Motion.__dataclass_fields__]
 
     def __call__(self, motion: Motion) -> Motion:
         """Return the smoothed motion of the next B frames."""
@@ -158,11 +169,9 @@ class MotionSmoother:
         return join_motions(frames)
 
     def _one(self, motion: Motion) -> Motion:
-        rotation, translation, scale, expression = (
-            smooth(tensor) for smooth, tensor in zip(self._filters, motion.tensors(), strict=True)
-        )
+        rotation, *others = (smooth(tensor) for smooth, tensor in zip(self._filters, motion.tensors(), strict=False))
         u, _, vh = torch.linalg.svd(rotation)  # the nearest rotation of an average of rotations
-        return Motion(u @ vh, translation, scale, expression)
+        return Motion(u @ vh, *others)
 
 
 @dataclass(frozen=True)
@@ -182,8 +191,8 @@ def save_motion(path: Path, content: MotionFile, *, force: bool = False) -> None
     """Write a motion file (safetensors), whole or not at all."""
     if path.exists() and not force:
         raise OutputExistsError(f"{path}: exists already; choose another name or add --force")
-    names = ("rotation", "translation", "scale", "expression")
-    tensors = {name: t.contiguous().cpu().float() for name, t in zip(names, content.motion.tensors(), strict=True)}
+    names = ("rotation", "translation", "scale", "expression", "extra")
+    tensors = {name: t.contiguous().cpu().float() for name, t in zip(names, content.motion.tensors(), strict=False)}
     tensors["found"] = content.found.cpu()
     header = {
         "vid2vid_motion": str(SCHEMA_VERSION),
@@ -239,7 +248,12 @@ def _check_motion(path: Path, header: dict[str, str], tensors: dict[str, Tensor]
     expression, found = tensors["expression"], tensors["found"]
     if expression.dim() != 3 or expression.shape[::2] != (count, 3) or found.shape != (count,):
         raise MotionFileError(f"{path}: damaged motion file (expression of the wrong shape); make it again")
-    motion = Motion(*(tensors[name].float() for name in ("rotation", "translation", "scale", "expression")))
+    extra = tensors["extra"].float() if "extra" in tensors else None
+    if extra is not None and (not extra.dim() or len(extra) != count):
+        raise MotionFileError(f"{path}: damaged motion file (extra of the wrong shape); make it again")
+    names = ("rotation", "translation", "scale", "expression")
+    rotation, translation, scale, expression = (tensors[name].float() for name in names)
+    motion = Motion(rotation, translation, scale, expression, extra)
     if not all(torch.isfinite(tensor).all() for tensor in motion.tensors()):
         raise MotionFileError(f"{path}: damaged motion file (numbers that are not finite); make it again")
     try:

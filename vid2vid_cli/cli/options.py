@@ -12,7 +12,10 @@ import typer
 
 from vid2vid_cli.errors import UsageError
 
-PANELS = ("Judging", "Motion", "Head pose", "Picture", "Time", "Encoding", "Output", "Network", "Engine", "Messages")
+PANELS = (
+    *("Judging", "Motion", "Head pose", "Family", "Picture", "Time"),
+    *("Encoding", "Output", "Network", "Engine", "Messages"),
+)
 """The order of the groups of options on a help page."""
 
 Command = Callable[..., int | None]

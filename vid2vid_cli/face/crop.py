@@ -13,6 +13,9 @@ from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine
 
 Frame = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
+# Mesh points along the jaw from temple to temple, and along the brows: the hull of the usual 68 landmarks.
+JAW = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
+BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,19 @@ class FaceCrop:
         linear, offset = self.affine[:, :2], self.affine[:, 2]
         return bool(np.array_equal(linear, np.eye(2)) and np.array_equal(offset, np.round(offset)))
 
+    @property
+    def center_px(self) -> NDArray[np.float64]:
+        """Give the middle of the crop in frame px, (2,)."""
+        return apply_affine(self.affine, np.array([self.size[1] / 2, self.size[0] / 2]))
+
+    def resized(self, size: tuple[int, int]) -> FaceCrop:
+        """Return the same part of the frame in another number of pixels (height, width)."""
+        if size == self.size:
+            return self
+        affine = self.affine.copy()
+        affine[:, :2] *= (self.size[1] / size[1], self.size[0] / size[0])
+        return FaceCrop(affine, size)
+
     def to_crop(self, points_px: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map points (..., 2 or 3) from frame px to crop px."""
         return apply_affine(invert_affine(self.affine), points_px)
@@ -42,13 +58,15 @@ class CropSpec:
 
     scale: side of the square over the longer side of the landmarks' box. shift_up: how far the square lies above
     the landmarks' centre, over its side. upright: turned so that the eyes are level. size: side of the crop in
-    px; None keeps the frame's own pixels, and then the crop ends where the frame ends.
+    px; None keeps the frame's own pixels, and then the crop ends where the frame ends. below_forehead: the box is
+    that of the jaw and the brows alone, as it is of the usual 68 landmarks.
     """
 
     scale: float
     shift_up: float = 0.0
     upright: bool = False
     size: int | None = None
+    below_forehead: bool = False
 
 
 def crop_around(face: Face, spec: CropSpec, room: Box) -> FaceCrop:
@@ -57,6 +75,8 @@ def crop_around(face: Face, spec: CropSpec, room: Box) -> FaceCrop:
     angle = _eye_angle(points) if spec.upright else 0.0
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, -sine], [sine, cosine]])
+    if spec.below_forehead:
+        points = points[list(JAW + BROWS)]
     level = points @ turn  # the same points in axes turned with the head
     low, high = level.min(0), level.max(0)
     side = float((high - low).max() * spec.scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -55,6 +56,18 @@ class FaceBox:
     def is_sure(self) -> bool:
         """Tell whether the networks are at ease with it: a high score, and nearly upright."""
         return self.score >= CONVINCING_SCORE and abs(self.tilt_rad) <= SURE_TILT_RAD
+
+
+class FindsFaces(Protocol):
+    """What the mesh needs of a detector."""
+
+    def detect(self, frame: Frame, *, min_score: float = 0.5, thorough: bool = False) -> list[FaceBox]:
+        """Find faces in a frame (H, W, 3), sorted from left to right, without duplicates."""
+        ...
+
+    def detect_tilted(self, frame: Frame, *, min_score: float = 0.5) -> list[FaceBox]:
+        """Find faces that are far from upright."""
+        ...
 
 
 class FaceDetector:

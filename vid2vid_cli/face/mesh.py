@@ -18,6 +18,7 @@ from vid2vid_cli.face.detector import (
     CONVINCING_SCORE,
     FaceBox,
     FaceDetector,
+    FindsFaces,
     image_from_crops,
     store_channels_last,
 )
@@ -88,7 +89,7 @@ def roi_from_landmarks(landmarks: Points) -> Square:
 class FaceAnalyzer:
     """Find faces and lay meshes on them; holds the networks and no state."""
 
-    def __init__(self, detector: FaceDetector, mesh_net: MeshNet, eye_net: EyeNet) -> None:
+    def __init__(self, detector: FindsFaces, mesh_net: MeshNet, eye_net: EyeNet) -> None:
         self.detector = detector
         self.mesh_net = mesh_net.eval()
         self.eye_net = eye_net.eval()

@@ -27,10 +27,11 @@ def feather_mask(size: tuple[int, int], feather: float = FEATHER) -> NDArray[np.
 def paste_face(frame: Frame, rendered: Frame, crop: FaceCrop) -> Frame:
     """Return a copy of `frame` with the rendered crop in its place, feathered at the crop's border.
 
-    rendered: uint8 RGB of the crop's size. A native crop is copied pixel by pixel and feathered only where it
-    ends within the frame; any other crop is resampled to the frame.
+    rendered: uint8 RGB of the whole crop, in any number of pixels. A native crop is copied pixel by pixel and
+    feathered only where it ends within the frame; any other crop is resampled to the frame.
     """
     out = frame.copy()
+    crop = crop.resized((rendered.shape[0], rendered.shape[1]))
     if crop.is_native:
         _paste_native(out, rendered, crop)
         return out

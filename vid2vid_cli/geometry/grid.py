@@ -1,6 +1,11 @@
-"""Sampling grids in [-1, 1], where -1 and 1 are the outer edges of the border pixels (align_corners=False)."""
+"""Sampling grids in [-1, 1].
+
+Where nothing else is said, -1 and 1 are the outer edges of the border pixels (align_corners=False).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -53,3 +58,19 @@ def cut_square(image: Tensor, corner_px: tuple[int, int], side_px: int, side_out
         return part
     antialias = side_px > side_out
     return functional.interpolate(part, (side_out, side_out), mode="bilinear", align_corners=False, antialias=antialias)
+
+
+def corner_grid(size: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+    """Return the positions of a map's cells where -1 and 1 are the CENTRES of the first and the last cell.
+
+    size: (height, width) or (depth, height, width). Returns (*size, 2 or 3): x, y and z. The networks of the
+    first-order motion model and of face-vid2vid place their keypoints so, and yet sample with the outer edges at -1
+    and 1: both conventions are needed, and a grid of this kind shrinks what it samples by half a cell at the border.
+    """
+    axes = [corner_axis(length, device) for length in size]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)
+
+
+def corner_axis(length: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the positions (length,) of cells along one axis of `corner_grid`."""
+    return torch.arange(length, device=device, dtype=torch.float32) * (2 / (length - 1)) - 1

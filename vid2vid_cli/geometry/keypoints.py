@@ -1,13 +1,17 @@
-"""Keypoints in three dimensions: posing them and finding the pose of given ones."""
+"""Keypoints: posing them, finding the pose of given ones, and their maps."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from vid2vid_cli.geometry.grid import corner_axis
 
 
 class Similarity(NamedTuple):
@@ -55,3 +59,44 @@ def fit_similarity(points: Tensor, targets: Tensor, weights: Tensor) -> Similari
     translation = q_mean[:, 0] - scale * (rotation @ p_mean.transpose(-1, -2))[..., 0]
     kind = targets.dtype
     return Similarity(scale.to(kind), rotation.to(kind), translation.to(kind))
+
+
+def gaussian_maps(keypoints: Tensor, size: Sequence[int], variance: float) -> Tensor:
+    """Draw a Gaussian around each keypoint: exp(-|p - k|^2 / (2 variance)), 1 at its middle.
+
+    keypoints: (B, K, 2 or 3), x, y and z, in [-1, 1] of the map as `corner_grid` counts. size: (height, width) or
+    (depth, height, width). Returns (B, K, *size). A Gaussian is a product of one for each axis.
+    """
+    lines = [
+        torch.exp((corner_axis(length, keypoints.device) - keypoints[..., axis, None]).square() / (-2 * variance))
+        for axis, length in enumerate(reversed(size))
+    ]
+    x, y = lines[:2]
+    plane = y[..., :, None] * x[..., None, :]
+    return plane if len(lines) == 2 else lines[2][..., None, None] * plane[..., None, :, :]
+
+
+def expected_points(probabilities: Tensor) -> Tensor:
+    """Return the mean position of each map: (B, K, *size), each summing to 1, to (B, K, 2 or 3), x, y and z."""
+    axes = range(2, probabilities.dim())
+    lines = [probabilities.sum([other for other in axes if other != axis]) for axis in reversed(axes)]
+    return torch.stack([line @ corner_axis(line.shape[-1], line.device) for line in lines], -1)
+
+
+def hull_measure(points: Tensor) -> float:
+    """Return the area of the convex hull of points (K, 2), or the volume of that of points (K, 3); 0 when flat."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        return float(ConvexHull(points.detach().cpu().double().numpy()).volume)
+    except QhullError:
+        return 0.0
+
+
+def movement_scale(source: Tensor, reference: Tensor) -> float:
+    """Return how much larger a source moves than a driving, from the hulls of their keypoints (K, 2 or 3).
+
+    The square root, of volumes too: that is how the results of first-order motion and of face-vid2vid were made.
+    """
+    measures = hull_measure(source), hull_measure(reference)
+    return math.sqrt(measures[0] / measures[1]) if all(measures) else 1.0

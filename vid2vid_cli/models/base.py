@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ class ReenactmentModel(Protocol):
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
     ) -> Tensor:
-        """Return the source's keypoints (B, K, 3) under the driving motion, in [-1, 1] of the crop.
+        """Return the source's keypoints (B, K, 3 or more) under the driving motion, in [-1, 1] of the crop.
 
         reference: the driving motion that counts as the source's own (relative motion); None: absolute motion.
         pose: head-pose angles that the user asks for.
@@ -66,7 +66,7 @@ class ReenactmentModel(Protocol):
         ...
 
     def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
-        """Render the source with keypoints (B, K, 3). Returns images (B, 3, H, W) in [0, 1]."""
+        """Render the source with keypoints as `drive` gives them. Returns images (B, 3, H, W) in [0, 1]."""
         ...
 
     def without_shape(self, motion: Motion) -> Tensor:
@@ -79,12 +79,47 @@ class ReenactmentModel(Protocol):
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What a user can ask of some families: how keypoints follow the driving, and what is corrected afterwards.
+
+    None, and False for the last two, leave it to the family. adapt_scale: scale movements by the size of the face.
+    stitch: keep the shoulders in place. eyes, lips: how far they are open, height over width.
+    retarget_eyes, retarget_lips: open them as far as the driving's.
+    """
+
+    adapt_scale: bool | None = None
+    stitch: bool | None = None
+    eyes: float | None = None
+    lips: float | None = None
+    retarget_eyes: bool = False
+    retarget_lips: bool = False
+
+    def named(self) -> set[str]:
+        """Return the names of what is asked for."""
+        return {wish.name for wish in fields(self) if getattr(self, wish.name) != wish.default}
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A model that can be asked for more than any other."""
+
+    def adjusted(self, wishes: Wishes) -> ReenactmentModel:
+        """Return a model of the same networks that drives as wished."""
+        ...
+
+
+@dataclass(frozen=True)
 class Family:
     """A kind of checkpoint: how its tensors are recognised and built into a model.
 
     detect: tensors by name -> whether they are of this family. build: tensors by name -> model.
+    has_head_pose: whether its motion knows yaw, pitch and roll. regions: what may move alone. wishes: which of
+    the names of `Wishes` it grants; its models are `Adjustable` where there are any.
     """
 
     name: str
     detect: Callable[[Mapping[str, Tensor]], bool]
     build: Callable[[Mapping[str, Tensor]], ReenactmentModel]
+    has_head_pose: bool = True
+    regions: frozenset[Region] = frozenset(get_args(Region))
+    wishes: frozenset[str] = frozenset()

@@ -10,13 +10,37 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.base import Family, ReenactmentModel
 from vid2vid_cli.models.checkpoint import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel, is_facevid2vid
+from vid2vid_cli.models.fomm.model import FommModel, is_fomm
 from vid2vid_cli.models.layouts import why_no_family
+from vid2vid_cli.models.liveportrait.model import LivePortraitModel, is_liveportrait
 
 FAMILIES = (
     Family(
         name="compact",
         detect=lambda tensors: "face.canonical" in tensors and "expression.basis" in tensors,
         build=CompactModel,
+    ),
+    Family(
+        name="facevid2vid",
+        detect=is_facevid2vid,
+        build=FaceVid2VidModel,
+        regions=frozenset({"all", "pose", "expression"}),
+        wishes=frozenset({"adapt_scale"}),
+    ),
+    Family(
+        name="liveportrait",
+        detect=is_liveportrait,
+        build=LivePortraitModel,
+        wishes=frozenset({"stitch", "eyes", "lips", "retarget_eyes", "retarget_lips"}),
+    ),
+    Family(
+        name="fomm",
+        detect=is_fomm,
+        build=FommModel,
+        has_head_pose=False,
+        regions=frozenset({"all"}),
+        wishes=frozenset({"adapt_scale"}),
     ),
 )
 
@@ -39,6 +63,8 @@ def load_model(checkpoint: str = "compact") -> LoadedModel:
         if family.detect(file.tensors):
             try:
                 return LoadedModel(family.build(file.tensors), family, str(path), file.sha256)
+            except WeightsError as error:
+                raise WeightsError(f"{path}: {error}") from error
             except (KeyError, RuntimeError) as error:
                 raise WeightsError(f"{path}: a damaged {family.name} checkpoint ({error}); fetch it again") from error
     raise WeightsError(f"{path}: {why_no_family(file.tensors, [family.name for family in FAMILIES])}")

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
+from vid2vid_cli.face.alignment import load_alignment
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.device import choose_device, set_threads
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
 from vid2vid_cli.pipeline.options import EngineOptions
+from vid2vid_cli.pipeline.wishes import grant_wishes
 
 
 @dataclass(frozen=True)
@@ -26,5 +28,14 @@ def start_engine(options: EngineOptions, model: LoadedModel | None) -> Engine:
     set_threads(options.threads)
     device = choose_device(options.device)
     loaded = model or load_model(options.checkpoint)
+    loaded = grant_wishes(loaded, options)
     loaded.model.to(device, getattr(torch, options.dtype))
-    return Engine(loaded, load_face_analyzer(), device)
+    return Engine(loaded, _face_analyzer(options), device)
+
+
+def _face_analyzer(options: EngineOptions) -> FaceAnalyzer:
+    analyzer = load_face_analyzer()
+    if options.detector == "built-in":
+        return analyzer
+    # Its points only say where to lay the mesh, so that everything after it is the same.
+    return FaceAnalyzer(load_alignment("cpu"), analyzer.mesh_net, analyzer.eye_net)

@@ -18,6 +18,7 @@ LandmarkJudge = Literal["mesh", "face-alignment"]
 DType = Literal["float32", "float16", "bfloat16"]
 Via = Literal["auto", "hub", "url"]
 StoredDType = Literal["float32", "float16"]
+Detector = Literal["built-in", "face-alignment"]
 
 
 def option(default: Any, text: str, *flags: str, panel: str = "") -> Any:
@@ -33,6 +34,7 @@ class EngineOptions:
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", panel="Engine")
     dtype: DType = option("float32", "Arithmetic of the networks.", panel="Engine")
     threads: int = option(0, "Threads of the networks; 0 leaves one core to decoder and encoder.", panel="Engine")
+    detector: Detector = option("built-in", "What finds faces; face-alignment fetches its own weights.", panel="Engine")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,38 @@ class PoseOptions:
         "--absolute-pose/--offset-pose",
         panel="Head pose",
     )
+
+
+@dataclass(frozen=True)
+class FamilyOptions:
+    """What some families of checkpoints can do besides; the others refuse it."""
+
+    stitch: bool | None = option(
+        None,
+        "Keep the shoulders in place (liveportrait); default: it does.",
+        "--stitch/--no-stitch",
+        panel="Family",
+    )
+    eyes: float | None = option(
+        None, "How far the eyes are open, height over width: 0 closed, 0.35 usual (liveportrait).", panel="Family"
+    )
+    lips: float | None = option(
+        None, "How far the lips are open, height over width: 0 closed (liveportrait).", panel="Family"
+    )
+
+
+@dataclass(frozen=True)
+class FollowOptions(FamilyOptions):
+    """What some families can do with the movement of a driving."""
+
+    adapt_scale: bool | None = option(
+        None,
+        "Scale movement by the size of both faces (facevid2vid, fomm); default: they do.",
+        "--adapt-scale/--no-adapt-scale",
+        panel="Family",
+    )
+    retarget_eyes: bool = option(False, "Open the eyes as far as the driving's (liveportrait).", panel="Family")
+    retarget_lips: bool = option(False, "Open the lips as far as the driving's (liveportrait).", panel="Family")
 
 
 @dataclass(frozen=True)
@@ -110,7 +144,7 @@ class MotionOptions(DrivingOptions, EngineOptions):
 
 
 @dataclass(frozen=True)
-class ReenactOptions(EncodingOptions, PictureOptions, DrivingOptions, PoseOptions, EngineOptions):
+class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOptions, PoseOptions, EngineOptions):
     """All that `reenact` takes besides its three files."""
 
     relative: bool = option(
@@ -129,7 +163,7 @@ class ReenactOptions(EncodingOptions, PictureOptions, DrivingOptions, PoseOption
 
 
 @dataclass(frozen=True)
-class RotateOptions(EncodingOptions, PictureOptions, PoseOptions, EngineOptions):
+class RotateOptions(EncodingOptions, PictureOptions, FamilyOptions, PoseOptions, EngineOptions):
     """All that `rotate` takes besides its two files."""
 
     frontalize: bool = option(

@@ -30,6 +30,7 @@ from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
+from vid2vid_cli.pipeline.wishes import check_family
 from vid2vid_cli.streaming import prefetch
 
 
@@ -85,6 +86,7 @@ def reenact(
     if output is not None:
         check_output(output, force=options.force, inputs=(source, driving))
     engine = start_engine(options, model)
+    check_family(engine.loaded.family, sweeps, options.region)
     look = Look(engine.loaded.model, engine.analyzer, parse_face(options.driving_face, "driving-face"), engine.device)
     what_drives = open_driving(driving, reading, look)
     who = Source(source, options, engine, recorder.warn)

@@ -29,6 +29,7 @@ from vid2vid_cli.pipeline.parsing import parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
+from vid2vid_cli.pipeline.wishes import check_family
 
 EXAMPLE = "portrait.jpg"
 MOST_VIEWS_OF_A_SHEET = 400
@@ -61,6 +62,7 @@ def rotate(
         raise UsageError(f"--columns {options.columns}: write a number from 1, or 0 to let vid2vid choose")
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
     engine = start_engine(options, model)
+    check_family(engine.loaded.family, sweeps)
     who = Source(path, options, engine, recorder.warn)
     views = Views(who, engine.loaded.model, options, sweeps)
     target = output if output is not None else Path(f"{path.stem}--rotated{'.png' if views.total == 1 else '.mp4'}")

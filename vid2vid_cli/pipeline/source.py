@@ -139,7 +139,7 @@ class Source:
         if last is None:
             return self._crop(frame, face, everybody)
         if not self._options.paste_back:
-            return glide_crop(last, face)
+            return glide_crop(last, self._crop(frame, face, everybody))
         return self._crop(frame, face, everybody) if _has_left(face, last) else last
 
     def _crop(self, frame: Frame, face: Face, everybody: list[Face]) -> FaceCrop:
@@ -168,12 +168,11 @@ def scale_face(face: Face, scale: float) -> Face:
     return face if scale == 1 else face_from_landmarks(face.landmarks_px * np.float32(scale), face.score)
 
 
-def glide_crop(last: FaceCrop, face: Face) -> FaceCrop:
-    """Return a crop of the same size that follows the face's middle slowly, by whole pixels."""
-    height, width = last.size
-    wanted = face.center_px - (width / 2, height / 2)
+def glide_crop(last: FaceCrop, wanted: FaceCrop) -> FaceCrop:
+    """Return a crop of the same size and angle that follows the wanted one slowly; a native one by whole pixels."""
+    step = GLIDE * (wanted.center_px - last.center_px)
     affine = last.affine.copy()
-    affine[:, 2] += np.rint(GLIDE * (wanted - affine[:, 2]))
+    affine[:, 2] += np.rint(step) if last.is_native else step
     return FaceCrop(affine, last.size)
 
 
@@ -211,7 +210,7 @@ def _has_left(face: Face, crop: FaceCrop) -> bool:
     height, width = crop.size
     margin = 0.08 * max(height, width)
     touches = low.min() < margin or high[0] > width - margin or high[1] > height - margin
-    was_tight = face.size_px > 0.7 * max(height, width)
+    was_tight = (high - low).max() > 0.7 * max(height, width)
     return bool(touches and not was_tight)
 
 

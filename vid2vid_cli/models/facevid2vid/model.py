@@ -1,0 +1,137 @@
+"""The facevid2vid family: published face-vid2vid checkpoints, and SadTalker's, behind the common methods."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.face.crop import CropSpec
+from vid2vid_cli.geometry.keypoints import movement_scale
+from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.models.base import SourceAppearance, Wishes
+from vid2vid_cli.models.facevid2vid.generator import Generator
+from vid2vid_cli.models.facevid2vid.keypoints import CanonicalKeypoints
+from vid2vid_cli.models.facevid2vid.pose import PoseEstimator, rotation_from_degrees
+from vid2vid_cli.models.facevid2vid.posing import follow, pose_keypoints
+from vid2vid_cli.models.facevid2vid.sadtalker import SMALLEST_MASK
+from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module
+from vid2vid_cli.models.volume import PreparedVolume
+from vid2vid_cli.motion import Motion, PoseOverride
+
+SADTALKER_KEYPOINTS = "kp_extractor"
+
+
+def is_facevid2vid(tensors: Mapping[str, Tensor]) -> bool:
+    """Say whether tensors are of this family: a generator that flattens a warped volume, beside its keypoints."""
+    detectors = ("kp_detector", SADTALKER_KEYPOINTS)
+    has_keypoints = any(f"{name}.predictor.down_blocks.down0.conv.weight" in tensors for name in detectors)
+    return has_keypoints and "generator.third.conv.weight" in tensors
+
+
+class FaceVid2VidModel:
+    """Reenactment by a warped feature volume. See models.base.ReenactmentModel for the methods.
+
+    The expression of its `Motion` is added after the turn, in the axes of the camera; its scale is always 1.
+    """
+
+    name = "facevid2vid"
+    # As the faces of VoxCeleb were cut for training: a square, never turned, with some of the hair and shoulders.
+    source_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
+    driving_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
+    pose_range_deg = (30.0, 20.0, 20.0)
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        """Build from the checkpoint's tensors. WeightsError for the older layout, whose axes are others."""
+        tensors = Part(fold_spectral_norm(state))
+        is_sadtalker = f"{SADTALKER_KEYPOINTS}.kp.weight" in tensors
+        detector = tensors / (SADTALKER_KEYPOINTS if is_sadtalker else "kp_detector")
+        if "down.weight" not in detector:
+            raise WeightsError(
+                "an older Beta checkpoint of face-vid2vid (its kp_detector has no tensor called down), whose head-pose "
+                "axes are others; use the newer vox-256 file"
+            )
+        self.keypoints = load_module(CanonicalKeypoints, detector)
+        estimator = tensors / "he_estimator"
+        self.estimator = load_module(PoseEstimator, estimator) if estimator.tensors else None
+        self.generator = Generator(tensors / "generator", SMALLEST_MASK if is_sadtalker else 0.0)
+        self._adapt_scale = True
+        self._device = torch.device("cpu")
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the networks; what finds keypoints and motion stays in float32."""
+        self._device = device
+        self.keypoints.to(device)
+        if self.estimator is not None:
+            self.estimator.to(device)
+        self.generator.to(device, dtype)
+
+    def adjusted(self, wishes: Wishes) -> FaceVid2VidModel:
+        """Return a model of the same networks that drives as wished."""
+        model = copy.copy(self)
+        if wishes.adapt_scale is not None:
+            model._adapt_scale = wishes.adapt_scale
+        return model
+
+    def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
+        """Encode the source once; its own motion is at rest where the checkpoint cannot read it."""
+        canonical = self.keypoints(image.to(self._device)).cpu()
+        motion = self._rest() if self.estimator is None else self._read(self.estimator, image)
+        own = pose_keypoints(canonical, motion).to(self._device)
+        return SourceAppearance(self.generator.prepare(image.to(self._device), own)._asdict(), canonical, motion)
+
+    def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
+        """Read head pose, translation and expression off the pictures."""
+        if images is None:
+            raise ValueError("facevid2vid reads motion off pictures, not off landmarks")
+        if self.estimator is None:
+            raise WeightsError(
+                "this SadTalker checkpoint cannot read motion (it has no he_estimator): drive it with a motion file of "
+                "facevid2vid, or put a face-vid2vid checkpoint beside it"
+            )
+        return self._read(self.estimator, images)
+
+    def drive(
+        self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
+    ) -> Tensor:
+        """Add what moves to the posed keypoints of the source (relative), or pose its keypoints (absolute)."""
+        if reference is None:
+            turned = driving if pose is None else replace(driving, rotation=pose.apply(driving.rotation))
+            return pose_keypoints(source.canonical, turned)
+        own, start = (pose_keypoints(source.canonical, motion) for motion in (source.motion, reference))
+        scale = movement_scale(own[0], start[0]) if self._adapt_scale else 1.0
+        if pose is None:
+            return follow(own, pose_keypoints(source.canonical, driving), start, scale)
+        # A sum of turns is no turn: where angles are asked for, turns are composed.
+        composed = driving.rotation @ reference.rotation.transpose(-1, -2) @ source.motion.rotation
+        moved = Motion(pose.apply(composed), source.motion.translation, driving.scale, source.motion.expression)
+        shift = (driving.translation - reference.translation)[:, None] + driving.expression - reference.expression
+        return pose_keypoints(source.canonical, moved) + scale * shift
+
+    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
+        """Warp the source's volume and decode it."""
+        image: Tensor = self.generator(PreparedVolume(**source.features), keypoints.to(self._device))
+        return image
+
+    def without_shape(self, motion: Motion) -> Tensor:
+        """Return the expressions as they are: the shape of a face is in its canonical keypoints alone."""
+        return motion.expression
+
+    def expression_mask(self, region: Region) -> Tensor:
+        """Return 1 for all keypoints or 0 for all: it is not known which of them belong to mouth or eyes."""
+        count = self.keypoints.kp.weight.shape[0]
+        return torch.full((count,), float(region in ("all", "expression")))
+
+    def _read(self, estimator: PoseEstimator, images: Tensor) -> Motion:
+        raw = estimator(images.to(self._device))
+        expression = raw.exp.cpu().reshape(len(raw.exp), -1, 3)
+        scale = torch.ones(len(expression), 1)
+        return Motion(rotation_from_degrees(raw.degrees).cpu(), raw.t.cpu(), scale, expression)
+
+    def _rest(self) -> Motion:
+        count = self.keypoints.kp.weight.shape[0]
+        return Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.ones(1, 1), torch.zeros(1, count, 3))

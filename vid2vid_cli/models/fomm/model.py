@@ -1,0 +1,116 @@
+"""The fomm family: the first-order motion model's public checkpoint behind the common methods."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vid2vid_cli.errors import MotionFileError, UsageError
+from vid2vid_cli.face.crop import CropSpec
+from vid2vid_cli.geometry.keypoints import movement_scale
+from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.models.base import SourceAppearance, Wishes
+from vid2vid_cli.models.fomm.networks import Generator, KeypointDetector, LocalMotion, PreparedSource
+from vid2vid_cli.models.fomm.posing import follow
+from vid2vid_cli.models.state import Part, load_module
+from vid2vid_cli.motion import Motion, PoseOverride
+
+
+def is_fomm(tensors: Mapping[str, Tensor]) -> bool:
+    """Say whether tensors are of this family: keypoints with jacobians, and an occlusion map."""
+    return "kp_detector.jacobian.weight" in tensors and "generator.dense_motion_network.occlusion.weight" in tensors
+
+
+class FommModel:
+    """Reenactment by local affine motions. See models.base.ReenactmentModel for the methods.
+
+    A `Motion` of this family has no head pose: its rotation is the identity, its expression are the keypoints
+    themselves with a z of 0, and its extra are the jacobians (B, K, 2, 2). What `drive` gives is (B, K, 6): x, y
+    and the jacobian.
+    """
+
+    name = "fomm"
+    # As the faces of VoxCeleb were cut for training: a square, never turned, with some of the hair and shoulders.
+    source_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
+    driving_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
+    pose_range_deg = (0.0, 0.0, 0.0)
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        """Build from the checkpoint's tensors."""
+        tensors = Part(state)
+        self.keypoints = load_module(KeypointDetector, tensors / "kp_detector")
+        self.generator = load_module(Generator, tensors / "generator")
+        self._adapt_scale = True
+        self._device = torch.device("cpu")
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the networks; what finds keypoints stays in float32."""
+        self._device = device
+        self.keypoints.to(device)
+        self.generator.to(device, dtype)
+
+    def adjusted(self, wishes: Wishes) -> FommModel:
+        """Return a model of the same networks that drives as wished."""
+        model = copy.copy(self)
+        if wishes.adapt_scale is not None:
+            model._adapt_scale = wishes.adapt_scale
+        return model
+
+    def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
+        """Encode the source once."""
+        image = image.to(self._device)
+        own: LocalMotion = self.keypoints(image)
+        prepared = self.generator.prepare(image, own)
+        motion = _as_motion(own)
+        return SourceAppearance(prepared._asdict(), torch.zeros_like(motion.expression), motion)
+
+    def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
+        """Find keypoints and jacobians in the pictures."""
+        if images is None:
+            raise ValueError("fomm reads motion off pictures, not off landmarks")
+        return _as_motion(self.keypoints(images.to(self._device)))
+
+    def drive(
+        self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
+    ) -> Tensor:
+        """Move the source's keypoints as the driving's move (relative), or take the driving's own (absolute)."""
+        if pose is not None:
+            raise UsageError("fomm knows no head pose and cannot turn a head; use -c facevid2vid or compact")
+        target = _as_local(driving)
+        if reference is not None:
+            own, start = _as_local(source.motion), _as_local(reference)
+            scale = movement_scale(own.keypoints[0], start.keypoints[0]) if self._adapt_scale else 1.0
+            target = follow(own, target, start, scale)
+        return torch.cat([target.keypoints, target.jacobians.flatten(2)], -1)
+
+    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
+        """Warp the source's features and decode them. keypoints: (B, K, 6)."""
+        keypoints = keypoints.to(self._device)
+        target = LocalMotion(keypoints[..., :2], keypoints[..., 2:].reshape(*keypoints.shape[:2], 2, 2))
+        image: Tensor = self.generator(PreparedSource(**source.features), target)
+        return image
+
+    def without_shape(self, motion: Motion) -> Tensor:
+        """Return the keypoints as they are: this family does not tell shape from movement."""
+        return motion.expression
+
+    def expression_mask(self, region: Region) -> Tensor:
+        """Return 1 for all keypoints or 0 for all: none belongs to a region that could be named."""
+        return torch.full((self.keypoints.kp.weight.shape[0],), float(region == "all"))
+
+
+def _as_motion(local: LocalMotion) -> Motion:
+    keypoints, jacobians = local.keypoints.cpu(), local.jacobians.cpu()
+    count = len(keypoints)
+    still = torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 3), torch.ones(count, 1)
+    return Motion(*still, functional.pad(keypoints, (0, 1)), jacobians)
+
+
+def _as_local(motion: Motion) -> LocalMotion:
+    if motion.extra is None or motion.extra.shape != (*motion.expression.shape[:2], 2, 2):
+        raise MotionFileError("a motion of fomm without its jacobians; make the file again with vid2vid motion -c fomm")
+    return LocalMotion(motion.expression[..., :2], motion.extra)
