@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import os
 import re
-import secrets
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.temporary import Scratch, sweep
 
-TEMPORARY_PREFIX = ".vid2vid-"
 FILE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".safetensors"}
 )
@@ -67,6 +65,7 @@ def _check_parent(folder: Path, path: Path) -> None:
     if not folder.is_dir():
         raise MediaError(f"{path}: the folder {folder} does not exist; make it first")
     _try_to_write(folder, path)
+    sweep(folder)
 
 
 def _try_to_write(folder: Path, path: Path) -> None:
@@ -111,9 +110,12 @@ def replaced_frames(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _FRAME_NAME.fullmatch(path.name)]
 
 
-def temporary_beside(path: Path) -> Path:
-    """Name a file that is not there yet, in the same folder (so that a rename is atomic)."""
-    return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}{path.suffix}")
+def open_scratch(path: Path) -> Scratch:
+    """Make a hidden folder beside an output for what is not whole yet; to be closed."""
+    try:
+        return Scratch(path).open()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be made: {error.strerror}") from error
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -124,10 +126,13 @@ def publish(temporary: Path, path: Path) -> None:
         raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def discard(temporary: Path) -> None:
-    """Remove a temporary file or folder, if it is there."""
-    with contextlib.suppress(OSError):
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink()
+def hash_output(path: Path) -> str:
+    """Return the sha256 of a file, or of all files of a folder and their names, as hex digits."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if file is not path:
+            digest.update(os.fsencode(file.name) + b"\0")
+        with file.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.files import check_output, discard, publish, require_file, temporary_beside
+from vid2vid_cli.media.files import check_output, open_scratch, publish, require_file
 from vid2vid_cli.media.mark import EXIF_DESCRIPTION, SYNTHETIC_MARK
 from vid2vid_cli.media.still import open_still
 
@@ -116,14 +117,13 @@ def write_image(path: str | Path, frame: Frame, *, mark: str | None = SYNTHETIC_
         raise MediaError(f"{path}: a picture is written as {', '.join(_WRITTEN)}")
     _check_frame(frame)
     check_output(path, force=force, is_file=True)
-    temporary = temporary_beside(path)
-    try:
-        save_still(temporary, frame, mark)
-        publish(temporary, path)
-    except (OSError, ValueError) as error:  # a format says by ValueError that a picture is too large for it
-        raise MediaError(f"{path}: cannot be written: {_one_line(error)}") from error
-    finally:
-        discard(temporary)
+    with closing(open_scratch(path)) as scratch:
+        try:
+            temporary = scratch.file(f"picture{path.suffix}")
+            save_still(temporary, frame, mark)
+            publish(temporary, path)
+        except (OSError, ValueError) as error:  # a format says by ValueError that a picture is too large for it
+            raise MediaError(f"{path}: cannot be written: {_one_line(error)}") from error
 
 
 def _check_frame(frame: Frame) -> None:
