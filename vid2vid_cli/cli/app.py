@@ -10,15 +10,16 @@ import typer
 import typer.main
 
 from vid2vid_cli import __version__
+from vid2vid_cli.cli.batch import batch
 from vid2vid_cli.cli.doctor import doctor
 from vid2vid_cli.cli.faces import faces
-from vid2vid_cli.cli.failure import INTERRUPTED, describe, fail
+from vid2vid_cli.cli.failure import INTERRUPTED, fail
 from vid2vid_cli.cli.motion import motion
 from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
 from vid2vid_cli.cli.signals import let_signals_clean_up
 from vid2vid_cli.cli.talk import write_result
-from vid2vid_cli.errors import UsageError
+from vid2vid_cli.errors import UsageError, describe_failure
 
 USAGE = UsageError.exit_code
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-COMMANDS = {command.__name__: command for command in (reenact, rotate, motion, faces, doctor)}
+COMMANDS = {command.__name__: command for command in (reenact, rotate, motion, faces, batch, doctor)}
 for command in COMMANDS.values():
     app.command()(command)
 
@@ -72,7 +73,7 @@ def _fail_of_typer(error: Exception, arguments: list[str]) -> int:
     """Tell of a mistake in the arguments in one line, with the page that helps."""
     message = getattr(error, "format_message", None)
     if message is None:
-        return fail(*describe(error))
+        return fail(*describe_failure(error))
     named = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     text = " ".join(str(message()).rstrip(". ").replace("Value error, ", "").split())
     page = f"vid2vid {named} --help".replace("  ", " ")

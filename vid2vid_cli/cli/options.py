@@ -12,7 +12,7 @@ import typer
 
 from vid2vid_cli.errors import UsageError
 
-PANELS = ("Motion", "Head pose", "Picture", "Time", "Encoding", "Engine", "Messages")
+PANELS = ("Batch", "Motion", "Head pose", "Picture", "Time", "Encoding", "Engine", "Messages")
 """The order of the groups of options on a help page."""
 
 Command = Callable[..., int | None]

@@ -23,6 +23,7 @@ from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_mo
 from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, Look, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.finish import Finisher
+from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.output import is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps
@@ -67,12 +68,14 @@ def reenact(
     *,
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
+    memory: Memory | None = None,
 ) -> Result:
     """Animate a source with the motion of a driving and write the result.
 
     source: image or video. driving: video, GIF, image or motion file. output: .mp4 .mov .mkv .webm .gif, a folder
     for PNG frames, or a picture where driving and source are pictures; default `{source}--{driving}.mp4` (or .png)
-    in the current folder. model: loaded before with `load_model`, to spare loading it again.
+    in the current folder. model: loaded before with `load_model`, to spare loading it again. memory: of earlier jobs,
+    to spare looking again at a source or a driving.
     Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
     """
     began = time.perf_counter()
@@ -84,8 +87,9 @@ def reenact(
     check_numbers(options)
     if output is not None:
         check_output(output, force=options.force, inputs=(source, driving))
-    engine = start_engine(options, model)
-    look = Look(engine.loaded.model, engine.analyzer, parse_face(options.driving_face, "driving-face"), engine.device)
+    engine = start_engine(options, model, memory)
+    select = parse_face(options.driving_face, "driving-face")
+    look = Look(engine.loaded.model, engine.analyzer, select, engine.device, engine.memory, options.compare)
     what_drives = open_driving(driving, reading, look)
     who = Source(source, options, engine, recorder.warn)
     target = output if output is not None else _default_output(who, what_drives)

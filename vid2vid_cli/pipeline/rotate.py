@@ -23,6 +23,7 @@ from vid2vid_cli.models.checkpoint import bundled_file
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.finish import Finisher
+from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.output import is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_fps
@@ -41,6 +42,7 @@ def rotate(
     *,
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
+    memory: Memory | None = None,
 ) -> Result:
     """Turn the head of a source and write a picture, or a clip or contact sheet of a sweep.
 
@@ -60,7 +62,7 @@ def rotate(
     if not 0 <= options.columns <= MOST_VIEWS_OF_A_SHEET:
         raise UsageError(f"--columns {options.columns}: write a number from 1, or 0 to let vid2vid choose")
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
-    engine = start_engine(options, model)
+    engine = start_engine(options, model, memory)
     who = Source(path, options, engine, recorder.warn)
     views = Views(who, engine.loaded.model, options, sweeps)
     target = output if output is not None else Path(f"{path.stem}--rotated{'.png' if views.total == 1 else '.mp4'}")

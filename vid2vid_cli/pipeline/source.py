@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -91,6 +92,14 @@ class Source:
 
     @cached_property
     def _still(self) -> SourceFrame:
+        memory, options = self._engine.memory, self._options
+        if memory is None:
+            return self._see_still()
+        key = memory.key(self.path, "still", options.face, options.size, options.paste_back, self._background)
+        seen = memory.shelf.get(key, lambda still: still.frame.shape[0] * still.frame.shape[1], self._see_still)
+        return cast("SourceFrame", seen)
+
+    def _see_still(self) -> SourceFrame:
         picture = read_image(self.path, background=self._background)
         faces = self._look(picture)
         if not faces:
@@ -110,6 +119,20 @@ class Source:
         )
 
     def _look(self, picture: Frame) -> list[Face]:
+        """Find the faces of a still, or remember them."""
+        memory = self._engine.memory
+        if memory is None:
+            return self._find(picture)
+        key = memory.key(self.path, "faces", self._select == "largest", self._background)
+        known = memory.recall_arrays(key)
+        if known is not None and known.keys() == {"landmarks", "scores"}:
+            return list(map(face_from_landmarks, known["landmarks"], known["scores"].tolist()))
+        faces = self._find(picture)
+        landmarks = np.array([face.landmarks_px for face in faces], np.float32)
+        memory.keep_arrays(key, {"landmarks": landmarks, "scores": np.array([face.score for face in faces])})
+        return faces
+
+    def _find(self, picture: Frame) -> list[Face]:
         """Find the faces of a still. A quick look is enough for the largest when that one fills the picture."""
         if self._select == "largest":
             faces = self._engine.analyzer.faces(picture)
