@@ -37,6 +37,10 @@ class OutputExistsError(Vid2VidError):
     """The output is there already and --force was not given."""
 
 
+class NonFiniteError(Vid2VidError):
+    """Numbers out of a network that are infinite or none at all."""
+
+
 class MotionFileError(Vid2VidError):
     """A motion file that is damaged, of a newer schema or of another family."""
 

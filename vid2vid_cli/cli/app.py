@@ -17,7 +17,7 @@ from vid2vid_cli.cli.failure import INTERRUPTED, fail
 from vid2vid_cli.cli.motion import motion
 from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
-from vid2vid_cli.cli.signals import let_signals_clean_up
+from vid2vid_cli.cli.signals import leave_nothing, signals_clean_up
 from vid2vid_cli.cli.talk import write_result
 from vid2vid_cli.errors import UsageError, describe_failure
 
@@ -52,17 +52,18 @@ def vid2vid(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the console script hands it to the shell."""
-    let_signals_clean_up()
     _write_any_name()
-    return _dispatch(sys.argv[1:] if arguments is None else list(arguments))
+    with signals_clean_up():
+        return _dispatch(sys.argv[1:] if arguments is None else list(arguments))
 
 
 def _dispatch(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         result: Any = command.main(arguments, prog_name="vid2vid", standalone_mode=False)
-    except KeyboardInterrupt:
-        result = INTERRUPTED
+    except (KeyboardInterrupt, SystemExit) as ending:
+        leave_nothing()
+        result = ending.code if isinstance(ending, SystemExit) else INTERRUPTED
     except Exception as error:  # noqa: BLE001  typer's own class of usage errors has moved between its versions
         return _fail_of_typer(error, arguments)
     # Typer makes 130 of Ctrl-C where no command has begun yet.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from vid2vid_cli.cli.signals import leave_nothing
 from vid2vid_cli.errors import describe_failure, one_line
 
 INTERRUPTED = 130
@@ -24,6 +25,7 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
         try:
             return command(**given) or 0
         except KeyboardInterrupt:
+            leave_nothing()
             return fail("interrupted", INTERRUPTED)
         except Exception as error:  # noqa: BLE001  the last stop: told to the user, with an exit code
             if given["talk"].verbose:

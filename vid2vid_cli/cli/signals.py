@@ -12,15 +12,36 @@ from types import FrameType
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-def let_signals_clean_up() -> None:
-    """End on SIGTERM and a closed terminal as on Ctrl-C: with every `finally` run, so that nothing is left behind."""
+@contextmanager
+def signals_clean_up() -> Iterator[None]:
+    """End on SIGTERM and a closed terminal as on Ctrl-C: with every `finally` run, so that nothing is left behind.
+
+    Only the first signal counts until the block has ended: a second Ctrl-C must not break off the cleaning up.
+    """
+    usual = {number: signal.getsignal(number) for number in ENDING}
 
     def leave(number: int, frame: FrameType | None) -> None:
+        for other in ENDING:
+            signal.signal(other, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    for number in ENDING:
-        if number != signal.SIGINT and signal.getsignal(number) == signal.SIG_DFL:  # nohup stays nohup
+    for number, handler in usual.items():
+        if handler in (signal.SIG_DFL, signal.default_int_handler):  # nohup stays nohup
             signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+def leave_nothing() -> None:
+    """Kill the children and remove the files that an interrupted command still has: no `finally` may have been near."""
+    for module, clean in (("vid2vid_cli.media.ffmpeg", "kill_all"), ("vid2vid_cli.temporary", "close_all")):
+        if module in sys.modules:
+            getattr(sys.modules[module], clean)()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.files import check_output, open_scratch, publish, require_file
+from vid2vid_cli.media.files import MAX_PIXELS, check_output, check_pixels, open_scratch, publish, require_file
 from vid2vid_cli.media.mark import EXIF_DESCRIPTION, SYNTHETIC_MARK
 from vid2vid_cli.media.still import open_still
 
@@ -22,9 +22,6 @@ Frame = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
-MAX_PIXELS = 100_000_000
-"""A still with more pixels is refused before it is decoded: its frame would fill 300 MB."""
-
 _WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 # What Pillow's decoders raise on damaged files.
 _DAMAGE = (
@@ -49,15 +46,14 @@ def read_image(path: str | Path, *, background: Colour = WHITE, max_pixels: int 
     require_file(path)
     try:
         with open_still(path) as opened:
-            width, height = opened.size
-            if width * height > max_pixels:
-                limit = f"more than the limit of {max_pixels} pixels; make it smaller"
-                raise MediaError(f"{path}: is {width} by {height}, {limit}")
+            check_pixels(path, (opened.height, opened.width), max_pixels)
             return _decode(opened, background)
     except UnidentifiedImageError as error:
-        raise MediaError(f"{path}: is not a picture of a known format (PNG, JPEG, WebP, ...)") from error
+        raise MediaError(f"{path}: is not a picture of a known format (PNG, JPEG, WebP, ...); convert it") from error
     except _DAMAGE as error:
-        raise MediaError(f"{path}: is damaged and cannot be decoded: {_one_line(error)}") from error
+        raise MediaError(
+            f"{path}: is damaged and cannot be decoded: {_one_line(error)}; fetch or make it again"
+        ) from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -92,7 +92,8 @@ class VideoWriter(FrameWriter):
         self._scratch = open_scratch(self.path)
         arguments = encode_arguments(self.path, self.size, self.options)
         arguments += ["-f", "matroska"] if self._is_gif else self._container_arguments()
-        self._child = Child([*arguments, f"file:{self._file('encoded')}"], feeds=True)
+        subject = f"{self.path}: cannot be written"
+        self._child = Child([*arguments, f"file:{self._file('encoded')}"], subject, feeds=True)
 
     def _file(self, name: str) -> Path:
         if self._scratch is None:
@@ -105,10 +106,8 @@ class VideoWriter(FrameWriter):
     def _put(self, frame: Frame) -> None:
         if self._child is None:
             raise ValueError("write() outside of the writer's with block")
-        buffer = frame.data.cast("B")
         try:
-            while len(buffer):
-                buffer = buffer[self._child.stdin.write(buffer) :]
+            self._child.feed(frame.data.cast("B"))
         except OSError:  # the encoder has gone; it knows why
             self._end_encoder(must_fail=True)
 

@@ -17,6 +17,7 @@ from vid2vid_cli.errors import MotionFileError, NoFaceError, UsageError, Vid2Vid
 from vid2vid_cli.face.crop import FaceCrop, Frame, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, select_face
 from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.files import MAX_PIXELS, require_file
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import ReenactmentModel
@@ -48,6 +49,7 @@ class Look:
     """How a model looks at driving frames: which face, with what, where it computes.
 
     memory: of what was seen before. needs_pictures: whether frames are shown, and not only their motion is wanted.
+    max_pixels: a larger frame is refused.
     """
 
     model: ReenactmentModel
@@ -56,6 +58,7 @@ class Look:
     device: torch.device
     memory: Memory | None = None
     needs_pictures: bool = True
+    max_pixels: int = MAX_PIXELS
 
     def motion(self, frame: Frame, face: Face, crop: FaceCrop) -> Motion:
         """Read the motion of one face in a frame."""
@@ -186,7 +189,7 @@ class Driving:
 
     def _pictures(self, step: int) -> Iterator[Frame]:
         if self.is_still:
-            yield read_image(self.path)
+            yield read_image(self.path, max_pixels=self._look.max_pixels if self._look else MAX_PIXELS)
             return
         for index, picture in enumerate(prefetch(read_video(self.path, self._reading, self._info), 4)):
             if index % step == 0:
@@ -213,12 +216,13 @@ def _tee(kept: list[str], warn: Callable[[str], None]) -> Callable[[str], None]:
 
 def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
     """Open a driving video, animation, image or motion file. Errors name what it is instead."""
-    if path.is_file() and is_motion_file(path):
+    require_file(path)
+    if is_motion_file(path):
         return _open_motion_file(path, reading, look.model)
     if sniff(path) == "still":
-        size = read_image(path).shape
+        size = read_image(path, max_pixels=look.max_pixels).shape
         return Driving(path, reading.fps or Fraction(25), 1, True, picture_size=(size[0], size[1]), _look=look)
-    info = probe_video(path)
+    info = probe_video(path, look.max_pixels)
     if reading.start_s is not None and reading.start_s >= info.start_s + info.duration_s:
         raise UsageError(f"--start {reading.start_s:g}: {path} is only {info.duration_s:.2f} s long")
     return Driving(

@@ -55,7 +55,7 @@ class Source:
         """Look at the file and the options. warn: takes a line about a damaged clip."""
         self.path, self._options, self._engine, self._warn = path, options, engine, warn
         self._background = parse_colour(options.background)
-        self.info = probe_video(path) if sniff(path) == "video" else None
+        self.info = probe_video(path, options.max_pixels) if sniff(path) == "video" else None
         if options.size is not None and not SMALLEST_PX <= options.size <= LARGEST_PX:
             raise UsageError(f"--size {options.size}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
         self._select: Select | None = None if options.face == "all" else parse_face(options.face)
@@ -100,7 +100,7 @@ class Source:
         return cast("SourceFrame", seen)
 
     def _see_still(self) -> SourceFrame:
-        picture = read_image(self.path, background=self._background)
+        picture = read_image(self.path, background=self._background, max_pixels=self._options.max_pixels)
         faces = self._look(picture)
         if not faces:
             raise self.no_face()

@@ -171,7 +171,7 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
                 yield from _hear(worker, workers, queue, crew)
             yield from _stop_late(workers, queue, crew)
     finally:
-        _end(list(workers.values()), jobs)
+        _end(list(workers.values()), jobs, crew)
 
 
 def _give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> None:
@@ -209,7 +209,7 @@ def _hear(
     if messages is None:
         del workers[worker.number]
         outcome = failure(worker.last_words(), seconds=time.monotonic() - worker.began_s)
-        _end([worker], [job] if job is not None else [])
+        _end([worker], [job] if job is not None else [], crew)
         messages = [{"outcome": outcome.__dict__}]
     for message in messages:
         if "ready" in message:
@@ -231,19 +231,19 @@ def _stop_late(workers: dict[int, WorkerProcess], queue: Queue, crew: Crew) -> I
         if job is None:
             continue
         del workers[worker.number]
-        _end([worker], [job])
+        _end([worker], [job], crew)
         error = f"{job.output}: not ready after {crew.timeout_s:g} s; give it a longer --timeout"
         ended = queue.give_back(job, failure(error, seconds=crew.timeout_s), crew.retry)
         if ended is not None:
             yield job, ended
 
 
-def _end(workers: Sequence[WorkerProcess], jobs: Sequence[Job]) -> None:
+def _end(workers: Sequence[WorkerProcess], jobs: Sequence[Job], crew: Crew) -> None:
     """End workers, all at once, and remove what one left that had to be killed."""
     for worker in workers:
         worker.ask_to_end()
     deadline_s = time.monotonic() + GRACE_S
     for worker in workers:
         worker.end(deadline_s)
-    for folder in {job.output.parent for job in jobs}:
+    for folder in {crew.cache, *(job.output.parent for job in jobs)}:
         sweep(folder, again=True)

@@ -134,6 +134,7 @@ def _outcomes(
 ) -> Generator[tuple[Job, Outcome], None, None]:
     yield from plan.refused
     cache = Path(batch.cache) if batch.cache is not None else home / ".cache"
+    sweep(cache, again=True)
     crew = Crew(batch.jobs, batch.retry, batch.timeout, cache, report.begin, hooks.progress)
     if batch.cluster is None:
         yield from do_jobs(plan.to_do, crew)

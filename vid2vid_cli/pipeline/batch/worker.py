@@ -48,11 +48,11 @@ def main() -> None:
     """Do jobs until there are no more."""
     line = Line(_own_stdout())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who gives the jobs
-    from vid2vid_cli.pipeline.batch.workbench import Workbench
-
-    signal.signal(signal.SIGTERM, _leave)
     jobs: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    from vid2vid_cli.pipeline.batch.workbench import Workbench  # until this is done SIGTERM ends it at once
+
+    signal.signal(signal.SIGTERM, _leave)
     line.send(ready=os.getpid())
     bench = Workbench(Path(sys.argv[1]))
     while (plain := jobs.get()) is not None:
