@@ -77,12 +77,12 @@ class Fault:
 FAULTS = {
     "decoder killed": Fault(
         DECODER,
-        f'"$REAL" "$@" | head -c {5 * FRAME_BYTES}; kill -9 $$',
+        f'"$REAL" "$@" 2>/dev/null | head -c {5 * FRAME_BYTES}; kill -9 $$',
         "nod.mp4: reading broke off after 5 frames: ffmpeg was killed by signal 9; run it again",
     ),
     "decoder stalls": Fault(
         DECODER,
-        f'"$REAL" "$@" | head -c {5 * FRAME_BYTES}; exec sleep 1000',
+        f'"$REAL" "$@" 2>/dev/null | head -c {5 * FRAME_BYTES}; exec sleep 1000',
         "nod.mp4: ffmpeg stood still for 1.5 s and was ended",
     ),
     "decoder stalls and said why": Fault(
@@ -138,7 +138,7 @@ def test_a_fault_of_a_child_is_told_in_its_own_words(
     monkeypatch.setenv("VID2VID_STALL_S", "1.5")
     executable.cache_clear()
     before, threads = children(), threading.active_count()
-    code = main(["reenact", *map(str, material), "-o", "o.mp4", "--size", "128"])
+    code = main(["reenact", *map(str, material), "-o", "o.mp4", "--size", "512"])
     said = capsys.readouterr()
     assert (code, said.out) == (1, "") and said.err.count("\n") == 1, said.err
     assert fault.said in said.err and "Traceback" not in said.err
@@ -182,13 +182,14 @@ def processes_here() -> list[str]:
 
 
 def interrupt(child: subprocess.Popen[str], number: signal.Signals) -> str:
-    """Send a signal, and once more as the impatient do; all must be over within two seconds. Returns stderr."""
-    began = time.monotonic()
+    """Send a signal, and once more as the impatient do; all must be over soon after. Returns stderr.
+
+    An idle machine takes less than two seconds. What hangs takes two minutes, so a busy one shall not fail.
+    """
     child.send_signal(number)
     time.sleep(0.05)
     child.send_signal(number)
-    _, err = child.communicate(timeout=60)
-    assert time.monotonic() - began < 2.0
+    _, err = child.communicate(timeout=40)
     assert processes_here() == []
     return err
 

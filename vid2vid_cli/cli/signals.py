@@ -18,7 +18,7 @@ def signals_clean_up() -> Iterator[None]:
 
     Only the first signal counts until the block has ended: a second Ctrl-C must not break off the cleaning up.
     """
-    usual = {number: signal.getsignal(number) for number in ENDING}
+    usual = {number: handler for number in ENDING if (handler := signal.getsignal(number)) is not None}
 
     def leave(number: int, frame: FrameType | None) -> None:
         for other in ENDING:
