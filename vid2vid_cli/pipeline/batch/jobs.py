@@ -50,6 +50,13 @@ class Job:
         return (self.source,) if self.driving is None else (self.source, self.driving)
 
     @property
+    def checkpoint_file(self) -> Path | None:
+        """The file of the checkpoint, where it is named by its path."""
+        path = Path(self.options.checkpoint)
+        is_file = self.options.checkpoint != "compact" and os.path.isfile(path)  # noqa: PTH113  for too long a name Path.is_file raises
+        return path if is_file else None
+
+    @property
     def motion(self) -> tuple[Any, ...] | None:
         """Name the motion that the job reads off a driving: jobs with the same one share it."""
         if self.driving is None or not isinstance(self.options, ReenactOptions):

@@ -68,7 +68,7 @@ def make_jobs(
         jobs = jobs_of_manifest(Path(str(batch.manifest)), home, options, batch)
     else:
         jobs = jobs_of_folders(sides, home, options, batch)
-    threads = threads_each(batch.jobs, options.threads)
+    threads = threads_each(batch.jobs, options.threads) if batch.cluster is None else 1
     jobs = [replace(job, options=replace(job.options, threads=job.options.threads or threads)) for job in jobs]
     check_clashes(jobs)
     return jobs
