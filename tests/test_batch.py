@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import ffmpeg
+from clips import ffmpeg, processes_in
 from PIL import Image
+from test_cli_run import run_in_terminal
 
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, UsageError
@@ -363,6 +364,16 @@ def test_a_late_job_is_given_up_and_the_rest_goes_on(media_dir: Path, material: 
     assert outputs_in("out") == ["short.mp4"]
 
 
+@linux_only
+def test_a_terminal_sees_all_jobs_move(material: Path) -> None:
+    words = ["batch", material / "s" / "*[abl].png", material / "d" / "nod.mp4", "-o", "out", "--size", "64", "-j", "2"]
+    code, out, seen = run_in_terminal([*MODULE, *words])
+    assert code == 5 and "jobs  done  done before  failed  frames  held" in out
+    for words_seen in ("anna--nod.mp4", "bob--nod.mp4", "/3", "hill--nod.mp4: failed:"):
+        assert words_seen in seen
+    assert "frames in" not in seen  # that is for logs
+
+
 def test_another_batch_in_the_same_folder_is_refused() -> None:
     with Report(Path(), []), pytest.raises(MediaError, match="another batch is at work"), Report(Path(), []):
         pass
@@ -383,19 +394,6 @@ def workers_of(driver: subprocess.Popen[str]) -> list[int]:
         return [int(pid) for pid in Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()]
     except OSError:
         return []
-
-
-def processes_in(folder: Path) -> list[str]:
-    """List the commands of running processes whose current folder this is."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            is_zombie = ") Z " in (entry / "stat").read_text()
-            if int(entry.name) != os.getpid() and (entry / "cwd").resolve() == folder and not is_zombie:
-                found.append((entry / "cmdline").read_text())
-        except OSError:
-            continue
-    return found
 
 
 def wait_until_gone(folder: Path, seconds: float) -> None:

@@ -106,7 +106,19 @@ def test_a_worker_killed_in_the_middle_is_made_up_for_by_another(
 def test_ctrl_c_cancels_what_the_cluster_does(address: str, material: Path, media_dir: Path, tmp_path: Path) -> None:
     clip = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
     driver = subprocess.Popen(
-        [*MODULE, "batch", material / "s" / "anna.png", clip, "-o", "out", "--cluster", address, "--size", "1024", "-q"],
+        [
+            *MODULE,
+            "batch",
+            material / "s" / "anna.png",
+            clip,
+            "-o",
+            "out",
+            "--cluster",
+            address,
+            "--size",
+            "1024",
+            "-q",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from clips import children, ffmpeg
+from clips import children, ffmpeg, processes_in
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -83,26 +83,26 @@ FAULTS = {
     "decoder stalls": Fault(
         DECODER,
         f'"$REAL" "$@" 2>/dev/null | head -c {5 * FRAME_BYTES}; exec sleep 1000',
-        "nod.mp4: ffmpeg stood still for 1.5 s and was ended",
+        "nod.mp4: ffmpeg stood still for 2.5 s and was ended",
     ),
     "decoder stalls and said why": Fault(
         DECODER,
         "echo 'the tape is torn' >&2; exec sleep 1000",
-        "stood still for 1.5 s and was ended, its last words: the tape is torn",
+        "stood still for 2.5 s and was ended, its last words: the tape is torn",
     ),
     "encoder killed": Fault(
         ENCODER,
         f"head -c {3 * FRAME_BYTES} > /dev/null; kill -9 $$",
         "o.mp4: cannot be written: ffmpeg was killed by signal 9",
     ),
-    "encoder stalls": Fault(ENCODER, "exec sleep 1000", "o.mp4: cannot be written: ffmpeg stood still for 1.5 s"),
+    "encoder stalls": Fault(ENCODER, "exec sleep 1000", "o.mp4: cannot be written: ffmpeg stood still for 2.5 s"),
     "encoder fails at the end": Fault(
         ENCODER,
         "cat > /dev/null; echo '[mp4 @ 0x1] the last packet is one too many' >&2; exit 1",
         "o.mp4: cannot be written: the last packet is one too many",
     ),
     "encoder never ends": Fault(
-        ENCODER, "cat > /dev/null; exec sleep 1000", "cannot be written: ffmpeg stood still for 15 s"
+        ENCODER, "cat > /dev/null; exec sleep 1000", "cannot be written: ffmpeg stood still for 12.5 s"
     ),
     "sound fails": Fault(
         MUXER,
@@ -135,7 +135,7 @@ def test_a_fault_of_a_child_is_told_in_its_own_words(
 ) -> None:
     program = faulty_ffmpeg(tmp_path, fault)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
-    monkeypatch.setenv("VID2VID_STALL_S", "1.5")
+    monkeypatch.setenv("VID2VID_STALL_S", "2.5")
     executable.cache_clear()
     before, threads = children(), threading.active_count()
     code = main(["reenact", *map(str, material), "-o", "o.mp4", "--size", "512"])
@@ -168,19 +168,6 @@ def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def processes_here() -> list[str]:
-    """List the commands of other running processes whose current folder is this one."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            is_zombie = ") Z " in (entry / "stat").read_text()
-            if int(entry.name) != os.getpid() and (entry / "cwd").resolve() == Path.cwd() and not is_zombie:
-                found.append((entry / "cmdline").read_text())
-        except OSError:
-            continue
-    return found
-
-
 def interrupt(child: subprocess.Popen[str], number: signal.Signals) -> str:
     """Send a signal, and once more as the impatient do; all must be over soon after. Returns stderr.
 
@@ -190,7 +177,7 @@ def interrupt(child: subprocess.Popen[str], number: signal.Signals) -> str:
     time.sleep(0.05)
     child.send_signal(number)
     _, err = child.communicate(timeout=40)
-    assert processes_here() == []
+    assert processes_in(Path.cwd()) == []
     return err
 
 
@@ -239,7 +226,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(material: tuple[Path, Pat
         assert done.returncode == 0, done.stderr
         assert alive.folder.is_dir()  # another run is at work there
     assert sorted(path.name for path in Path().iterdir()) == ["mine.png", "turned.png"]
-    assert not processes_here()
+    assert not processes_in(Path.cwd())
 
 
 def test_only_what_nobody_owns_is_swept(tmp_path: Path) -> None:

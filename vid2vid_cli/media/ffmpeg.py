@@ -30,7 +30,7 @@ PIPE_BYTES = 1 << 20
 
 STALL_S = 120.0
 """ffmpeg is given up when nothing comes for so long; VID2VID_STALL_S overrides it."""
-ENDING_STALLS = 10
+ENDING_STALLS = 5
 """How many times as long an encoder may take when it has got its last frame."""
 LOOK_EVERY_MS = 100
 
