@@ -347,7 +347,11 @@ def test_rows_of_both_commands_and_one_whose_file_is_gone(material: Path, capsys
     assert [row["state"] for row in made] == ["done", "failed", "done", "failed"]
     assert Image.open("out/turned.png").width == 64
     assert len(list(Path("out/f/frames").glob("*.png"))) == FRAMES
-    assert made[1]["error"] == "gone.png: no such file" and "--yaw x" in made[3]["error"] and made[3]["exit_code"] == 2
+    assert (
+        made[1]["error"] == "gone.png: no such file; check the name"
+        and "--yaw x" in made[3]["error"]
+        and made[3]["exit_code"] == 2
+    )
     assert run("batch", "--manifest", "jobs.jsonl", "-o", "out", "--size", 64, "-q", "--json") == 5
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["done_before"] == 2
 
