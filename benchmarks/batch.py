@@ -135,8 +135,9 @@ def format_batch(results: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f"Measured in one run on {machine['cores']} cores ({machine['processor']}) that had other work to do (load "
-            f"{results['load']:.0f}): take the ratios, not the seconds. Jobs of {FRAMES} frames, 128x128.",
+            f"Measured in one run on a busy machine (load {results['load']:.0f}) that left {machine['cores']} of its "
+            f"cores ({machine['processor']}) to all workers together: take the ratios, not the seconds. Jobs of "
+            f"{FRAMES} frames, 128x128.",
             "",
             f"| {jobs} jobs | jobs an hour | against the loop |",
             "|---|---|---|",

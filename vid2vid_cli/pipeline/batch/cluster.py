@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -20,6 +21,7 @@ from vid2vid_cli.pipeline.batch.report import Outcome, failure
 LOOK_EVERY_S = 0.3
 AHEAD = 2  # jobs that wait for each that runs, so that no node is idle
 GRACE_S = 1.0
+KNOCK_S = 5.0
 
 
 @dataclass
@@ -159,6 +161,7 @@ def connect(address: str, crew: Crew, *, ship: bool) -> Cluster:
     ours = not ray.is_initialized()
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if ours:
+        _knock(address)
         try:
             ray.init(address=address, logging_level="ERROR", log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -168,3 +171,15 @@ def connect(address: str, crew: Crew, *, ship: bool) -> Cluster:
             ) from error
     progress = ray.remote(Progress).options(num_cpus=0).remote()
     return Cluster(ray, crew, ship, ours, progress)
+
+
+def _knock(address: str) -> None:
+    """Raise UsageError where nobody listens at HOST:PORT: Ray itself would try for minutes, and complain in a log."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return
+    try:
+        with socket.create_connection((host, int(port)), KNOCK_S):
+            return
+    except (OSError, ValueError, OverflowError) as error:
+        raise UsageError(f"--cluster {address}: nobody answers there ({error}); write HOST:PORT of its head") from error
