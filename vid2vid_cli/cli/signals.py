@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
+from typing import NoReturn
 
+SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # which a progress bar hides
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+@dataclass
+class Process:
+    """The process that commands run in. is_ours: it is the program `vid2vid`, not one that calls it."""
+
+    is_ours: bool = False
+
+
+process = Process()
 
 
 @contextmanager
@@ -44,9 +59,19 @@ def leave_nothing() -> None:
             getattr(sys.modules[module], clean)()
 
 
+def end_process(code: int) -> NoReturn:
+    """End without the second that Python takes to take the libraries apart: all that matters is cleaned up already."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
+
+
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Let signals that end the program wait until the block has ended.
+    """Let signals that end the program wait until the block has ended, an import before which nothing was begun.
+
+    In a process of our own there is no need to wait: it ends at once, without an exception.
 
     An exception that rises while torch is imported comes out in the middle of its C++ code, which aborts the
     process. A blocked mask would not do: the thread that draws the progress bar would take the signal instead.
@@ -54,6 +79,10 @@ def signals_held() -> Iterator[None]:
     came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
+        if process.is_ours:
+            words = "error: interrupted\n" if number == signal.SIGINT else ""
+            sys.stderr.write((SHOW_CURSOR if sys.stderr.isatty() else "") + words)
+            end_process(128 + number)
         came.append(number)
 
     usual = {number: signal.getsignal(number) for number in ENDING}
