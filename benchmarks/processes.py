@@ -67,6 +67,15 @@ def peak_memory(*arguments: str) -> Peak:
     return Peak(python_mb or usage.ru_maxrss / unit, ffmpeg_mb)
 
 
+def family_peak_mb(child: subprocess.Popen[bytes]) -> float:
+    """Wait for a process and return the peak resident memory in MB of the largest among it and its children."""
+    peak_mb = 0.0
+    while child.poll() is None:
+        peak_mb = max([peak_mb, *map(_high_water_mb, [child.pid, *_children(child.pid)])])
+        time.sleep(0.1)
+    return peak_mb
+
+
 def _high_water_mb(pid: int) -> float:
     """Return the peak resident memory of a process so far, 0 where it cannot be read."""
     try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
-
 
 def format_table(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
@@ -37,11 +35,11 @@ def format_table(results: dict[str, Any]) -> str:
     )
 
 
-def update_readme(path: Path, table: str) -> None:
+def update_readme(path: Path, table: str, mark: str = "benchmark") -> None:
     """Replace what stands between the two marks of a file."""
     text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(f"<!-- {mark}:begin -->")
+    _, end, after = rest.partition(f"<!-- {mark}:end -->")
     if not begin or not end:
-        raise ValueError(f"{path}: the marks {BEGIN} and {END} are missing")
-    path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{path}: the marks {mark}:begin and {mark}:end are missing")
+    path.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")

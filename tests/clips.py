@@ -85,3 +85,16 @@ def children() -> set[int]:
     for task in Path(f"/proc/{os.getpid()}/task").iterdir():
         found.update(int(pid) for pid in (task / "children").read_text().split())
     return found
+
+
+def processes_in(folder: Path) -> list[str]:
+    """List the commands of other running processes whose current folder this is (Linux)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            is_zombie = ") Z " in (entry / "stat").read_text()
+            if int(entry.name) != os.getpid() and (entry / "cwd").resolve() == folder and not is_zombie:
+                found.append((entry / "cmdline").read_text())
+        except OSError:
+            continue
+    return found

@@ -178,7 +178,7 @@ def test_verbose_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[s
     assert main(["faces", "[no such].png", "--verbose"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("Traceback") and "require_file" in "".join(said)
-    assert said[-1] == "error: [no such].png: no such file"
+    assert said[-1] == "error: [no such].png: no such file; check the name"
 
 
 def test_one_line_keeps_names_as_they_are() -> None:

@@ -272,9 +272,9 @@ def test_a_drawn_clip_keeps_the_shape_of_its_pixels_and_is_probed_once(
     squeezed, probed = tmp_path / "squeezed.mp4", []
     ffmpeg("-i", media_dir / "bad" / "b14_two_faces.mp4", "-frames:v", "3", "-an", "-vf", "setsar=4/3", squeezed)
 
-    def probe(path: Path) -> VideoInfo:
+    def probe(path: Path, *limits: int) -> VideoInfo:
         probed.append(path)
-        return probe_video(path)
+        return probe_video(path, *limits)
 
     for module in ("media.probe", "media.reader", "pipeline.faces"):
         monkeypatch.setattr(f"vid2vid_cli.{module}.probe_video", probe)

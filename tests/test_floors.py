@@ -20,6 +20,7 @@ FLOORS = {
     "motion": 1,
     "errors": 1,
     "streaming": 1,
+    "temporary": 1,
     "geometry": 0,
 }
 PUBLIC = ""  # vid2vid_cli itself: a version, and names that are imported when they are first used

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class Vid2VidError(Exception):
     """Base of all failures that a user can mend; its text is one line: what, which file, how to mend it."""
@@ -35,5 +37,25 @@ class OutputExistsError(Vid2VidError):
     """The output is there already and --force was not given."""
 
 
+class NonFiniteError(Vid2VidError):
+    """Numbers out of a network that are infinite or none at all."""
+
+
 class MotionFileError(Vid2VidError):
     """A motion file that is damaged, of a newer schema or of another family."""
+
+
+def describe_failure(error: BaseException) -> tuple[str, int]:
+    """Return the line that tells of a failure and the exit code."""
+    if isinstance(error, Vid2VidError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return f"out of memory; a smaller --size needs less ({error or 'no more said'})", 1
+    words = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
+    return f"{words}; run again with --verbose to see where", 1
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks and other characters that would command a terminal."""
+    text = re.sub(r"\s*[\r\n]+\s*", " ", text.strip())
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -19,6 +19,7 @@ from vid2vid_cli.geometry.rotation import (
     pose_from_rotation,
     rotation_from_pose,
 )
+from vid2vid_cli.temporary import Scratch
 
 SCHEMA_VERSION = 1
 MOST_HEADER_BYTES = 1 << 27
@@ -200,14 +201,13 @@ def save_motion(path: Path, content: MotionFile, *, force: bool = False) -> None
         "fps": f"{content.fps.numerator}/{content.fps.denominator}",
         "convention": json.dumps({"axes": "x right, y down, z away", "expression": "canonical frame"}),
     }
-    partial = path.with_name(f".vid2vid-{path.name}")
     try:
-        partial.write_bytes(save(tensors, metadata=header))
-        partial.replace(path)
+        with Scratch(path) as scratch:
+            partial = scratch.file("motion")
+            partial.write_bytes(save(tensors, metadata=header))
+            partial.replace(path)
     except (OSError, SafetensorError) as error:
         raise MotionFileError(f"{path}: cannot be written ({error}); choose another folder with -o") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def is_motion_file(path: Path) -> bool:

@@ -10,17 +10,18 @@ import typer
 import typer.main
 
 from vid2vid_cli import __version__
+from vid2vid_cli.cli.batch import batch
 from vid2vid_cli.cli.doctor import doctor
 from vid2vid_cli.cli.evaluate import evaluate
 from vid2vid_cli.cli.faces import faces
-from vid2vid_cli.cli.failure import INTERRUPTED, describe, fail
+from vid2vid_cli.cli.failure import INTERRUPTED, fail
 from vid2vid_cli.cli.motion import motion
 from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
-from vid2vid_cli.cli.signals import let_signals_clean_up
+from vid2vid_cli.cli.signals import leave_nothing, signals_clean_up
 from vid2vid_cli.cli.talk import write_result
 from vid2vid_cli.cli.weights import app as weights
-from vid2vid_cli.errors import UsageError
+from vid2vid_cli.errors import UsageError, describe_failure
 
 USAGE = UsageError.exit_code
 
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-COMMANDS = {command.__name__: command for command in (reenact, rotate, motion, faces, doctor)}
+COMMANDS = {command.__name__: command for command in (reenact, rotate, motion, faces, batch, doctor)}
 for command in COMMANDS.values():
     app.command()(command)
 GROUPS = {"evaluate": evaluate, "weights": weights}
@@ -56,17 +57,18 @@ def vid2vid(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the console script hands it to the shell."""
-    let_signals_clean_up()
     _write_any_name()
-    return _dispatch(sys.argv[1:] if arguments is None else list(arguments))
+    with signals_clean_up():
+        return _dispatch(sys.argv[1:] if arguments is None else list(arguments))
 
 
 def _dispatch(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         result: Any = command.main(arguments, prog_name="vid2vid", standalone_mode=False)
-    except KeyboardInterrupt:
-        result = INTERRUPTED
+    except (KeyboardInterrupt, SystemExit) as ending:
+        leave_nothing()
+        result = ending.code if isinstance(ending, SystemExit) else INTERRUPTED
     except Exception as error:  # noqa: BLE001  typer's own class of usage errors has moved between its versions
         return _fail_of_typer(error, arguments)
     # Typer makes 130 of Ctrl-C where no command has begun yet.
@@ -77,7 +79,7 @@ def _fail_of_typer(error: Exception, arguments: list[str]) -> int:
     """Tell of a mistake in the arguments in one line, with the page that helps."""
     message = getattr(error, "format_message", None)
     if message is None:
-        return fail(*describe(error))
+        return fail(*describe_failure(error))
     named = _command_in(arguments)
     text = " ".join(str(message()).rstrip(". ").replace("Value error, ", "").split())
     page = f"vid2vid {named} --help".replace("  ", " ")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from vid2vid_cli.cli.failure import guarded, one_line
+from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk
+from vid2vid_cli.errors import one_line
 
 
 @takes_options

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vid2vid_cli.cli.failure import guarded, one_line
+from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk
+from vid2vid_cli.errors import one_line
+from vid2vid_cli.pipeline.options import LimitOptions
 
 if TYPE_CHECKING:
     from vid2vid_cli.pipeline.faces import FacesFound
@@ -29,6 +31,7 @@ def faces(
     frame: Annotated[int | None, typer.Option(help="Frame of a video, from 0; default: the first with a face.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a drawing that exists.")] = False,
     *,
+    limits: LimitOptions,
     talk: Talk,
 ) -> None:
     """List the faces from left to right, with box, size, head pose and score: what --face and --driving-face count."""
@@ -36,7 +39,7 @@ def faces(
         with signals_held():
             from vid2vid_cli.pipeline.faces import find_faces
 
-        found = find_faces(source, draw, frame=frame, force=force, hooks=reporter.hooks)
+        found = find_faces(source, draw, frame=frame, force=force, max_pixels=limits.max_pixels, hooks=reporter.hooks)
     reporter.tell(_table(found), _facts(found))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from vid2vid_cli.errors import Vid2VidError
+from vid2vid_cli.cli.signals import leave_nothing
+from vid2vid_cli.errors import describe_failure, one_line
 
 INTERRUPTED = 130
 
@@ -25,23 +25,14 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
         try:
             return command(**given) or 0
         except KeyboardInterrupt:
+            leave_nothing()
             return fail("interrupted", INTERRUPTED)
         except Exception as error:  # noqa: BLE001  the last stop: told to the user, with an exit code
             if given["talk"].verbose:
                 traceback.print_exc()
-            return fail(*describe(error))
+            return fail(*describe_failure(error))
 
     return run
-
-
-def describe(error: Exception) -> tuple[str, int]:
-    """Return the line that tells of a failure and the exit code."""
-    if isinstance(error, Vid2VidError):
-        return str(error), error.exit_code
-    if isinstance(error, MemoryError):
-        return f"out of memory; a smaller --size needs less ({error or 'no more said'})", 1
-    words = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
-    return f"{words}; run again with --verbose to see where", 1
 
 
 def fail(text: str, exit_code: int) -> int:
@@ -57,9 +48,3 @@ def write_line(text: str) -> None:
         sys.stderr.flush()
     except BrokenPipeError:
         return
-
-
-def one_line(text: str) -> str:
-    """Return a text without line breaks and other characters that would command a terminal."""
-    text = re.sub(r"\s*[\r\n]+\s*", " ", text.strip())
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -13,7 +13,7 @@ import typer
 from vid2vid_cli.errors import UsageError
 
 PANELS = (
-    *("Judging", "Motion", "Head pose", "Family", "Picture", "Time"),
+    *("Batch", "Judging", "Motion", "Head pose", "Family", "Picture", "Time"),
     *("Encoding", "Output", "Network", "Engine", "Messages"),
 )
 """The order of the groups of options on a help page."""

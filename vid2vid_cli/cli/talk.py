@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from vid2vid_cli.cli.failure import one_line, write_line
-from vid2vid_cli.errors import UsageError
+from vid2vid_cli.cli.failure import write_line
+from vid2vid_cli.errors import UsageError, one_line
 from vid2vid_cli.pipeline.options import option
 from vid2vid_cli.pipeline.progress import Hooks, Result
 

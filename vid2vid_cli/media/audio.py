@@ -53,7 +53,7 @@ def find_sound(source: AudioSource | None) -> Sound | None:
     if source is None:
         return None
     require_file(source.path)
-    with Child(["-v", "info", *file_input(source.path)]) as child:
+    with Child(["-v", "info", *file_input(source.path)], str(source.path)) as child:
         child.wait()  # fails always, for want of an output, but lists the streams before
         log = child.log()
         if "Stream #" not in log:

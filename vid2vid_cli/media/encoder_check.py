@@ -129,7 +129,7 @@ def _try(path: Path, options: WriteOptions) -> str | None:
         target = Path(folder, f"trial{path.suffix}")
         arguments = encode_arguments(target, _TRIAL_SIZE, options)
         arguments += container_arguments(target, None, options.codec)
-        with Child([*arguments, f"file:{target}"], feeds=True) as child:
+        with Child([*arguments, f"file:{target}"], str(path), feeds=True) as child:
             with contextlib.suppress(OSError):  # it has ended already, and says why
-                child.stdin.write(bytes(height * width * 3))
+                child.feed(memoryview(bytes(height * width * 3)))
             return None if child.wait() == 0 else child.last_words()

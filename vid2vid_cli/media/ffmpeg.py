@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import select
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +18,7 @@ from typing import IO, cast
 import imageio_ffmpeg
 
 from vid2vid_cli.errors import MediaError
+from vid2vid_cli.streaming import AbandonedError, is_abandoned
 
 # Only what holds pictures or sound in itself: no playlists that name other files, no text read as a terminal.
 DEMUXERS = (
@@ -23,6 +28,13 @@ DEMUXERS = (
 PIPE_BYTES = 1 << 20
 """How much the system is asked to hold in a pipe, so that the sides do not wait at every 64 KiB."""
 
+STALL_S = 120.0
+"""ffmpeg is given up when nothing comes for so long; VID2VID_STALL_S overrides it."""
+ENDING_STALLS = 5
+"""How many times as long an encoder may take when it has got its last frame."""
+LOOK_EVERY_MS = 100
+
+_running: set[Child] = set()
 _TALKER = re.compile(r"^\[[^\]]*\] ")
 # Lines that say only that something went wrong; the reason stands in a line before them.
 _EMPTY_WORDS = re.compile(
@@ -49,6 +61,13 @@ def version() -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (99, 0)
 
 
+@cache
+def has_filter(name: str) -> bool:
+    """Say whether this build of ffmpeg has a filter."""
+    finished = subprocess.run([executable(), "-v", "quiet", "-filters"], capture_output=True, text=True, check=False)
+    return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", finished.stdout) is not None
+
+
 def each_frame_once() -> list[str]:
     """Forbid ffmpeg to repeat or drop frames on its own (the option changed its name in 5.1)."""
     return ["-fps_mode" if version() >= (5, 1) else "-vsync", "passthrough"]
@@ -72,10 +91,12 @@ class Child:
 
     Its log goes to an unnamed temporary file: a pipe that nobody empties would stop the child, and a
     thread that empties it needs an end of its own. It gets its own session, so that Ctrl-C reaches us
-    alone and we decide how it ends.
+    alone and we decide how it ends. A limit of the system is told by it in words, not by a signal that kills it.
     """
 
-    def __init__(self, arguments: list[str], *, feeds: bool = False, answers: bool = False) -> None:
+    def __init__(self, arguments: list[str], subject: str, *, feeds: bool = False, answers: bool = False) -> None:
+        """Start it. subject: begins the message where it stands still. feeds, answers: whether pipes are wanted."""
+        self._subject = subject
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
         command = [executable(), "-hide_banner", "-y", *([] if feeds else ["-nostdin"]), *arguments]
         try:
@@ -86,12 +107,16 @@ class Child:
                 stderr=self._log,
                 bufsize=0,
                 start_new_session=True,
+                restore_signals=False,
             )
         except OSError as error:
             self._log.close()
             raise MediaError(f"{executable()}: cannot be started: {error.strerror}") from error
         for pipe in (self._process.stdin, self._process.stdout):
             _widen(pipe)
+        if self._process.stdin is not None and hasattr(select, "poll"):
+            os.set_blocking(self._process.stdin.fileno(), False)
+        _running.add(self)
 
     @property
     def pid(self) -> int:
@@ -108,12 +133,49 @@ class Child:
         """The unbuffered pipe out of the child."""
         return cast("IO[bytes]", self._process.stdout)
 
+    def read_into(self, buffer: memoryview) -> int:
+        """Read what comes next into a buffer, which is not empty; the number of bytes, 0 at the end."""
+        self._await(self.stdout.fileno(), "POLLIN", stall_s())
+        return int(self.stdout.readinto(buffer))  # type: ignore[attr-defined]
+
+    def answer(self) -> Iterator[bytes]:
+        """Yield all that the child writes, piece by piece."""
+        buffer = memoryview(bytearray(1 << 16))
+        while count := self.read_into(buffer):
+            yield bytes(buffer[:count])
+
+    def feed(self, data: memoryview) -> None:
+        """Write all of some data into the child. OSError where it has gone."""
+        while len(data):
+            self._await(self.stdin.fileno(), "POLLOUT", stall_s())
+            data = data[self.stdin.write(data) or 0 :]
+
     def wait(self) -> int:
         """Close the pipe into the child and wait until it has ended; its exit status."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+        if hasattr(os, "pidfd_open") and self._process.poll() is None:
+            ending = os.pidfd_open(self.pid)
+            try:
+                self._await(ending, "POLLIN", ENDING_STALLS * stall_s())
+            finally:
+                os.close(ending)
         return self._process.wait()
+
+    def _await(self, descriptor: int, event: str, limit_s: float) -> None:
+        """Wait for a descriptor. MediaError after the limit; AbandonedError when nobody wants it any more."""
+        if not hasattr(select, "poll"):  # Windows: it waits as long as it takes
+            return
+        poller = select.poll()
+        poller.register(descriptor, getattr(select, event))
+        deadline_s = time.monotonic() + limit_s
+        while not poller.poll(LOOK_EVERY_MS):
+            if is_abandoned():
+                raise AbandonedError
+            if time.monotonic() > deadline_s:
+                words = f", its last words: {self.last_words()}" if self.log().strip() else ""
+                raise MediaError(f"{self._subject}: ffmpeg stood still for {limit_s:g} s and was ended{words}")
 
     def log(self) -> str:
         """Read what the child has logged so far."""
@@ -146,6 +208,21 @@ class Child:
                     pipe.close()
         self._process.wait()
         self._log.close()
+        _running.discard(self)
+
+
+def kill_all() -> None:
+    """Kill every child that still runs; the last thing that an interrupted command does."""
+    for child in list(_running):
+        child.close()
+
+
+def stall_s() -> float:
+    """Return the seconds after which a child that does nothing is given up."""
+    try:
+        return float(os.environ.get("VID2VID_STALL_S", STALL_S))
+    except ValueError:
+        return STALL_S
 
 
 def _widen(pipe: IO[bytes] | None) -> None:
@@ -162,8 +239,8 @@ def _widen(pipe: IO[bytes] | None) -> None:
 
 def run(arguments: list[str], failure: str) -> str:
     """Run ffmpeg to its end and return what it wrote to pipe:1; `failure` begins the MediaError's line."""
-    with Child(arguments, answers=True) as child:
-        answer = b"".join(iter(lambda: child.stdout.read(1 << 16), b""))
+    with Child(arguments, failure, answers=True) as child:
+        answer = b"".join(child.answer())
         if child.wait() != 0:
             raise MediaError(f"{failure}: {child.last_words()}")
         return answer.decode("utf-8", "replace")

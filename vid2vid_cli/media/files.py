@@ -2,39 +2,61 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import os
 import re
-import secrets
-import shutil
+import stat
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.temporary import Scratch, sweep
 
-TEMPORARY_PREFIX = ".vid2vid-"
 FILE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".safetensors"}
 )
 """What a name ends in that means one file, even where a folder has it already."""
 
+MAX_PIXELS = 100_000_000
+"""A picture with more pixels is refused before it is decoded: its frame would fill 300 MB."""
+
+_LONGEST_SHOWN = 400
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
 
 
 def require_file(path: Path) -> None:
-    """Raise MediaError if `path` is missing, a folder, empty or unreadable."""
-    if path.is_dir():
-        raise MediaError(f"{path}: is a folder; name a file in it")
-    if not path.exists():
-        raise MediaError(f"{path}: no such file")
+    """Raise MediaError if `path` is missing, no plain file, empty or unreadable."""
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise MediaError(f"{path}: is a folder; name a file in it")
+        if not stat.S_ISREG(mode):  # before it is opened: a pipe would wait for its writer
+            raise MediaError(f"{path}: is a pipe or a device, which cannot be read twice; save it to a file")
         with path.open("rb") as opened:
             is_empty = not opened.read(1)
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
+    except FileNotFoundError as error:
+        raise MediaError(f"{shown(path)}: {_why_missing(path)}") from error
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        raise MediaError(f"{shown(path)}: cannot be read: {words}; check the name and its permissions") from error
     if is_empty:
         raise MediaError(f"{path}: is empty (0 bytes); fetch or make it again")
+
+
+def _why_missing(path: Path) -> str:
+    if str(path) == "-":
+        return "standard input is not read; save it to a file and name that"
+    if _ADDRESS.match(str(path)):
+        return "is an address, and vid2vid reads files; download it first"
+    return "is a link to a file that is gone; mend the link" if path.is_symlink() else "no such file; check the name"
+
+
+def shown(path: str | Path) -> str:
+    """Return a path as a message names it: of a very long one the beginning and the end."""
+    text = str(path)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:60]}...{text[-40:]}"
 
 
 def names_folder(path: str | Path) -> bool:
@@ -60,13 +82,14 @@ def check_output(path: str | Path, *, force: bool, inputs: Sequence[Path] = (), 
         elif path.exists():
             _check_file(path, is_folder_wanted=is_folder, force=force)
     except OSError as error:  # a name too long, or a folder that may not be entered
-        raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
+        raise MediaError(f"{shown(path)}: cannot be written: {error.strerror}; give another name") from error
 
 
 def _check_parent(folder: Path, path: Path) -> None:
     if not folder.is_dir():
         raise MediaError(f"{path}: the folder {folder} does not exist; make it first")
     _try_to_write(folder, path)
+    sweep(folder)
 
 
 def _try_to_write(folder: Path, path: Path) -> None:
@@ -111,9 +134,20 @@ def replaced_frames(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _FRAME_NAME.fullmatch(path.name)]
 
 
-def temporary_beside(path: Path) -> Path:
-    """Name a file that is not there yet, in the same folder (so that a rename is atomic)."""
-    return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}{path.suffix}")
+def check_pixels(path: Path, size: tuple[int, int], max_pixels: int) -> None:
+    """Raise MediaError for a picture of a size (height, width) that would take too much memory."""
+    height, width = size
+    if width * height > max_pixels:
+        limit = f"more than the {max_pixels} pixels that --max-pixels allows; make it smaller or the limit larger"
+        raise MediaError(f"{path}: is {width} by {height}, {limit}")
+
+
+def open_scratch(path: Path) -> Scratch:
+    """Make a hidden folder beside an output for what is not whole yet; to be closed."""
+    try:
+        return Scratch(path).open()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be made: {error.strerror}") from error
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -124,10 +158,13 @@ def publish(temporary: Path, path: Path) -> None:
         raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def discard(temporary: Path) -> None:
-    """Remove a temporary file or folder, if it is there."""
-    with contextlib.suppress(OSError):
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink()
+def hash_output(path: Path) -> str:
+    """Return the sha256 of a file, or of all files of a folder and their names, as hex digits."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if file is not path:
+            digest.update(os.fsencode(file.name) + b"\0")
+        with file.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

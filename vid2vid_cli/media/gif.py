@@ -7,27 +7,24 @@ from pathlib import Path
 
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.ffmpeg import each_frame_once, file_input, run
-from vid2vid_cli.media.files import discard, temporary_beside
 
 _HEADER_BYTES = 13
 
 
 def make_gif(video: Path, gif: Path, comment: str | None) -> None:
-    """Turn `video` into a GIF with a palette made for it, and a comment that programs can show."""
-    palette = temporary_beside(gif.with_suffix(".png"))
-    bare = temporary_beside(gif)
+    """Turn `video` into a GIF with a palette made for it, and a comment that programs can show.
+
+    What comes between lies beside `gif` and stays there: it is a scratch folder.
+    """
+    palette, bare = gif.with_name("palette.png"), gif.with_name("bare.gif")
     failure = f"{gif}: the GIF cannot be made"
     source = ["-v", "error", *file_input(video)]
-    try:
-        make_palette = ["-vf", "palettegen=reserve_transparent=0", "-frames:v", "1", "-update", "1"]
-        run([*source, *make_palette, f"file:{palette}"], failure)
-        # Ordered dithering stays where it is from frame to frame; diffused errors flicker and take longer.
-        use = ["-i", f"file:{palette}", "-filter_complex", "[0:v][1:v]paletteuse=dither=bayer:bayer_scale=4"]
-        run([*source, *use, *each_frame_once(), "-f", "gif", f"file:{bare}"], failure)
-        _copy_with_comment(bare, gif, comment)
-    finally:
-        discard(palette)
-        discard(bare)
+    make_palette = ["-vf", "palettegen=reserve_transparent=0", "-frames:v", "1", "-update", "1"]
+    run([*source, *make_palette, f"file:{palette}"], failure)
+    # Ordered dithering stays where it is from frame to frame; diffused errors flicker and take longer.
+    use = ["-i", f"file:{palette}", "-filter_complex", "[0:v][1:v]paletteuse=dither=bayer:bayer_scale=4"]
+    run([*source, *use, *each_frame_once(), "-f", "gif", f"file:{bare}"], failure)
+    _copy_with_comment(bare, gif, comment)
 
 
 def _copy_with_comment(bare: Path, gif: Path, comment: str | None) -> None:

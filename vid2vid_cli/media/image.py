@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.files import check_output, discard, publish, require_file, temporary_beside
+from vid2vid_cli.media.files import MAX_PIXELS, check_output, check_pixels, open_scratch, publish, require_file
 from vid2vid_cli.media.mark import EXIF_DESCRIPTION, SYNTHETIC_MARK
 from vid2vid_cli.media.still import open_still
 
@@ -21,9 +22,6 @@ Frame = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
-MAX_PIXELS = 100_000_000
-"""A still with more pixels is refused before it is decoded: its frame would fill 300 MB."""
-
 _WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 # What Pillow's decoders raise on damaged files.
 _DAMAGE = (
@@ -48,15 +46,14 @@ def read_image(path: str | Path, *, background: Colour = WHITE, max_pixels: int 
     require_file(path)
     try:
         with open_still(path) as opened:
-            width, height = opened.size
-            if width * height > max_pixels:
-                limit = f"more than the limit of {max_pixels} pixels; make it smaller"
-                raise MediaError(f"{path}: is {width} by {height}, {limit}")
+            check_pixels(path, (opened.height, opened.width), max_pixels)
             return _decode(opened, background)
     except UnidentifiedImageError as error:
-        raise MediaError(f"{path}: is not a picture of a known format (PNG, JPEG, WebP, ...)") from error
+        raise MediaError(f"{path}: is not a picture of a known format (PNG, JPEG, WebP, ...); convert it") from error
     except _DAMAGE as error:
-        raise MediaError(f"{path}: is damaged and cannot be decoded: {_one_line(error)}") from error
+        raise MediaError(
+            f"{path}: is damaged and cannot be decoded: {_one_line(error)}; fetch or make it again"
+        ) from error
 
 
 def _one_line(error: BaseException) -> str:
@@ -116,14 +113,13 @@ def write_image(path: str | Path, frame: Frame, *, mark: str | None = SYNTHETIC_
         raise MediaError(f"{path}: a picture is written as {', '.join(_WRITTEN)}")
     _check_frame(frame)
     check_output(path, force=force, is_file=True)
-    temporary = temporary_beside(path)
-    try:
-        save_still(temporary, frame, mark)
-        publish(temporary, path)
-    except (OSError, ValueError) as error:  # a format says by ValueError that a picture is too large for it
-        raise MediaError(f"{path}: cannot be written: {_one_line(error)}") from error
-    finally:
-        discard(temporary)
+    with closing(open_scratch(path)) as scratch:
+        try:
+            temporary = scratch.file(f"picture{path.suffix}")
+            save_still(temporary, frame, mark)
+            publish(temporary, path)
+        except (OSError, ValueError) as error:  # a format says by ValueError that a picture is too large for it
+            raise MediaError(f"{path}: cannot be written: {_one_line(error)}") from error
 
 
 def _check_frame(frame: Frame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,12 +15,12 @@ from PIL import UnidentifiedImageError
 
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.ffmpeg import Child, file_input
-from vid2vid_cli.media.files import require_file
+from vid2vid_cli.media.files import MAX_PIXELS, check_pixels, require_file
 from vid2vid_cli.media.rate import Stamps, measure_rate
 from vid2vid_cli.media.still import open_still
 
 _STREAM = re.compile(r"Stream #0:(\d+)\S*: (Video|Audio): (\w+)")
-_PICTURE = re.compile(r", (?P<format>\w+)(?:\((?P<colour>[^)]*)\))?, (?P<width>\d+)x(?P<height>\d+)")
+_PICTURE = re.compile(r", (?P<format>\w+)(?:\((?P<colour>(?:[^()]|\([^()]*\))*)\))?, (?P<width>\d+)x(?P<height>\d+)")
 _MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc", "bt2020c", "gbr", "ycgco"}
 _NO_TIME = -(1 << 63)
 _NEVER_SHOWN = 0x2 | 0x4  # cut off in the middle; decoded for the sake of others only
@@ -49,6 +50,9 @@ class VideoInfo:
     pixel_format: str = ""
     colour_matrix: str | None = None
     """The matrix that the file names (bt709, smpte170m, ...), or None where it names none."""
+    hdr: Literal["PQ", "HLG"] | None = None
+    """The transfer of a video for bright screens; None for all others."""
+    is_interlaced: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -56,7 +60,7 @@ class VideoInfo:
         return self.height, self.width
 
 
-def probe_video(path: str | Path) -> VideoInfo:
+def probe_video(path: str | Path, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     """Read all packets of the first video stream, decoding none, and describe the clip.
 
     ffmpeg's log rounds its numbers, so rate and count come from the packets' own time stamps.
@@ -64,13 +68,16 @@ def probe_video(path: str | Path) -> VideoInfo:
     path = Path(path)
     require_file(path)
     arguments = [*file_input(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
-    with Child(arguments, answers=True) as child:
+    with Child(arguments, str(path), answers=True) as child:
         tick_s, packets = _read_packets(child)
-        child.wait()
+        if child.wait() < 0:
+            raise MediaError(f"{path}: reading broke off: {child.last_words()}; run it again")
         log = child.log()
         if not packets:
             raise MediaError(_why_no_video(path, log, child.last_words()))
-    return _describe(log.split("Stream mapping:")[0], _stamps(packets, tick_s))
+    info = _describe(log.split("Stream mapping:")[0], _stamps(packets, tick_s))
+    check_pixels(path, info.size, max_pixels)
+    return info
 
 
 @dataclass(frozen=True)
@@ -92,15 +99,23 @@ class Packets:
 def _read_packets(child: Child) -> tuple[Fraction, Packets]:
     """Parse `stream, dts, pts, duration, size, checksum[, flags]` into what is shown."""
     tick_s, packets = Fraction(1), Packets()
-    with open(child.stdout.fileno(), encoding="ascii", errors="replace", closefd=False) as lines:
-        for line in lines:
-            if line.startswith("#tb 0:"):
-                tick_s = Fraction(line.split(":")[1].strip())
-            elif not line.startswith("#"):
-                packet = _parse_packet(line)
-                if packet is not None:
-                    packets.append(*packet)
+    for line in _lines(child):
+        if line.startswith("#tb 0:"):
+            tick_s = Fraction(line.split(":")[1].strip())
+        elif not line.startswith("#"):
+            packet = _parse_packet(line)
+            if packet is not None:
+                packets.append(*packet)
     return tick_s, packets
+
+
+def _lines(child: Child) -> Iterator[str]:
+    rest = b""
+    for part in child.answer():
+        *lines, rest = (rest + part).split(b"\n")
+        yield from (line.decode("ascii", "replace") for line in lines)
+    if rest:
+        yield rest.decode("ascii", "replace")
 
 
 def _parse_packet(line: str) -> tuple[int, int] | None:
@@ -127,7 +142,7 @@ def _why_no_video(path: Path, log: str, words: str) -> str:
     streams = [found for found in map(_STREAM.search, log.splitlines()) if found]
     if any(stream[2] == "Audio" for stream in streams):
         return f"{path}: holds sound but no moving picture; give a video"
-    return f"{path}: cannot be read as a video: {words}"
+    return f"{path}: cannot be read as a video: {words}; fetch or make it again"
 
 
 def _describe(log: str, stamps: Stamps) -> VideoInfo:
@@ -158,6 +173,8 @@ def _describe(log: str, stamps: Stamps) -> VideoInfo:
         audio_codec=audio_codec,
         pixel_format=picture["format"],
         colour_matrix=_colour_matrix(picture["colour"] or ""),
+        hdr=_hdr(picture["colour"] or ""),
+        is_interlaced=bool(re.search(r"(top|bottom)( coded)? first", picture["colour"] or "")),
     )
 
 
@@ -200,6 +217,12 @@ def _colour_matrix(colour: str) -> str | None:
     return None
 
 
+def _hdr(colour: str) -> Literal["PQ", "HLG"] | None:
+    if "smpte2084" in colour:
+        return "PQ"
+    return "HLG" if "arib-std-b67" in colour else None
+
+
 def sniff(path: str | Path) -> Literal["still", "video"]:
     """Tell a still from a video by content, never by name; an animated GIF, PNG or WebP is a video.
 
@@ -214,4 +237,4 @@ def sniff(path: str | Path) -> Literal["still", "video"]:
     except UnidentifiedImageError:
         return "video"
     except (OSError, SyntaxError, ValueError) as error:
-        raise MediaError(f"{path}: cannot be read: {error}") from error
+        raise MediaError(f"{path}: cannot be read: {error}; fetch or make it again") from error

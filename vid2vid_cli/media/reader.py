@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.ffmpeg import Child, each_frame_once, file_input
+from vid2vid_cli.media.ffmpeg import Child, each_frame_once, file_input, has_filter
 from vid2vid_cli.media.probe import VideoInfo, probe_video
 
 Frame = npt.NDArray[np.uint8]
@@ -21,6 +21,12 @@ Frame = npt.NDArray[np.uint8]
 
 HD_HEIGHT_PX = 720
 """From this height on a video that names no colour matrix is taken for bt709, as players do."""
+
+# Light as the screen shows it, 100 cd/m2 for white; brought into its range; back to the colours of ordinary video.
+_TONE_MAP = (
+    "zscale=transfer=linear:npl=100,format=gbrpf32le,zscale=primaries=bt709,tonemap=hable:desat=0,"
+    "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv444p"
+)
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +76,25 @@ def read_video(path: str | Path, options: ReadOptions | None = None, info: Video
     """
     path, options = Path(path), options or ReadOptions()
     info = info or probe_video(path)
-    with Child(_decode_arguments(path, info, options), answers=True) as child:
+    if info.hdr is not None:
+        how = "its colours are mapped to an ordinary screen" if _is_tone_mapped(info) else "its colours will look pale"
+        options.warn(f"{path}: is HDR video ({info.hdr}); {how}")
+    with Child(_decode_arguments(path, info, options), str(path), answers=True) as child:
         count = 0
         for frame in _cut_frames(child, info, options.background):
             count += 1
             yield frame
         status, words = child.wait(), child.log().strip() and child.last_words()
+    if status < 0:
+        raise MediaError(f"{path}: reading broke off after {count} frames: {words or _killed(status)}; run it again")
     if count == 0:
         raise MediaError(f"{path}: {_why_no_frame(info, options, words)}")
     if status != 0 or words:
         options.warn(f"{path}: is damaged, {count} frames could be read: {words}")
+
+
+def _killed(status: int) -> str:
+    return f"ffmpeg was killed by signal {-status}"
 
 
 def _why_no_frame(info: VideoInfo, options: ReadOptions, words: str) -> str:
@@ -114,7 +129,9 @@ def _time_arguments(info: VideoInfo, options: ReadOptions) -> list[str]:
 
 def _decode_arguments(path: Path, info: VideoInfo, options: ReadOptions) -> list[str]:
     fps = options.fps or (None if info.is_constant_rate else info.fps)
-    filters = [] if fps is None else [f"fps={fps.numerator}/{fps.denominator}"]
+    filters = ["bwdif=mode=send_frame:deint=interlaced"] if info.is_interlaced else []
+    filters += [] if fps is None else [f"fps={fps.numerator}/{fps.denominator}"]
+    filters += [_TONE_MAP] if _is_tone_mapped(info) else []
     # The size is named although it is the clip's own: a stream may change its size midway, the pipe may not.
     flags = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
     filters.append(f"scale={info.width}:{info.height}:{flags}{_input_matrix(info)}")
@@ -132,6 +149,10 @@ def _decode_arguments(path: Path, info: VideoInfo, options: ReadOptions) -> list
             "pipe:1",
         ],
     ]
+
+
+def _is_tone_mapped(info: VideoInfo) -> bool:
+    return info.hdr is not None and has_filter("zscale") and has_filter("tonemap")
 
 
 def _input_matrix(info: VideoInfo) -> str:
@@ -157,7 +178,7 @@ def _fill(child: Child, buffer: memoryview) -> bool:
     """Read exactly as many bytes as `buffer` holds, straight into it; False at the end of the stream."""
     filled = 0
     while filled < len(buffer):
-        count = child.stdout.readinto(buffer[filled:])  # type: ignore[attr-defined]
+        count = child.read_into(buffer[filled:])
         if not count:
             return False
         filled += count

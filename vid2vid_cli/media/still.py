@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import threading
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+from vid2vid_cli.errors import MediaError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 """Formats of stills; none that runs another program, as EPS does, or that is a video, as MPEG is."""
 
 _opening = threading.Lock()
+
+
+_BRANDS = {
+    "heic": "HEIC",
+    "heix": "HEIC",
+    "heim": "HEIC",
+    "heis": "HEIC",
+    "mif1": "HEIC",
+    "avif": "AVIF",
+    "avis": "AVIF",
+}
+_CODED_BY = {"HEIC": "HEIF", "AVIF": "AVIF"}
+
+
+def _check_decoder(path: Path) -> None:
+    """Raise MediaError for a HEIC or AVIF that Pillow cannot decode; ffmpeg would show a tile of it at best."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    kind = _BRANDS.get(head[8:12].decode("latin-1")) if head[4:8] == b"ftyp" else None
+    if kind == "HEIC" and "HEIF" not in Image.OPEN and find_spec("pillow_heif") is not None:
+        import_module("pillow_heif").register_heif_opener()
+    if kind is not None and _CODED_BY[kind] not in Image.OPEN:
+        cure = "pip install pillow-heif" if kind == "HEIC" else "install a newer Pillow"
+        raise MediaError(f"{path}: is a {kind} picture, which Pillow here cannot decode; {cure}, or convert it to PNG")
 
 
 def open_still(path: Path) -> Image.Image:
@@ -20,6 +48,7 @@ def open_still(path: Path) -> Image.Image:
     caller knows the limit that holds, and can name it.
     """
     Image.init()
+    _check_decoder(path)
     formats = [name for name in FORMATS if name in Image.OPEN]
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -13,9 +13,10 @@ from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import WriteOptions, container_arguments, container_of, encode_arguments
 from vid2vid_cli.media.ffmpeg import Child
-from vid2vid_cli.media.files import check_output, discard, names_folder, publish, replaced_frames, temporary_beside
+from vid2vid_cli.media.files import check_output, names_folder, open_scratch, publish, replaced_frames
 from vid2vid_cli.media.gif import make_gif
 from vid2vid_cli.media.image import save_still
+from vid2vid_cli.temporary import Scratch
 
 Frame = npt.NDArray[np.uint8]
 
@@ -84,14 +85,20 @@ class VideoWriter(FrameWriter):
         self._is_gif = self._container.muxer == "gif"
         # Looked for now, not after hours of work, in case it cannot be read.
         self._sound = None if self._is_gif else find_sound(options.audio)
-        self._encoded = temporary_beside(path.with_suffix(".mkv") if self._is_gif else path)
-        self._finished = temporary_beside(path)
+        self._scratch: Scratch | None = None
         self._child: Child | None = None
 
     def _start(self) -> None:
+        self._scratch = open_scratch(self.path)
         arguments = encode_arguments(self.path, self.size, self.options)
         arguments += ["-f", "matroska"] if self._is_gif else self._container_arguments()
-        self._child = Child([*arguments, f"file:{self._encoded}"], feeds=True)
+        subject = f"{self.path}: cannot be written"
+        self._child = Child([*arguments, f"file:{self._file('encoded')}"], subject, feeds=True)
+
+    def _file(self, name: str) -> Path:
+        if self._scratch is None:
+            raise ValueError("the writer is used outside of its with block")
+        return self._scratch.file(f"{name}{self.path.suffix}")
 
     def _container_arguments(self) -> list[str]:
         return container_arguments(self.path, self.options.mark, self.options.codec)
@@ -99,10 +106,8 @@ class VideoWriter(FrameWriter):
     def _put(self, frame: Frame) -> None:
         if self._child is None:
             raise ValueError("write() outside of the writer's with block")
-        buffer = frame.data.cast("B")
         try:
-            while len(buffer):
-                buffer = buffer[self._child.stdin.write(buffer) :]
+            self._child.feed(frame.data.cast("B"))
         except OSError:  # the encoder has gone; it knows why
             self._end_encoder(must_fail=True)
 
@@ -116,24 +121,25 @@ class VideoWriter(FrameWriter):
 
     def _finish(self) -> Path:
         """Do what remains when all frames are encoded; return the whole file."""
+        encoded, finished = self._file("encoded"), self._file("finished")
         if self._is_gif:
-            make_gif(self._encoded, self._finished, self.options.mark)
-            return self._finished
+            make_gif(encoded, finished, self.options.mark)
+            return finished
         if self._sound is None:
-            return self._encoded
+            return encoded
         kind = self._container
         codec = codec_arguments(self._sound.codec, kind.copied_sounds, kind.sound_encoder)
         duration_s = self.frame_count / self.options.fps
         muxing = Muxing(self._sound, duration_s, codec, self._container_arguments())
-        add_sound(self._encoded, muxing, self._finished)
-        return self._finished
+        add_sound(encoded, muxing, finished)
+        return finished
 
     def _clean_up(self) -> None:
         if self._child is not None:
             self._child.close()
             self._child = None
-        discard(self._encoded)
-        discard(self._finished)
+        if self._scratch is not None:
+            self._scratch.close()
 
 
 class FolderWriter(FrameWriter):
@@ -141,29 +147,30 @@ class FolderWriter(FrameWriter):
 
     def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
         super().__init__(path, size, options)
-        self._temporary = temporary_beside(path)
+        self._scratch: Scratch | None = None
+        self._frames = Path()
 
     def _start(self) -> None:
-        try:
-            self._temporary.mkdir()
-        except OSError as error:
-            raise MediaError(f"{self.path}: cannot be made: {error.strerror}") from error
+        self._scratch = open_scratch(self.path)
+        self._frames = self._scratch.file("frames")
+        self._frames.mkdir()
 
     def _put(self, frame: Frame) -> None:
         try:
-            save_still(self._temporary / f"frame_{self.frame_count:06d}.png", frame, self.options.mark)
+            save_still(self._frames / f"frame_{self.frame_count:06d}.png", frame, self.options.mark)
         except OSError as error:
             raise MediaError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     def _publish(self) -> None:
         """Rename the folder, or move the frames into one that is there, replacing an earlier run's only."""
         if not self.path.exists():
-            publish(self._temporary, self.path)
+            publish(self._frames, self.path)
             return
         for stale in replaced_frames(self.path):
             stale.unlink()
-        for frame in sorted(self._temporary.iterdir()):
+        for frame in sorted(self._frames.iterdir()):
             publish(frame, self.path / frame.name)
 
     def _clean_up(self) -> None:
-        discard(self._temporary)
+        if self._scratch is not None:
+            self._scratch.close()

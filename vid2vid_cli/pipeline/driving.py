@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from vid2vid_cli.errors import MotionFileError, NoFaceError, UsageError, Vid2Vid
 from vid2vid_cli.face.crop import FaceCrop, Frame, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, select_face
 from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.files import MAX_PIXELS, require_file
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion, MotionFile, is_motion_file, join_motions, load_motion
+from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.parsing import is_index
 from vid2vid_cli.pipeline.source import image_of, whole_head
 from vid2vid_cli.streaming import prefetch
@@ -43,12 +46,19 @@ class DrivenFrame:
 
 @dataclass(frozen=True)
 class Look:
-    """How a model looks at driving frames: which face, with what, where it computes."""
+    """How a model looks at driving frames: which face, with what, where it computes.
+
+    memory: of what was seen before. needs_pictures: whether frames are shown, and not only their motion is wanted.
+    max_pixels: a larger frame is refused.
+    """
 
     model: ReenactmentModel
     analyzer: FaceAnalyzer
     select: Select
     device: torch.device
+    memory: Memory | None = None
+    needs_pictures: bool = True
+    max_pixels: int = MAX_PIXELS
 
     def motion(self, frame: Frame, face: Face, crop: FaceCrop) -> Motion:
         """Read the motion of one face in a frame."""
@@ -78,7 +88,7 @@ class Driving:
         """Yield the driving frames in order, each once."""
         if self._recorded is not None:
             return self._replay(self._recorded)
-        return self._watch()
+        return self._watch() if self.is_still or self._memory is None else self._watch_once(self._memory)
 
     def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
         """Return the motion (of one frame) that counts as the source's own.
@@ -94,6 +104,11 @@ class Driving:
         if self._recorded is not None:
             motion = self._recorded.motion
             return motion[wanted] if wanted is not None else motion
+        if wanted is None and self._memory is not None:
+            return self._remember_candidates(self._memory)
+        return self._find_candidates(wanted)
+
+    def _find_candidates(self, wanted: int | None) -> Motion:
         step = 1 if wanted is not None else max(1, round(float(self.fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
         motions: list[Motion] = []
         for index, driven in enumerate(self._watch(step)):
@@ -108,6 +123,47 @@ class Driving:
         if not motions:
             raise self.no_face()
         return join_motions(motions)
+
+    @property
+    def _memory(self) -> Memory | None:
+        return self._look.memory if self._look is not None else None
+
+    def _key(self, memory: Memory, what: str) -> str:
+        reading, look = self._reading, self._look
+        times = (reading.start_s, reading.end_s, reading.fps)
+        return memory.key(self.path, what, *times, look.select if look is not None else None)
+
+    def _remember_candidates(self, memory: Memory) -> Motion:
+        key = self._key(memory, "candidates")
+        known = memory.recall_motion(key)
+        if known is not None:
+            return join_motions([motion for motion, _ in known if motion is not None])
+        candidates = self._find_candidates(None)
+        with memory.record_motion(key) as recorder:
+            for index in range(len(candidates)):
+                recorder.append(candidates[index], found=True)
+            recorder.finish()
+        return candidates
+
+    def _watch_once(self, memory: Memory) -> Iterator[DrivenFrame]:
+        """Watch the whole clip and remember its motion; where it is remembered, read the pictures at most."""
+        key = self._key(memory, "frames")
+        known = memory.recall_motion(key)
+        if known is not None:
+            shown = (
+                self._pictures(1) if self._look is not None and self._look.needs_pictures else itertools.repeat(None)
+            )
+            for (motion, found), picture in zip(known, shown, strict=False):
+                yield DrivenFrame(motion, found, picture)
+            for text in known.warnings:
+                self._reading.warn(text)
+            return
+        with memory.record_motion(key) as recorder:
+            self._reading = replace(self._reading, warn=_tee(recorder.warnings, self._reading.warn))
+            for driven in self._watch():
+                recorder.append(driven.motion, found=driven.found)
+                yield driven
+            recorder.finish()
 
     def no_face(self) -> Vid2VidError:
         """Return the error of a driving in which no face, or not the chosen one, is ever seen."""
@@ -133,7 +189,7 @@ class Driving:
 
     def _pictures(self, step: int) -> Iterator[Frame]:
         if self.is_still:
-            yield read_image(self.path)
+            yield read_image(self.path, max_pixels=self._look.max_pixels if self._look else MAX_PIXELS)
             return
         for index, picture in enumerate(prefetch(read_video(self.path, self._reading, self._info), 4)):
             if index % step == 0:
@@ -148,14 +204,25 @@ class Driving:
             yield DrivenFrame(recorded.motion[index], bool(recorded.found[index]), None)
 
 
+def _tee(kept: list[str], warn: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that passes a warning on and keeps it."""
+
+    def keep(text: str) -> None:
+        kept.append(text)
+        warn(text)
+
+    return keep
+
+
 def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
     """Open a driving video, animation, image or motion file. Errors name what it is instead."""
-    if path.is_file() and is_motion_file(path):
+    require_file(path)
+    if is_motion_file(path):
         return _open_motion_file(path, reading, look.model)
     if sniff(path) == "still":
-        size = read_image(path).shape
+        size = read_image(path, max_pixels=look.max_pixels).shape
         return Driving(path, reading.fps or Fraction(25), 1, True, picture_size=(size[0], size[1]), _look=look)
-    info = probe_video(path)
+    info = probe_video(path, look.max_pixels)
     if reading.start_s is not None and reading.start_s >= info.start_s + info.duration_s:
         raise UsageError(f"--start {reading.start_s:g}: {path} is only {info.duration_s:.2f} s long")
     return Driving(

@@ -8,29 +8,35 @@ import torch
 
 from vid2vid_cli.face.alignment import load_alignment
 from vid2vid_cli.face.mesh import FaceAnalyzer
+from vid2vid_cli.models.checkpoint import embedded_checkpoint
 from vid2vid_cli.models.device import choose_device, set_threads
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
+from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import EngineOptions
 from vid2vid_cli.pipeline.wishes import grant_wishes
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model and the face networks, on their device."""
+    """A loaded model and the face networks, on their device, and what is remembered of earlier jobs."""
 
     loaded: LoadedModel
     analyzer: FaceAnalyzer
     device: torch.device
+    memory: Memory | None = None
 
 
-def start_engine(options: EngineOptions, model: LoadedModel | None) -> Engine:
+def start_engine(options: EngineOptions, model: LoadedModel | None, memory: Memory | None = None) -> Engine:
     """Load what the options name, or take the model that the caller has loaded already."""
     set_threads(options.threads)
     device = choose_device(options.device)
     loaded = model or load_model(options.checkpoint)
     loaded = grant_wishes(loaded, options)
     loaded.model.to(device, getattr(torch, options.dtype))
-    return Engine(loaded, _face_analyzer(options), device)
+    if memory is not None:
+        computed = f"{options.dtype} {options.detector}"
+        memory = memory.for_engine(loaded.sha256, embedded_checkpoint().sha256, str(device), computed)
+    return Engine(loaded, _face_analyzer(options), device, memory)
 
 
 def _face_analyzer(options: EngineOptions) -> FaceAnalyzer:

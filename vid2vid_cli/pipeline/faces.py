@@ -13,7 +13,7 @@ import torch
 from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
 from vid2vid_cli.geometry.rotation import pose_from_rotation
-from vid2vid_cli.media.files import check_output
+from vid2vid_cli.media.files import MAX_PIXELS, check_output
 from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.video import Frame, ReadOptions, VideoInfo, WriteOptions, probe_video, read_video, sniff
 from vid2vid_cli.models.base import ReenactmentModel
@@ -83,6 +83,7 @@ def find_faces(
     *,
     frame: int | None = None,
     force: bool = False,
+    max_pixels: int = MAX_PIXELS,
     hooks: Hooks | None = None,
 ) -> FacesFound:
     """List the faces of a picture or of one frame of a clip, from left to right.
@@ -93,13 +94,13 @@ def find_faces(
     """
     source, hooks = Path(source), hooks or Hooks()
     target = None if draw is None else Path(draw)
-    info = probe_video(source) if sniff(source) == "video" else None
+    info = probe_video(source, max_pixels) if sniff(source) == "video" else None
     _check(source, target, frame, is_clip=info is not None)
     if target is not None:
         check_output(target, force=force, inputs=[source])
     look = Look(load_model().model, load_face_analyzer())
     clip = None if info is None else Clip(source, info, hooks)
-    sight = _look_at_still(source, look) if clip is None else _look_at_clip(clip, frame, look)
+    sight = _look_at_still(source, look, max_pixels) if clip is None else _look_at_clip(clip, frame, look)
     if target is not None and is_picture_name(target):
         write_image(target, _draw(sight), force=force, mark=None)
     elif target is not None and clip is not None:
@@ -151,8 +152,8 @@ def _describe(index: int, face: Face, angles: tuple[float, ...]) -> FoundFace:
     return FoundFace(index, (left, top, right, bottom), round(face.size_px, 1), yaw, pitch, roll, round(face.score, 3))
 
 
-def _look_at_still(source: Path, look: Look) -> Sight:
-    sight = look(0, read_image(source), thorough=True)
+def _look_at_still(source: Path, look: Look, max_pixels: int) -> Sight:
+    sight = look(0, read_image(source, max_pixels=max_pixels), thorough=True)
     if not sight.faces:
         raise NoFaceError(f"{source}: no face found; use a picture where a face is larger and less hidden")
     return sight

@@ -43,7 +43,8 @@ def extract_motion(
     target = Path(output)
     check_output(target, force=options.force, inputs=[Path(driving)], is_file=True)
     engine = start_engine(options, model)
-    look = Look(engine.loaded.model, engine.analyzer, parse_face(options.driving_face, "driving-face"), engine.device)
+    select = parse_face(options.driving_face, "driving-face")
+    look = Look(engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels)
     clip = open_driving(Path(driving), reading_options(options, recorder), look)
     smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
     motions, found, skipped = _collect(clip, options, smoother, hooks)

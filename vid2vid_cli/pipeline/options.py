@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.media.files import MAX_PIXELS
 
 Audio = Literal["driving", "source", "none"]
 OnMissing = Literal["hold", "skip", "fail"]
@@ -24,6 +25,13 @@ Detector = Literal["built-in", "face-alignment"]
 def option(default: Any, text: str, *flags: str, panel: str = "") -> Any:
     """Declare an option: its default, its help, and its flags where they differ from the name."""
     return field(default=default, metadata={"help": text, "flags": flags, "panel": panel})
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """What is refused because it would take too much."""
+
+    max_pixels: int = option(MAX_PIXELS, "Refuse pictures and videos of more pixels a frame than this.", panel="Engine")
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class FollowOptions(FamilyOptions):
 
 
 @dataclass(frozen=True)
-class PictureOptions:
+class PictureOptions(LimitOptions):
     """Which face, and what becomes of the rest of the picture."""
 
     face: str = option(
@@ -134,7 +142,7 @@ class DrivingOptions:
 
 
 @dataclass(frozen=True)
-class MotionOptions(DrivingOptions, EngineOptions):
+class MotionOptions(DrivingOptions, EngineOptions, LimitOptions):
     """All that `motion` takes besides its two files."""
 
     # The file holds what was seen; whoever drives with it smooths it.

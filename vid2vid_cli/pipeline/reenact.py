@@ -13,7 +13,7 @@ import torch
 
 from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.face.crop import Frame
-from vid2vid_cli.face.paste import resize_frame, to_frame
+from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.video import WriteOptions, audio_of, check_encoding
@@ -23,6 +23,8 @@ from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_mo
 from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, Look, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.finish import Finisher
+from vid2vid_cli.pipeline.finite import frame_of, require_finite, require_finite_motion, retried_in_float32
+from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.output import is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps
@@ -60,6 +62,7 @@ class Scene:
     counts: Counts = field(default_factory=Counts)
 
 
+@retried_in_float32
 def reenact(
     source: str | Path,
     driving: str | Path,
@@ -68,12 +71,14 @@ def reenact(
     *,
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
+    memory: Memory | None = None,
 ) -> Result:
     """Animate a source with the motion of a driving and write the result.
 
     source: image or video. driving: video, GIF, image or motion file. output: .mp4 .mov .mkv .webm .gif, a folder
     for PNG frames, or a picture where driving and source are pictures; default `{source}--{driving}.mp4` (or .png)
-    in the current folder. model: loaded before with `load_model`, to spare loading it again.
+    in the current folder. model: loaded before with `load_model`, to spare loading it again. memory: of earlier jobs,
+    to spare looking again at a source or a driving.
     Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
     """
     began = time.perf_counter()
@@ -85,9 +90,12 @@ def reenact(
     check_numbers(options)
     if output is not None:
         check_output(output, force=options.force, inputs=(source, driving))
-    engine = start_engine(options, model)
+    engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, sweeps, options.region)
-    look = Look(engine.loaded.model, engine.analyzer, parse_face(options.driving_face, "driving-face"), engine.device)
+    select = parse_face(options.driving_face, "driving-face")
+    look = Look(
+        engine.loaded.model, engine.analyzer, select, engine.device, engine.memory, options.compare, options.max_pixels
+    )
     what_drives = open_driving(driving, reading, look)
     who = Source(source, options, engine, recorder.warn)
     target = output if output is not None else _default_output(who, what_drives)
@@ -194,8 +202,9 @@ def _render_all(scene: Scene) -> Iterator[Frame]:
         if driven is None:
             continue
         motion = driven.motion
-        if motion is not None and smoother is not None:
-            motion = smoother(motion)
+        if motion is not None:
+            require_finite_motion(motion, scene.driving.path)
+            motion = motion if smoother is None else smoother(motion)
         is_seen = any(face.appearance is not None for face in source.faces)
         scene.counts.source_seen += is_seen
         scene.counts.source_lost += not is_seen
@@ -248,9 +257,9 @@ def _render_face(scene: Scene, face: SourceFace, motion: Motion | None, share: f
     motion = blend_motion(base, motion, options.strength)
     pose = pose_override(scene.sweeps, share, absolute=options.absolute_pose)
     with torch.inference_mode():
-        keypoints = model.drive(face.appearance, motion, reference, pose)
+        keypoints = require_finite(model.drive(face.appearance, motion, reference, pose), scene.source.path)
         image = model.render(face.appearance, keypoints)
-    return to_frame(image[0].permute(1, 2, 0).cpu().numpy())
+    return frame_of(image, scene.source.path)
 
 
 def side_by_side(*pictures: Frame | None) -> Frame:

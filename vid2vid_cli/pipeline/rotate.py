@@ -14,7 +14,6 @@ import torch
 
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.crop import Frame
-from vid2vid_cli.face.paste import to_frame
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of, check_encoding
@@ -23,6 +22,8 @@ from vid2vid_cli.models.checkpoint import bundled_file
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.finish import Finisher
+from vid2vid_cli.pipeline.finite import frame_of, require_finite, retried_in_float32
+from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.output import is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_fps
@@ -35,6 +36,7 @@ EXAMPLE = "portrait.jpg"
 MOST_VIEWS_OF_A_SHEET = 400
 
 
+@retried_in_float32
 def rotate(
     source: str | Path | None = None,
     output: str | Path | None = None,
@@ -42,6 +44,7 @@ def rotate(
     *,
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
+    memory: Memory | None = None,
 ) -> Result:
     """Turn the head of a source and write a picture, or a clip or contact sheet of a sweep.
 
@@ -61,7 +64,7 @@ def rotate(
     if not 0 <= options.columns <= MOST_VIEWS_OF_A_SHEET:
         raise UsageError(f"--columns {options.columns}: write a number from 1, or 0 to let vid2vid choose")
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
-    engine = start_engine(options, model)
+    engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, sweeps)
     who = Source(path, options, engine, recorder.warn)
     views = Views(who, engine.loaded.model, options, sweeps)
@@ -119,8 +122,9 @@ class Views:
             return None
         own = face.appearance.motion
         pose = pose_override(self._sweeps, share, absolute=self._options.absolute_pose)
-        image = self._model.render(face.appearance, self._model.drive(face.appearance, own, own, pose))
-        return to_frame(image[0].permute(1, 2, 0).cpu().numpy())
+        path = self._source.path
+        keypoints = require_finite(self._model.drive(face.appearance, own, own, pose), path)
+        return frame_of(self._model.render(face.appearance, keypoints), path)
 
 
 def _with_frontal_pose(options: RotateOptions) -> RotateOptions:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class Source:
         """Look at the file and the options. warn: takes a line about a damaged clip."""
         self.path, self._options, self._engine, self._warn = path, options, engine, warn
         self._background = parse_colour(options.background)
-        self.info = probe_video(path) if sniff(path) == "video" else None
+        self.info = probe_video(path, options.max_pixels) if sniff(path) == "video" else None
         if options.size is not None and not SMALLEST_PX <= options.size <= LARGEST_PX:
             raise UsageError(f"--size {options.size}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
         self._select: Select | None = None if options.face == "all" else parse_face(options.face)
@@ -91,7 +92,15 @@ class Source:
 
     @cached_property
     def _still(self) -> SourceFrame:
-        picture = read_image(self.path, background=self._background)
+        memory, options = self._engine.memory, self._options
+        if memory is None:
+            return self._see_still()
+        key = memory.key(self.path, "still", options.face, options.size, options.paste_back, self._background)
+        seen = memory.shelf.get(key, lambda still: still.frame.shape[0] * still.frame.shape[1], self._see_still)
+        return cast("SourceFrame", seen)
+
+    def _see_still(self) -> SourceFrame:
+        picture = read_image(self.path, background=self._background, max_pixels=self._options.max_pixels)
         faces = self._look(picture)
         if not faces:
             raise self.no_face()
@@ -110,6 +119,20 @@ class Source:
         )
 
     def _look(self, picture: Frame) -> list[Face]:
+        """Find the faces of a still, or remember them."""
+        memory = self._engine.memory
+        if memory is None:
+            return self._find(picture)
+        key = memory.key(self.path, "faces", self._select == "largest", self._background)
+        known = memory.recall_arrays(key)
+        if known is not None and known.keys() == {"landmarks", "scores"}:
+            return list(map(face_from_landmarks, known["landmarks"], known["scores"].tolist()))
+        faces = self._find(picture)
+        landmarks = np.array([face.landmarks_px for face in faces], np.float32)
+        memory.keep_arrays(key, {"landmarks": landmarks, "scores": np.array([face.score for face in faces])})
+        return faces
+
+    def _find(self, picture: Frame) -> list[Face]:
         """Find the faces of a still. A quick look is enough for the largest when that one fills the picture."""
         if self._select == "largest":
             faces = self._engine.analyzer.faces(picture)

@@ -1,0 +1,490 @@
+"""`vid2vid batch`: which jobs there are, what becomes of them, and that nothing keeps it from ending right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import ffmpeg, processes_in
+from PIL import Image
+from test_cli_run import run_in_terminal
+
+from vid2vid_cli.cli.app import main
+from vid2vid_cli.errors import MediaError, UsageError
+from vid2vid_cli.face.mesh import FaceTracker
+from vid2vid_cli.media.video import probe_video
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.pipeline.batch import workbench
+from vid2vid_cli.pipeline.batch.jobs import Job, check_clashes, check_template, find_files, pair_files
+from vid2vid_cli.pipeline.batch.local import Queue
+from vid2vid_cli.pipeline.batch.options import BatchOptions
+from vid2vid_cli.pipeline.batch.report import Outcome, Report, failure
+from vid2vid_cli.pipeline.batch.run import make_jobs
+from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
+from vid2vid_cli.pipeline.progress import Hooks
+from vid2vid_cli.pipeline.reenact import reenact
+
+MODULE = [sys.executable, "-m", "vid2vid_cli"]
+FRAMES = 8
+linux_only = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def material(media_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small portraits and a landscape; two clips of eight frames, one with sound, and a text."""
+    home = tmp_path_factory.mktemp("material")
+    (home / "s").mkdir()
+    (home / "d").mkdir()
+    for name, file in (("anna", "s27_ai_woman.png"), ("bob", "s16_man_smiling.jpg"), ("hill", "s23_no_face.jpg")):
+        picture = Image.open(media_dir / "sources" / file).convert("RGB")
+        picture.thumbnail((192, 192))
+        picture.save(home / "s" / f"{name}.png")
+    for name, clip in (("nod", "d14_actor_left_turn_256.mp4"), ("talk", "d01_ai_man_turning_audio.mp4")):
+        cut = ["-frames:v", str(FRAMES), "-vf", "scale=192:-2", "-shortest"]
+        ffmpeg("-i", media_dir / "drivings" / clip, *cut, home / "d" / f"{name}.mp4")
+    (home / "d" / "notes.txt").write_text("no clip")
+    return home
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+    assert not list(tmp_path.rglob(".vid2vid-*")), "a temporary file was left behind"
+
+
+def report_in(folder: Path | str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(folder, "report.jsonl").read_text().splitlines()]
+
+
+def outputs_in(folder: Path | str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir() if path.suffix == ".mp4")
+
+
+def sha256_of(path: Path | str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def run(*words: str | Path) -> int:
+    return main([str(word) for word in words])
+
+
+# --- which jobs there are ---
+
+
+def test_a_side_is_a_folder_a_pattern_or_a_file(material: Path) -> None:
+    found = find_files(str(material / "d"), "DRIVINGS")
+    assert [file.name for file in found.files] == ["nod.mp4", "talk.mp4"] and found.passed_over == 1
+    assert [file.name for file in find_files(str(material / "s" / "*o*.png"), "SOURCES").files] == ["bob.png"]
+    assert [file.name for file in find_files(str(material / "**" / "n*.mp4"), "DRIVINGS").files] == ["nod.mp4"]
+    bracket = Path("a[1].png")
+    shutil.copy(material / "s" / "bob.png", bracket)
+    assert find_files(str(bracket), "SOURCES").files == [bracket]
+    assert find_files("gone.png", "SOURCES").files == [Path("gone.png")]  # its job will say so
+    Path("m").mkdir()
+    shutil.copy(material / "s" / "bob.png", "m/a.safetensors")
+    assert [file.name for file in find_files("m", "DRIVINGS").files] == ["a.safetensors"]
+    for named, words in (("m", "no picture or video"), ("*.xyz", "no file fits")):
+        with pytest.raises(UsageError, match=words):
+            find_files(named, "SOURCES")
+
+
+def test_pairs() -> None:
+    a, b, x = Path("1/a.png"), Path("1/b.png"), Path("2/a.mp4")
+    assert pair_files([a, b], [x, Path("y")], "product") == [(a, x), (a, Path("y")), (b, x), (b, Path("y"))]
+    assert pair_files([a, b], [x, Path("y")], "zip") == [(a, x), (b, Path("y"))]
+    assert pair_files([a, b], [x, Path("y.mp4")], "one-to-one-by-name") == [(a, x)]
+    with pytest.raises(UsageError, match="2 sources and 1 drivings"):
+        pair_files([a, b], [x], "zip")
+    with pytest.raises(UsageError, match="no source has the name"):
+        pair_files([b], [x], "one-to-one-by-name")
+    with pytest.raises(UsageError, match="two sources are called a"):
+        pair_files([a, Path("3/a.jpg")], [x], "one-to-one-by-name")
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{who}.mp4", "../{source}.mp4", "/tmp/{source}", "{source", "{source.stem}", "", "{}", "{0}", "{source!r}"],
+)
+def test_a_name_is_made_of_known_places_and_stays_in_its_folder(template: str) -> None:
+    with pytest.raises(UsageError, match="--name"):
+        check_template(template)
+
+
+def test_names_and_their_clashes_are_known_before_any_work(material: Path) -> None:
+    for folder in ("s1", "s2"):
+        Path(folder).mkdir()
+        shutil.copy(material / "s" / "bob.png", f"{folder}/same.png")
+    sides = ("s?/*.png", str(material / "d"))
+    with pytest.raises(
+        UsageError, match=r"same--nod\.mp4: 2 jobs would write it.*s1/same\.png.*s2/same\.png.*\{index\}"
+    ):
+        make_jobs(sides, "out", ReenactOptions(), BatchOptions())
+    named = make_jobs(sides, "out", ReenactOptions(), BatchOptions(name="{index:03}/{driving}~{source}.{ext}"))
+    assert [str(job.output) for job in named][:2] == ["out/000/nod~same.mp4", "out/001/talk~same.mp4"]
+    still = make_jobs(("s1", "s2/same.png"), "out", ReenactOptions(), BatchOptions())
+    assert [job.output.name for job in still] == ["same--same.png"]
+    with pytest.raises(UsageError, match="would replace an input"):
+        make_jobs(("s1", "s2"), "s1", ReenactOptions(), BatchOptions(name="same.png"))
+    inside = [Job(k, Path("s"), Path("d"), Path(name), ReenactOptions()) for k, name in enumerate(("o/x", "o/x/y.mp4"))]
+    with pytest.raises(UsageError, match="inside of another output"):
+        check_clashes(inside)
+    assert run("batch", *sides, "-o", "out") == 2 and not Path("out").exists()
+
+
+# --- manifests ---
+
+
+def test_any_option_of_both_commands_is_a_column(material: Path) -> None:
+    table = Path("jobs.csv")
+    table.write_text(
+        "source,driving,output,yaw,strength,size,force,relative,crop-only,region,command,frontalize\n"
+        f"{material}/s/bob.png,{material}/d/nod.mp4,a.mp4,-10:10:1,0.5,64,yes,no,true,mouth,,\n"
+        f"{material}/s/bob.png,,,,,,,,,,,true\n"
+        f"{material}/s/anna.png,{material}/d/talk.mp4,,,,,,,,,reenact,\n",
+        encoding="utf-8-sig",
+    )
+    defaults = ReenactOptions(size=96, smooth=0.5, crf=30)
+    first, second, third = make_jobs(None, "out", defaults, BatchOptions(manifest=str(table)))
+    assert isinstance(first.options, ReenactOptions) and first.command == "reenact"
+    assert (first.options.yaw, first.options.strength, first.options.size) == ("-10:10:1", 0.5, 64)
+    assert (first.options.force, first.options.relative, first.options.paste_back) == (True, False, False)
+    assert (first.options.region, first.options.smooth, first.output) == ("mouth", 0.5, Path("out/a.mp4"))
+    assert isinstance(second.options, RotateOptions) and second.command == "rotate"
+    assert (second.options.frontalize, second.options.size, second.options.fps) == (True, 96, "25")
+    assert second.output == Path("out/bob--rotated.png") and second.options.crf == 30
+    assert third.options.size == 96 and third.output.name == "anna--talk.mp4"
+    lines = [{"source": "bob.png", "driving": "nod.mp4", "size": 64, "--on-missing": "skip", "absolute": True}, {}]
+    Path("jobs.jsonl").write_text(json.dumps(lines[0]) + "\n\n")
+    (job,) = make_jobs(None, "out", defaults, BatchOptions(manifest="jobs.jsonl"))
+    assert isinstance(job.options, ReenactOptions)
+    assert (job.options.size, job.options.on_missing, job.options.relative) == (64, "skip", False)
+    assert job.source == Path("bob.png") and Job.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("source,driving\n", "has no rows"),
+        ("source,driving\na.png\n", None),
+        ("source,driving\n,b.mp4\n", ":2: names no source"),
+        ("source,driving,wings\na,b,2\n", ":2: column wings: neither"),
+        ("source,driving,size\na,b,big\n", ":2: size big: write a whole number"),
+        ("source,driving,region\na,b,ear\n", "region ear: write one of all, pose"),
+        ("source,driving,force\na,b,perhaps\n", "write true or false"),
+        ("source,driving,source\na,b,c\n", "the column source is there twice"),
+        ("source,driving\na,b,c\n", ":2: has more cells"),
+        ("source,frontalize,driving\na,1,b\n", "reenact has no such option"),
+        ("source,command\na,dance\n", "write reenact or rotate"),
+        ("source,driving,command\na,b,rotate\n", "rotate has no driving"),
+        ("source,driving,output\na,b,../c.mp4\n", "inside of the output folder"),
+        ("source,driving,output\na,b,c.mp4\na,d,c.mp4\n", "2 jobs would write it"),
+        ('source,driving\n"a,b\n', "no readable CSV"),
+        ("source\nb\x00.png\n", "names no source"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_refused_with_its_line(
+    text: str, words: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("jobs.csv").write_text(text)
+    code = run("batch", "--manifest", "jobs.csv", "-o", "out", "--dry-run")
+    said = capsys.readouterr().err
+    if words is None:
+        assert code == 0
+        return
+    assert (code == 2 and words in said and said.count("\n") == 1 and "jobs.csv" in said) or "c.mp4" in said
+    assert not Path("out").exists()
+
+
+def test_a_manifest_of_another_kind_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    cases = {"a.txt": b"x", "b.csv": b"source\n\xff\xfe\n", "c.jsonl": b"{'a': 1}\n", "d.jsonl": b"[1]\n"}
+    for name, content in cases.items():
+        Path(name).write_bytes(content)
+    for name in [*cases, "gone.csv"]:
+        assert run("batch", "--manifest", name, "-o", "out") == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and name in said
+    assert run("batch", "s", "d", "--manifest", "a.csv") == 2
+    assert run("batch", "a", "b", "c") == 2 and "in quotes" in capsys.readouterr().err
+
+
+# --- who does what ---
+
+
+def test_a_motion_is_read_by_one_worker_at_a_time_and_a_source_stays_with_its_worker() -> None:
+    files = [(s, d) for s in "ab" for d in "xy"]
+    jobs = [Job(k, Path(s), Path(d), Path(s + d), ReenactOptions()) for k, (s, d) in enumerate(files)]
+    queue = Queue(jobs)
+    first, second, third = queue.take(None), queue.take(None), queue.take(None)
+    assert first is not None and second is not None
+    assert (first.output.name, second.output.name, third) == ("ax", "ay", None)  # x and y are being read
+    assert queue.give_back(first, Outcome("done"), retry=0) is not None
+    fourth = queue.take(Path("b"))
+    assert fourth is not None and fourth.output.name == "bx"
+    assert queue.give_back(second, failure("it died"), retry=1) is None  # once more
+    again = [queue.take(Path("a")), queue.take(None)]
+    assert again[0] is not None and again[0].output.name == "ay" and again[1] is None
+    ended = queue.give_back(again[0], failure("it died"), retry=1)
+    assert ended is not None and ended.attempts == 2
+    hopeless = queue.give_back(fourth, failure("no face", 3), retry=1)
+    assert hopeless is not None and hopeless.attempts == 1
+
+
+def test_model_sources_and_motions_are_computed_once(material: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: Counter[str] = Counter()
+
+    def count(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def counted(*given: Any, **named: Any) -> Any:
+            counts[name] += 1
+            return real(*given, **named)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(workbench, "load_model")
+    count(CompactModel, "appearance")
+    count(FaceTracker, "update")
+    drivings = [material / "d" / "nod.mp4", material / "d" / "talk.mp4"]
+    sources = [material / "s" / "anna.png", material / "s" / "bob.png"]
+    jobs = [
+        Job(k, source, driving, Path(f"{k}.mp4"), ReenactOptions(size=64))
+        for k, (source, driving) in enumerate((s, d) for s in sources for d in drivings)
+    ]
+    bench = workbench.Workbench(Path("cache"))
+    for job in jobs[:2]:
+        assert bench.do(job, Hooks()).error is None
+    watched = counts["update"]
+    for job in jobs[2:]:
+        assert bench.do(job, Hooks()).frames == FRAMES
+    assert (counts["load_model"], counts["appearance"], counts["update"]) == (1, 2, watched)
+    assert (
+        workbench.Workbench(Path("cache"))
+        .do(jobs[0].__class__(0, sources[0], drivings[1], Path("again.mp4"), jobs[0].options), Hooks())
+        .error
+        is None
+    )
+    assert counts["update"] == watched  # another process finds it in the cache
+    for job in jobs:  # what is remembered makes the very same file
+        alone = reenact(job.source, job.driving or "", f"alone-{job.output}", ReenactOptions(size=64))
+        assert sha256_of(alone.output) == sha256_of(job.output)
+    changed = ReenactOptions(size=64, end="0.1")
+    assert bench.do(Job(9, sources[0], drivings[0], Path("cut.mp4"), changed), Hooks()).frames < FRAMES
+
+
+# --- whole batches ---
+
+
+def test_a_batch_from_begin_to_end(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sides = [material / "s", material / "d"]
+    assert run("batch", *sides, "-o", "out", "--size", 64, "--dry-run") == 0
+    assert capsys.readouterr().out.count("reenact") == 6 and not Path("out").exists()
+    Path("out").mkdir()
+    Path("out", "bob--nod.mp4").write_text("mine")
+    words = ["batch", *sides, "-o", "out", "--size", 64, "--jobs", 2]
+    assert run(*words) == 5
+    said = capsys.readouterr()
+    assert "3 of these" not in said.err and "1 files of these folders" in said.err
+    assert said.err.count("no face found") == 2 and "bob--nod.mp4: exists already" in said.out
+    assert "Traceback" not in said.err + said.out
+    rows = report_in("out")
+    assert [row["job"] for row in rows] == list(range(6))
+    assert [row["state"] for row in rows] == ["done", "done", "refused", "done", "failed", "failed"]
+    assert [row["frames"] for row in rows] == [8, 8, 0, 8, 0, 0]
+    assert Path("out", "bob--nod.mp4").read_text() == "mine"
+    for row in rows:
+        if row["state"] == "done":
+            assert row["sha256"] == sha256_of(row["output"]) and row["seconds"] > 0 and row["error"] is None
+            assert probe_video(row["output"]).frame_count == FRAMES
+        elif row["state"] == "failed":
+            assert "hill.png: no face found" in row["error"] and row["attempts"] == 1 and row["exit_code"] == 3
+    check_resume(words, capsys)
+
+
+def check_resume(words: Sequence[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """Run once more: what is whole stays untouched, what is not is made again."""
+    stamps = {name: Path("out", name).stat().st_mtime_ns for name in outputs_in("out")}
+    whole = Path("out", "anna--nod.mp4").read_bytes()
+    Path("out", "anna--nod.mp4").write_bytes(whole[:-9])
+    Path("out", "anna--talk.mp4").unlink()
+    assert run(*words, "--json", "-q") == 5
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["done"], facts["done_before"], facts["failed"]) == (2, 1, 3)
+    assert Path("out", "anna--nod.mp4").read_bytes() == whole
+    assert Path("out", "bob--talk.mp4").stat().st_mtime_ns == stamps["bob--talk.mp4"]
+    assert [row["job"] for row in report_in("out")] == list(range(6))
+    assert run(*words[:1], words[1] / "*[ab].png", *words[2:], "--force", "--size", 96) == 0
+    assert probe_video("out/bob--nod.mp4").width == probe_video("out/anna--nod.mp4").width == 96
+    assert len(report_in("out")) == 4
+
+
+def test_rows_of_both_commands_and_one_whose_file_is_gone(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"source": str(material / "s" / "bob.png"), "yaw": "20", "output": "turned.png"},
+        {"source": "gone.png", "driving": str(material / "d" / "nod.mp4")},
+        {"source": str(material / "s" / "anna.png"), "driving": str(material / "d" / "talk.mp4"), "output": "f/frames"},
+        {"source": str(material / "s" / "anna.png"), "driving": str(material / "d" / "talk.mp4"), "yaw": "x"},
+    ]
+    Path("jobs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("batch", "--manifest", "jobs.jsonl", "-o", "out", "--size", 64, "-q") == 5
+    made = report_in("out")
+    assert [row["state"] for row in made] == ["done", "failed", "done", "failed"]
+    assert Image.open("out/turned.png").width == 64
+    assert len(list(Path("out/f/frames").glob("*.png"))) == FRAMES
+    assert (
+        made[1]["error"] == "gone.png: no such file; check the name"
+        and "--yaw x" in made[3]["error"]
+        and made[3]["exit_code"] == 2
+    )
+    assert run("batch", "--manifest", "jobs.jsonl", "-o", "out", "--size", 64, "-q", "--json") == 5
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["done_before"] == 2
+
+
+def test_a_late_job_is_given_up_and_the_rest_goes_on(media_dir: Path, material: Path) -> None:
+    long = media_dir / "drivings" / "d07_woman_seated_hevc_audio.mp4"
+    Path("jobs.csv").write_text(
+        f"source,driving,size,output\n{material}/s/anna.png,{long},2000,long.mp4\n"
+        f"{material}/s/anna.png,{material}/d/nod.mp4,64,short.mp4\n"
+    )
+    assert run("batch", "--manifest", "jobs.csv", "-o", "out", "--timeout", 8, "--retry", 0, "-q") == 5
+    late, short = report_in("out")
+    assert late["state"] == "failed" and "not ready after 8 s" in late["error"] and short["state"] == "done"
+    assert outputs_in("out") == ["short.mp4"]
+
+
+@linux_only
+def test_a_terminal_sees_all_jobs_move(material: Path) -> None:
+    words = ["batch", material / "s" / "*[abl].png", material / "d" / "nod.mp4", "-o", "out", "--size", "64", "-j", "2"]
+    code, out, seen = run_in_terminal([*MODULE, *words])
+    assert code == 5 and "jobs  done  done before  failed  frames  held" in out
+    for words_seen in ("anna--nod.mp4", "bob--nod.mp4", "/3", "hill--nod.mp4: failed:"):
+        assert words_seen in seen
+    assert "frames in" not in seen  # that is for logs
+
+
+def test_another_batch_in_the_same_folder_is_refused() -> None:
+    with Report(Path(), []), pytest.raises(MediaError, match="another batch is at work"), Report(Path(), []):
+        pass
+
+
+# --- killed ---
+
+
+def start(*words: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*MODULE, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+
+
+def workers_of(driver: subprocess.Popen[str]) -> list[int]:
+    """List the worker processes of a batch."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def wait_until_gone(folder: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while processes_in(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_in(folder) == []
+
+
+def wait_for(path: Path, driver: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 90
+    while not path.exists():
+        assert time.monotonic() < deadline and driver.poll() is None, driver.communicate()
+        time.sleep(0.02)
+
+
+@linux_only
+def test_a_killed_worker_is_replaced_and_its_job_done_again(material: Path, tmp_path: Path) -> None:
+    driver = start("batch", material / "s" / "*[ab].png", material / "d", "-o", "out", "--size", "64")
+    wait_for(tmp_path / "out" / "anna--nod.mp4", driver)
+    (worker,) = workers_of(driver)
+    os.kill(worker, signal.SIGKILL)
+    out, err = driver.communicate(timeout=90)
+    assert driver.returncode == 0, err
+    rows = report_in("out")
+    assert [row["state"] for row in rows] == ["done"] * 4 and max(row["attempts"] for row in rows) <= 2
+    assert workers_of(driver) == [] and "jobs an hour" in out
+
+
+@linux_only
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_all_workers(
+    number: signal.Signals, code: int, media_dir: Path, material: Path, tmp_path: Path
+) -> None:
+    clip = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
+    driver = start("batch", material / "s" / "*[ab].png", clip, "-o", "out", "-j", "2", "-q")
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    driver.send_signal(number)
+    out, err = driver.communicate(timeout=30)  # a second or two on an idle machine
+    assert (driver.returncode, out) == (code, "") and "Traceback" not in err
+    wait_until_gone(tmp_path, 5)
+    assert outputs_in("out") == [] and not list(tmp_path.rglob(".vid2vid-*"))
+
+
+@linux_only
+def test_a_batch_killed_twenty_times_ends_with_exactly_the_right_set(material: Path, tmp_path: Path) -> None:
+    for k in range(8):  # forty jobs
+        picture = np.array(Image.open(material / "s" / ("anna.png" if k % 2 else "bob.png")))
+        Path("s").mkdir(exist_ok=True)
+        Image.fromarray(np.roll(picture, k, axis=1)).save(f"s/p{k}.png")
+    Path("d").mkdir()
+    for k in range(5):
+        shutil.copy(material / "d" / "nod.mp4", f"d/c{k}.mp4")
+        with Path(f"d/c{k}.mp4").open("ab") as file:
+            file.write(bytes(8) + bytes([k]))  # another content, the same clip
+    expected = sorted(f"p{s}--c{d}.mp4" for s in range(8) for d in range(5))
+    words = ["batch", "s", "d", "-o", "out", "--size", "64", "-j", "2", "-q"]
+    draw, kills, cleans = random.Random(5), 0, 0
+    while kills < 20:
+        driver = start(*words)
+        try:
+            driver.wait(draw.uniform(0.3, 4.0))
+            assert driver.returncode == 0, driver.communicate()
+            for name in draw.sample(expected, 20):  # it was done: take away a half
+                Path("out", name).unlink()
+        except subprocess.TimeoutExpired:
+            os.kill(driver.pid, signal.SIGKILL)
+            kills += 1
+            if kills % 3 == 0:
+                for worker in workers_of(driver):
+                    os.kill(worker, signal.SIGKILL)
+            driver.wait()
+        driver.communicate()
+        wait_until_gone(tmp_path, 10)
+        made = outputs_in("out") if Path("out").exists() else []
+        assert set(made) <= set(expected)
+        cleans += all(
+            probe_video(Path("out", name)).frame_count == FRAMES for name in draw.sample(made, min(3, len(made)))
+        )
+    assert cleans >= 20
+    driver = start(*words)
+    _, err = driver.communicate(timeout=120)
+    assert driver.returncode == 0, err
+    rows = report_in("out")
+    assert outputs_in("out") == expected == sorted(Path(row["output"]).name for row in rows)
+    assert {row["state"] for row in rows} == {"done"} and len({row["sha256"] for row in rows}) <= 8
+    assert all(row["sha256"] == sha256_of(row["output"]) for row in rows)
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted([".cache", *expected, "report.jsonl"])

@@ -1,0 +1,196 @@
+"""`vid2vid batch --cluster` on a real Ray of this machine with two workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import ffmpeg
+from PIL import Image
+
+from vid2vid_cli.cli.app import main
+from vid2vid_cli.media.video import probe_video
+from vid2vid_cli.pipeline.batch.jobs import Job
+from vid2vid_cli.pipeline.batch.node import LateError, Shipment, pack_output, publish_output, time_limit, unpack
+from vid2vid_cli.pipeline.options import ReenactOptions
+from vid2vid_cli.pipeline.reenact import reenact
+
+MODULE = [sys.executable, "-m", "vid2vid_cli"]
+FRAMES = 8
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for Ray's processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def material(media_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("material")
+    for side in ("s", "d"):
+        (home / side).mkdir()
+    for name, file in (("anna", "s27_ai_woman.png"), ("bob", "s16_man_smiling.jpg"), ("hill", "s23_no_face.jpg")):
+        picture = Image.open(media_dir / "sources" / file).convert("RGB")
+        picture.thumbnail((192, 192))
+        picture.save(home / "s" / f"{name}.png")
+    for k in range(3):
+        clip = media_dir / "drivings" / "d14_actor_left_turn_256.mp4"
+        ffmpeg("-ss", str(k / 5), "-i", clip, "-frames:v", str(FRAMES), "-vf", "scale=192:-2", home / "d" / f"c{k}.mp4")
+    return home
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Start a Ray of two processors and end it with all its processes."""
+    ray: Any = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vid2vid[cluster]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield str(context.address_info["gcs_address"])
+    ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def report_in(folder: Path | str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(folder, "report.jsonl").read_text().splitlines()]
+
+
+def working() -> list[int]:
+    """List the processes that do a job just now: Ray names them after the task."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cmdline").read_bytes().startswith(b"ray::vid2vid_job"):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_worker_killed_in_the_middle_is_made_up_for_by_another(
+    address: str, material: Path, media_dir: Path, tmp_path: Path
+) -> None:
+    long = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
+    rows = ["source,driving,size,output", f"{material}/s/anna.png,{long},512,long.mp4"]
+    rows += [f"{material}/s/{name}.png,{material}/d/c0.mp4,64,{name}.mp4" for name in ("anna", "bob", "hill")]
+    Path("jobs.csv").write_text("\n".join(rows) + "\n")
+    driver = subprocess.Popen(
+        [*MODULE, "batch", "--manifest", "jobs.csv", "-o", "out", "--cluster", address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")) or len(working()) == 0:
+        assert driver.poll() is None and time.monotonic() < deadline, driver.communicate()
+        time.sleep(0.02)
+    for worker in working():
+        os.kill(worker, signal.SIGKILL)
+    _, err = driver.communicate(timeout=240)
+    assert driver.returncode == 5, err
+    made = report_in("out")
+    assert [row["state"] for row in made] == ["done", "done", "done", "failed"]
+    assert max(row["attempts"] for row in made) == 2 and "hill.png: no face found" in made[3]["error"]
+    assert probe_video("out/long.mp4").frame_count == 150 and probe_video("out/bob.mp4").frame_count == FRAMES
+    assert sorted(path.name for path in Path("out").glob("*.mp4")) == ["anna.mp4", "bob.mp4", "long.mp4"]
+    assert err.count("[") == 4 and "Traceback" not in err  # the same line a job as from local workers
+
+
+def test_ctrl_c_cancels_what_the_cluster_does(address: str, material: Path, media_dir: Path, tmp_path: Path) -> None:
+    clip = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
+    driver = subprocess.Popen(
+        [
+            *MODULE,
+            "batch",
+            material / "s" / "anna.png",
+            clip,
+            "-o",
+            "out",
+            "--cluster",
+            address,
+            "--size",
+            "1024",
+            "-q",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")):
+        assert driver.poll() is None and time.monotonic() < deadline, driver.communicate()
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGINT)
+    _, err = driver.communicate(timeout=40)
+    assert driver.returncode == 130 and "Traceback" not in err
+    while (working() or list(tmp_path.rglob(".vid2vid-*"))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert working() == [] and list(tmp_path.rglob(".vid2vid-*")) == [] and not list(tmp_path.glob("out/*.mp4"))
+
+
+def test_files_are_shipped_to_the_cluster_and_back(
+    address: str, material: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["batch", f"{material}/s/*[abl].png", f"{material}/d/c[01].mp4", "-o", "out", "--size", "64"]
+    assert main([*words, "--cluster", address, "--ship-inputs", "--retry", "0"]) == 5
+    said = capsys.readouterr()
+    assert str(material / "s" / "hill.png") in said.err and "vid2vid-job" not in said.err
+    assert [row["state"] for row in report_in("out")] == ["done"] * 4 + ["failed"] * 2
+    for row in report_in("out")[:4]:
+        alone = reenact(row["source"], row["driving"], "alone.mp4", ReenactOptions(size=64, force=True))
+        assert alone.output.read_bytes() == Path(row["output"]).read_bytes()
+    assert not (Path("out") / ".cache").exists()  # nothing needs to be shared
+    assert not list(Path("out").glob(".vid2vid-*"))
+    assert main([*words, "--cluster", address, "--ship-inputs", "-q", "--json", "--retry", "0"]) == 5
+    assert json.loads(capsys.readouterr().out)["done_before"] == 4
+
+
+def test_no_ray_and_no_cluster_are_told_in_one_line(
+    material: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = ["batch", f"{material}/s", f"{material}/d", "-o", "out", "--cluster", "auto"]
+    assert main(words) == 2
+    assert capsys.readouterr().err == "error: --cluster: Ray is not installed; pip install 'vid2vid[cluster]'\n"
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:1", "127.0.0.1:x", "ray://127.0.0.1:1", "auto"])
+def test_a_cluster_that_is_not_there(where: str, material: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vid2vid[cluster]'")
+    alone = {"RAY_ADDRESS": "", "RAY_TMPDIR": str(tmp_path)}
+    words = ["batch", material / "s" / "anna.png", material / "d" / "c0.mp4", "-o", "out", "--cluster", where]
+    done = subprocess.run(
+        [*MODULE, *words], capture_output=True, encoding="utf-8", check=False, timeout=120, env={**os.environ, **alone}
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and f"--cluster {where}: no" in done.stderr
+
+
+def test_what_is_packed_on_a_node_is_published_whole(tmp_path: Path) -> None:
+    frames = tmp_path / "node" / "frames"
+    frames.mkdir(parents=True)
+    (frames / "frame_000000.png").write_bytes(b"0")
+    publish_output(tmp_path / "out" / "frames", pack_output(frames))
+    assert (tmp_path / "out" / "frames" / "frame_000000.png").read_bytes() == b"0"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["frames"]
+    job = Job(0, Path("s/a.png"), Path("d/a.png"), Path("out/x.mp4"), ReenactOptions(checkpoint="m.safetensors"))
+    local = unpack(job, tmp_path, Shipment(has_checkpoint=True), (b"source", b"driving", b"model"))
+    assert local.driving is not None and local.source != local.driving
+    assert (local.source.read_bytes(), local.driving.read_bytes()) == (b"source", b"driving")
+    assert Path(local.options.checkpoint).read_bytes() == b"model" and local.output.name == "x.mp4"
+
+
+def test_a_job_on_a_node_has_its_time() -> None:
+    began = time.monotonic()
+    with pytest.raises(LateError), time_limit(0.2):
+        time.sleep(30)
+    assert time.monotonic() - began < 20
+    with time_limit(0.1):
+        pass
+    time.sleep(0.2)  # the alarm is off again

@@ -1,0 +1,296 @@
+"""Interrupts at any moment, and children that die, stall or fail: one line, the right code, nothing left."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from clips import children, ffmpeg, processes_in
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vid2vid_cli.cli.app import main
+from vid2vid_cli.errors import NonFiniteError
+from vid2vid_cli.media.ffmpeg import executable
+from vid2vid_cli.media.video import probe_video
+from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.registry import FAMILIES, LoadedModel
+from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
+from vid2vid_cli.pipeline.reenact import reenact
+from vid2vid_cli.pipeline.rotate import rotate
+from vid2vid_cli.temporary import Scratch, sweep
+
+MODULE = [sys.executable, "-m", "vid2vid_cli"]
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc, and needs a shell")
+
+
+@pytest.fixture(scope="module")
+def material(media_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A portrait, and a clip of 20 frames of 256x256 with sound."""
+    home = tmp_path_factory.mktemp("material")
+    Image.open(media_dir / "sources" / "s27_ai_woman.png").convert("RGB").resize((256, 256)).save(home / "face.png")
+    clip = ["-i", media_dir / "drivings" / "d14_actor_left_turn_256.mp4", "-f", "lavfi", "-i", "sine=frequency=300"]
+    ffmpeg(*clip, "-frames:v", "20", "-shortest", "-c:a", "aac", home / "nod.mp4")
+    return home / "face.png", home / "nod.mp4"
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+    executable.cache_clear()
+
+
+# --- a faulty ffmpeg ---
+
+DECODER, ENCODER, MUXER = "*' -f rawvideo -pix_fmt rgb24 pipe:1'*", "*' -i pipe:0 '*", "*' -map 1:a:0 '*"
+FRAME_BYTES = 256 * 256 * 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a child does instead of its work. where: a pattern of its arguments. then: in shell, $REAL is ffmpeg."""
+
+    where: str
+    then: str
+    said: str
+
+
+FAULTS = {
+    "decoder killed": Fault(
+        DECODER,
+        f'"$REAL" "$@" 2>/dev/null | head -c {5 * FRAME_BYTES}; kill -9 $$',
+        "nod.mp4: reading broke off after 5 frames: ffmpeg was killed by signal 9; run it again",
+    ),
+    "decoder stalls": Fault(
+        DECODER,
+        f'"$REAL" "$@" 2>/dev/null | head -c {5 * FRAME_BYTES}; exec sleep 1000',
+        "nod.mp4: ffmpeg stood still for 2.5 s and was ended",
+    ),
+    "decoder stalls and said why": Fault(
+        DECODER,
+        "echo 'the tape is torn' >&2; exec sleep 1000",
+        "stood still for 2.5 s and was ended, its last words: the tape is torn",
+    ),
+    "encoder killed": Fault(
+        ENCODER,
+        f"head -c {3 * FRAME_BYTES} > /dev/null; kill -9 $$",
+        "o.mp4: cannot be written: ffmpeg was killed by signal 9",
+    ),
+    "encoder stalls": Fault(ENCODER, "exec sleep 1000", "o.mp4: cannot be written: ffmpeg stood still for 2.5 s"),
+    "encoder fails at the end": Fault(
+        ENCODER,
+        "cat > /dev/null; echo '[mp4 @ 0x1] the last packet is one too many' >&2; exit 1",
+        "o.mp4: cannot be written: the last packet is one too many",
+    ),
+    "encoder never ends": Fault(
+        ENCODER, "cat > /dev/null; exec sleep 1000", "cannot be written: ffmpeg stood still for 12.5 s"
+    ),
+    "sound fails": Fault(
+        MUXER,
+        "echo '[mp4 @ 0x1] this sound is too loud' >&2; exit 1",
+        "nod.mp4: its sound cannot be written: this sound is too loud",
+    ),
+    "probe killed": Fault(
+        "*' -f framecrc '*", "kill -9 $$", "nod.mp4: reading broke off: ffmpeg was killed by signal 9"
+    ),
+}
+
+
+def faulty_ffmpeg(folder: Path, fault: Fault) -> Path:
+    program = folder / "ffmpeg"
+    real = executable()
+    program.write_text(
+        f'#!/bin/sh\nREAL="{real}"\ncase " $* " in {fault.where}) {fault.then} ;; esac\nexec "$REAL" "$@"\n'
+    )
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_of_a_child_is_told_in_its_own_words(
+    fault: Fault,
+    material: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = faulty_ffmpeg(tmp_path, fault)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
+    monkeypatch.setenv("VID2VID_STALL_S", "2.5")
+    executable.cache_clear()
+    before, threads = children(), threading.active_count()
+    code = main(["reenact", *map(str, material), "-o", "o.mp4", "--size", "512"])
+    said = capsys.readouterr()
+    assert (code, said.out) == (1, "") and said.err.count("\n") == 1, said.err
+    assert fault.said in said.err and "Traceback" not in said.err
+    assert list(Path().iterdir()) == [] and children() == before and threading.active_count() == threads
+
+
+def test_an_ffmpeg_that_cannot_be_started(
+    material: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ffmpeg").write_text("nothing")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "ffmpeg"))
+    executable.cache_clear()
+    assert main(["reenact", *map(str, material), "-o", "o.mp4"]) == 1
+    assert "cannot be started: Permission denied" in capsys.readouterr().err
+
+
+# --- interrupts ---
+
+
+def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*MODULE, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, **environment},
+    )
+
+
+def interrupt(child: subprocess.Popen[str], number: signal.Signals) -> str:
+    """Send a signal, and once more as the impatient do; all must be over soon after. Returns stderr.
+
+    An idle machine takes less than two seconds. What hangs takes two minutes, so a busy one shall not fail.
+    """
+    child.send_signal(number)
+    time.sleep(0.05)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=40)
+    assert processes_in(Path.cwd()) == []
+    return err
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_signal_at_any_moment(seed: int, material: tuple[Path, Path]) -> None:
+    number = (signal.SIGINT, signal.SIGTERM)[seed % 2]
+    after_s = random.Random(seed).uniform(0.1, 3.0)
+    output = ("o.mp4", "o.gif", "frames")[seed % 3]
+    child = start("reenact", *material, "-o", output, "--size", "1024")
+    time.sleep(after_s)
+    err = interrupt(child, number)
+    # Killed by the signal itself, before Python could take it: a shell makes the same code of it.
+    assert child.returncode in (128 + number, -number, 0)
+    if child.returncode:
+        assert "Traceback" not in err and list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("where", [DECODER, ENCODER])
+def test_a_signal_while_a_child_stalls(where: str, material: tuple[Path, Path], tmp_path: Path) -> None:
+    program = faulty_ffmpeg(tmp_path, Fault(where, f"touch {tmp_path}/stalled; exec sleep 1000", ""))
+    child = start("reenact", *material, "-o", "o.mp4", "--size", "256", IMAGEIO_FFMPEG_EXE=str(program))
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "stalled").exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    err = interrupt(child, signal.SIGINT)
+    assert (child.returncode, err) == (130, "error: interrupted\n")
+    assert list(Path().iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(material: tuple[Path, Path], tmp_path: Path) -> None:
+    child = start("reenact", *material, "-o", "o.mp4", "--size", "1024")
+    deadline = time.monotonic() + 60
+    while not list(Path().glob(".vid2vid-*/encoded.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.kill()
+    child.communicate()
+    (abandoned,) = Path().iterdir()
+    assert abandoned.name.startswith(".vid2vid-")
+    with Scratch(Path("other.mp4")) as alive:
+        still = Path("mine.png")
+        still.write_bytes(material[0].read_bytes())
+        done = subprocess.run(
+            [*MODULE, "rotate", still, "--yaw", "9", "-o", "turned.png"], check=False, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert alive.folder.is_dir()  # another run is at work there
+    assert sorted(path.name for path in Path().iterdir()) == ["mine.png", "turned.png"]
+    assert not processes_in(Path.cwd())
+
+
+def test_only_what_nobody_owns_is_swept(tmp_path: Path) -> None:
+    (tmp_path / ".vid2vid-file").write_text("a file of that name")
+    (tmp_path / ".vid2vid-young").mkdir()
+    (tmp_path / ".vid2vid-old").mkdir()
+    os.utime(tmp_path / ".vid2vid-old", (1, 1))
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "lock").touch()
+    (tmp_path / ".vid2vid-link").symlink_to(tmp_path / "linked")
+    (tmp_path / ".vid2vid-dead").mkdir()
+    (tmp_path / ".vid2vid-dead" / "lock").touch()
+    sweep(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".vid2vid-file", ".vid2vid-young", ".vid2vid-link", "linked", "work"}
+    assert (tmp_path / "linked" / "lock").exists()
+
+
+# --- numbers that are none ---
+
+
+class Overflowing(CompactModel):
+    """A model whose numbers overflow in half precision, or always. what: where."""
+
+    what = "render"
+    always = False
+    dtype = torch.float32
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def _spoil(self, numbers: Tensor, what: str) -> Tensor:
+        overflows = what == self.what and (self.always or self.dtype == torch.float16)
+        return numbers * torch.tensor(float("nan")) if overflows else numbers
+
+    def drive(self, *given: object) -> Tensor:
+        return self._spoil(super().drive(*given), "drive")  # type: ignore[arg-type]
+
+    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
+        assert torch.isfinite(keypoints).all(), "the rasteriser must never see such numbers"
+        return self._spoil(super().render(source, keypoints), "render")
+
+
+@pytest.fixture
+def overflowing() -> LoadedModel:
+    state: Mapping[str, Tensor] = load_file(ROOT / "weights" / "compact.safetensors")
+    return LoadedModel(Overflowing(state), FAMILIES[0], "test", "0" * 64)
+
+
+@pytest.mark.parametrize("what", ["drive", "render"])
+def test_numbers_that_overflow_are_computed_again_in_float32(
+    what: str, material: tuple[Path, Path], overflowing: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Overflowing, "what", what)
+    half, full = ReenactOptions(dtype="float16", size=64), ReenactOptions(size=64)
+    result = reenact(*material, "half.mp4", half, model=overflowing)
+    assert result.warnings == ("--dtype float16: its numbers overflowed; all was computed again in float32",)
+    reenact(*material, "full.mp4", full, model=overflowing)
+    assert Path("half.mp4").read_bytes() == Path("full.mp4").read_bytes()
+    assert probe_video("half.mp4").frame_count == 20
+    monkeypatch.setattr(Overflowing, "always", True)
+    for options in (half, full):
+        with pytest.raises(NonFiniteError, match=r"face\.png: the network gave numbers that are not finite; .* again"):
+            reenact(*material, "never.mp4", options, model=overflowing)
+    with pytest.raises(NonFiniteError, match="not finite"):
+        rotate(material[0], "never.png", RotateOptions(yaw="9"), model=overflowing)
+    assert sorted(path.name for path in Path().iterdir()) == ["full.mp4", "half.mp4"]

@@ -1,0 +1,585 @@
+"""Whatever is fed to the command: the right result, or one line that names file, cause and cure, and nothing left."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import children, end_of, ffmpeg, make_clip
+from PIL import Image, features
+
+from vid2vid_cli.cli.app import main
+from vid2vid_cli.media.image import read_image
+from vid2vid_cli.media.video import ReadOptions, probe_video, read_video
+
+MODULE = [sys.executable, "-m", "vid2vid_cli"]
+NOBODY = 65534
+linux_only = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs Linux")
+root_only = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to mount a small disk"
+)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in an empty folder, which must be empty again but for the output."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("work"))
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def left(folder: Path | str = ".") -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One input of the table. said: words on stderr, None where nothing may be said. size: (height, width)."""
+
+    file: str
+    code: int = 0
+    said: str | None = None
+    frames: int | None = None
+    size: tuple[int, int] | None = None
+    options: tuple[str, ...] = field(default=("--end", "0.1", "--size", "128"))
+
+
+SHORT = ("--end", "0.1", "--size", "128")
+WHOLE = ("--size", "128")
+BAD = [
+    Row("b01_truncated_no_index.mp4", 1, "cannot be read as a video: moov atom not found; fetch or make it again"),
+    Row("b02_truncated_with_index.mp4", 0, "is damaged, 46 frames could be read: Invalid NAL", 46, options=WHOLE),
+    Row("b03_zero_bytes.mp4", 1, "is empty (0 bytes); fetch"),
+    Row("b04_text.mp4", 1, "cannot be read as a video: "),
+    Row("b05_audio_only.mp4", 1, "holds sound but no moving picture; give a video"),
+    Row("b06_variable_rate.mp4", frames=75, options=WHOLE),
+    Row("b07_one_frame.mp4", frames=1, options=WHOLE),
+    Row("b08_odd_321x241_yuv444.mp4", frames=3),
+    Row("b09_vp9_odd_321x241.webm", frames=3),
+    Row("b10_hevc_10bit.mp4", frames=3),
+    Row("b11_rotated_display_matrix.mp4", frames=3),
+    Row(
+        "b12_face_leaves_one_second.mp4",
+        0,
+        "frames; the last motion was held",
+        42,
+        options=(*WHOLE, "--start", "1.8", "--end", "3.2"),
+    ),
+    Row("b13_no_face.mp4", 3, "no face found in any frame; see it with vid2vid faces", options=("--end", "0.3")),
+    Row("b14_two_faces.mp4", frames=3),
+    Row(
+        "b15_no_face_at_first.mp4",
+        0,
+        "frames; the last motion was held",
+        25,
+        options=(*WHOLE, "--start", "3.5", "--end", "4.4"),
+    ),
+    Row("b16_truncated.jpg", 1, "is damaged and cannot be decoded: image file is truncated"),
+    Row("b17_huge_20000x20000.png", 1, "is 20000 by 20000, more than the 100000000 pixels that --max-pixels allows"),
+    Row("b18_one_pixel.png", 3, "no face found; use a picture"),
+    Row("b19_16bit_rgb.png", frames=3, size=(128, 128)),
+    Row("b20_animated.gif", frames=24, options=WHOLE),
+]
+SOURCES = {  # those whose size says that they were read aright: turned by EXIF, palettes, CMYK, transparent
+    "s12_robot_glasses_palette.png": (128, 102),
+    "s17_beard_hand_over_face_alpha.png": (87, 128),
+    "s22_group_29_faces.jpg": (58, 128),
+    "s25_man_beard_45px.png": (128, 128),
+    "s28_exif_orientation6.jpg": (85, 128),
+    "s29_gray_astronaut.jpg": (128, 128),
+    "s30_cmyk_painting.jpg": (128, 99),
+}
+STILLS = {".png", ".jpg"}
+
+
+def run_row(source: Path, driving: Path, row: Row, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run the command on a row and judge what came out, what was said, and what was left."""
+    before = children() if Path("/proc").is_dir() else set()
+    code = main(["reenact", str(source), str(driving), "-o", "o.mp4", *row.options])
+    said = capsys.readouterr()
+    assert code == row.code, said.err
+    assert "Traceback" not in said.err and said.err.count("\n") == (row.said is not None)
+    if row.said is not None:
+        assert row.said in said.err and row.file in said.err
+        assert said.err.startswith("error: " if code else "warning: ")
+    assert left() == ([] if code else ["o.mp4"])
+    if Path("/proc").is_dir():
+        assert children() == before
+    if not code:
+        info = probe_video("o.mp4")
+        assert row.frames in (None, info.frame_count) and row.size in (None, info.size)
+
+
+def test_the_table_names_every_file(media_dir: Path) -> None:
+    assert sorted(path.name for path in (media_dir / "bad").iterdir()) == [row.file for row in BAD]
+    assert set(SOURCES) <= {path.name for path in (media_dir / "sources").iterdir()}
+
+
+@pytest.mark.parametrize("row", BAD, ids=lambda row: row.file[:3])
+def test_every_bad_file(row: Row, media_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = media_dir / "bad" / row.file
+    good = (media_dir / "sources" / "s27_ai_woman.png", media_dir / "drivings" / "d14_actor_left_turn_256.mp4")
+    source, driving = (bad, good[1]) if bad.suffix in STILLS else (good[0], bad)
+    run_row(source, driving, row, capsys)
+
+
+def test_every_source_and_driving(media_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    portrait, clip = (
+        media_dir / "sources" / "s27_ai_woman.png",
+        media_dir / "drivings" / "d14_actor_left_turn_256.mp4",
+    )
+    pairs = [(path, clip) for path in sorted((media_dir / "sources").iterdir())]
+    pairs += [(portrait, path) for path in sorted((media_dir / "drivings").iterdir())]
+    for source, driving in pairs:
+        name = (driving if source == portrait else source).name
+        row = Row(name, size=SOURCES.get(name))
+        if name.startswith("s23"):
+            row = Row(name, 3, "no face found; use a picture where a face is larger")
+        run_row(source, driving, row, capsys)
+        Path("o.mp4").unlink(missing_ok=True)
+
+
+# --- made for the test: odd stills ---
+
+
+@pytest.fixture(scope="module")
+def face(media_dir: Path) -> Image.Image:
+    return Image.open(media_dir / "sources" / "s27_ai_woman.png").convert("RGB").resize((256, 256))
+
+
+@pytest.fixture(scope="module")
+def clip(media_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six frames at 30 frames/s."""
+    path = tmp_path_factory.mktemp("clip") / "nod.mp4"
+    ffmpeg("-i", media_dir / "drivings" / "d14_actor_left_turn_256.mp4", "-frames:v", "6", path)
+    return path
+
+
+def deep_grey(face: Image.Image) -> Image.Image:
+    return Image.fromarray(np.array(face.convert("L")).astype(np.uint16) * 257)
+
+
+STILL_KINDS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "grey16.png": deep_grey,
+    "palette.png": lambda face: face.quantize(64),
+    "grey.jpg": lambda face: face.convert("L"),
+    "cmyk.jpg": lambda face: face.convert("CMYK"),
+    "bilevel.png": lambda face: face.convert("1"),
+    "grey alpha.png": lambda face: face.convert("LA"),
+    "a.bmp": lambda face: face,
+    "a.tiff": lambda face: face,
+    "a.ppm": lambda face: face,
+    "a.jp2": lambda face: face,
+    "a.avif": lambda face: face,
+    "8k.png": lambda face: face.resize((7680, 4320)),
+}
+
+
+@pytest.mark.parametrize("name", STILL_KINDS)
+def test_stills_of_every_kind(
+    name: str, face: Image.Image, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "a.avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    STILL_KINDS[name](face).save(tmp_path / name)
+    run_row(tmp_path / name, clip, Row(name, frames=3), capsys)
+    turned = read_image(tmp_path / name)
+    assert np.abs(turned[:: len(turned) // 16].mean() - np.array(face).mean()) < 12  # its light is what it was
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.gif", "a.png"])
+def test_animated_pictures_are_clips(
+    name: str, media_dir: Path, face: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [Image.fromarray(f) for f in read_video(media_dir / "bad" / "b20_animated.gif", ReadOptions(end_s=0.5))]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=100)
+    face.save(tmp_path / "face.jpg")
+    run_row(tmp_path / "face.jpg", tmp_path / name, Row(name, frames=5, options=WHOLE), capsys)
+
+
+@pytest.mark.parametrize("brand", ["heic", "mif1", "avif"])
+def test_a_heic_is_called_by_its_name(
+    brand: str,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand.encode() + bytes(64))
+    Image.init()
+    monkeypatch.setattr(Image, "OPEN", {k: v for k, v in Image.OPEN.items() if k not in ("AVIF", "HEIF")})
+    monkeypatch.setattr("vid2vid_cli.media.still.find_spec", lambda name: None)
+    kind = "AVIF" if brand == "avif" else "HEIC"
+    words = f"is a {kind} picture, which Pillow here cannot decode; "
+    run_row(tmp_path / "photo.jpg", clip, Row("photo.jpg", 1, words), capsys)
+
+
+def test_the_limit_of_pixels_is_the_users(
+    face: Image.Image, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face.save(tmp_path / "face.png")
+    words = "is 256 by 256, more than the 65535 pixels that --max-pixels allows"
+    still = Row("face.png", 1, words, options=("--max-pixels", "65535"))
+    run_row(tmp_path / "face.png", tmp_path / "face.png", still, capsys)
+    face.resize((64, 64)).save(tmp_path / "small.png")
+    small = Row("nod.mp4", 1, "is 256 by 256, more than the 4096 pixels", options=("--max-pixels", "4096"))
+    run_row(tmp_path / "small.png", clip, small, capsys)
+    for command in (["faces"], ["rotate", "--yaw", "9"], ["motion", "-o", "m.safetensors"]):
+        assert main([command[0], str(tmp_path / "face.png"), *command[1:], "--max-pixels", "100"]) == 1
+        assert "--max-pixels" in capsys.readouterr().err
+    run_row(tmp_path / "face.png", clip, Row("", frames=3, options=(*SHORT, "--max-pixels", "65536")), capsys)
+
+
+# --- made for the test: odd clips ---
+
+
+def make(path: Path, source: Path, *options: str) -> Path:
+    ffmpeg("-i", source, *options, path)
+    return path
+
+
+def average(path: Path) -> np.ndarray:
+    """Return the mean colour of a clip's first frame."""
+    return next(iter(read_video(path))).mean(axis=(0, 1))
+
+
+def test_hdr_video_is_mapped_to_an_ordinary_screen_and_said(
+    face: Image.Image, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face.save(tmp_path / "face.png")
+    to_pq = "zscale=tin=bt709:min=bt709:pin=bt709:rin=tv:t=smpte2084:m=bt2020nc:p=bt2020:npl=100,format=yuv420p10le"
+    tags = [
+        "-color_trc",
+        "smpte2084",
+        "-colorspace",
+        "bt2020nc",
+        "-color_primaries",
+        "bt2020",
+        "-x265-params",
+        "log-level=error",
+    ]
+    hdr = make(
+        tmp_path / "hdr.mp4",
+        clip,
+        "-vf",
+        f"format=yuv420p,setparams=colorspace=bt709:color_trc=bt709:color_primaries=bt709,{to_pq}",
+        "-c:v",
+        "libx265",
+        *tags,
+    )
+    assert probe_video(hdr).hdr == "PQ" and probe_video(clip).hdr is None
+    run_row(
+        tmp_path / "face.png",
+        hdr,
+        Row("hdr.mp4", 0, "is HDR video (PQ); its colours are mapped", 6, options=WHOLE),
+        capsys,
+    )
+    shown, meant = average(hdr), average(clip)
+    assert np.abs(shown / shown.mean() - meant / meant.mean()).max() < 0.15  # the hue
+    assert 0.5 < shown.mean() / meant.mean() < 1.5  # the light; without mapping it would be grey
+
+
+def test_interlaced_video_loses_its_combs_and_no_frame(face: Image.Image, media_dir: Path, tmp_path: Path) -> None:
+    face.save(tmp_path / "face.png")
+    moving = make(
+        tmp_path / "moving.mp4",
+        media_dir / "drivings" / "d14_actor_left_turn_256.mp4",
+        "-vf",
+        "scroll=h=0.05",
+        "-frames:v",
+        "12",
+    )
+    woven = make(
+        tmp_path / "woven.mkv",
+        moving,
+        "-vf",
+        "tinterlace=interleave_top,setfield=tff",
+        "-flags",
+        "+ildct+ilme",
+        "-c:v",
+        "mpeg2video",
+        "-q:v",
+        "2",
+    )
+    assert probe_video(woven).is_interlaced and not probe_video(moving).is_interlaced
+    frames = list(read_video(woven))
+    assert len(frames) == 6
+
+    def combs(frame: np.ndarray) -> float:
+        rows = frame.astype(float).mean(axis=2)
+        return float(np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2).mean())
+
+    raw = ffmpeg("-i", woven, "-frames:v", "2", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1")
+    plain = np.frombuffer(raw, np.uint8).reshape(2, *frames[0].shape)[1]
+    assert combs(frames[1]) < 0.5 * combs(plain)
+    assert main(["reenact", str(tmp_path / "face.png"), str(woven), "-o", "o.mp4", *WHOLE]) == 0
+    assert probe_video("o.mp4").frame_count == 6
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_rotation_metadata_in_all_directions(degrees: int, clip: Path, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.mp4"
+    wide = make(tmp_path / "wide.mp4", clip, "-vf", "crop=256:192,fps=30")
+    ffmpeg("-display_rotation:v:0", str(degrees), "-i", wide, "-c", "copy", turned)
+    upright = next(iter(read_video(wide))).astype(int)
+    shown = next(iter(read_video(turned))).astype(int)
+    assert np.abs(np.rot90(upright, degrees // 90) - shown).mean() < 2
+    assert probe_video(turned).rotation == -degrees % 360
+
+
+@pytest.mark.parametrize("fps", [60, 120])
+def test_fast_clips_keep_every_frame(
+    fps: int, face: Image.Image, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face.save(tmp_path / "face.png")
+    fast = make_clip(tmp_path / "fast.mp4", list(read_video(clip)), str(fps))
+    run_row(tmp_path / "face.png", fast, Row("fast.mp4", frames=6, options=WHOLE), capsys)
+    assert probe_video("o.mp4").fps == fps
+
+
+@pytest.mark.parametrize("sounding", [(0.1, 2), (3.0, 2), (0.2, 6)])
+def test_sound_that_is_shorter_longer_or_of_six_channels(
+    sounding: tuple[float, int], face: Image.Image, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face.save(tmp_path / "face.png")
+    seconds, channels = sounding
+    layout = "5.1" if channels == 6 else "stereo"
+    tone = f"sine=frequency=440:duration={seconds},aformat=channel_layouts={layout}"
+    sound = tmp_path / "sound.mp4"
+    ffmpeg("-i", clip, "-f", "lavfi", "-i", tone, "-c:v", "copy", "-c:a", "aac", sound)
+    for suffix in ("mp4", "webm"):
+        code = main(["reenact", str(tmp_path / "face.png"), str(sound), "-o", f"o.{suffix}", "--size", "96"])
+        assert (code, capsys.readouterr().err) == (0, "")
+        info = probe_video(f"o.{suffix}")
+        assert info.frame_count == 6 and info.has_audio
+        assert end_of(Path(f"o.{suffix}"), "a:0") <= max(0.2, min(seconds, 0.2)) + 0.08
+        log = subprocess.run([*FFMPEG(), "-i", f"o.{suffix}"], capture_output=True, text=True, check=False).stderr
+        assert ("5.1" in log) == (channels == 6)
+
+
+def FFMPEG() -> list[str]:  # noqa: N802
+    from vid2vid_cli.media.ffmpeg import executable
+
+    return [executable(), "-hide_banner"]
+
+
+def walk(face: Image.Image, other: Image.Image, path: Path, lefts: list[tuple[int, int]]) -> Path:
+    """Make a clip in which two faces move: their left edges in each frame, beyond the picture where they are away."""
+    frames = []
+    for left, others in lefts:
+        frame = Image.new("RGB", (480, 192), (90, 120, 90))
+        frame.paste(other.resize((128, 128)), (others, 40))
+        frame.paste(face.resize((160, 160)), (left, 16))
+        frames.append(np.array(frame))
+    size = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "480x192", "-r", "25", "-i", "pipe:0"]
+    ffmpeg(*size, "-crf", "12", path, feed=b"".join(map(bytes, frames)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def other_face(media_dir: Path) -> Image.Image:
+    return Image.open(media_dir / "sources" / "s16_man_smiling.jpg").convert("RGB").crop((120, 60, 460, 400))
+
+
+@pytest.mark.parametrize("gone", ["start", "middle", "throughout", "returning"])
+def test_a_driving_whose_face_is_away(
+    gone: str, face: Image.Image, other_face: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face.save(tmp_path / "face.png")
+    away = {"start": range(4), "middle": range(4, 8), "throughout": range(12), "returning": (2, 3, 6, 7)}[gone]
+    lefts = [(600 if k in away else 100 + k, 700) for k in range(12)]
+    driving = walk(face, other_face, tmp_path / "walk.mp4", lefts)
+    if gone == "throughout":
+        run_row(tmp_path / "face.png", driving, Row("walk.mp4", 3, "no face found in any frame", options=WHOLE), capsys)
+        return
+    words = f"no face in {len(away)} of 12 frames; the last motion was held"
+    run_row(tmp_path / "face.png", driving, Row("walk.mp4", 0, words, 12, options=WHOLE), capsys)
+    frames = list(read_video("o.mp4"))
+    held = [np.abs(frames[k].astype(int) - frames[k - 1]).mean() for k in away if k - 1 in away]
+    assert max(held) < 2  # it keeps still; coding alone makes 1
+
+
+def test_two_faces_that_cross(
+    face: Image.Image, other_face: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The larger is followed to the end, in front of the other."""
+    face.save(tmp_path / "face.png")
+    lefts = [(10 + 18 * k, 330 - 18 * k) for k in range(16)]
+    driving = walk(face, other_face, tmp_path / "cross.mp4", lefts)
+    run_row(
+        tmp_path / "face.png", driving, Row("cross.mp4", frames=16, options=(*WHOLE, "--region", "expression")), capsys
+    )
+    frames = [frame.astype(int) for frame in read_video("o.mp4")]
+    assert max(np.abs(frame - frames[0]).mean() for frame in frames) < 6  # another's face would change it
+
+
+# --- names and places ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space.png",
+        'it\'s "quoted".png',
+        "[1-3]{a}*?.png",
+        "顔写真.png",
+        "😀 🎬.png",
+        "-dash.png",
+        "a%20b%d.png",
+        "ünï.PNG",
+    ],
+)
+def test_names_of_every_kind(name: str, face: Image.Image, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    face.save(f"./{name}", "PNG")
+    moving = f"./{Path(name).stem}.mp4"
+    shutil.copy(clip, moving)
+    target = f"./out {Path(name).stem}.mp4"
+    assert main(["reenact", f"./{name}", moving, "-o", target, *SHORT]) == 0, capsys.readouterr().err
+    assert left() == sorted([name, moving[2:], target[2:]])
+    assert probe_video(target).frame_count == 3
+
+
+@dataclass(frozen=True)
+class Place:
+    """A wrong source or output. said: words that must be on stderr."""
+
+    source: str
+    output: str
+    said: str
+    code: int = 1
+
+
+PLACES = {
+    "missing folder": Place("face.png", "none/o.mp4", "the folder none does not exist; make it first"),
+    "folder as input": Place("folder", "o.mp4", "folder: is a folder; name a file in it"),
+    "address": Place("https://example.org/face.png", "o.mp4", "is an address, and vid2vid reads files; download it"),
+    "standard input": Place("-", "o.mp4", "standard input is not read; save it to a file"),
+    "missing": Place("gone.png", "o.mp4", "gone.png: no such file; check the name"),
+    "long name in": Place("n" * 5000 + ".png", "o.mp4", "File name too long; check the name"),
+    "long name out": Place("face.png", "n" * 5000 + ".mp4", "File name too long; give another name"),
+    "loop of links": Place("loop.png", "o.mp4", "loop.png: cannot be read: Too many levels of symbolic links"),
+    "dead link": Place("dead.png", "o.mp4", "dead.png: is a link to a file that is gone"),
+    "named pipe": Place("pipe", "o.mp4", "pipe: is a pipe or a device"),
+    "device": Place("/dev/zero", "o.mp4", "/dev/zero: is a pipe or a device"),
+    "null": Place("a\0b", "o.mp4", "cannot be read: embedded null"),
+    "own input": Place("face.png", "face.png", "would replace its own input"),
+    "output is a folder": Place("face.png", "folder.mp4", "folder.mp4: is a folder; name a file"),
+    "unknown suffix": Place("face.png", "o.xyz", "o.xyz: not a video; use .mp4"),
+    "pipe as output": Place("face.png", "pipe.mp4", "pipe.mp4: is no plain file"),
+}
+
+
+@linux_only
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_wrong_places(place: Place, face: Image.Image, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    face.save("face.png")
+    for folder in ("folder", "folder.mp4"):
+        Path(folder).mkdir()
+    Path("loop.png").symlink_to("loop.png")
+    Path("dead.png").symlink_to("nowhere.png")
+    os.mkfifo("pipe")
+    os.mkfifo("pipe.mp4")
+    before = left()
+    force = ["--force"] if place.source == place.output else []
+    assert main(["reenact", place.source, str(clip), "-o", place.output, *SHORT, *force]) == place.code
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and place.said in said.err and len(said.err) < 600
+    assert left() == before
+    if place.source not in ("face.png",):  # and in the place of the driving
+        Image.new("RGB", (9, 9)).save("x.png")
+        assert main(["reenact", "face.png", place.source, "-o", place.output, *SHORT]) == place.code
+        assert place.said in capsys.readouterr().err
+
+
+def as_no_owner(*words: str | Path) -> list[str]:
+    """Return the command with the powers of a user who owns nothing: root may read and write all but for this."""
+    if os.geteuid() != 0:
+        return [*MODULE, *map(str, words)]
+    if shutil.which("setpriv") is None:
+        pytest.skip("root has all permissions, and there is no setpriv to take them away")
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner", *MODULE, *map(str, words)]
+
+
+@linux_only
+def test_without_permission(face: Image.Image, clip: Path, tmp_path: Path) -> None:
+    for name in ("face.png", "secret.png"):
+        face.save(tmp_path / name)
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    for path, mode in ((tmp_path / "secret.png", 0), (locked, 0o555)):
+        path.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(path, NOBODY, NOBODY)
+    cases = {
+        "secret.png: cannot be read: Permission denied; check the name and its permissions": ("secret.png", "o.mp4"),
+        "locked: Permission denied; choose another folder": ("face.png", locked / "o.mp4"),
+    }
+    for words, (source, output) in cases.items():
+        command = as_no_owner("reenact", tmp_path / source, clip, "-o", output, *SHORT)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=120)
+        assert (done.returncode, done.stdout) == (1, "") and done.stderr.count("\n") == 1, done.stderr
+        assert words in done.stderr and "Traceback" not in done.stderr
+    assert left() == left(locked) == []
+
+
+@root_only
+@linux_only
+@pytest.mark.parametrize("output", ["o.mp4", "o.gif", "frames", "o.png"])
+def test_a_full_or_readonly_disk(
+    output: str, media_dir: Path, face: Image.Image, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, disk = tmp_path / "face.png", tmp_path / "disk"
+    face.resize((512, 512)).save(source)
+    disk.mkdir()
+    still = output.endswith(".png")
+    driving = (
+        media_dir / "sources" / "s16_man_smiling.jpg"
+        if still
+        else media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
+    )
+    size = "8k" if still else "64k"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted: {mounted.stderr.decode().strip()}")
+    try:
+        code = main(["reenact", str(source), str(driving), "-o", str(disk / output), "--end", "1"])
+        said = capsys.readouterr().err
+        assert code == 1 and "No space left on device" in said and said.count("\n") == 1
+        assert left(disk) == []
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        assert main(["reenact", str(source), str(driving), "-o", str(disk / output), "--end", "0.1"]) == 1
+        assert re.search(r"nothing can be written in .*disk: Read-only file system; choose", capsys.readouterr().err)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@linux_only
+def test_a_limited_file_size(face: Image.Image, media_dir: Path) -> None:
+    import resource
+
+    face.resize((512, 512)).save("face.png")
+    clip = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
+    done = subprocess.run(
+        [*MODULE, "reenact", "face.png", clip, "-o", "o.mp4", "--end", "1"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+    )
+    assert (done.returncode, done.stdout) == (1, "") and done.stderr.count("\n") == 1, done.stderr
+    assert "o.mp4: cannot be written: " in done.stderr and "File too large" in done.stderr
+    assert left() == ["face.png"]

@@ -1,0 +1,113 @@
+"""The command `vid2vid batch`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vid2vid_cli.cli.batch_talk import BatchReporter
+from vid2vid_cli.cli.failure import guarded
+from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
+from vid2vid_cli.cli.talk import Talk
+from vid2vid_cli.errors import UsageError, one_line
+from vid2vid_cli.pipeline.batch.options import BatchOptions
+from vid2vid_cli.pipeline.options import ReenactOptions
+
+if TYPE_CHECKING:
+    from vid2vid_cli.pipeline.batch.jobs import Job
+    from vid2vid_cli.pipeline.batch.run import BatchResult
+
+PARTLY_DONE = 5
+MOST_FAILURES_SHOWN = 20
+
+
+@takes_options
+@guarded
+def batch(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCES DRIVINGS",
+            help="Two of: a folder, a quoted pattern ('faces/*.jpg'), a file. None with --manifest.",
+        ),
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder of the outputs and report.jsonl.")] = "out",
+    *,
+    batching: BatchOptions,
+    options: ReenactOptions,
+    talk: Talk,
+) -> int:
+    """Do many jobs: every one of SOURCES moves as every one of DRIVINGS does. All options of reenact hold for all."""
+    sides = _two_sides(inputs or [])
+    with signals_held():
+        from vid2vid_cli.pipeline.batch.run import make_jobs, passed_over, run_batch
+
+    jobs = make_jobs(sides, output, options, batching)
+    with BatchReporter(talk, len(jobs)) as reporter:
+        unused = passed_over(sides) if sides is not None else 0
+        if unused:
+            reporter.note(f"note: {unused} files of these folders are no pictures or videos by name, and left out")
+        if batching.dry_run:
+            reporter.tell("\n".join(map(_describe, jobs)), {"jobs": [job.to_json() for job in jobs]})
+            return 0
+        result = run_batch(jobs, output, batching, reporter.hooks)
+    reporter.tell(summary(result), result_facts(result))
+    return PARTLY_DONE if result.failures else 0
+
+
+def _two_sides(inputs: list[str]) -> tuple[str, str] | None:
+    if not inputs:
+        return None
+    if len(inputs) != 2:
+        raise UsageError(
+            f"batch takes SOURCES and DRIVINGS, not {len(inputs)} arguments; put a pattern in quotes: 'faces/*.jpg'"
+        )
+    return inputs[0], inputs[1]
+
+
+def _describe(job: Job) -> str:
+    return one_line(f"{job.output}: {job.command} {' '.join(map(str, job.inputs))}")
+
+
+def summary(result: BatchResult) -> str:
+    """Lay out what became of a batch as lines: the failures, then all in numbers."""
+    lines = [
+        one_line(f"failed  {job.output}: {outcome.error}") for job, outcome in result.failures[:MOST_FAILURES_SHOWN]
+    ]
+    more = len(result.failures) - MOST_FAILURES_SHOWN
+    if more > 0:
+        lines.append(f"... and {more} more; see {result.report}")
+    hours = result.seconds / 3600
+    rate = f"{result.done / hours:.0f} jobs an hour" if result.done and hours else "no job done"
+    columns = {
+        "jobs": result.jobs,
+        "done": result.done,
+        "done before": result.kept,
+        "failed": len(result.failures),
+        "frames": result.frames,
+        "held": result.held,
+        "time": time.strftime("%H:%M:%S", time.gmtime(result.seconds)),
+    }
+    widths = [max(len(name), len(str(value))) for name, value in columns.items()]
+    lines.append("  ".join(f"{name:>{width}}" for name, width in zip(columns, widths, strict=True)))
+    lines.append("  ".join(f"{value!s:>{width}}" for value, width in zip(columns.values(), widths, strict=True)))
+    lines.append(one_line(f"{result.report}: {rate}"))
+    return "\n".join(lines)
+
+
+def result_facts(result: BatchResult) -> dict[str, Any]:
+    """List what became of a batch for JSON."""
+    return {
+        "report": str(result.report),
+        "jobs": result.jobs,
+        "done": result.done,
+        "done_before": result.kept,
+        "failed": len(result.failures),
+        "frames": result.frames,
+        "held": result.held,
+        "seconds": round(result.seconds, 3),
+        "failures": [{"job": job.index, "output": str(job.output), "error": o.error} for job, o in result.failures],
+    }

@@ -1,0 +1,1 @@
+"""Many jobs at once: which they are, who does them, and what became of each."""

@@ -1,0 +1,52 @@
+"""What a user can ask of a batch besides what `reenact` takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vid2vid_cli.errors import UsageError
+from vid2vid_cli.pipeline.options import option
+
+Pair = Literal["product", "zip", "one-to-one-by-name"]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """Which jobs, by how many workers, and what happens when one fails."""
+
+    pair: Pair = option(
+        "product", "Every source with every driving, first with first, or those of the same name.", panel="Batch"
+    )
+    name: str = option(
+        "{source}--{driving}.{ext}",
+        "Name of an output in the folder, of {source} {driving} {index} {ext}; a slash makes folders.",
+        panel="Batch",
+    )
+    manifest: str | None = option(
+        None, "Table of jobs (.csv or .jsonl) with an option of reenact or rotate as a column.", panel="Batch"
+    )
+    jobs: int = option(
+        1, "Worker processes; the processor's cores are divided between them.", "--jobs", "-j", panel="Batch"
+    )
+    resume: bool = option(True, "Skip the jobs whose outputs are there and whole, or do all again.", panel="Batch")
+    retry: int = option(1, "How often a job is tried again that failed for a reason which may pass.", panel="Batch")
+    timeout: float = option(0.0, "Seconds after which a job is given up; 0 waits for ever.", panel="Batch")
+    dry_run: bool = option(False, "List the jobs and do nothing.", "--dry-run", panel="Batch")
+    cache: str | None = option(
+        None, "Folder that remembers faces and motions; default: .cache in the output folder.", panel="Batch"
+    )
+    cluster: str | None = option(None, "Run the jobs on Ray: auto, or the address of its head.", panel="Batch")
+    ship_inputs: bool = option(
+        False, "Send files to the cluster and back, where no folder is shared.", "--ship-inputs", panel="Batch"
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.jobs <= 1024:
+            raise UsageError(f"--jobs {self.jobs}: write a number of workers from 1")
+        if not 0 <= self.retry <= 1000:
+            raise UsageError(f"--retry {self.retry}: write a number from 0")
+        if not 0 <= self.timeout < float("inf"):
+            raise UsageError(f"--timeout {self.timeout:g}: write seconds, or 0 to wait for ever")
+        if self.ship_inputs and self.cluster is None:
+            raise UsageError("--ship-inputs: needs --cluster")

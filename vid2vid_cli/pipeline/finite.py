@@ -1,0 +1,64 @@
+"""Numbers out of a network that are not finite: done again in float32, else one clear error."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import torch
+from torch import Tensor
+
+from vid2vid_cli.errors import NonFiniteError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.paste import to_frame
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.pipeline.progress import Hooks, Result
+
+P = ParamSpec("P")
+
+
+def retried_in_float32(run: Callable[P, Result]) -> Callable[P, Result]:
+    """Let a pipeline run again in float32 where its networks overflow in a shorter arithmetic."""
+    signature = inspect.signature(run)
+
+    @wraps(run)
+    def safe(*given: P.args, **named: P.kwargs) -> Result:
+        try:
+            return run(*given, **named)
+        except NonFiniteError:
+            bound = signature.bind(*given, **named)
+            options, hooks = bound.arguments.get("options"), bound.arguments.get("hooks") or Hooks()
+            if options is None or options.dtype == "float32":
+                raise
+            text = f"--dtype {options.dtype}: its numbers overflowed; all was computed again in float32"
+            hooks.warn(text)
+            bound.arguments["options"] = replace(options, dtype="float32")
+            result = run(*bound.args, **bound.kwargs)
+            return replace(result, warnings=(text, *result.warnings))
+
+    return safe
+
+
+def require_finite(numbers: Tensor, path: Path) -> Tensor:
+    """Return the numbers, or raise NonFiniteError. path: of the picture or clip that they were computed of."""
+    if not bool(torch.isfinite(numbers.sum(dtype=torch.float64 if numbers.device.type != "mps" else None))):
+        raise NonFiniteError(
+            f"{path}: the network gave numbers that are not finite; its checkpoint may be damaged: fetch it again"
+        )
+    return numbers
+
+
+def require_finite_motion(motion: Motion, path: Path) -> Motion:
+    """Return the motion, or raise NonFiniteError."""
+    for tensor in motion.tensors():
+        require_finite(tensor, path)
+    return motion
+
+
+def frame_of(image: Tensor, path: Path) -> Frame:
+    """Return a rendered image (1, 3, H, W) as a frame (H, W, 3), or raise NonFiniteError."""
+    return to_frame(require_finite(image, path)[0].permute(1, 2, 0).cpu().numpy())
