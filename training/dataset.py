@@ -231,8 +231,9 @@ class SampleMaker:
 
 def mouth_openings(landmarks: Tensor) -> Tensor:
     """Return the openings of mouths over the distance of the eyes: (B,). landmarks: (B, 468, 3)."""
-    eyes = (landmarks[:, EYE_POINTS[0]] - landmarks[:, EYE_POINTS[1]]).norm(dim=-1)
-    return (landmarks[:, 13, :2] - landmarks[:, 14, :2]).norm(dim=-1) / eyes
+    eyes: Tensor = (landmarks[:, EYE_POINTS[0]] - landmarks[:, EYE_POINTS[1]]).norm(dim=-1)
+    lips: Tensor = (landmarks[:, 13, :2] - landmarks[:, 14, :2]).norm(dim=-1)
+    return lips / eyes
 
 
 def to_image(picture: Picture) -> Tensor:

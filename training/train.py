@@ -240,8 +240,8 @@ class Trainer:
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.parts.parameters(), strict=True):
                 kept.lerp_(new, share)
-            for kept, new in zip(self.average.buffers(), self.parts.buffers(), strict=True):
-                kept.copy_(new)
+            for statistic, now in zip(self.average.buffers(), self.parts.buffers(), strict=True):
+                statistic.copy_(now)
 
 
 def write_samples(path: Path, parts: LearnedParts, batch: dict[str, Tensor]) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vid2vid_cli.cli.failure import guarded, one_line
+from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk, write_result
-from vid2vid_cli.errors import UsageError, WeightsError
+from vid2vid_cli.errors import UsageError, WeightsError, one_line
 from vid2vid_cli.pipeline.options import ConvertOptions, PullOptions
 
 if TYPE_CHECKING:

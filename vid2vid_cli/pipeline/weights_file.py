@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vid2vid_cli.errors import UsageError, WeightsError
-from vid2vid_cli.media.files import check_output, discard, publish, temporary_beside
+from vid2vid_cli.media.files import check_output, open_scratch, publish
 from vid2vid_cli.models.checkpoint import (
     LoadedFile,
     checkpoint_files,
@@ -146,12 +146,11 @@ def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -
         if tensor.data_ptr() in seen:
             tensors[name] = tensor.clone()
         seen.add(tensor.data_ptr())
-    temporary = temporary_beside(target)
-    try:
-        save_file(tensors, temporary, metadata)
-        publish(temporary, target)
-    except (OSError, SafetensorError) as error:
-        words = getattr(error, "strerror", None) or error
-        raise WeightsError(f"{target}: cannot be written: {words}; choose another folder") from error
-    finally:
-        discard(temporary)
+    with open_scratch(target) as scratch:
+        whole = scratch.file("weights.safetensors")
+        try:
+            save_file(tensors, whole, metadata)
+        except (OSError, SafetensorError) as error:
+            words = getattr(error, "strerror", None) or error
+            raise WeightsError(f"{target}: cannot be written: {words}; choose another folder") from error
+        publish(whole, target)

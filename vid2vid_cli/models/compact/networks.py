@@ -164,7 +164,8 @@ class LearnedParts(nn.Module):
         for module in parts.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for module in parts.modules():
             if isinstance(module, ResidualBlock):
                 nn.init.zeros_(module.second.weight)

@@ -99,7 +99,8 @@ def rigid_flow(target: Target, square: Square) -> Tensor:
     linear, offset = _plane(target.head, square.back)
     own_linear, own_offset = _plane(target.own, square.back)
     there = (grid - offset) @ torch.linalg.inv(linear).T @ own_linear.T + own_offset
-    return ((there - grid) / square.half).clamp(-2, 2).permute(2, 0, 1)[None]
+    displacement: Tensor = ((there - grid) / square.half).clamp(-2, 2)
+    return displacement.permute(2, 0, 1)[None]
 
 
 def _plane(pose: Similarity, depth: float) -> tuple[Tensor, Tensor]:

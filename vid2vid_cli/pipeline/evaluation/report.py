@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vid2vid_cli.errors import MediaError, UsageError
-from vid2vid_cli.media.files import check_output, discard, publish, temporary_beside
+from vid2vid_cli.media.files import check_output, open_scratch, publish
 from vid2vid_cli.pipeline.evaluation.measures import Scores, Tally
 
 
@@ -143,11 +143,10 @@ def write_csv(path: str, found: Evaluation) -> None:
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    temporary = temporary_beside(Path(path))
-    try:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-        publish(temporary, Path(path))
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        discard(temporary)
+    with open_scratch(Path(path)) as scratch:
+        whole = scratch.file("table.csv")
+        try:
+            whole.write_text(text.getvalue(), encoding="utf-8")
+        except OSError as error:
+            raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
+        publish(whole, Path(path))
