@@ -12,6 +12,7 @@ from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.talk import Reporter, Talk
+from vid2vid_cli.errors import one_line
 from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOptions
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -
         if tensor.data_ptr() in seen:
             tensors[name] = tensor.clone()
         seen.add(tensor.data_ptr())
-    with open_scratch(target) as scratch:
+    with closing(open_scratch(target)) as scratch:
         whole = scratch.file("weights.safetensors")
         try:
             save_file(tensors, whole, metadata)

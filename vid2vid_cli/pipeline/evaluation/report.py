@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -143,7 +144,7 @@ def write_csv(path: str, found: Evaluation) -> None:
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    with open_scratch(Path(path)) as scratch:
+    with closing(open_scratch(Path(path))) as scratch:
         whole = scratch.file("table.csv")
         try:
             whole.write_text(text.getvalue(), encoding="utf-8")
