@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import golden
+import golden_vectors as golden
 import pytest
 import torch
 from torch import Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import golden
+import golden_vectors as golden
 import pytest
 import torch
 from torch import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import golden
+import golden_vectors as golden
 import numpy as np
 import pytest
 from safetensors.torch import save_file

@@ -91,7 +91,7 @@ class FaceVid2VidModel:
         if self.estimator is None:
             raise WeightsError(
                 "this SadTalker checkpoint cannot read motion (it has no he_estimator): drive it with a motion file of "
-                "facevid2vid, or put a face-vid2vid checkpoint beside it"
+                "facevid2vid, or name a folder that holds it and a face-vid2vid checkpoint beside it"
             )
         return self._read(self.estimator, images)
 
