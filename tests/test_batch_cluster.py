@@ -161,14 +161,11 @@ def test_no_ray_and_no_cluster_are_told_in_one_line(
     assert capsys.readouterr().err == "error: --cluster: Ray is not installed; pip install 'vid2vid[cluster]'\n"
 
 
-@pytest.mark.parametrize("where", ["127.0.0.1:1", "127.0.0.1:x", "ray://127.0.0.1:1", "auto"])
-def test_a_cluster_that_is_not_there(where: str, material: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["127.0.0.1:1", "127.0.0.1:x", "ray://127.0.0.1:1"])
+def test_a_cluster_that_is_not_there(where: str, material: Path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'vid2vid[cluster]'")
-    alone = {"RAY_ADDRESS": "", "RAY_TMPDIR": str(tmp_path)}
     words = ["batch", material / "s" / "anna.png", material / "d" / "c0.mp4", "-o", "out", "--cluster", where]
-    done = subprocess.run(
-        [*MODULE, *words], capture_output=True, encoding="utf-8", check=False, timeout=120, env={**os.environ, **alone}
-    )
+    done = subprocess.run([*MODULE, *words], capture_output=True, encoding="utf-8", check=False, timeout=120)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and f"--cluster {where}: no" in done.stderr
 
 

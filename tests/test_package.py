@@ -68,7 +68,7 @@ def test_wheel_carries_every_module_and_nothing_foreign(wheel: Path) -> None:
 
 def test_wheel_names_the_command_and_the_licences(unpacked: Path) -> None:
     (information,) = unpacked.glob("vid2vid-*.dist-info")
-    assert "vid2vid = vid2vid_cli.cli.app:main" in (information / "entry_points.txt").read_text()
+    assert "vid2vid = vid2vid_cli.__main__:main" in (information / "entry_points.txt").read_text()
     assert {path.name for path in (information / "licenses").rglob("*") if path.is_file()} == {"LICENSE", "NOTICE"}
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vid2vid_cli.streaming import prefetch
+from vid2vid_cli.streaming import AbandonedError, is_abandoned, prefetch
 
 
 def threads_of_ours() -> list[threading.Thread]:
@@ -151,7 +151,7 @@ def test_depth_must_be_positive_and_is_checked_at_the_call() -> None:
 def test_interrupt_ends_producer_and_process() -> None:
     program = """
 import time
-from vid2vid_cli.streaming import prefetch
+from vid2vid_cli.streaming import AbandonedError, is_abandoned, prefetch
 
 def source():
     try:
@@ -177,3 +177,28 @@ except KeyboardInterrupt:
     rest, _ = child.communicate(timeout=15)
     assert rest.split() == ["closed", "interrupted"]
     assert child.returncode == 0
+
+
+def test_closing_the_last_stage_reaches_the_first_though_it_waits_for_something_outside() -> None:
+    ended = threading.Event()
+
+    def stalled() -> Iterator[int]:
+        yield 1
+        try:
+            for _ in range(3000):  # a child that stands still, for thirty seconds
+                if is_abandoned():
+                    raise AbandonedError
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    def stage(items: Iterator[int]) -> Iterator[int]:
+        yield from prefetch(items, 1)
+
+    last = prefetch(stage(stage(stalled())), 1)
+    assert next(last) == 1
+    began = time.monotonic()
+    last.close()  # type: ignore[attr-defined]
+    assert ended.is_set() and not threads_of_ours()
+    assert time.monotonic() - began < 15
+    assert not is_abandoned()  # of the main thread nobody is tired

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -159,7 +158,6 @@ def connect(address: str, crew: Crew, *, ship: bool) -> Cluster:
     except ImportError as error:
         raise UsageError("--cluster: Ray is not installed; pip install 'vid2vid[cluster]'") from error
     ours = not ray.is_initialized()
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if ours:
         _knock(address)
         try:
