@@ -364,7 +364,7 @@ def test_without_dlib_there_is_no_identity_and_a_reason(
 def test_face_alignment_without_weights_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # where no weights lie
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # and no way leads to them
-    with pytest.raises(WeightsError, match="--landmarks face-alignment: its weights cannot be had") as caught:
+    with pytest.raises(WeightsError, match="--landmarks face-alignment: its weights cannot be fetched") as caught:
         FanLandmarks("cpu")
     assert "\n" not in str(caught.value)
 

@@ -19,6 +19,7 @@ FLOORS = {
     "media": 2,
     "motion": 1,
     "errors": 1,
+    "hashing": 1,
     "streaming": 1,
     "temporary": 1,
     "geometry": 0,

@@ -18,7 +18,7 @@ from training import dataset
 from training.checkpoint_file import update_checkpoint
 from training.normalize import add_norms, fold_norms
 from training.train import TARGETS_IN_BATCH, WEIGHTS
-from vid2vid_cli.models.cache import hash_file
+from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES, LearnedParts
 
 

@@ -57,14 +57,20 @@ def _as_box(points: NDArray[np.float32], box: NDArray[np.float32]) -> FaceBox:
 
 
 def load_alignment(device: str) -> AlignmentDetector:
-    """Load face-alignment on a device. WeightsError when its own weights are not here and cannot be fetched."""
+    """Load face-alignment on a device, as a detector. WeightsError when its weights can not be had."""
+    return AlignmentDetector(load_aligner(device, "--detector"))
+
+
+def load_aligner(device: str, option: str) -> Aligner:
+    """Load face-alignment on a device. WeightsError, which names `option`, when its own weights can not be had."""
     from face_alignment import FaceAlignment, LandmarksType
 
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            return AlignmentDetector(FaceAlignment(LandmarksType.TWO_D, device=device, flip_input=False, compile=False))
+            aligner: Aligner = FaceAlignment(LandmarksType.TWO_D, device=device, flip_input=False, compile=False)
     except (OSError, RuntimeError) as error:
-        words = str(error).strip("<>").removeprefix("urlopen error ")
+        words = " ".join(str(error).strip("<>").removeprefix("urlopen error ").split())
         raise WeightsError(
-            f"--detector face-alignment: its weights cannot be fetched ({words}); connect once, or leave --detector out"
+            f"{option} face-alignment: its weights cannot be fetched ({words}); connect once, or leave {option} out"
         ) from error
+    return aligner

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.hashing import add_file
 from vid2vid_cli.temporary import Scratch, sweep
 
 FILE_SUFFIXES = frozenset(
@@ -164,7 +165,5 @@ def hash_output(path: Path) -> str:
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if file is not path:
             digest.update(os.fsencode(file.name) + b"\0")
-        with file.open("rb") as opened:
-            while chunk := opened.read(1 << 20):
-                digest.update(chunk)
+        add_file(digest, file)
     return digest.hexdigest()

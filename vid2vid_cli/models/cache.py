@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import secrets
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.models.catalogue import Checkpoint, CheckpointFile
 
 EMBEDDED = "compact.safetensors"
@@ -57,15 +57,6 @@ def own_file(name: str) -> Path | None:
     """Return a file that the user has put into the cache under the name of a checkpoint, such as fomm.pth."""
     places = (weights_folder() / f"{name}{suffix}" for suffix in SUFFIXES)
     return next((place for place in places if place.is_file()), None)
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file as hex digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.models import catalogue
-from vid2vid_cli.models.cache import EMBEDDED, SUFFIXES, bundled_file, find_pulled, hash_file, known_sha256
+from vid2vid_cli.models.cache import EMBEDDED, SUFFIXES, bundled_file, find_pulled, known_sha256
 from vid2vid_cli.models.foreign import ForeignFileError, format_of
 from vid2vid_cli.models.layouts import ROLES
 

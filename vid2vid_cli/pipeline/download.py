@@ -19,7 +19,7 @@ from types import ModuleType
 
 from vid2vid_cli import __version__
 from vid2vid_cli.errors import WeightsError
-from vid2vid_cli.models.cache import hash_file
+from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.models.foreign import HEAD_BYTES, describe_head, weights_format
 
 fcntl: ModuleType | None

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vid2vid_cli.errors import UsageError
+from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.models import catalogue
 from vid2vid_cli.models.cache import (
     EMBEDDED,
     Found,
     bundled_file,
     find_pulled,
-    hash_file,
     look_for,
     own_file,
     verify_files,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vid2vid_cli.errors import Vid2VidError, WeightsError
+from vid2vid_cli.errors import Vid2VidError
+from vid2vid_cli.face.alignment import load_aligner
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, select_face
 from vid2vid_cli.pipeline.evaluation.dlib_faces import DlibEmbedding, DlibFaces
@@ -87,21 +88,14 @@ class FanLandmarks:
 
     def __init__(self, device: str) -> None:
         """Load its networks; WeightsError where they are neither here nor to be had."""
-        try:
-            import face_alignment
-
-            kind = face_alignment.LandmarksType.TWO_D
-            self._networks: Any = face_alignment.FaceAlignment(kind, device=device, flip_input=False, compile=False)
-        except (ImportError, OSError, RuntimeError) as error:  # no package, no network, or a torn file
-            reason = " ".join(str(error).split())
-            raise WeightsError(
-                f"--landmarks face-alignment: its weights cannot be had ({reason}); leave it out to judge by the mesh"
-            ) from error
+        self._aligner = load_aligner(device, "--landmarks")
 
     def __call__(self, picture: Frame) -> Points | None:
         """Return the 68 points of the largest face."""
-        faces = self._networks.get_landmarks_from_image(np.array(picture)) or []
-        return max((np.asarray(face, np.float64) for face in faces), key=lambda p: float(np.ptp(p[:, 1])), default=None)
+        faces, _, _ = self._aligner.get_landmarks_from_image(np.array(picture), return_bboxes=True)
+        return max(
+            (np.asarray(face, np.float64) for face in faces or []), key=lambda p: float(np.ptp(p[:, 1])), default=None
+        )
 
 
 def choose_judges(landmarks: LandmarkJudge, analyzer: FaceAnalyzer, device: str) -> Judges:
