@@ -1,4 +1,7 @@
-"""The compact family: its warp, its mouth, its learned parts, and what they promise to the pipeline."""
+"""The compact family: its warp, its mouth, the frame for its networks, and what they promise to the pipeline.
+
+What the trained networks of the embedded checkpoint do is tested in test_compact_trained.py.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.errors import UsageError, WeightsError
 from vid2vid_cli.face.crop import FaceCrop, Frame, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import Similarity
@@ -37,9 +40,14 @@ from vid2vid_cli.motion import Motion, PoseOverride
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
 
 
+def without_networks(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a checkpoint's tensors but for the learned parts: the warp alone."""
+    return {name: tensor for name, tensor in state.items() if not name.startswith(LEARNED_PREFIXES)}
+
+
 @pytest.fixture(scope="module")
 def model(face_state: Mapping[str, Tensor]) -> CompactModel:
-    return CompactModel(face_state)
+    return CompactModel(without_networks(face_state))
 
 
 class Sitter:
@@ -351,11 +359,6 @@ def test_a_turned_source_shows_its_hidden_cheek_by_the_other_one(
     assert abs(yaw) < 8
 
 
-def without_networks(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a checkpoint's tensors but for the learned parts: the warp alone."""
-    return {name: tensor for name, tensor in state.items() if not name.startswith(LEARNED_PREFIXES)}
-
-
 def with_networks(state: Mapping[str, Tensor], *, trained: bool) -> dict[str, Tensor]:
     """Return a checkpoint with learned parts, fresh or with their last layers moved off zero."""
     torch.manual_seed(0)
@@ -413,6 +416,11 @@ def test_learned_parts_work_at_the_edge_of_a_picture_and_in_half_precision(
     image = turn(model, sitter, yaw=20)
     assert image.shape[-2:] == sitter.size and image.dtype == torch.float32 and torch.isfinite(image).all()
     assert image.min() >= 0 and image.max() <= 1
+
+
+def test_without_networks_half_precision_is_refused(model: CompactModel) -> None:
+    with pytest.raises(UsageError, match="--dtype bfloat16"):
+        model.to(torch.device("cpu"), torch.bfloat16)
 
 
 def test_a_checkpoint_of_another_size_is_refused_by_name(face_state: Mapping[str, Tensor], tmp_path: Path) -> None:

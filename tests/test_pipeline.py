@@ -455,9 +455,14 @@ def test_the_shape_of_pixels_is_kept(media_dir: Path, model: LoadedModel) -> Non
     assert probe_video("o.mp4").pixel_aspect == probe_video(clip).pixel_aspect == 2
 
 
-def test_arithmetic_that_nothing_computes_in_is_refused(model: LoadedModel) -> None:
-    with pytest.raises(UsageError, match="--dtype bfloat16"):
-        rotate(PORTRAIT, "o.png", RotateOptions(yaw="5", dtype="bfloat16"), model=model)
+def test_half_precision_gives_nearly_the_same_picture(model: LoadedModel) -> None:
+    for dtype in ("bfloat16", "float32"):
+        rotate(PORTRAIT, f"{dtype}.png", RotateOptions(yaw="15", size=256, dtype=dtype), model=model)
+    one, other = (read_image(Path(f"{dtype}.png")).astype(float) for dtype in ("bfloat16", "float32"))
+    assert 0 < np.abs(one - other).mean() < 1
+
+
+def test_a_device_that_is_not_there_is_refused(model: LoadedModel) -> None:
     with pytest.raises(UsageError, match="--device"):
         rotate(PORTRAIT, "o.png", RotateOptions(yaw="5", device="abacus"), model=model)
 
