@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,14 +23,25 @@ from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES, LearnedParts
 
 
+def forget_repainting(parts: LearnedParts) -> None:
+    """Silence the channels of the painter's last layer that say how much fine detail is replaced."""
+    leave = parts.painter.net.leave
+    with torch.no_grad():
+        for parameter in leave.parameters():
+            parameter[3 * 16 :] = 0
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of training.train")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint")
+    parser.add_argument(
+        "--keep-detail", action="store_true", help="let the painter replace no fine detail: while it can only blur it"
+    )
     options = parser.parse_args()
     kept = torch.load(options.run / "last.pt", weights_only=True)
-    record = {
+    record: dict[str, Any] = {
         "steps": kept["step"],
         "hours": round(kept["seconds"] / 3600, 2),
         "targets_a_step": TARGETS_IN_BATCH,
@@ -40,6 +52,9 @@ def main() -> None:
     parts = LearnedParts.fresh()
     add_norms(parts)
     parts.load_state_dict(kept["average"])
+    if options.keep_detail:
+        forget_repainting(parts)
+        record["keeps_detail"] = True
     networks = {name: tensor.half() for name, tensor in fold_norms(parts).state_dict().items()}
     update_checkpoint(options.output, networks, {"training": json.dumps(record)}, replaces=LEARNED_PREFIXES)
     sums = options.output.with_name("SHA256SUMS")

@@ -29,6 +29,7 @@ MOST_RESIDUAL = 0.3  # of the square's half side
 GENTLY = 0.1  # scales what comes out of the networks, so that one training step changes little of a picture
 HINTS = 8  # channels that the flow network hands to the painter
 LEAST = 1 / (1 + math.exp(3.0))
+STILL_EDGE = 0.15  # of the square's side, over which the correction fades out
 EDGE = 0.08  # of the patch's side, over which the painting fades out
 
 
@@ -130,7 +131,8 @@ class FlowNet(nn.Module):
         out = GENTLY * self.net(torch.cat([guide, rigid, features, sample(features, there)], 1))
         still, stiff = out[:, :1], out[:, 1:2]
         residual = MOST_RESIDUAL * torch.tanh(out[:, 2:4]) - still * flow + stiff * (rigid - flow)
-        return Correction(residual, out[:, 4:] / GENTLY)
+        # What lies outside the square stays where it is, and so must its border.
+        return Correction(_window(FLOW_SIDE, STILL_EDGE, guide.device) * residual, out[:, 4:] / GENTLY)
 
 
 class Painter(nn.Module):
@@ -144,7 +146,7 @@ class Painter(nn.Module):
         """Paint a patch (B, 3, 192, 192) in [0, 1]. guide: (B, CHANNELS, 96, 96). context: (B, C, 48, 48)."""
         seen = [functional.pixel_unshuffle(patch * 2 - 1, 4), functional.pixel_unshuffle(guide, 2), context]
         out = functional.pixel_shuffle(self.net(torch.cat(seen, 1)), 4)
-        window = _window(patch.device)
+        window = _window(PATCH_SIDE, EDGE, patch.device)
         # Begins at 0 and may fall a little below, where the fine detail is better sharpened.
         repaint = (torch.sigmoid(GENTLY * 5 * out[:, 3:] - 3.0) - LEAST) / (1 - LEAST)
         return Painting(GENTLY * window * out[:, :3], window * repaint)
@@ -230,10 +232,10 @@ def _resize(values: Tensor, size: torch.Size) -> Tensor:
     return functional.interpolate(values, size, mode="bilinear", align_corners=False)
 
 
-def _window(device: torch.device) -> Tensor:
-    """Return 1 inside a patch, falling to 0 at its edges: (192, 192)."""
-    place = (torch.arange(PATCH_SIDE, device=device) + 0.5) / PATCH_SIDE
-    ramp = (torch.minimum(place, 1 - place) / EDGE).clamp(0, 1)
+def _window(side: int, edge: float, device: torch.device) -> Tensor:
+    """Return 1 inside a square, falling to 0 at its edges over `edge` of its side: (side, side)."""
+    place = (torch.arange(side, device=device) + 0.5) / side
+    ramp = ((torch.minimum(place, 1 - place) - 0.5 / side) / edge).clamp(0, 1)
     ramp = ramp * ramp * (3 - 2 * ramp)
     return torch.minimum(ramp[:, None], ramp)
 
