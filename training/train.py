@@ -258,18 +258,24 @@ def write_samples(path: Path, parts: LearnedParts, batch: dict[str, Tensor]) -> 
 
 
 class Pool:
-    """Keeps the last batches at hand, so that training never waits for the processes that make them."""
+    """Keeps the last batches at hand, so that training never waits for the processes that make them.
+
+    Those in turn wait while they are a whole pool ahead, and leave the processor to others.
+    """
 
     def __init__(self, loader: DataLoader[dict[str, Tensor]]) -> None:
+        self._wanted = threading.Semaphore(POOL)
         self._batches: deque[dict[str, Tensor]] = deque([next(iter(loader))], maxlen=POOL)
         threading.Thread(target=self._fill, args=(loader,), daemon=True).start()
 
     def _fill(self, loader: DataLoader[dict[str, Tensor]]) -> None:
         for batch in loader:
+            self._wanted.acquire()
             self._batches.append(batch)
 
     def draw(self) -> dict[str, Tensor]:
         """Return one of the batches."""
+        self._wanted.release()
         return self._batches[random.randrange(len(self._batches))]
 
 

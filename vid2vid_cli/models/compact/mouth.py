@@ -1,6 +1,6 @@
 """The inside of an opening mouth: the warp of a closed mouth has nothing to show there but smeared lips.
 
-Until a trained generator paints it, a drawn mouth fills the hole: upper teeth that hang from the skull, a dark
+A drawn mouth fills the hole, which the painter may then retouch: upper teeth that hang from the skull, a dark
 cavity, the tongue below; lit like the face around it. Where the source's own mouth is open enough, its own inside
 is kept. Lengths are in mouth widths, so that the drawing does not depend on the size of the picture.
 """
