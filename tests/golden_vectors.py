@@ -30,6 +30,10 @@ TOLERANCES: dict[str, tuple[float, float]] = {
     "maps": (2e-3, 1e-4),
     "image": (1e-3, 5e-5),
     "image16": (1.3e-3, 1.3e-3),
+    # A threshold on the masks makes rounding jump: the reference in float64 differs from itself in float32 by 3.4e-3 and
+    # 2.3e-5, and so do other numbers of threads. The mean is what tells a mistake.
+    "image jumps": (5e-3, 5e-5),
+    "image16 jumps": (5e-3, 2e-4),
 }
 
 
@@ -82,7 +86,9 @@ def images() -> tuple[Tensor, Tensor]:
 class Golden:
     """The stored answers of a published implementation."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, jumps: bool = False) -> None:
+        """Read the vectors of a fixture. jumps: rounding may change single pixels of its pictures a lot."""
+        self._suffix = " jumps" if jumps else ""
         self.tensors = load_file(folder() / f"{name}.safetensors")
         with safe_open(folder() / f"{name}.safetensors", "pt") as file:
             self.slices: dict[str, str] = json.loads(file.metadata()["slices"])
@@ -112,8 +118,8 @@ class Golden:
 
     def check_image(self, name: str, found: Tensor) -> None:
         """Compare a picture (1, 3, H, W): whole to half precision, and every few pixels exactly."""
-        self.check(f"{name}.image_sub", found, "image")
-        self.check(f"{name}.image", found[0], "image16")
+        self.check(f"{name}.image_sub", found, f"image{self._suffix}")
+        self.check(f"{name}.image", found[0], f"image16{self._suffix}")
 
 
 def cut(tensor: Tensor, part: str) -> Tensor:

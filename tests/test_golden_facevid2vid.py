@@ -180,7 +180,7 @@ def test_golden_a_batch_of_two_equals_two_of_one(spade_stages: Stages, spade: go
 
 @pytest.fixture(scope="module")
 def coefficients() -> golden.Golden:
-    return golden.Golden(SADTALKER)
+    return golden.Golden(SADTALKER, jumps=True)
 
 
 def test_golden_c_coefficients_to_keypoints(coefficients: golden.Golden) -> None:
