@@ -30,8 +30,8 @@ TOLERANCES: dict[str, tuple[float, float]] = {
     "maps": (2e-3, 1e-4),
     "image": (1e-3, 5e-5),
     "image16": (1.3e-3, 1.3e-3),
-    # A threshold on the masks makes rounding jump: the reference in float64 differs from itself in float32 by 3.4e-3 and
-    # 2.3e-5, and so do other numbers of threads. The mean is what tells a mistake.
+    # A threshold on the masks makes rounding jump: the reference in float64 differs from itself in float32 by 3.4e-3
+    # (2.3e-5 in the mean), and so do other numbers of threads. The mean is what tells a mistake.
     "image jumps": (5e-3, 5e-5),
     "image16 jumps": (5e-3, 2e-4),
 }
