@@ -29,7 +29,8 @@ from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.source import Source, whole_head
 
-STAGES = ("decode", "track", "motion", "drive", "flow", "warp", "mouth", "render, the rest", "paste", "encode")
+WITHIN_RENDER = ("flow", "correct", "warp", "mouth", "paint")
+STAGES = ("decode", "track", "motion", "drive", *WITHIN_RENDER, "render, the rest", "paste", "encode")
 WARM_UP = 5
 
 
@@ -69,7 +70,7 @@ def measure_stages(material: Material, count: int, folder: Path) -> dict[str, fl
     watch = Stopwatch()
     rendered = _render(material, frames, watch)
     stages_ms = {stage: 1000 * seconds / count for stage, seconds in watch.seconds.items()}
-    inner = sum(stages_ms[stage] for stage in ("flow", "warp", "mouth"))
+    inner = sum(stages_ms[stage] for stage in WITHIN_RENDER)
     stages_ms["render, the rest"] = stages_ms.pop("render") - inner
     stages_ms |= {"decode": decode_ms, "encode": _encode(rendered, folder)}
     return {stage: stages_ms[stage] for stage in STAGES}
@@ -96,9 +97,12 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
     rendered = []
     with (
         torch.inference_mode(),
-        watch.watch(mesh_warp.MeshWarp, "flow", "flow"),
+        watch.watch(mesh_warp.MeshWarp, "place", "flow"),
+        watch.watch(mesh_warp.PlacedMesh, "flow", "flow"),
+        watch.watch(model, "correct_flow", "correct"),
         watch.watch(model, "warp_image", "warp"),
-        watch.watch(model, "paint_mouth", "mouth"),
+        watch.watch(model, "draw_mouth", "mouth"),
+        watch.watch(model, "paint_target", "paint"),
     ):
         for index, picture in enumerate(frames):
             if index == WARM_UP:
