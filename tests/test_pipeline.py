@@ -18,6 +18,7 @@ from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_mark, read_video
 from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.device import choose_dtype
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion, MotionFile, load_motion, save_motion
 from vid2vid_cli.pipeline.driving import nearest_frame
@@ -460,6 +461,25 @@ def test_half_precision_gives_nearly_the_same_picture(model: LoadedModel) -> Non
         rotate(PORTRAIT, f"{dtype}.png", RotateOptions(yaw="15", size=256, dtype=dtype), model=model)
     one, other = (read_image(Path(f"{dtype}.png")).astype(float) for dtype in ("bfloat16", "float32"))
     assert 0 < np.abs(one - other).mean() < 1
+
+
+def test_float32_after_bfloat16_is_float32(model: LoadedModel) -> None:
+    for name, dtype in (("before", "float32"), ("between", "bfloat16"), ("after", "float32")):
+        rotate(PORTRAIT, f"{name}.png", RotateOptions(yaw="15", size=256, dtype=dtype), model=model)
+    before, between, after = (read_image(Path(f"{name}.png")) for name in ("before", "between", "after"))
+    assert np.array_equal(before, after) and not np.array_equal(before, between)
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_auto_takes_bfloat16_where_both_the_model_and_the_processor_have_it(
+    has_instructions: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = torch.device("cpu")
+    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, probe, lambda: has_instructions)
+    assert choose_dtype("auto", True, cpu) == (torch.bfloat16 if has_instructions else torch.float32)
+    assert choose_dtype("auto", True, torch.device("cuda")) == choose_dtype("auto", False, cpu) == torch.float32
+    assert choose_dtype("float16", False, cpu) == torch.float16
 
 
 def test_a_device_that_is_not_there_is_refused(model: LoadedModel) -> None:

@@ -35,6 +35,8 @@ class ReenactmentModel(Protocol):
     driving_crop: CropSpec
     # Largest |yaw|, |pitch|, |roll| in degrees for which the pictures hold; past it the user is warned.
     pose_range_deg: tuple[float, float, float]
+    # Whether a viewer sees no difference when the networks compute in bfloat16; then --dtype auto takes it.
+    takes_bfloat16: bool
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks. UsageError when the family has none that would compute in `dtype`."""

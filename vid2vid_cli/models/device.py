@@ -1,4 +1,4 @@
-"""Which device computes."""
+"""Which device computes, in which arithmetic, on how many threads."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ def choose_device(name: str) -> torch.device:
     if not there.get(device.type, False):
         raise UsageError(f"--device {name}: no such device on this machine; --device cpu always works")
     return device
+
+
+def choose_dtype(name: str, takes_bfloat16: bool, device: torch.device) -> torch.dtype:
+    """Return the arithmetic that a name means: auto takes bfloat16 where the model may and the processor has it.
+
+    Processors without such instructions only imitate it, and lose time.
+    """
+    if name != "auto":
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+    return torch.bfloat16 if takes_bfloat16 and device.type == "cpu" and _has_bfloat16() else torch.float32
+
+
+def _has_bfloat16() -> bool:
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # no public names yet
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
 def set_threads(count: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from vid2vid_cli.face.alignment import load_alignment
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.checkpoint import embedded_checkpoint
-from vid2vid_cli.models.device import choose_device, set_threads
+from vid2vid_cli.models.device import choose_device, choose_dtype, set_threads
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import EngineOptions
@@ -32,9 +32,10 @@ def start_engine(options: EngineOptions, model: LoadedModel | None, memory: Memo
     device = choose_device(options.device)
     loaded = model or load_model(options.checkpoint)
     loaded = grant_wishes(loaded, options)
-    loaded.model.to(device, getattr(torch, options.dtype))
+    dtype = choose_dtype(options.dtype, loaded.model.takes_bfloat16, device)
+    loaded.model.to(device, dtype)
     if memory is not None:
-        computed = f"{options.dtype} {options.detector}"
+        computed = f"{str(dtype).removeprefix('torch.')} {options.detector}"
         memory = memory.for_engine(loaded.sha256, embedded_checkpoint().sha256, str(device), computed)
     return Engine(loaded, _face_analyzer(options), device, memory)
 

@@ -35,9 +35,9 @@ def retried_in_float32(run: Callable[P, Result]) -> Callable[P, Result]:
             if options is None or options.dtype == "float32":
                 raise
             text = f"--dtype {options.dtype}: its numbers overflowed; all was computed again in float32"
-            hooks.warn(text)
             bound.arguments["options"] = replace(options, dtype="float32")
             result = run(*bound.args, **bound.kwargs)
+            hooks.warn(text)  # only now is it known that the shorter arithmetic was to blame
             return replace(result, warnings=(text, *result.warnings))
 
     return safe

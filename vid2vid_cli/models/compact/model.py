@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,11 +70,14 @@ class CompactModel:
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
         self._lids = LidContact(self.topology)
-        self._learned = LearnedParts.from_state(state)
+        self._stored = self._learned = LearnedParts.from_state(state)
+        self.takes_bfloat16 = self._stored is not None
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the learned parts; the mesh is computed on the processor, in float32."""
-        if self._learned is not None:
+        if self._stored is not None:
+            # A copy, so that a later call with a longer arithmetic does not compute with rounded weights.
+            self._learned = copy.deepcopy(self._stored)
             self._learned.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         elif dtype != torch.float32:
             name = str(dtype).removeprefix("torch.")
