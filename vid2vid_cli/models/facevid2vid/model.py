@@ -19,6 +19,7 @@ from vid2vid_cli.models.facevid2vid.keypoints import CanonicalKeypoints
 from vid2vid_cli.models.facevid2vid.pose import PoseEstimator, rotation_from_degrees
 from vid2vid_cli.models.facevid2vid.posing import follow, pose_keypoints
 from vid2vid_cli.models.facevid2vid.sadtalker import SMALLEST_MASK
+from vid2vid_cli.models.rewrites import make_fast
 from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module
 from vid2vid_cli.models.volume import PreparedVolume
 from vid2vid_cli.motion import Motion, PoseOverride
@@ -55,10 +56,10 @@ class FaceVid2VidModel:
                 "an older Beta checkpoint of face-vid2vid (its kp_detector has no tensor called down), whose head-pose "
                 "axes are others; use the newer vox-256 file"
             )
-        self.keypoints = load_module(CanonicalKeypoints, detector)
+        self.keypoints = make_fast(load_module(CanonicalKeypoints, detector))
         estimator = tensors / "he_estimator"
-        self.estimator = load_module(PoseEstimator, estimator) if estimator.tensors else None
-        self.generator = Generator(tensors / "generator", SMALLEST_MASK if is_sadtalker else 0.0)
+        self.estimator = make_fast(load_module(PoseEstimator, estimator)) if estimator.tensors else None
+        self.generator = make_fast(Generator(tensors / "generator", SMALLEST_MASK if is_sadtalker else 0.0))
         self._adapt_scale = True
         self._device = torch.device("cpu")
 

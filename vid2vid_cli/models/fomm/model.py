@@ -16,6 +16,7 @@ from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import SourceAppearance, Wishes
 from vid2vid_cli.models.fomm.networks import Generator, KeypointDetector, LocalMotion, PreparedSource
 from vid2vid_cli.models.fomm.posing import follow
+from vid2vid_cli.models.rewrites import make_fast
 from vid2vid_cli.models.state import Part, load_module
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -42,8 +43,8 @@ class FommModel:
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         """Build from the checkpoint's tensors."""
         tensors = Part(state)
-        self.keypoints = load_module(KeypointDetector, tensors / "kp_detector")
-        self.generator = load_module(Generator, tensors / "generator")
+        self.keypoints = make_fast(load_module(KeypointDetector, tensors / "kp_detector"))
+        self.generator = make_fast(load_module(Generator, tensors / "generator"))
         self._adapt_scale = True
         self._device = torch.device("cpu")
 

@@ -16,6 +16,7 @@ from vid2vid_cli.models.base import SourceAppearance, Wishes
 from vid2vid_cli.models.liveportrait.extractor import MotionExtractor, RawMotion
 from vid2vid_cli.models.liveportrait.posing import follow, pose_keypoints, rotation_from_degrees
 from vid2vid_cli.models.liveportrait.retargeting import OPENINGS, Retargeting, openings
+from vid2vid_cli.models.rewrites import make_fast
 from vid2vid_cli.models.spade import SpadeDecoder
 from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module, refuse_unknown
 from vid2vid_cli.models.volume import PreparedVolume, VolumeEncoder, VolumeWarper
@@ -57,10 +58,10 @@ class LivePortraitModel:
         tensors = Part(fold_spectral_norm(state))
         refuse_unknown(tensors, ROLES)
         encoder, extractor, warper, decoder, retargeting = (tensors / role for role in ROLES)
-        self.encoder = load_module(VolumeEncoder, encoder)
-        self.extractor = load_module(MotionExtractor, extractor / "detector")
-        self.warper = load_module(VolumeWarper, warper)
-        self.decoder = load_module(SpadeDecoder, decoder)
+        self.encoder = make_fast(load_module(VolumeEncoder, encoder))
+        self.extractor = make_fast(load_module(MotionExtractor, extractor / "detector"))
+        self.warper = make_fast(load_module(VolumeWarper, warper))
+        self.decoder = make_fast(load_module(SpadeDecoder, decoder))
         self.retargeting = load_module(Retargeting, retargeting)
         self._wishes = Wishes(stitch=True)
         self._device = torch.device("cpu")
