@@ -17,6 +17,6 @@ def fold_norms(network: nn.Module) -> None:
         pairs: Mapping[str, str] = getattr(layer, "NORM_AFTER", {})
         for conv_name, norm_name in pairs.items():
             conv, norm = getattr(layer, conv_name), getattr(layer, norm_name)
-            if conv is not None and norm is not None:
+            if isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d):
                 setattr(layer, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(layer, norm_name, nn.Identity())

@@ -61,8 +61,8 @@ class SpadeDecoder(nn.Module):
     def __init__(self, part: Part) -> None:
         super().__init__()
         self.fc = conv_like(part, "fc")
-        middle_names = [name for name in part.children() if name.startswith("G_middle_")]
-        self.block_names = (*middle_names, "up_0", "up_1")
+        self.middle_names = [name for name in part.children() if name.startswith("G_middle_")]
+        self.block_names = (*self.middle_names, "up_0", "up_1")
         for name in self.block_names:
             self.add_module(name, SpadeBlock(part / name, is_enlarging=name.startswith("up_")))
         self.conv_img = _image_head(part)

@@ -17,9 +17,7 @@ from torch.nn import functional
 
 from vid2vid_cli.models.blocks import Convolution
 from vid2vid_cli.models.enlarged import CompactConv, EnlargedConv, Place, assemble
-from vid2vid_cli.models.spade import SLOPE, Spade, SpadeBlock, SpadeDecoder
-
-ENLARGING = ("up_0", "up_1")
+from vid2vid_cli.models.spade import SLOPE, Spade, SpadeBlock
 
 
 class Steering(nn.Module):
@@ -121,15 +119,6 @@ def conv_of(weight: Tensor, bias: Tensor) -> nn.Conv2d:
     conv = nn.Conv2d(weight.shape[1], len(weight), (weight.shape[2], weight.shape[3]), padding=1, device="meta")
     conv.weight, conv.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
     return conv
-
-
-def steer_blocks(decoder: SpadeDecoder) -> None:
-    """Put a `SteeredBlock` in the place of each block of a decoder."""
-    for name in decoder.block_names:
-        block = decoder.get_submodule(name)
-        assert isinstance(block, SpadeBlock)
-        factor = 2 ** (1 + ENLARGING.index(name)) if name in ENLARGING else 1
-        decoder.add_module(name, SteeredBlock(block, factor))
 
 
 def _parts(conv: nn.Module) -> tuple[Tensor, Tensor]:

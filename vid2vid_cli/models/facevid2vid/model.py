@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.crop import CropSpec
@@ -46,8 +46,11 @@ class FaceVid2VidModel:
     driving_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     pose_range_deg = (30.0, 20.0, 20.0)
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        """Build from the checkpoint's tensors. WeightsError for the older layout, whose axes are others."""
+    def __init__(self, state: Mapping[str, Tensor], rewrite: Callable[[nn.Module], None] = make_fast) -> None:
+        """Build from the checkpoint's tensors. WeightsError for the older layout, whose axes are others.
+
+        rewrite: what is done to each network once it is loaded.
+        """
         tensors = Part(fold_spectral_norm(state))
         is_sadtalker = f"{SADTALKER_KEYPOINTS}.kp.weight" in tensors
         detector = tensors / (SADTALKER_KEYPOINTS if is_sadtalker else "kp_detector")
@@ -56,10 +59,13 @@ class FaceVid2VidModel:
                 "an older Beta checkpoint of face-vid2vid (its kp_detector has no tensor called down), whose head-pose "
                 "axes are others; use the newer vox-256 file"
             )
-        self.keypoints = make_fast(load_module(CanonicalKeypoints, detector))
+        self.keypoints = load_module(CanonicalKeypoints, detector)
         estimator = tensors / "he_estimator"
-        self.estimator = make_fast(load_module(PoseEstimator, estimator)) if estimator.tensors else None
-        self.generator = make_fast(Generator(tensors / "generator", SMALLEST_MASK if is_sadtalker else 0.0))
+        self.estimator = load_module(PoseEstimator, estimator) if estimator.tensors else None
+        self.generator = Generator(tensors / "generator", SMALLEST_MASK if is_sadtalker else 0.0)
+        for network in (self.keypoints, self.estimator, self.generator):
+            if network is not None:
+                rewrite(network)
         self._adapt_scale = True
         self._device = torch.device("cpu")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from vid2vid_cli.errors import MotionFileError, UsageError
@@ -40,11 +40,13 @@ class FommModel:
     driving_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     pose_range_deg = (0.0, 0.0, 0.0)
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        """Build from the checkpoint's tensors."""
+    def __init__(self, state: Mapping[str, Tensor], rewrite: Callable[[nn.Module], None] = make_fast) -> None:
+        """Build from the checkpoint's tensors. rewrite: what is done to each network once it is loaded."""
         tensors = Part(state)
-        self.keypoints = make_fast(load_module(KeypointDetector, tensors / "kp_detector"))
-        self.generator = make_fast(load_module(Generator, tensors / "generator"))
+        self.keypoints = load_module(KeypointDetector, tensors / "kp_detector")
+        self.generator = load_module(Generator, tensors / "generator")
+        for network in (self.keypoints, self.generator):
+            rewrite(network)
         self._adapt_scale = True
         self._device = torch.device("cpu")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import CropSpec
@@ -53,16 +53,21 @@ class LivePortraitModel:
     driving_crop = CropSpec(scale=2.2, shift_up=0.1, upright=True, size=256, below_forehead=True)
     pose_range_deg = (25.0, 15.0, 15.0)
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        """Build from the tensors of its files, each under the name of its role."""
+    def __init__(self, state: Mapping[str, Tensor], rewrite: Callable[[nn.Module], None] = make_fast) -> None:
+        """Build from the tensors of its files, each under the name of its role.
+
+        rewrite: what is done to each network once it is loaded.
+        """
         tensors = Part(fold_spectral_norm(state))
         refuse_unknown(tensors, ROLES)
         encoder, extractor, warper, decoder, retargeting = (tensors / role for role in ROLES)
-        self.encoder = make_fast(load_module(VolumeEncoder, encoder))
-        self.extractor = make_fast(load_module(MotionExtractor, extractor / "detector"))
-        self.warper = make_fast(load_module(VolumeWarper, warper))
-        self.decoder = make_fast(load_module(SpadeDecoder, decoder))
+        self.encoder = load_module(VolumeEncoder, encoder)
+        self.extractor = load_module(MotionExtractor, extractor / "detector")
+        self.warper = load_module(VolumeWarper, warper)
+        self.decoder = load_module(SpadeDecoder, decoder)
         self.retargeting = load_module(Retargeting, retargeting)
+        for network in (self.encoder, self.extractor, self.warper, self.decoder):
+            rewrite(network)
         self._wishes = Wishes(stitch=True)
         self._device = torch.device("cpu")
 
