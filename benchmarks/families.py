@@ -1,8 +1,7 @@
 """Measure the families of published checkpoints: their papers' computation done naively against ours, layer by layer.
 
-python -m benchmarks.families             measure, write benchmarks/families.json, print a table
-python -m benchmarks.families --quick     each once; writes nothing
-python -m benchmarks.families --readme    put the table of families.json into the README
+python -m benchmarks.families            measure, write benchmarks/families.json, print a table
+python -m benchmarks.families --readme   put the table of families.json into the README
 
 The weights are filled from a seed: the pictures are noise, the work is real. All that is compared runs in turn in one
 process, on the same weights, with the same threads. A frame is all that one costs after the first: motion is read off
@@ -12,13 +11,14 @@ a driving picture, keypoints are driven, the picture is drawn.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,14 @@ from vid2vid_cli.models.rewrites import REWRITES, make_fast
 
 RESULTS = Path(__file__).with_name("families.json")
 MARK = "families"
-STEPS = (
-    "source once",
-    "channels last",
-    # and make_fast's rewrites
+NAIVE, ONCE, HALF = "naive", "source once", "bfloat16"
+STEPS = (  # make_fast's rewrites
     "norms folded",
-    "convolved before enlarging",
+    "enlarged after the convolution",
     "SPADE's convolutions merged",
-    "SPADE's enlarged conditions by phases",
+    "SPADE's enlarged conditions by places",
     "7x7x7 and 7x7 heads recast",
+    "channels last",
 )
 Frame = Callable[[], Tensor]
 
@@ -57,8 +56,8 @@ Frame = Callable[[], Tensor]
 class Effort:
     """How often each frame is drawn, how much of a clip the test of memory sees, and whose time counts."""
 
-    repeats: int = 5
-    clip_s: str = "0.2"
+    repeats: int = 4
+    clip_s: str = "0.08"
     clock: Callable[[], float] = time.perf_counter
 
 
@@ -71,55 +70,37 @@ def measure(families: tuple[str, ...], effort: Effort) -> dict[str, Any]:
     return {
         "machine": describe_machine(),
         "threads": torch.get_num_threads(),
+        "clock": ", by processor time on a busy machine" if effort.clock is time.process_time else "",
         "peak_gflops": peaks,
         "families": {family: measure_family(family, effort) for family in families},
     }
 
 
 def measure_family(family: str, effort: Effort) -> dict[str, Any]:
-    """Return what a family costs in three ways, and what each step gains."""
+    """Return what a family costs done naively, after each step, and in bfloat16; loading and memory of the last two."""
+    say(f"{family}: building it in {len(STEPS) + 3} ways")
     state = fill_checkpoint(family)
-    naive = frame_of(build_plain(family, state), is_naive=True)
-    say(f"{family}, naive against ours")
-    ours = {
-        "naive": naive,
-        "float32": frame_of(FAMILIES[family](state)),
-        "bfloat16": frame_of(halved(FAMILIES[family](state))),
+    drawn = interleave(all_ways(family, state), effort)
+    ways = {
+        way: {
+            "frame_s": statistics.median(one.times_s),
+            "frame_s_of_each_run": one.times_s,
+            "speed": median_ratio(drawn[NAIVE].times_s, one.times_s),
+            "gflop": one.gflop,
+            "difference": difference(one.image, drawn[NAIVE].image),
+        }
+        for way, one in drawn.items()
     }
-    times = interleave(ours, effort)
-    pictures = {name: frame() for name, frame in ours.items()}
-    results: dict[str, Any] = {
-        "frame_s": {name: statistics.median(each) for name, each in times.items()},
-        "frame_s_of_each_run": times,
-        "gflop": {name: count_gflop(frame) for name, frame in ours.items()},
-        "difference": {name: differences(pictures[name], pictures["naive"]) for name in ("float32", "bfloat16")},
-    }
-    del ours["float32"]
-    results["steps"] = measure_steps(family, state, ours, effort)
-    del naive, ours
-    gc.collect()
-    return results | measure_process(family, state, effort)
+    return {"ways": ways, **measure_process(family, state, effort)}
 
 
-def measure_steps(
-    family: str, state: Mapping[str, Tensor], ends: Mapping[str, Frame], effort: Effort
-) -> list[dict[str, Any]]:
-    """Return how many times faster than the naive path each step is, those before it included."""
-    rows = []
-    for index, name in enumerate(STEPS):
-        say(f"{family}, step: {name}")
-        # the first step only keeps what belongs to the source; the second lays out the weights and rewrites nothing
-        frame = frame_of(with_rewrites(family, state, index - 1) if index else build_plain(family, state))
-        times = interleave({"naive": ends["naive"], name: frame}, effort)
-        rows.append({"step": name, "speed": ratio(times["naive"], times[name]), "gflop": count_gflop(frame)})
-    times = interleave({"naive": ends["naive"], "bfloat16": ends["bfloat16"]}, effort)
-    rows.append({"step": "bfloat16", "speed": ratio(times["naive"], times["bfloat16"]), "gflop": rows[-1]["gflop"]})
-    return rows
-
-
-def with_rewrites(family: str, state: Mapping[str, Tensor], count: int) -> ReenactmentModel:
-    """Build a model with the first few rewrites only."""
-    return FAMILIES[family](state, lambda network: make_fast(network, REWRITES[:count]))
+def all_ways(family: str, state: Mapping[str, Tensor]) -> dict[str, Frame]:
+    """Return what draws a frame: naively, with each step added to those before it, and at last in bfloat16."""
+    build = FAMILIES[family]
+    ways = {NAIVE: frame_of(build_plain(family, state), is_naive=True), ONCE: frame_of(build_plain(family, state))}
+    for step, rewrites in zip(STEPS, accumulate((rewrite,) for rewrite in REWRITES), strict=True):
+        ways[step] = frame_of(build(state, partial(make_fast, rewrites=rewrites)))
+    return ways | {HALF: frame_of(halved(build(state)))}
 
 
 def halved(model: ReenactmentModel) -> ReenactmentModel:
@@ -142,31 +123,37 @@ def frame_of(model: ReenactmentModel, *, is_naive: bool = False) -> Frame:
     return frame
 
 
-def interleave(frames: Mapping[str, Frame], effort: Effort) -> dict[str, list[float]]:
-    """Draw frames in turn, once for nothing and then as often as wanted; return the seconds of each."""
-    times: dict[str, list[float]] = {name: [] for name in frames}
-    for repeat in range(effort.repeats + 1):
+@dataclass(frozen=True)
+class Drawn:
+    """A frame that was drawn several times: seconds of each, operations in 1e9 and the picture."""
+
+    times_s: list[float]
+    gflop: float
+    image: Tensor
+
+
+def interleave(frames: Mapping[str, Frame], effort: Effort) -> dict[str, Drawn]:
+    """Draw frames in turn: once to count the operations, two for each multiplication, then as often as wanted."""
+    drawn = {}
+    for name, frame in frames.items():
+        with FlopCounterMode(display=False) as counter:
+            image = frame()
+        drawn[name] = Drawn([], counter.get_total_flops() / 1e9, image)
+    for turn in range(effort.repeats):
+        say(f"turn {turn + 1} of {effort.repeats}")
         for name, frame in frames.items():
             began = effort.clock()
             frame()
-            if repeat:
-                times[name].append(effort.clock() - began)
-    return times
+            drawn[name].times_s.append(effort.clock() - began)
+    return drawn
 
 
-def ratio(slow: list[float], fast: list[float]) -> float:
-    """Return how many times as fast the second is, as the median over the pairs that ran in turn."""
+def median_ratio(slow: list[float], fast: list[float]) -> float:
+    """Return how many times as fast the second is: the median over what ran in one turn."""
     return statistics.median(one / other for one, other in zip(slow, fast, strict=True))
 
 
-def count_gflop(frame: Frame) -> float:
-    """Count the operations of convolutions and matrix products, two for each multiplication."""
-    with FlopCounterMode(display=False) as counter:
-        frame()
-    return float(counter.get_total_flops() / 1e9)
-
-
-def differences(found: Tensor, wanted: Tensor) -> dict[str, float]:
+def difference(found: Tensor, wanted: Tensor) -> dict[str, float]:
     """Return how far pictures in [0, 1] are apart."""
     error = (found - wanted).abs()
     return {"largest": float(error.max()), "mean": float(error.mean())}
@@ -184,8 +171,7 @@ def measure_peak(dtype: torch.dtype, effort: Effort) -> float:
         "matrix": lambda: x @ y,
         "convolution": lambda: torch.nn.functional.conv2d(maps, y[:, :, None, None]),
     }
-    times = interleave(products, effort)
-    return 2e-9 * count * size**3 / min(statistics.median(each) for each in times.values())
+    return max(one.gflop / statistics.median(one.times_s) for one in interleave(products, effort).values())
 
 
 def measure_process(family: str, state: Mapping[str, Tensor], effort: Effort) -> dict[str, Any]:
@@ -210,7 +196,7 @@ def measure_process(family: str, state: Mapping[str, Tensor], effort: Effort) ->
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="measure less and write nothing")
+    parser.add_argument("--repeats", type=int, default=Effort.repeats, help="how often each way draws its frame")
     parser.add_argument("--readme", action="store_true", help="measure nothing; put the last results into README.md")
     parser.add_argument("--family", choices=FAMILIES, action="append", help="this one only; may be given again")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 leaves it to PyTorch")
@@ -226,14 +212,10 @@ def main() -> None:
         return
     if options.threads:
         torch.set_num_threads(options.threads)
-    effort = Effort(
-        repeats=1 if options.quick else Effort.repeats,
-        clock=time.process_time if options.processor_time else time.perf_counter,
-    )
+    effort = Effort(options.repeats, clock=time.process_time if options.processor_time else time.perf_counter)
     with torch.inference_mode():
         results = measure(tuple(options.family or FAMILIES), effort)
-    if not options.quick:
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(format_families(results))
 
 

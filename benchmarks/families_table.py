@@ -5,19 +5,21 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-WAYS = {"naive": "naive, float32", "float32": "`--dtype float32`", "bfloat16": "`--dtype bfloat16`"}
+NAIVE, FLOAT, HALF = "naive", "channels last", "bfloat16"  # the last step before bfloat16 is what float32 runs
+WAYS = {NAIVE: "naive, float32", FLOAT: "`--dtype float32`", HALF: "`--dtype bfloat16`"}
 
 
 def format_families(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     machine, peaks, families = results["machine"], results["peak_gflops"], results["families"]
-    rows = [row for family, found in families.items() for row in _ways(family, found, peaks)]
+    rows = [_way(family, found, way, peaks) for family, found in families.items() for way in WAYS]
     loading = ", ".join(f"{found['load_s']:.1f} s for {family}" for family, found in families.items())
+    threads = "one thread" if results["threads"] == 1 else f"{results['threads']} threads"
     return "\n".join(
         [
-            f"Measured with {results['threads']} threads on {machine['processor']}, Python {machine['python']}, torch "
-            f"{machine['torch']}. The largest matrix products reach {peaks['float32']:.0f} GFLOP/s in float32 and "
-            f"{peaks['bfloat16']:.0f} in bfloat16; two operations are counted for each multiplication.",
+            f"Measured with {threads} on {machine['processor']}, Python {machine['python']}, torch {machine['torch']}"
+            f"{results['clock']}. The largest matrix products reach {peaks['float32']:.0f} GFLOP/s in float32 and "
+            f"{peaks['bfloat16']:.0f} in bfloat16; a multiplication and its addition count as two.",
             "",
             "| family | way | s a frame | against naive | GFLOP a frame | share of peak | difference | peak memory |",
             "|---|---|---|---|---|---|---|---|",
@@ -32,38 +34,33 @@ def format_families(results: dict[str, Any]) -> str:
     )
 
 
-def _ways(family: str, found: dict[str, Any], peaks: dict[str, float]) -> list[str]:
-    """Return a row for each way to draw a frame."""
-    rows = []
-    for way, words in WAYS.items():
-        frame_s, gflop = found["frame_s"][way], found["gflop"][way]
-        speed = found["frame_s"]["naive"] / frame_s
-        share = gflop / frame_s / peaks["bfloat16" if way == "bfloat16" else "float32"]
-        against = "1" if way == "naive" else f"**{speed:.2f} times**"
-        rest = f"{share:.0%} | {_difference(found, way)} | {_memory(found, way)}"
-        rows.append(f"| {family} | {words} | {frame_s:.2f} | {against} | {gflop:.0f} | {rest} |")
-    return rows
-
-
-def _difference(found: dict[str, Any], way: str) -> str:
-    """Say how far the picture is from the naive one: at most in float32, in the mean in half precision."""
-    if way == "naive":
-        return ""
-    apart = found["difference"][way]
-    return f"{apart['largest']:.0e} at most" if way == "float32" else f"{apart['mean']:.1e} in the mean"
-
-
-def _memory(found: dict[str, Any], way: str) -> str:
-    return f"{found['memory_mb'][way]:.0f} MB" if way in found["memory_mb"] else ""
+def _way(family: str, found: dict[str, Any], way: str, peaks: dict[str, float]) -> str:
+    """Return the row of one way to draw a frame; differences at most in float32, in the mean in half precision."""
+    one = found["ways"][way]
+    dtype = "bfloat16" if way == HALF else "float32"
+    share = one["gflop"] / one["frame_s"] / peaks[dtype]
+    against = "1" if way == NAIVE else f"**{one['speed']:.2f} times**"
+    apart = {NAIVE: "", FLOAT: f"{one['difference']['largest']:.0e} at most"}
+    memory = "" if way == NAIVE else f"{found['memory_mb'][dtype]:.0f} MB"
+    cells = (
+        family,
+        WAYS[way],
+        f"{one['frame_s']:.2f}",
+        against,
+        f"{one['gflop']:.0f}",
+        f"{share:.0%}",
+        apart.get(way, f"{one['difference']['mean']:.0e} in the mean"),
+        memory,
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _steps(families: dict[str, Any]) -> list[str]:
     """Return a row for each step: the speed against the naive path, and what the step added to the one before."""
-    columns = [_gains(found["steps"]) for found in families.values()]
-    names = [step["step"] for step in next(iter(families.values()))["steps"]]
+    names = list(next(iter(families.values()))["ways"])[1:]
+    columns = [_gains([one["speed"] for one in found["ways"].values()]) for found in families.values()]
     return [f"| {name} | {' | '.join(cells)} |" for name, *cells in zip(names, *columns, strict=True)]
 
 
-def _gains(steps: list[dict[str, Any]]) -> list[str]:
-    speeds = [1.0, *(step["speed"] for step in steps)]
+def _gains(speeds: list[float]) -> list[str]:
     return [f"{now:.2f} times ({now / before - 1:+.0%})" for before, now in pairwise(speeds)]

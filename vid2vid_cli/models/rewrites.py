@@ -21,9 +21,8 @@ MOST_CHANNELS = 512  # the maps of wider layers are so small that weights are th
 
 def enlarge_late(network: nn.Module) -> None:
     """Let blocks that double the size of a map convolve before they do."""
-    for block in list(network.modules()):
-        is_plain = isinstance(block, UpBlock) and isinstance(block.enlarge, Doubling)
-        if is_plain and block.conv.weight.shape[1] <= MOST_CHANNELS:
+    for block in [module for module in network.modules() if isinstance(module, UpBlock)]:
+        if isinstance(block.enlarge, Doubling) and block.conv.weight.shape[1] <= MOST_CHANNELS:
             block.add_module("conv", EnlargedConv(block.conv))
             block.enlarge = nn.Identity()
 
@@ -69,10 +68,17 @@ def put_channels_last(network: nn.Module) -> None:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
 
 
-REWRITES: tuple[Rewrite, ...] = (fold_norms, enlarge_late, merge_steering, steer_by_places, recast_heads)
+REWRITES: tuple[Rewrite, ...] = (
+    fold_norms,
+    enlarge_late,
+    merge_steering,
+    steer_by_places,
+    recast_heads,
+    put_channels_last,
+)
 
 
 def make_fast(network: nn.Module, rewrites: Sequence[Rewrite] = REWRITES) -> None:
     """Rewrite a network in place; what it computes stays the same up to rounding."""
-    for rewrite in (*rewrites, put_channels_last):
+    for rewrite in rewrites:
         rewrite(network)
