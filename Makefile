@@ -14,7 +14,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type bench evaluate format clean
+.PHONY: help demo test lint type bench families evaluate format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ type: $(DEV)  ## Check types
 
 bench: $(DEV)  ## Measure speed and memory; BENCH_FLAGS=--quick is shorter
 	$(BIN)/python -m benchmarks.bench $(BENCH_FLAGS)
+
+families: $(DEV)  ## Measure the families of published checkpoints against their papers' computation; needs golden vectors
+	$(BIN)/python -m benchmarks.families $(BENCH_FLAGS)
 
 evaluate: $(RUNTIME)  ## Measure the checkpoint on the clips of MEDIA/drivings; EVALUATE_FLAGS="--csv figures.csv" does more
 	$(BIN)/vid2vid evaluate self $(MEDIA)/drivings $(EVALUATE_FLAGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from vid2vid_cli.models.facevid2vid.pose import RawPose, rotation_from_degrees
 from vid2vid_cli.models.facevid2vid.posing import follow, pose_keypoints
 from vid2vid_cli.models.facevid2vid.sadtalker import CoefficientMapper, vertical_only
 from vid2vid_cli.models.registry import FAMILIES
+from vid2vid_cli.models.rewrites import make_fast
 from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module
 from vid2vid_cli.models.volume import PreparedVolume
 from vid2vid_cli.motion import Motion, PoseOverride
@@ -178,6 +180,16 @@ def test_golden_a_batch_of_two_equals_two_of_one(spade_stages: Stages, spade: go
         spade.check_image(name, both[index : index + 1])
 
 
+def check_half(generator: Generator, wanted: golden.Golden, limit: float) -> None:
+    half = copy.deepcopy(generator).to(torch.bfloat16)
+    source = half.prepare(golden.images()[0], wanted["kp_transformed"][:1])
+    wanted.check_half_image("d2", half(source, generator_keypoints(wanted, "d2")), limit)
+
+
+def test_golden_a_bfloat16(model: FaceVid2VidModel, spade: golden.Golden) -> None:
+    check_half(model.generator, spade, golden.BFLOAT16["A"])
+
+
 @pytest.fixture(scope="module")
 def coefficients() -> golden.Golden:
     return golden.Golden(SADTALKER, jumps=True)
@@ -242,7 +254,9 @@ def plain() -> golden.Golden:
 @pytest.fixture(scope="module")
 def plain_stages(plain: golden.Golden) -> Stages:
     tensors = golden.fill(f"{ORIGINAL}.pth.tar", lambda key: key.startswith("generator"))
-    return stages(Generator(Part(fold_spectral_norm(tensors)) / "generator"), plain)
+    generator = Generator(Part(fold_spectral_norm(tensors)) / "generator")
+    make_fast(generator)
+    return stages(generator, plain)
 
 
 def test_golden_b_keypoints_equal_those_of_a(plain: golden.Golden, spade: golden.Golden) -> None:
@@ -259,6 +273,10 @@ def test_golden_b_source_volume(plain_stages: Stages, plain: golden.Golden) -> N
 @pytest.mark.parametrize("name", ["d2", "d3", "freeview"])
 def test_golden_b_generator(plain_stages: Stages, plain: golden.Golden, name: str) -> None:
     plain_stages.check(plain, name, generator_keypoints(plain, name))
+
+
+def test_golden_b_bfloat16(plain_stages: Stages, plain: golden.Golden) -> None:
+    check_half(plain_stages.generator, plain, golden.BFLOAT16["B"])
 
 
 def test_golden_abc_all_was_checked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import golden_vectors as golden
@@ -145,6 +146,13 @@ def test_golden_d_batch_of_two_equals_two_of_one(
     both = model.decoder(model.warper(source, wanted["kp_stitched"][2:]))
     for index, name in enumerate(("d2", "d3")):
         wanted.check_image(name, both[index : index + 1])
+
+
+def test_golden_d_bfloat16(model: LivePortraitModel, source: PreparedVolume, wanted: golden.Golden) -> None:
+    warper, decoder = (copy.deepcopy(network).to(torch.bfloat16) for network in (model.warper, model.decoder))
+    prepared = warper.prepare(source.features.to(torch.bfloat16), source.keypoints)
+    image = decoder(warper(prepared, wanted["kp_stitched"][2:3]))
+    wanted.check_half_image("d2", image, golden.BFLOAT16["D"])
 
 
 def test_golden_d_all_was_checked(wanted: golden.Golden, request: pytest.FixtureRequest) -> None:

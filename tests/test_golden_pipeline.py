@@ -17,8 +17,9 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_video
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import load_motion
+from vid2vid_cli.pipeline.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.pipeline.motion import extract_motion
-from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
+from vid2vid_cli.pipeline.options import EvaluateClipsOptions, MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
 
@@ -74,3 +75,13 @@ def test_golden_rotate(loaded: LoadedModel, portrait: Path, tmp_path: Path) -> N
         return
     side = 512 if loaded.family.name == "liveportrait" else 256
     assert rotate(portrait, tmp_path / "turned.png", options, model=loaded).size == (side, side)
+
+
+def test_golden_evaluate_self(loaded: LoadedModel, clip: Path) -> None:
+    """The pictures are noise, so that a copy of the first frame must come out better."""
+    found = evaluate_self(clip, EvaluateClipsOptions(every=2, frames=3, threads=1), model=loaded)
+    copied, drawn = found.rows
+    assert (found.family, copied.method, drawn.method) == (loaded.family.name, "copy", "model")
+    assert copied.judged == drawn.judged == 1
+    errors = copied.scores["l1"], drawn.scores["l1"]
+    assert errors[0] is not None and errors[1] is not None and errors[0] < errors[1]

@@ -6,7 +6,8 @@ Volumes are (B, C, D, H, W), and only their height and width are ever pooled or 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,15 @@ def half_size(x: Tensor) -> Tensor:
     """Average each 2x2 pixels of maps (B, C, H, W) or of the slices of volumes."""
     if x.dim() == 4:
         return functional.avg_pool2d(x, 2)
-    return functional.avg_pool2d(x.flatten(1, 2), 2).reshape(*x.shape[:3], x.shape[3] // 2, x.shape[4] // 2)
+    if x.is_contiguous():
+        return functional.avg_pool2d(x.flatten(1, 2), 2).reshape(*x.shape[:3], x.shape[3] // 2, x.shape[4] // 2)
+    halved = functional.avg_pool2d(as_maps(x), 2)
+    return halved.reshape(len(x), -1, *halved.shape[1:]).transpose(1, 2)
+
+
+def as_maps(x: Tensor) -> Tensor:
+    """Return the slices of volumes (B, C, D, H, W) as maps (B D, C, H, W): a view where channels come last."""
+    return x.transpose(1, 2).flatten(0, 1)
 
 
 def double_size(x: Tensor) -> Tensor:
@@ -53,6 +62,8 @@ def double_size(x: Tensor) -> Tensor:
 class NormedConv(nn.Module):
     """Convolve, normalise, cut off what is negative."""
 
+    NORM_AFTER: ClassVar[Mapping[str, str]] = {"conv": "norm"}  # which norm directly follows which convolution
+
     def __init__(self, part: Part, slope: float = 0.0) -> None:
         """slope: what is left of negative values."""
         super().__init__()
@@ -62,7 +73,7 @@ class NormedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, ...) to (B, C', ...)."""
-        return functional.leaky_relu(self.norm(self.conv(x)), self.slope)
+        return functional.leaky_relu_(self.norm(self.conv(x)), self.slope)
 
 
 class DownBlock(NormedConv):
@@ -73,16 +84,30 @@ class DownBlock(NormedConv):
         return half_size(super().forward(x))
 
 
+class Doubling(nn.Module):
+    """Twice the height and width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, ..., H, W) to (B, C, ..., 2H, 2W)."""
+        return double_size(x)
+
+
 class UpBlock(NormedConv):
     """Twice the height and width, then a `NormedConv`."""
 
+    def __init__(self, part: Part) -> None:
+        super().__init__(part)
+        self.enlarge: nn.Module = Doubling()
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, ..., H, W) to (B, C', ..., 2H, 2W)."""
-        return super().forward(double_size(x))
+        return super().forward(self.enlarge(x))
 
 
 class ResidualBlock(nn.Module):
     """Add two convolutions to the input, each after its norm and ReLU (He et al., arXiv 1603.05027)."""
+
+    NORM_AFTER: ClassVar[Mapping[str, str]] = {"conv1": "norm2"}
 
     def __init__(self, part: Part) -> None:
         super().__init__()
@@ -122,6 +147,8 @@ class Encoder(nn.Module):
 
 class Decoder(nn.Module):
     """The way up of an hourglass; where the checkpoint has it, one more convolution at full size."""
+
+    NORM_AFTER: ClassVar[Mapping[str, str]] = {"conv": "norm"}
 
     def __init__(self, part: Part) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vid2vid_cli.models.blocks import conv_like, double_size
+from vid2vid_cli.models.blocks import Doubling, conv_like
 from vid2vid_cli.models.state import Part
 
 SLOPE = 0.2
@@ -31,8 +31,10 @@ class Spade(nn.Module):
 class SpadeBlock(nn.Module):
     """Add two steered convolutions to the input, or to a steered projection of it where channels change."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, *, is_enlarging: bool = False) -> None:
+        """is_enlarging: the input is enlarged to twice its size before anything else."""
         super().__init__()
+        self.enlarge: nn.Module = Doubling() if is_enlarging else nn.Identity()
         self.conv_0, self.conv_1 = conv_like(part, "conv_0"), conv_like(part, "conv_1")
         self.norm_0, self.norm_1 = Spade(part / "norm_0"), Spade(part / "norm_1")
         has_projection = "conv_s.weight" in part
@@ -40,7 +42,8 @@ class SpadeBlock(nn.Module):
         self.norm_s = Spade(part / "norm_s") if has_projection else None
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C', H, W)."""
+        """Map (B, C, H, W) to (B, C', H, W), or to twice that size. condition: (B, C'', h, w)."""
+        x = self.enlarge(x)
         y = self.conv_0(functional.leaky_relu(self.norm_0(x, condition), SLOPE))
         y = self.conv_1(functional.leaky_relu(self.norm_1(y, condition), SLOPE))
         if self.conv_s is not None and self.norm_s is not None:
@@ -59,17 +62,16 @@ class SpadeDecoder(nn.Module):
         super().__init__()
         self.fc = conv_like(part, "fc")
         self.middle_names = [name for name in part.children() if name.startswith("G_middle_")]
-        for name in (*self.middle_names, "up_0", "up_1"):
-            self.add_module(name, SpadeBlock(part / name))
+        self.block_names = (*self.middle_names, "up_0", "up_1")
+        for name in self.block_names:
+            self.add_module(name, SpadeBlock(part / name, is_enlarging=name.startswith("up_")))
         self.conv_img = _image_head(part)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Decode maps (B, C, H, W) to images (B, 3, 4 H, 4 W), or twice that, in [0, 1]."""
         x = self.fc(maps)
-        for name in self.middle_names:
+        for name in self.block_names:
             x = self.get_submodule(name)(x, maps)
-        for name in ("up_0", "up_1"):
-            x = self.get_submodule(name)(double_size(x), maps)
         return torch.sigmoid(self.conv_img(functional.leaky_relu(x, SLOPE)).float())
 
 

@@ -6,7 +6,8 @@ checkpoints of two families have them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -75,17 +76,31 @@ class DenseMotion(NamedTuple):
     occlusion: Tensor
 
 
+class FlattenedConv(nn.Conv2d):
+    """A convolution of maps for volumes, whose depth is folded into channels: channel * depth_count + depth."""
+
+    def __init__(self, part: Part, name: str) -> None:
+        out, into, *kernel = part.shape(f"{name}.weight")
+        super().__init__(into, out, (kernel[0], kernel[1]), padding=kernel[0] // 2)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Map volumes (B, C, D, H, W) to maps (B, C', H, W)."""
+        return super().forward(volume.flatten(1, 2))
+
+
 class DenseMotion3D(nn.Module):
     """M: from the keypoints of source and target to a flow of the volume (paper, section 3.2)."""
+
+    NORM_AFTER: ClassVar[Mapping[str, str]] = {"compress": "norm"}
 
     def __init__(self, part: Part, smallest_mask: float = 0.0) -> None:
         """smallest_mask: masks below it are left out of the flow."""
         super().__init__()
         self.hourglass = Hourglass(part / "hourglass")
-        self.mask = conv_like(part, "mask")
+        self.mask: nn.Module = conv_like(part, "mask")
         self.compress = conv_like(part, "compress")
         self.norm = norm_like(part, "norm", 3)
-        self.occlusion = conv_like(part, "occlusion")
+        self.occlusion: nn.Module = FlattenedConv(part, "occlusion")
         self.smallest_mask = smallest_mask
 
     def prepare(self, features: Tensor, keypoints: Tensor) -> PreparedVolume:
@@ -99,7 +114,7 @@ class DenseMotion3D(nn.Module):
         shifts = with_background(source.keypoints - keypoints)
         context = self.hourglass(self._look(source, keypoints, shifts))
         masks = self.mask(context).float().softmax(1)
-        occlusion = torch.sigmoid(self.occlusion(context.flatten(1, 2)).float())  # channel * depth_count + depth
+        occlusion = torch.sigmoid(self.occlusion(context).float())
         return DenseMotion(masks, self._deform(masks, shifts), occlusion)
 
     def _look(self, source: PreparedVolume, keypoints: Tensor, shifts: Tensor) -> Tensor:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.crop import CropSpec
@@ -19,6 +19,7 @@ from vid2vid_cli.models.facevid2vid.keypoints import CanonicalKeypoints
 from vid2vid_cli.models.facevid2vid.pose import PoseEstimator, rotation_from_degrees
 from vid2vid_cli.models.facevid2vid.posing import follow, pose_keypoints
 from vid2vid_cli.models.facevid2vid.sadtalker import SMALLEST_MASK
+from vid2vid_cli.models.rewrites import make_fast
 from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module
 from vid2vid_cli.models.volume import PreparedVolume
 from vid2vid_cli.motion import Motion, PoseOverride
@@ -46,8 +47,11 @@ class FaceVid2VidModel:
     pose_range_deg = (30.0, 20.0, 20.0)
     takes_bfloat16 = False
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        """Build from the checkpoint's tensors. WeightsError for the older layout, whose axes are others."""
+    def __init__(self, state: Mapping[str, Tensor], rewrite: Callable[[nn.Module], None] = make_fast) -> None:
+        """Build from the checkpoint's tensors. WeightsError for the older layout, whose axes are others.
+
+        rewrite: what is done to each network once it is loaded.
+        """
         tensors = Part(fold_spectral_norm(state))
         is_sadtalker = f"{SADTALKER_KEYPOINTS}.kp.weight" in tensors
         detector = tensors / (SADTALKER_KEYPOINTS if is_sadtalker else "kp_detector")
@@ -60,6 +64,9 @@ class FaceVid2VidModel:
         estimator = tensors / "he_estimator"
         self.estimator = load_module(PoseEstimator, estimator) if estimator.tensors else None
         self.generator = Generator(tensors / "generator", SMALLEST_MASK if is_sadtalker else 0.0)
+        for network in (self.keypoints, self.estimator, self.generator):
+            if network is not None:
+                rewrite(network)
         self._adapt_scale = True
         self._device = torch.device("cpu")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,13 @@ def _turn(angle: Tensor, first: int, second: int) -> Tensor:
 class Bottleneck(nn.Module):
     """Three convolutions around a short cut; a projected short cut means that the second halves the size."""
 
+    NORM_AFTER: ClassVar[Mapping[str, str]] = {
+        "conv1": "norm1",
+        "conv2": "norm2",
+        "conv3": "norm3",
+        "skip": "norm4",
+    }
+
     def __init__(self, part: Part) -> None:
         super().__init__()
         stride = 2 if "skip.weight" in part else 1
@@ -70,6 +78,8 @@ class Bottleneck(nn.Module):
 
 class PoseEstimator(nn.Module):
     """Read head pose, translation and expression off a face: a residual network with five heads."""
+
+    NORM_AFTER: ClassVar[Mapping[str, str]] = {f"conv{number}": f"norm{number}" for number in range(1, 6)}
 
     STAGES = (
         ("2", "block1"),

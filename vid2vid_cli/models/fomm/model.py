@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from vid2vid_cli.errors import MotionFileError, UsageError
@@ -16,6 +16,7 @@ from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import SourceAppearance, Wishes
 from vid2vid_cli.models.fomm.networks import Generator, KeypointDetector, LocalMotion, PreparedSource
 from vid2vid_cli.models.fomm.posing import follow
+from vid2vid_cli.models.rewrites import make_fast
 from vid2vid_cli.models.state import Part, load_module
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -40,11 +41,13 @@ class FommModel:
     pose_range_deg = (0.0, 0.0, 0.0)
     takes_bfloat16 = False
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        """Build from the checkpoint's tensors."""
+    def __init__(self, state: Mapping[str, Tensor], rewrite: Callable[[nn.Module], None] = make_fast) -> None:
+        """Build from the checkpoint's tensors. rewrite: what is done to each network once it is loaded."""
         tensors = Part(state)
         self.keypoints = load_module(KeypointDetector, tensors / "kp_detector")
         self.generator = load_module(Generator, tensors / "generator")
+        for network in (self.keypoints, self.generator):
+            rewrite(network)
         self._adapt_scale = True
         self._device = torch.device("cpu")
 

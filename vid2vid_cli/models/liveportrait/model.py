@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import CropSpec
@@ -16,6 +16,7 @@ from vid2vid_cli.models.base import SourceAppearance, Wishes
 from vid2vid_cli.models.liveportrait.extractor import MotionExtractor, RawMotion
 from vid2vid_cli.models.liveportrait.posing import follow, pose_keypoints, rotation_from_degrees
 from vid2vid_cli.models.liveportrait.retargeting import OPENINGS, Retargeting, openings
+from vid2vid_cli.models.rewrites import make_fast
 from vid2vid_cli.models.spade import SpadeDecoder
 from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module, refuse_unknown
 from vid2vid_cli.models.volume import PreparedVolume, VolumeEncoder, VolumeWarper
@@ -53,8 +54,11 @@ class LivePortraitModel:
     pose_range_deg = (25.0, 15.0, 15.0)
     takes_bfloat16 = False
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        """Build from the tensors of its files, each under the name of its role."""
+    def __init__(self, state: Mapping[str, Tensor], rewrite: Callable[[nn.Module], None] = make_fast) -> None:
+        """Build from the tensors of its files, each under the name of its role.
+
+        rewrite: what is done to each network once it is loaded.
+        """
         tensors = Part(fold_spectral_norm(state))
         refuse_unknown(tensors, ROLES)
         encoder, extractor, warper, decoder, retargeting = (tensors / role for role in ROLES)
@@ -63,6 +67,8 @@ class LivePortraitModel:
         self.warper = load_module(VolumeWarper, warper)
         self.decoder = load_module(SpadeDecoder, decoder)
         self.retargeting = load_module(Retargeting, retargeting)
+        for network in (self.encoder, self.extractor, self.warper, self.decoder):
+            rewrite(network)
         self._wishes = Wishes(stitch=True)
         self._device = torch.device("cpu")
 
