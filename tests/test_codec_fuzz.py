@@ -49,7 +49,7 @@ def read_all(data: bytes) -> int:
     for moment in reader.frames(tally):
         frames += 1
         assert moment.numbers is None or np.isfinite(moment.numbers).all()
-    assert frames == tally.frames
+    assert frames == tally.frames == reader.count()
     reader.picture()
     reader.reference()
     return frames

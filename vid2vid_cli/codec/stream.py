@@ -17,6 +17,7 @@ LONGEST_HEADER = 1 << 17
 MOST_MISSING = 1 << 16
 """A packet that claims more missing frames before it is taken for a damaged one."""
 MOST_CHUNKS = 1 << 13
+_TIMED = (Kind.KEY, Kind.DELTA, Kind.HOLD, Kind.END)
 _CHUNK = struct.Struct("<HH")  # number of a piece of the picture, and of all pieces
 _CHECK_BYTES = 4
 
@@ -166,6 +167,16 @@ class StreamReader:
                     continue
         return None
 
+    def count(self) -> int:
+        """Count the frames, those that are missing included, without reading their numbers."""
+        count = 0
+        for packet in self.packets():
+            if packet.kind in _TIMED and 0 <= packet.time - count <= MOST_MISSING:
+                if packet.kind == Kind.END:
+                    return packet.time
+                count = packet.time + 1
+        return count
+
     def frames(self, tally: Tally | None = None) -> Iterator[Moment]:
         """Yield every frame from the first to the last, in order, each once, and count in `tally`."""
         receiver = Receiver(self.header, tally or Tally())
@@ -187,7 +198,7 @@ class Receiver:
 
     def take(self, packet: Packet) -> Iterator[Moment]:
         """Yield the frames that a packet tells of: those missing before it, and its own."""
-        if packet.kind not in (Kind.KEY, Kind.DELTA, Kind.HOLD, Kind.END):
+        if packet.kind not in _TIMED:
             return
         missing = packet.time - self._expected
         if not 0 <= missing <= MOST_MISSING:

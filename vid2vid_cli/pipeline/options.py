@@ -201,7 +201,7 @@ class EncodeOptions(DrivingOptions, EngineOptions, LimitOptions):
         None, "Instead of --rate: pixels (of a crop of 256) that a smallest step moves the face.", panel="Encoding"
     )
     key_interval: int = option(
-        15, "Frames between packets that stand for themselves: what is lost is set right there.", panel="Encoding"
+        5, "Frames between packets that stand for themselves: what is lost is set right there.", panel="Encoding"
     )
     audio: CallAudio = option("opus", "Sound: encode it as Opus, copy the Opus that is there, none.", panel="Time")
     live: bool = option(

@@ -80,10 +80,7 @@ class CallRecording:
 
     def count(self) -> int:
         """Count the frames, those that are missing included."""
-        tally = Tally()
-        for _ in self.reader.frames(tally):
-            pass
-        return tally.frames
+        return self.reader.count()
 
     def require_model(self, model: ReenactmentModel) -> MotionSpace:
         """Return the space of the call's numbers; CallFileError unless it fits the model."""

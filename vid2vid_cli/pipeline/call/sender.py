@@ -28,7 +28,7 @@ from vid2vid_cli.pipeline.options import EncodeOptions, PictureOptions
 from vid2vid_cli.pipeline.parsing import is_index
 from vid2vid_cli.pipeline.source import Source, fit_size
 
-STEPS_PX = {"high": 0.08, "medium": 0.25, "low": 0.6}
+STEPS_PX = {"high": 0.03, "medium": 0.1, "low": 0.4}
 """Pixels of a crop of 256 that one step of any number moves the points of a face, in the mean."""
 
 
