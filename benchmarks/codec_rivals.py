@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.codec_material import SIDE, Clip, feed_ffmpeg
 from vid2vid_cli.codec.space import MotionSpace, Numbers
 from vid2vid_cli.face.paste import resize_frame
+from vid2vid_cli.media.ffmpeg import file_input, run
 from vid2vid_cli.media.video import Frame, read_video
 
 FIELD_SCALE = 256  # field recipe: differences times this, rounded
@@ -38,16 +39,19 @@ POINTS = ((512, 36), (512, 46), (256, 40), (256, 51), (128, 40), (128, 51), (64,
 SETTINGS = [Setting(codec, side, crf) for codec, (side, crf) in product(ENCODERS, POINTS)]
 
 
-def encode_video(clip: Clip, setting: Setting, folder: Path) -> tuple[float, list[Frame]]:
-    """Encode a clip; returns bytes a frame, headers of the stream included, and what a receiver sees."""
-    bare = folder / ("bare.hevc" if "265" in setting.codec else "bare.264")
+def encode_video(clip: Clip, setting: Setting, folder: Path) -> tuple[list[int], list[Frame]]:
+    """Encode a clip; returns the bytes of each of its frames in the order they are sent, and what a receiver sees.
+
+    The first frame is the picture from which the others go on; there is no other such one.
+    """
+    film = folder / "film.mkv"
     shrink = ["-vf", f"scale={setting.side}:{setting.side}:flags=area,format=yuv420p"]
-    options = [*shrink, *ENCODERS[setting.codec], "-crf", str(setting.crf), "-g", "9999"]
-    feed_ffmpeg(clip.frames, clip.fps, [*options, "-f", "hevc" if "265" in setting.codec else "h264"], bare)
-    whole = folder / "whole.mkv"
-    feed_ffmpeg(clip.frames, clip.fps, options, whole)
-    seen = [resize_frame(frame, (SIDE, SIDE)) for frame in read_video(whole)]
-    return bare.stat().st_size / len(clip.frames), seen
+    endless = ["-g", "9999", "-sc_threshold", "0"]
+    options = [*shrink, *ENCODERS[setting.codec], "-crf", str(setting.crf), *endless]
+    feed_ffmpeg(clip.frames, clip.fps, options, film)
+    listing = run(["-v", "error", *file_input(film), "-c", "copy", "-f", "framecrc", "pipe:1"], str(film))
+    sizes = [int(line.split(",")[4]) for line in listing.splitlines() if not line.startswith("#")]
+    return sizes, [resize_frame(frame, (SIDE, SIDE)) for frame in read_video(film)]
 
 
 def float16_bytes(space: MotionSpace) -> float:

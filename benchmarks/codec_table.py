@@ -99,8 +99,10 @@ def video_table(results: dict[str, Any]) -> str:
         return ""
     codecs = list(dict.fromkeys(point["codec"] for point in results["videos"][0]["points"]))
     lines = [
-        "| bytes a frame of others at our figure (times ours) | " + " | ".join(MEASURES.values()) + " |",
-        "|---|" + "---|" * len(MEASURES),
+        "| bytes a frame of others at our figure (times ours) | "
+        + " | ".join(MEASURES.values())
+        + " | first picture |",
+        "|---|" + "---|" * (len(MEASURES) + 1),
     ]
     ours = {clip["clip"]: clip["rates"]["high"] for clip in results["clips"]}
     for codec in codecs:
@@ -115,8 +117,16 @@ def video_table(results: dict[str, Any]) -> str:
             size, ratio = np.exp(np.log(found).mean(0))
             mark = "" if marks == {"="} else "at most " if marks <= {"=", "<"} else "about "
             cells.append(f"{mark}{size:.0f} ({ratio:.1f})")
-        lines.append(f"| {codec} | " + " | ".join(cells) + " |")
+        first = np.mean(
+            [nearest(video["points"], codec, ours[video["clip"]])["picture"] for video in results["videos"]]
+        )
+        lines.append(f"| {codec} | " + " | ".join(cells) + f" | {first / 1000:.1f} kB |")
     return "\n".join(lines)
+
+
+def nearest(points: list[dict[str, Any]], codec: str, ours: dict[str, float]) -> dict[str, Any]:
+    """Return the setting of a codec whose PSNR is nearest to ours."""
+    return min((p for p in points if p["codec"] == codec), key=lambda p: abs(float(p["psnr"]) - ours["psnr"]))
 
 
 def loss_table(results: dict[str, Any]) -> str:
