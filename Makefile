@@ -5,6 +5,7 @@ VENV ?= .venv
 OUT ?= out
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
+BENCH_CODEC_FLAGS ?=
 EVALUATE_FLAGS ?=
 MEDIA ?= $(or $(VID2VID_MEDIA),../shared/media)
 
@@ -14,10 +15,10 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type bench families evaluate format clean
+.PHONY: help demo test lint type bench families bench-codec evaluate format clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME)  ## Turn a portrait and a driving clip into a video, and a portrait into a sheet of views
 	@mkdir -p $(OUT)
@@ -40,6 +41,9 @@ bench: $(DEV)  ## Measure speed and memory; BENCH_FLAGS=--quick is shorter
 
 families: $(DEV)  ## Measure the families of published checkpoints against their papers' computation; needs golden vectors
 	$(BIN)/python -m benchmarks.families $(BENCH_FLAGS)
+
+bench-codec: $(DEV)  ## Measure calls beside video codecs on the clips of MEDIA; BENCH_CODEC_FLAGS=--quick is shorter
+	$(BIN)/python -m benchmarks.codec --media $(MEDIA) $(BENCH_CODEC_FLAGS)
 
 evaluate: $(RUNTIME)  ## Measure the checkpoint on the clips of MEDIA/drivings; EVALUATE_FLAGS="--csv figures.csv" does more
 	$(BIN)/vid2vid evaluate self $(MEDIA)/drivings $(EVALUATE_FLAGS)

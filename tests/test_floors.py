@@ -17,6 +17,7 @@ FLOORS = {
     "models": 3,
     "face": 2,
     "media": 2,
+    "codec": 2,
     "motion": 1,
     "errors": 1,
     "hashing": 1,
@@ -25,7 +26,7 @@ FLOORS = {
     "geometry": 0,
 }
 PUBLIC = ""  # vid2vid_cli itself: a version, and names that are imported when they are first used
-HEAVY = ("torch", "numba", "PIL", "numpy", "safetensors", "imageio_ffmpeg", "huggingface_hub")
+HEAVY = ("torch", "numba", "PIL", "numpy", "safetensors", "imageio_ffmpeg", "huggingface_hub", "constriction")
 
 
 def fault(importer: str, imported: str) -> str | None:
@@ -95,6 +96,8 @@ def test_imports_go_down_only() -> None:
         ("pipeline.faces", "cli.talk", "upward"),
         ("face.mesh", "media.video", "sideways"),
         ("media.video", "face.mesh", "sideways"),
+        ("codec.space", "media.video", "sideways"),
+        ("codec.space", "models.base", "upward"),
         ("models.base", "models.compact.model", "into a family"),
         ("pipeline.faces", "helpers", "a module on no floor"),
         ("models.compact.model", "models.base", None),

@@ -45,6 +45,10 @@ class MotionFileError(Vid2VidError):
     """A motion file that is damaged, of a newer schema or of another family."""
 
 
+class CallFileError(Vid2VidError):
+    """A call file or stream that is damaged, of a newer version or of another family."""
+
+
 def describe_failure(error: BaseException) -> tuple[str, int]:
     """Return the line that tells of a failure and the exit code."""
     if isinstance(error, Vid2VidError):

@@ -11,6 +11,7 @@ import typer.main
 
 from vid2vid_cli import __version__
 from vid2vid_cli.cli.batch import batch
+from vid2vid_cli.cli.call import decode, encode, info
 from vid2vid_cli.cli.doctor import doctor
 from vid2vid_cli.cli.evaluate import evaluate
 from vid2vid_cli.cli.faces import faces
@@ -32,7 +33,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-COMMANDS = {command.__name__: command for command in (reenact, rotate, motion, faces, batch, doctor)}
+COMMANDS = {
+    command.__name__: command for command in (reenact, rotate, motion, encode, decode, info, faces, batch, doctor)
+}
 for command in COMMANDS.values():
     app.command()(command)
 GROUPS = {"evaluate": evaluate, "weights": weights}

@@ -94,15 +94,26 @@ class Child:
     alone and we decide how it ends. A limit of the system is told by it in words, not by a signal that kills it.
     """
 
-    def __init__(self, arguments: list[str], subject: str, *, feeds: bool = False, answers: bool = False) -> None:
-        """Start it. subject: begins the message where it stands still. feeds, answers: whether pipes are wanted."""
+    def __init__(
+        self,
+        arguments: list[str],
+        subject: str,
+        *,
+        feeds: bool = False,
+        answers: bool = False,
+        reads: int | None = None,
+    ) -> None:
+        """Start it. subject: begins the message where it stands still. feeds, answers: whether pipes are wanted.
+
+        reads: a descriptor that becomes its standard input.
+        """
         self._subject = subject
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
         command = [executable(), "-hide_banner", "-y", *([] if feeds else ["-nostdin"]), *arguments]
         try:
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.PIPE if feeds else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if feeds else subprocess.DEVNULL if reads is None else reads,
                 stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
                 stderr=self._log,
                 bufsize=0,
@@ -122,6 +133,11 @@ class Child:
     def pid(self) -> int:
         """The process id of the child."""
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the child has not ended yet."""
+        return self._process.poll() is None
 
     @property
     def stdin(self) -> IO[bytes]:

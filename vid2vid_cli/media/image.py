@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError, features
 
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.files import MAX_PIXELS, check_output, check_pixels, open_scratch, publish, require_file
@@ -144,6 +144,14 @@ def save_still(path: Path, frame: Frame, mark: str | None) -> None:
         image.save(path, kind, quality=95, subsampling=0, exif=exif, comment=mark or "")
     else:
         image.save(path, kind, quality=95, exif=exif)
+
+
+def encode_picture(frame: Frame, quality: int) -> bytes:
+    """Return a frame (H, W, 3) as the bytes of an AVIF file, or of a WebP file where Pillow was built without AVIF."""
+    file = io.BytesIO()
+    kind = "AVIF" if features.check("avif") else "WEBP"
+    Image.fromarray(np.ascontiguousarray(frame)).save(file, kind, quality=quality)
+    return file.getvalue()
 
 
 def contact_sheet(frames: Sequence[Frame], columns: int, labels: Sequence[str] | None = None) -> Frame:

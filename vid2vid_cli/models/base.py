@@ -9,6 +9,7 @@ from typing import Protocol, get_args, runtime_checkable
 import torch
 from torch import Tensor
 
+from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.motion import Motion, PoseOverride
@@ -108,6 +109,13 @@ class Adjustable(Protocol):
     def adjusted(self, wishes: Wishes) -> ReenactmentModel:
         """Return a model of the same networks that drives as wished."""
         ...
+
+
+@runtime_checkable
+class HasBasis(Protocol):
+    """A model whose expressions lie in a linear space of few dimensions; None where that is not known."""
+
+    basis: ExpressionBasis | None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vid2vid_cli.errors import MotionFileError, NoFaceError, UsageError, Vid2VidError
+from vid2vid_cli.codec.space import MotionSpace
+from vid2vid_cli.codec.stream import Tally
+from vid2vid_cli.errors import CallFileError, MotionFileError, NoFaceError, UsageError, Vid2VidError
 from vid2vid_cli.face.crop import FaceCrop, Frame, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, select_face
 from vid2vid_cli.media.audio import AudioSource
@@ -22,6 +24,7 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion, MotionFile, is_motion_file, join_motions, load_motion
+from vid2vid_cli.pipeline.call.recording import CallRecording, is_call_file, tell_missing
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.parsing import is_index
 from vid2vid_cli.pipeline.source import image_of, whole_head
@@ -82,10 +85,18 @@ class Driving:
     _reading: ReadOptions = field(default_factory=ReadOptions)
     _info: VideoInfo | None = None
     _recorded: MotionFile | None = None
+    _call: Call | None = None
     _crop: FaceCrop | None = None
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        if self._call is not None:
+            self._call.recording.close()
 
     def frames(self) -> Iterator[DrivenFrame]:
         """Yield the driving frames in order, each once."""
+        if self._call is not None:
+            return self._call.frames(self._reading.warn)
         if self._recorded is not None:
             return self._replay(self._recorded)
         return self._watch() if self.is_still or self._memory is None else self._watch_once(self._memory)
@@ -94,11 +105,20 @@ class Driving:
         """Return the motion (of one frame) that counts as the source's own.
 
         own: the source's motion. frame: a number from 0, or auto for the frame nearest to `own` in head pose and
-        expression: of a video among the first seconds after its first face, of a motion file among all.
+        expression: of a video or a call among the first seconds after its first face, of a motion file among all;
+        or picture for what the picture shows that a call carries.
         """
+        if frame == "picture":
+            return self._of_picture()
         wanted = None if frame == "auto" else _frame_number(frame, self.count)
         candidates = self._candidates(wanted)
         return candidates if len(candidates) == 1 else candidates[nearest_frame(model, candidates, own)]
+
+    def _of_picture(self) -> Motion:
+        reference = None if self._call is None else self._call.recording.reference(self._call.space)
+        if reference is None:
+            raise UsageError(f"--reference-frame picture: {self.path} carries no picture; write auto or a number")
+        return reference
 
     def _candidates(self, wanted: int | None) -> Motion:
         if self._recorded is not None:
@@ -111,7 +131,8 @@ class Driving:
     def _find_candidates(self, wanted: int | None) -> Motion:
         step = 1 if wanted is not None else max(1, round(float(self.fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
         motions: list[Motion] = []
-        for index, driven in enumerate(self._watch(step)):
+        frames = self._watch(step) if self._call is None else itertools.islice(self._call.frames(), 0, None, step)
+        for index, driven in enumerate(frames):
             if driven.motion is not None and driven.found and wanted is None:
                 motions.append(driven.motion)
             if index == wanted:
@@ -204,6 +225,31 @@ class Driving:
             yield DrivenFrame(recorded.motion[index], bool(recorded.found[index]), None)
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call as driving. chosen: which of its frames, in order, some again and again where the rate is higher."""
+
+    recording: CallRecording
+    space: MotionSpace
+    chosen: Tensor
+
+    def frames(self, warn: Callable[[str], None] | None = None) -> Iterator[DrivenFrame]:
+        """Yield the chosen frames; a missing one shows the last motion and counts as found."""
+        tally = Tally()
+        received = enumerate(self.recording.frames(self.space, tally))
+        index, frame = next(received)
+        for wanted in self.chosen.tolist():
+            while index < wanted:
+                index, frame = next(received)
+            is_seen = frame.found or (frame.is_missing and frame.motion is not None)
+            yield DrivenFrame(frame.motion, is_seen, None)
+        for _ in received:
+            pass
+        missing = tell_missing(self.recording.path, tally)
+        if missing is not None and warn is not None:
+            warn(missing)
+
+
 def _tee(kept: list[str], warn: Callable[[str], None]) -> Callable[[str], None]:
     """Return a function that passes a warning on and keeps it."""
 
@@ -219,6 +265,8 @@ def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
     require_file(path)
     if is_motion_file(path):
         return _open_motion_file(path, reading, look.model)
+    if is_call_file(path):
+        return _open_call(path, reading, look.model)
     if sniff(path) == "still":
         size = read_image(path, max_pixels=look.max_pixels).shape
         return Driving(path, reading.fps or Fraction(25), 1, True, picture_size=(size[0], size[1]), _look=look)
@@ -256,6 +304,26 @@ def _open_motion_file(path: Path, reading: ReadOptions, model: ReenactmentModel)
     chosen = MotionFile(motion, recorded.found[index], fps, recorded.family)
     # One frame has nothing to be relative to: it was a picture.
     return Driving(path, fps, len(motion), len(recorded.motion) == 1, _recorded=chosen)
+
+
+def _open_call(path: Path, reading: ReadOptions, model: ReenactmentModel) -> Driving:
+    recording = CallRecording(path)
+    try:
+        space, fps = recording.require_model(model), reading.fps or recording.fps
+        count = recording.count()
+        if not count:
+            raise CallFileError(f"{path}: holds no frame; encode it again")
+        chosen = _frames_in_time(count, recording.fps, reading)
+        if not len(chosen):
+            raise UsageError(f"{path}: no frame between --start and --end")
+        sound = recording.save_sound()
+        start_s = float(int(chosen[0]) / recording.fps)
+        audio = None if sound is None else AudioSource(sound, start_s, reading.end_s)
+        call = Call(recording, space, chosen)
+        return Driving(path, fps, len(chosen), False, audio=audio, _reading=reading, _call=call)
+    except BaseException:
+        recording.close()
+        raise
 
 
 def _frames_in_time(count: int, fps: Fraction, reading: ReadOptions) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,9 +46,9 @@ def extract_motion(
     engine = start_engine(options, model)
     select = parse_face(options.driving_face, "driving-face")
     look = Look(engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels)
-    clip = open_driving(Path(driving), reading_options(options, recorder), look)
-    smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
-    motions, found, skipped = _collect(clip, options, smoother, hooks)
+    with closing(open_driving(Path(driving), reading_options(options, recorder), look)) as clip:
+        smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
+        motions, found, skipped = _collect(clip, options, smoother, hooks)
     motion = _without_constant_shape(engine.loaded.model, join_motions(motions), torch.tensor(found))
     content = MotionFile(motion, torch.tensor(found), clip.fps, engine.loaded.family.name)
     save_motion(target, content, force=options.force)

@@ -19,6 +19,8 @@ LandmarkJudge = Literal["mesh", "face-alignment"]
 DType = Literal["auto", "float32", "float16", "bfloat16"]
 Via = Literal["auto", "hub", "url"]
 StoredDType = Literal["float32", "float16"]
+Rate = Literal["low", "medium", "high"]
+CallAudio = Literal["copy", "opus", "none"]
 Detector = Literal["built-in", "face-alignment"]
 
 
@@ -164,7 +166,9 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
         panel="Motion",
     )
     reference_frame: str = option(
-        "auto", "Driving frame that counts as the source's own: its number, or auto for the nearest.", panel="Motion"
+        "auto",
+        "Driving frame that counts as the source's own: its number, auto for the nearest, picture for a call's.",
+        panel="Motion",
     )
     region: Region = option("all", "What moves.", panel="Motion")
     strength: float = option(1.0, "How much it moves: 0 nothing, 1 as driven, 2 twice as much.", panel="Motion")
@@ -181,6 +185,46 @@ class RotateOptions(EncodingOptions, PictureOptions, FamilyOptions, PoseOptions,
     )
     fps: str = option("25", "Frame rate of a video of a sweep.", panel="Time")
     columns: int = option(0, "Columns of a contact sheet of a sweep; 0 chooses.", panel="Picture")
+
+
+@dataclass(frozen=True)
+class EncodeOptions(DrivingOptions, EngineOptions, LimitOptions):
+    """All that `encode` takes besides its two files."""
+
+    source: str | None = option(
+        None,
+        "The picture that is sent: an image, or the number of a frame; default: the first frame with a face.",
+        panel="Picture",
+    )
+    size: int | None = option(None, "Longer side of that picture in pixels; default: its own.", panel="Picture")
+    key_quality: int = option(60, "Quality of that picture, 1 to 100.", panel="Picture")
+    rate: Rate = option("high", "How finely motion is sent.", panel="Encoding")
+    step: float | None = option(
+        None, "Instead of --rate: pixels (of a crop of 256) that a smallest step moves the face.", panel="Encoding"
+    )
+    key_interval: int = option(
+        5, "Frames between packets that stand for themselves: what is lost is set right there.", panel="Encoding"
+    )
+    audio: CallAudio = option("opus", "Sound: encode it as Opus, copy the Opus that is there, none.", panel="Time")
+    live: bool = option(
+        False, "DRIVING is -, standard input: a packet goes out for every frame that comes in.", "--live", panel="Time"
+    )
+    force: bool = option(False, "Replace an output that exists.", panel="Encoding")
+
+
+@dataclass(frozen=True)
+class DecodeOptions(EncodingOptions, PictureOptions, FollowOptions, PoseOptions, EngineOptions):
+    """All that `decode` takes besides its two files."""
+
+    source: str | None = option(
+        None, "Show somebody else: a picture or video; default: the picture that the call carries.", panel="Picture"
+    )
+    region: Region = option("all", "What moves.", panel="Motion")
+    strength: float = option(1.0, "How much it moves: 0 nothing, 1 as sent, 2 twice as much.", panel="Motion")
+    smooth: float = option(0.0, "Smoothing besides the sender's own: 0 none, 1 firm.", panel="Motion")
+    start: str | None = option(None, "Where in the call to begin: seconds or [H:]MM:SS.", panel="Time")
+    end: str | None = option(None, "Where in the call to end: seconds or [H:]MM:SS.", panel="Time")
+    sound: bool = option(True, "Keep the sound (default) or leave it out.", panel="Time")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -96,22 +97,22 @@ def reenact(
     look = Look(
         engine.loaded.model, engine.analyzer, select, engine.device, engine.memory, options.compare, options.max_pixels
     )
-    what_drives = open_driving(driving, reading, look)
-    who = Source(source, options, engine, recorder.warn)
-    target = output if output is not None else _default_output(who, what_drives)
-    check_output(target, force=options.force, inputs=(source, driving))
-    if is_picture_name(target) and (who.is_video or not what_drives.is_still):
-        raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
-    if not is_picture_name(target):
-        check_encoding(target, options.codec, options.crf, options.preset)
-    warn_of_range(engine.loaded.model, sweeps, options, recorder)
-    scene = _set_scene(engine, who, what_drives, options, sweeps)
-    if scene.total < what_drives.count:
-        recorder.warn(f"{source}: shorter than the driving; the output ends with it")
-    writing = _write_options(scene, recorder)
-    frames, size = write_frames(target, _render_all(scene), writing, scene.total, hooks or Hooks())
-    _report_missing(scene, recorder)
-    counts = scene.counts
+    with closing(open_driving(driving, reading, look)) as what_drives:
+        who = Source(source, options, engine, recorder.warn)
+        target = output if output is not None else _default_output(who, what_drives)
+        check_output(target, force=options.force, inputs=(source, driving))
+        if is_picture_name(target) and (who.is_video or not what_drives.is_still):
+            raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
+        if not is_picture_name(target):
+            check_encoding(target, options.codec, options.crf, options.preset)
+        warn_of_range(engine.loaded.model, sweeps, options, recorder)
+        scene = _set_scene(engine, who, what_drives, options, sweeps)
+        if scene.total < what_drives.count:
+            recorder.warn(f"{source}: shorter than the driving; the output ends with it")
+        writing = _write_options(scene, recorder)
+        frames, size = write_frames(target, _render_all(scene), writing, scene.total, hooks or Hooks())
+        _report_missing(scene, recorder)
+        counts = scene.counts
     seconds = time.perf_counter() - began
     return Result(
         Path(target), frames, counts.held, counts.skipped, seconds, writing.fps, size, tuple(recorder.warnings)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.grid import warp_image
@@ -67,6 +68,7 @@ class CompactModel:
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         """Build from the checkpoint's tensors."""
         self.topology = FaceTopology.from_state(state)
+        self.basis = ExpressionBasis.from_state(state)
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
         self._lids = LidContact(self.topology)
@@ -224,6 +226,8 @@ class CompactModel:
 
     def _project(self, offsets: Tensor) -> Tensor:
         """Return the part of offsets (B, 468, 3) that lies in the space of expressions."""
+        if self.basis is not None:
+            return self.basis.expression(self.basis.coefficients(offsets))
         coefficients = offsets.flatten(1) @ self._basis.T
         return (coefficients @ self._basis).reshape(offsets.shape)
 

@@ -24,7 +24,7 @@ VIDEOS = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".mts", ".flv", ".wmv", ".ogv"}
     | {".3gp", ".mxf"}
 )
-MOTIONS = frozenset({".safetensors"})
+MOTIONS = frozenset({".safetensors", ".v2v"})
 PLACES = ("source", "driving", "index", "ext")
 Options = ReenactOptions | RotateOptions
 

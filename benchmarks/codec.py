@@ -1,0 +1,207 @@
+"""Measure what the call codec spends and what that buys, beside video codecs and simpler ways to send the same motion.
+
+make bench-codec                       measure, write benchmarks/codec.json and docs/images/codec.png, print the table
+python -m benchmarks.codec --quick     two clips, few frames; writes nothing
+python -m benchmarks.codec --readme    put the table of codec.json into the README
+
+Clips are squares of 512x512 around the head, at their own rates. Everything is compared with what the camera saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.codec_loss import measure_loss
+from benchmarks.codec_material import Clip, Judge, Scores, choose_judge, cut_square, find_clips
+from benchmarks.codec_plot import draw_plot
+from benchmarks.codec_rivals import SETTINGS, encode_video, field_bytes, float16_bytes, zstd_bytes
+from benchmarks.codec_table import format_tables
+from benchmarks.material import REPOSITORY, find_material
+from benchmarks.table import update_readme
+from vid2vid_cli.codec.quantizer import STEP_UNIT
+from vid2vid_cli.codec.stream import StreamWriter
+from vid2vid_cli.media.image import read_image
+from vid2vid_cli.media.video import Frame
+from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
+from vid2vid_cli.pipeline.call.decode import decode_call
+from vid2vid_cli.pipeline.call.encode import encode_call
+from vid2vid_cli.pipeline.call.info import describe_call
+from vid2vid_cli.pipeline.call.recording import CallRecording
+from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions, ReenactOptions
+from vid2vid_cli.pipeline.reenact import reenact
+
+RESULTS = Path(__file__).with_name("codec.json")
+PLOT = REPOSITORY / "docs" / "images" / "codec.png"
+EXACT = "unquantised"
+RATES: dict[str, dict[str, Any]] = {
+    EXACT: {"step": 0.001},  # a thousandth of a pixel
+    "high": {"rate": "high"},
+    "medium": {"rate": "medium"},
+    "low": {"rate": "low"},
+}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: clips, frames of each, every so-manieth judged, clips for video codecs."""
+
+    clips: int = 100
+    frames: int = 60
+    every: int = 10
+    videos: int = 3
+
+
+QUICK = Effort(clips=2, frames=48, videos=1)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every measurement needs. effort: how much is measured."""
+
+    model: LoadedModel
+    judge: Judge
+    effort: Effort
+    folder: Path
+
+
+def measure(media: Path, effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return all figures."""
+    analyzer = load_face_analyzer()
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(load_model(), Judge(choose_judge(analyzer)), effort, Path(name))
+        rows, curves, speed = [], list[dict[str, Any]](), dict[str, float]()
+        for path in find_clips(media)[: effort.clips]:
+            clip = cut_square(path, effort.frames, analyzer, bench.folder)
+            if clip is None:
+                say(f"{path.name}: no face in its first frame; left out")
+                continue
+            rows.append(measure_clip(clip, bench))
+            say(f"{clip.name}: " + ", ".join(f"{k} {v['bytes']:.1f} B" for k, v in rows[-1]["rates"].items()))
+            if len(curves) < effort.videos:
+                curves.append({"clip": clip.name, "points": measure_videos(clip, bench)})
+                say(f"{clip.name}: video codecs")
+            bench.judge.forget()
+            speed = speed or measure_speed(clip, bench)
+        if not rows:
+            raise ValueError("no clip with a face")
+        loss = measure_loss(find_material().driving, bench.model, bench.folder)
+    about = {"judge": bench.judge.landmarks.name, "frames": effort.frames, "every": effort.every}
+    return {**about, "speed_ms": speed, "clips": rows, "videos": curves, "loss": loss}
+
+
+def measure_clip(clip: Clip, bench: Bench) -> dict[str, Any]:
+    """Return bytes and scores of one clip at every rate, and the bytes of other ways to send its motion."""
+    camera = clip.frames[:: bench.effort.every]
+    rates: dict[str, dict[str, float]] = {}
+    shown_exactly: list[Frame] = []
+    for name, options in RATES.items():
+        call = bench.folder / f"{clip.name}-{name}.v2v"
+        encode_call(
+            clip.path, call, EncodeOptions(audio="none", key_quality=80, force=True, **options), model=bench.model
+        )
+        shown = render(call, clip, bench)
+        shown_exactly = shown_exactly or shown
+        info = describe_call(call)
+        rates[name] = {
+            "bytes": info.bytes_a_frame,
+            "picture": info.sizes["picture"],
+            **asdict(bench.judge.score(shown, camera)),
+            "akd_from_exact_px": bench.judge.distance_px(shown, shown_exactly),
+        }
+    return {"clip": clip.name, "fps": float(clip.fps), "rates": rates, "other": measure_other(clip, bench)}
+
+
+def measure_speed(clip: Clip, bench: Bench) -> dict[str, float]:
+    """Return the processor's milliseconds a frame of this process: encoding, decoding, and of both the codec alone."""
+    call, film = bench.folder / "speed.v2v", bench.folder / "speed.mp4"
+    options = EncodeOptions(audio="none", force=True, threads=1)
+    encode_s = busy_s(lambda: encode_call(clip.path, call, options, model=bench.model))
+    decode_s = busy_s(lambda: decode_call(call, film, DecodeOptions(force=True, threads=1), model=bench.model))
+    with closing(CallRecording(call)) as recording:
+        numbers = [moment.numbers for moment in recording.reader.frames() if moment.numbers is not None]
+        read_s = busy_s(lambda: list(recording.reader.frames()))
+        writer = StreamWriter(lambda data: None, recording.header, options.key_interval)
+        write_s = busy_s(lambda: deque(map(writer.frame, numbers), maxlen=0))
+    parts = {"encode": encode_s, "decode": decode_s, "codec": read_s + write_s}
+    return {name: 1000 * seconds / len(clip.frames) for name, seconds in parts.items()}
+
+
+def busy_s(work: Callable[[], object]) -> float:
+    """Return the seconds for which the processor was busy with some work of this process."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def render(call: Path, clip: Clip, bench: Bench) -> list[Frame]:
+    """Return what a receiver sees at the judged frames."""
+    with closing(CallRecording(call)) as recording:
+        picture, folder = recording.save_picture(), call.with_suffix("")
+        fps = str(clip.fps / bench.effort.every)
+        options = ReenactOptions(fps=fps, smooth=0.0, reference_frame="picture", audio="none", force=True)
+        reenact(picture, call, folder, options, model=bench.model)
+    wanted = -(-len(clip.frames) // bench.effort.every)
+    return [read_image(path) for path in sorted(folder.glob("*.png"))][:wanted]
+
+
+def measure_other(clip: Clip, bench: Bench) -> dict[str, float]:
+    """Return the bytes a frame of other ways to send the motion of the rate `high`."""
+    with closing(CallRecording(bench.folder / f"{clip.name}-high.v2v")) as recording:
+        space = recording.require_model(bench.model.model)
+        numbers = np.array([moment.numbers for moment in recording.reader.frames() if moment.numbers is not None])
+        integers = np.rint(numbers * STEP_UNIT / recording.header.scales.steps).astype(np.int64)
+        rotations = space.motion(numbers).rotation.double().numpy()
+    return {
+        "float16": float16_bytes(space),
+        **zstd_bytes(integers),
+        "recipe of GFVC": field_bytes(numbers, rotations),
+    }
+
+
+def measure_videos(clip: Clip, bench: Bench) -> list[dict[str, Any]]:
+    """Return the scores of video codecs and bytes a frame; the first stands apart, as our picture does."""
+    camera, points = clip.frames[:: bench.effort.every], []
+    for setting in SETTINGS:
+        sizes, seen = encode_video(clip, setting, bench.folder)
+        scores: Scores = bench.judge.score(seen[:: bench.effort.every], camera)
+        rest = sum(sizes[1:]) / max(1, len(sizes) - 1)
+        points.append({**asdict(setting), "bytes": rest, "picture": sizes[0], **asdict(scores)})
+    return points
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a short look; writes nothing")
+    parser.add_argument("--readme", action="store_true", help="only put the table of codec.json into the README")
+    parser.add_argument(
+        "--media", type=Path, default=os.environ.get("VID2VID_MEDIA"), help="folder of drivings/ and train/"
+    )
+    given = parser.parse_args()
+    if given.readme:
+        update_readme(REPOSITORY / "README.md", format_tables(json.loads(RESULTS.read_text())), "codec")
+        return
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
+    media = given.media or REPOSITORY.parent / "shared" / "media"
+    results = measure(media, QUICK if given.quick else Effort(), lambda text: print(text, flush=True))
+    if not given.quick:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        draw_plot(results, PLOT)
+    print(format_tables(results))
+
+
+if __name__ == "__main__":
+    main()

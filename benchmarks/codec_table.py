@@ -1,0 +1,143 @@
+"""The codec's figures as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+EXACT = "unquantised"
+MEASURES = {"ssim": "SSIM", "psnr": "PSNR", "akd_px": "AKD"}
+TARGETS = {"high": 53, "medium": 32, "low": 20}
+
+
+def format_tables(results: dict[str, Any]) -> str:
+    """Return all tables."""
+    parts = [_about(results), rate_table(results), other_table(results), video_table(results), loss_table(results)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _about(results: dict[str, Any]) -> str:
+    clips = results["clips"]
+    return (
+        f"{len(clips)} clips that neither the basis nor the networks were made of, squares of 512x512 at their own "
+        f"rates, the first {results['frames']} frames, every {results['every']}th judged against the camera's picture; "
+        f"keypoints by {results['judge']}, distances in pixels of 256. Bytes are those of all motion packets, keys, "
+        "framing and checksums included; kbit/s at 30 frames/s."
+    )
+
+
+def mean_of(results: dict[str, Any], rate: str, name: str) -> float:
+    """Return the mean of a figure over the clips."""
+    return float(np.nanmean([clip["rates"][rate][name] for clip in results["clips"]]))
+
+
+def rate_table(results: dict[str, Any]) -> str:
+    """Compare the rates with motion that is not quantised."""
+    lines = [
+        "| `--rate` | bytes a frame | worst clip | kbit/s | AKD | PSNR | AKD from the unquantised picture |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    exact_akd, exact_psnr = (mean_of(results, EXACT, name) for name in ("akd_px", "psnr"))
+    for rate in TARGETS:
+        size = mean_of(results, rate, "bytes")
+        worst = max(clip["rates"][rate]["bytes"] for clip in results["clips"])
+        akd, psnr = mean_of(results, rate, "akd_px"), mean_of(results, rate, "psnr")
+        lines.append(
+            f"| {rate} | **{size:.1f}** | {worst:.1f} | {size * 0.24:.1f} | {akd:.2f} ({akd - exact_akd:+.2f}) | "
+            f"{psnr:.2f} ({psnr - exact_psnr:+.2f}) | {mean_of(results, rate, 'akd_from_exact_px'):.2f} |"
+        )
+    lines.append(f"| unquantised | | | | {exact_akd:.2f} | {exact_psnr:.2f} | |")
+    picture = mean_of(results, "high", "picture")
+    speed = results["speed_ms"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"The key picture takes {picture / 1000:.1f} kB once, at `--key-quality 80`. On one core encoding took "
+            f"{speed['encode']:.0f} ms of computing a frame and decoding {speed['decode']:.0f} ms, ffmpeg left out; "
+            f"of these the codec itself {speed['codec']:.1f} ms.",
+        ]
+    )
+
+
+def other_table(results: dict[str, Any]) -> str:
+    """Compare ways to send the same motion."""
+    lines = ["| the motion of `high`, sent otherwise | bytes a frame |", "|---|---|"]
+    for name in results["clips"][0]["other"]:
+        lines.append(f"| {name} | {np.mean([clip['other'][name] for clip in results['clips']]):.1f} |")
+    high = mean_of(results, "high", "bytes")
+    return "\n".join([*lines, f"| a call, with framing, checksums and keys | {high:.1f} |"])
+
+
+def envelope(points: list[dict[str, Any]], measure: str) -> list[tuple[float, float]]:
+    """Return the settings that no cheaper one equals: bytes and measure, the cheapest first."""
+    sign = -1 if measure == "akd_px" else 1
+    best, kept = -np.inf, []
+    for point in sorted(points, key=lambda p: p["bytes"]):
+        if np.isfinite(point[measure]) and sign * point[measure] > best:
+            best = sign * point[measure]
+            kept.append((point["bytes"], point[measure]))
+    return kept
+
+
+def equal_rate(points: list[dict[str, Any]], measure: str, wanted: float) -> tuple[float, str]:
+    """Return the bytes a frame at which a codec reaches a figure, and whether it is that (=), less (<) or more (>)."""
+    curve = envelope(points, measure)
+    sign = -1 if measure == "akd_px" else 1
+    values = [sign * value for _, value in curve]
+    if sign * wanted <= values[0]:
+        return curve[0][0], "<"
+    if sign * wanted > values[-1]:
+        return curve[-1][0], ">"
+    return float(np.exp(np.interp(sign * wanted, values, np.log([size for size, _ in curve])))), "="
+
+
+def video_table(results: dict[str, Any]) -> str:
+    """Compare with video codecs where their figures equal ours, clip by clip, as a geometric mean."""
+    if not results["videos"]:
+        return ""
+    codecs = list(dict.fromkeys(point["codec"] for point in results["videos"][0]["points"]))
+    lines = [
+        "| bytes a frame of others at our figure (times ours) | "
+        + " | ".join(MEASURES.values())
+        + " | first picture |",
+        "|---|" + "---|" * (len(MEASURES) + 1),
+    ]
+    ours = {clip["clip"]: clip["rates"]["high"] for clip in results["clips"]}
+    for codec in codecs:
+        cells = []
+        for measure in MEASURES:
+            found, marks = [], set()
+            for video in results["videos"]:
+                points = [p for p in video["points"] if p["codec"] == codec]
+                size, mark = equal_rate(points, measure, ours[video["clip"]][measure])
+                found.append((size, size / ours[video["clip"]]["bytes"]))
+                marks.add(mark)
+            size, ratio = np.exp(np.log(found).mean(0))
+            mark = "" if marks == {"="} else "at most " if marks <= {"=", "<"} else "about "
+            cells.append(f"{mark}{size:.0f} ({ratio:.1f})")
+        first = np.mean(
+            [nearest(video["points"], codec, ours[video["clip"]])["picture"] for video in results["videos"]]
+        )
+        lines.append(f"| {codec} | " + " | ".join(cells) + f" | {first / 1000:.1f} kB |")
+    return "\n".join(lines)
+
+
+def nearest(points: list[dict[str, Any]], codec: str, ours: dict[str, float]) -> dict[str, Any]:
+    """Return the setting of a codec whose PSNR is nearest to ours."""
+    return min((p for p in points if p["codec"] == codec), key=lambda p: abs(float(p["psnr"]) - ours["psnr"]))
+
+
+def loss_table(results: dict[str, Any]) -> str:
+    """Show what loss does."""
+    lines = [
+        "| loss | keys every | bytes a frame | AKD from no loss | frames held | right again after | at most |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in results["loss"]:
+        lines.append(
+            f"| {row['loss']} | {row['interval']} | {row['bytes']:.1f} | {row['akd_px']:.2f} | {row['held']:.0%} | "
+            f"{row['recovery_ms']:.0f} ms | {row['longest_ms']:.0f} ms |"
+        )
+    return "\n".join(lines)

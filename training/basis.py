@@ -1,0 +1,143 @@
+"""Put the call codec's basis of expressions, with its statistics, into a checkpoint of compact.
+
+    python -m training.basis --cache CACHE -o weights/compact.safetensors
+
+CACHE is what `training.prepare` wrote; only its meshes are read. Expressions are how each person departs from his or
+her own mean in the canonical frame. Their principal components are taken with weights: lips and eyelids count several
+times, depth a little, so that components are ordered by what is seen. `vid2vid_cli.codec.space` says what each tensor
+holds.
+Tensors of other prefixes in the output file are kept, and SHA256SUMS beside it is renewed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from torch import Tensor
+
+from training.checkpoint_file import read_existing, update_checkpoint
+from training.prepare import SPEC
+from vid2vid_cli.codec.space import BASIS_PREFIX, PX_AT_256, ExpressionBasis, pose_numbers
+from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
+from vid2vid_cli.hashing import hash_file
+from vid2vid_cli.models.compact.model import CompactModel, unit_points
+from vid2vid_cli.models.compact.topology import FaceTopology, IntArray
+from vid2vid_cli.motion import Motion, MotionSmoother
+
+Array = NDArray[np.float64]
+COMPONENTS = 32
+LIP_REACH, LIP_WEIGHT = 0.13, 6.0  # eye distances
+EYE_REACH, EYE_WEIGHT = 0.10, 5.0
+DEPTH_SHARE = 0.15  # of the weight; a head turned by 20 degrees shows a third of what happens in depth
+SQUARE = (SPEC.size or 0, SPEC.size or 0)
+SMOOTHING, USUAL_FPS = 0.3, 25.0
+STILL_Z = 1 / 6  # depth of the head is hardly seen: as if it moved so much less than sideways
+
+
+def point_weights(topology: FaceTopology) -> Array:
+    """Return how much an error of each point counts along x, y and z: (468, 3); x sums to 1 over the points."""
+    weight = np.ones(len(topology.canonical))
+    weight[near(topology, topology.inner_lips, LIP_REACH)] = LIP_WEIGHT
+    weight[near(topology, topology.eyes, EYE_REACH)] = EYE_WEIGHT
+    weight /= weight.sum()
+    return np.stack([weight, weight, DEPTH_SHARE * weight], 1)
+
+
+def near(topology: FaceTopology, loops: IntArray, reach: float) -> NDArray[np.bool_]:
+    """Return which points of the mean face lie within `reach` (eye distances) of a loop: (468,)."""
+    flat = topology.canonical[:, :2]
+    return np.asarray(torch.cdist(flat, flat[torch.from_numpy(loops.ravel()).long()]).min(1).values < reach)
+
+
+def fit_clip(path: Path, topology: FaceTopology) -> tuple[Similarity, Tensor]:
+    """Return the head's pose in the frames of a prepared clip, and the offsets (T, 468, 3) in the canonical frame."""
+    with safe_open(path, "pt") as file:
+        points = unit_points(file.get_tensor("landmarks"), SQUARE)
+    points = points * (SPEC.scale / CompactModel.driving_crop.scale)  # as in the crop that drives
+    pose = fit_similarity(topology.canonical[None], points, topology.rigid_weights)
+    return pose, pose.undo(points) - topology.canonical
+
+
+def principal_components(people: dict[str, Array], weights: Array) -> Array:
+    """Return the first COMPONENTS directions (C, 468, 3) of expressions in which a step of 1 moves the points by 1.
+
+    people: offsets (T, 468, 3) by identity. A movement is the root of the weighted mean of its squares.
+    """
+    root = np.sqrt(weights).ravel()
+    flat = [(offsets - offsets.mean(0)).reshape(len(offsets), -1) * root for offsets in people.values()]
+    covariance = np.mean([one.T @ one / len(one) for one in flat], axis=0)  # every person counts alike
+    _, vectors = np.linalg.eigh(covariance)
+    components = vectors[:, ::-1][:, :COMPONENTS].T
+    return np.asarray((components / root).reshape(-1, *weights.shape))
+
+
+def pose_effect(topology: FaceTopology, weights: Array, scale: float) -> Array:
+    """Return what a step of 1 of yaw, pitch, roll (radians), x, y, z (crop units), ln(scale) moves: canonical units."""
+    square = weights[:, 0] @ topology.canonical.double().numpy() ** 2
+    x, y, z = np.sqrt(square)
+    around = np.hypot(x, y)
+    return np.array([z, z, around, 1 / scale, 1 / scale, STILL_Z / scale, around])
+
+
+def statistics(clips: list[tuple[Similarity, Tensor]], basis: ExpressionBasis) -> dict[str, Array]:
+    """Return mean, deviation and mean change a frame of what a stream holds, every clip counted alike."""
+    rows = []
+    for pose, offsets in clips:
+        motion = Motion(pose.rotation, pose.translation, pose.scale, offsets)
+        smooth = MotionSmoother(SMOOTHING, USUAL_FPS)(motion)
+        numbers = torch.cat([pose_numbers(smooth), basis.coefficients(smooth.expression)], 1).double().numpy()
+        rows.append((numbers.mean(0), numbers.var(0), np.abs(np.diff(numbers, axis=0)).mean(0)))
+    mean, variance, speed = (np.mean(one, axis=0) for one in zip(*rows, strict=True))
+    return {"mean": mean, "deviation": np.sqrt(variance), "speed": speed}
+
+
+def make_basis(cache: Path, topology: FaceTopology) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """Return the tensors of a basis, and a note about what it was made of."""
+    clips, people = [], dict[str, list[Array]]()
+    for path in sorted(cache.glob("t*.safetensors")):
+        pose, offsets = fit_clip(path, topology)
+        clips.append((pose, offsets))
+        people.setdefault(path.stem.split("_")[0], []).append(offsets.double().numpy())
+    weights = point_weights(topology)
+    components = principal_components({who: np.concatenate(parts) for who, parts in people.items()}, weights)
+    scale = float(np.mean([float(pose.scale.mean()) for pose, _ in clips]))
+    basis = ExpressionBasis(torch.from_numpy(components).float(), torch.from_numpy(weights).float())
+    numbers = statistics(clips, basis)
+    effect = np.concatenate([pose_effect(topology, weights, scale), np.ones(COMPONENTS)]) * scale * PX_AT_256
+    made = {"components": components, "weights": weights, "effect": effect, **numbers}
+    note = {"components": COMPONENTS, "identities": len(people), "frames": sum(len(o) for _, o in clips)}
+    return {BASIS_PREFIX + name: torch.from_numpy(value).float() for name, value in made.items()}, note
+
+
+def show(tensors: dict[str, Tensor]) -> None:
+    """Print what each number of a stream does on the screen."""
+    names = ["yaw", "pitch", "roll", "x", "y", "z", "ln scale", *(f"expression {i}" for i in range(COMPONENTS))]
+    effect, deviation, speed = (tensors[BASIS_PREFIX + name] for name in ("effect", "deviation", "speed"))
+    print(f"{'px at 256':14}{'deviation':>10}{'a frame':>10}")
+    for name, px, spread, change in zip(names, effect, deviation, speed, strict=True):
+        print(f"{name:14}{float(px * spread):10.3f}{float(px * change):10.3f}")
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="folder of training.prepare")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    tensors, note = make_basis(options.cache, FaceTopology.from_state(read_existing(options.output)[0]))
+    update_checkpoint(options.output, tensors, {"basis": json.dumps(note)}, replaces=(BASIS_PREFIX,))
+    sums = options.output.with_name("SHA256SUMS")
+    sums.write_text(f"{hash_file(options.output)}  {options.output.name}\n")
+    show(tensors)
+    print(note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The commands `vid2vid encode`, `vid2vid decode` and `vid2vid info`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vid2vid_cli.cli.failure import guarded
+from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
+from vid2vid_cli.cli.talk import Reporter, Talk, result_facts, summary
+from vid2vid_cli.errors import one_line
+from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions
+
+if TYPE_CHECKING:
+    from vid2vid_cli.pipeline.call.encode import EncodeResult
+    from vid2vid_cli.pipeline.call.info import CallInfo
+
+
+@takes_options
+@guarded
+def encode(
+    driving: Annotated[
+        str, typer.Argument(metavar="DRIVING", help="Video, GIF, picture or motion file; - with --live.")
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="The call, such as call.v2v; - is standard output.")],
+    *,
+    options: EncodeOptions,
+    talk: Talk,
+) -> None:
+    """Encode DRIVING as a call: its picture once, then some bytes a frame, and the sound."""
+    with Reporter(talk) as reporter:
+        with signals_held():
+            from vid2vid_cli.pipeline.call.encode import encode_call
+
+        result = encode_call(driving, output, options, hooks=reporter.hooks)
+    text = _describe_encoding(result)
+    if output == "-":
+        reporter.note(text)
+    else:
+        reporter.tell(one_line(text), _encoding_facts(result))
+
+
+def _describe_encoding(result: EncodeResult) -> str:
+    delay = ""
+    if result.delays_ms is not None:
+        delay = f", delay {result.delays_ms[0]:.1f} ms in the mean and {result.delays_ms[1]:.1f} ms at most"
+    return f"{summary(result)}, {result.bytes} bytes{delay}"
+
+
+def _encoding_facts(result: EncodeResult) -> dict[str, Any]:
+    mean_ms, longest_ms = result.delays_ms or (None, None)
+    return {
+        **result_facts(result),
+        "bytes": result.bytes,
+        "delay_mean_ms": mean_ms,
+        "delay_longest_ms": longest_ms,
+    }
+
+
+@takes_options
+@guarded
+def decode(
+    call: Annotated[str, typer.Argument(metavar="CALL", help="A file that vid2vid encode wrote.")],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="Video (.mp4 .mov .mkv .webm .gif) or folder of frames; default: CALL.mp4 here."
+        ),
+    ] = None,
+    *,
+    options: DecodeOptions,
+    talk: Talk,
+) -> None:
+    """Show a call: the picture that it carries, or another one, moves as the sender did."""
+    with Reporter(talk) as reporter:
+        with signals_held():
+            from vid2vid_cli.pipeline.call.decode import decode_call
+
+        result = decode_call(call, output, options, hooks=reporter.hooks)
+    reporter.tell_result(result)
+
+
+@takes_options
+@guarded
+def info(
+    call: Annotated[str, typer.Argument(metavar="CALL", help="A file that vid2vid encode wrote.")],
+    *,
+    talk: Talk,
+) -> None:
+    """Say what a call holds, how many bytes each part takes, and what is damaged."""
+    with Reporter(talk) as reporter:
+        with signals_held():
+            from vid2vid_cli.pipeline.call.info import describe_call
+
+        found = describe_call(call)
+    reporter.tell(_table(found), _facts(found))
+
+
+def _facts(found: CallInfo) -> dict[str, Any]:
+    height, width = found.size
+    tally = found.tally
+    return {
+        "call": str(found.path),
+        "version": found.version,
+        "family": found.family,
+        "checkpoint_sha256": found.checkpoint,
+        "basis_id": found.basis_id,
+        "fps": float(found.fps),
+        "fps_exact": str(found.fps),
+        "width": width,
+        "height": height,
+        "duration_s": round(found.duration_s, 3),
+        "frames": tally.frames,
+        "keys": found.keys,
+        "held": tally.held,
+        "lost": tally.lost,
+        "waited": tally.waited,
+        "bytes": found.bytes,
+        "bytes_by_part": found.sizes,
+        "motion_bytes_a_frame": round(found.bytes_a_frame, 2),
+        "kbit_s_by_part": {part: round(found.kilobits(part), 2) for part in found.sizes},
+        "damage": found.damage,
+    }
+
+
+def _table(found: CallInfo) -> str:
+    """Lay it out in lines."""
+    height, width = found.size
+    tally = found.tally
+    yaw, x, expression = found.steps
+    lines = [
+        f"{found.path}: call format {found.version}, {tally.frames} frames at {float(found.fps):.5g} fps, "
+        f"{found.duration_s:.2f} s, {width}x{height}",
+        f"family {found.family}, checkpoint {found.checkpoint[:16]}, basis {found.basis_id}",
+        f"{found.numbers} numbers a frame; steps: yaw {yaw:.2g} rad, x {x:.2g}, expression {expression:.2g}",
+        f"{found.keys} keys, {tally.held} frames without a face",
+        f"{'part':10}{'bytes':>10}{'kbit/s':>10}{'bytes a frame':>16}",
+    ]
+    for part, size in found.sizes.items():
+        if size or part == "motion":
+            lines.append(f"{part:10}{size:10}{found.kilobits(part):10.2f}{size / max(1, tally.frames):16.1f}")
+    lines.append(f"damage: {found.damage or 'none'}")
+    return "\n".join(map(one_line, lines))

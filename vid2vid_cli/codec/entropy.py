@@ -1,0 +1,132 @@
+"""Integers to bytes and back: a range coder whose models follow how large the numbers have been.
+
+docs/bitstream.md, "Numbers to bytes", states the arithmetic. All of it is in integers, so that bytes are the same on
+every machine: the coder of `constriction` is handed probabilities that are multiples of 2^-20, which it does not round.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from vid2vid_cli.errors import CallFileError
+
+Integers = NDArray[np.int64]
+
+LARGEST = 31  # |u| that has a symbol of its own
+ESCAPE = 2 * LARGEST + 1
+FLOOR = 4  # of a state, in 1/256: nothing is ever quite certain
+LARGEST_STATE = 1 << 28
+LARGEST_CHANGE = 1 << 20
+ESCAPE_BITS = 24
+# How fast probability falls from one magnitude to the next in each of the 32 tables, in 1/65536.
+RATIOS = (
+    *(576, 704, 832, 960, 1152, 1407, 1663, 1918, 2301, 2811, 3319, 3827, 4585, 5591, 6589, 7577),
+    *(9041, 10950, 12804, 14598, 17167, 20355, 23268, 25916, 29430, 33373, 36621, 39322, 42590, 45903, 48403, 50350),
+)
+SLOWEST = 16384  # ratio past the first magnitude at least: movement sets in suddenly
+_THRESHOLDS = np.array([(4 + quarter) << octave for octave in range(27) for quarter in range(4)], np.int64)
+_CATEGORICAL: Any = constriction.stream.model.Categorical(perfect=False)
+_UNIFORM: Any = constriction.stream.model.Uniform()
+
+
+def make_frequencies(ratio: int) -> list[int]:
+    """Return the frequencies of the 64 symbols of one table, which sum to 2^20: of 0, -1, 1, -2, 2 ... 31, escape."""
+    falling, weight = [1 << 20], ratio << 4
+    for _ in range(LARGEST):
+        falling.append(max(weight, 1))
+        weight = weight * max(ratio, SLOWEST) >> 16
+    weights = [falling[0]] + [weight for weight in falling[1:] for _ in range(2)] + [1]
+    total = sum(weights)
+    frequencies = [(weight << 20) // total for weight in weights]
+    frequencies[0] += (1 << 20) - sum(frequencies)
+    return frequencies
+
+
+PROBABILITIES = np.array([make_frequencies(ratio) for ratio in RATIOS], np.float64) / (1 << 20)
+
+
+def choose_models(states: Integers) -> tuple[Integers, Integers]:
+    """Return the table of each number and how many of its low bits are sent as they are. states: (D,), in 1/256."""
+    classes = np.searchsorted(_THRESHOLDS, states + FLOOR, "right") - 1
+    shifts = np.maximum(classes // 4 - 7, 0)
+    return np.where(classes < 32, classes, 28 + classes % 4), shifts
+
+
+def follow(states: Integers, changes: Integers) -> Integers:
+    """Return the states after changes (D,): an eighth of the way to their magnitudes."""
+    magnitudes = np.minimum(np.abs(changes), LARGEST_CHANGE) << 8
+    return states + ((magnitudes - states) >> 3)
+
+
+def encode_numbers(numbers: Integers, states: Integers) -> bytes:
+    """Return the bytes that hold numbers (D,), each below 2^24 in magnitude, under models for `states` (D,)."""
+    encoder: Any = constriction.stream.queue.RangeEncoder()
+    tables, shifts = choose_models(states)
+    high = numbers >> shifts
+    is_escaped = np.abs(high) > LARGEST
+    symbols = np.where(is_escaped, ESCAPE, 2 * np.abs(high) - (high < 0))
+    encoder.encode(symbols.astype(np.int32), _CATEGORICAL, PROBABILITIES[tables])
+    _put(encoder, (numbers & ((1 << shifts) - 1))[shifts > 0], 1 << shifts[shifts > 0])
+    for value in high[is_escaped]:
+        beyond = int(abs(value)) - LARGEST
+        bits = beyond.bit_length()
+        _put(encoder, np.array([bits - 1, int(value < 0)]), np.array([ESCAPE_BITS, 2]))
+        if bits > 1:
+            _put(encoder, np.array([beyond - (1 << (bits - 1))]), np.array([1 << (bits - 1)]))
+    return _shortest(encoder, numbers, states)
+
+
+def _put(encoder: Any, values: Integers, sizes: Integers) -> None:
+    """Encode values, each evenly likely among `sizes`."""
+    if len(values):
+        encoder.encode(values.astype(np.int32), _UNIFORM, sizes.astype(np.int32))
+
+
+def _shortest(encoder: Any, numbers: Integers, states: Integers) -> bytes:
+    """Return the fewest bytes that decode to the numbers: a reader adds zeros without end."""
+    whole: bytes = encoder.get_compressed().astype(">u4").tobytes()
+    for length in range(max(0, len(whole) - 8), len(whole)):
+        for more in (0, 1):
+            value = int.from_bytes(whole[:length], "big") + more
+            if value < 1 << (8 * length):
+                short = value.to_bytes(length, "big")
+                if _reads_as(short, numbers, states):
+                    return short
+    return whole
+
+
+def _reads_as(data: bytes, numbers: Integers, states: Integers) -> bool:
+    try:
+        return bool(np.array_equal(decode_numbers(data, states), numbers))
+    except CallFileError:
+        return False
+
+
+def decode_numbers(data: bytes, states: Integers) -> Integers:
+    """Return the numbers (D,) that bytes hold. CallFileError for bytes that no writer makes."""
+    padded = data + bytes(-len(data) % 4)
+    decoder: Any = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+    tables, shifts = choose_models(states)
+    try:
+        symbols = decoder.decode(_CATEGORICAL, PROBABILITIES[tables]).astype(np.int64)
+        low = np.zeros(len(states), np.int64)
+        if (shifts > 0).any():
+            low[shifts > 0] = decoder.decode(_UNIFORM, (1 << shifts[shifts > 0]).astype(np.int32))
+        high = np.where(symbols % 2 == 1, -(symbols + 1) // 2, symbols // 2)
+        for index in np.flatnonzero(symbols == ESCAPE):
+            high[index] = _take_escaped(decoder)
+    except AssertionError as error:  # what the library raises for bytes that mean nothing
+        raise CallFileError("a packet holds no numbers") from error
+    return np.asarray((high << shifts) + low)
+
+
+def _take_escaped(decoder: Any) -> int:
+    bits, is_negative = map(int, decoder.decode(_UNIFORM, np.array([ESCAPE_BITS, 2], np.int32)))
+    beyond = 1 << bits
+    if bits:
+        beyond += int(decoder.decode(_UNIFORM, np.array([1 << bits], np.int32))[0])
+    return -(LARGEST + beyond) if is_negative else LARGEST + beyond

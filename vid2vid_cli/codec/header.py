@@ -1,0 +1,114 @@
+"""The beginning of a stream: what a reader must know before the first packet. docs/bitstream.md states every field."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from vid2vid_cli.codec.quantizer import LARGEST_FIRST_STATE, Scales
+from vid2vid_cli.codec.space import BASIS_ID_BYTES, POSE_COUNT
+from vid2vid_cli.errors import CallFileError
+
+MAGIC = b"\x8fV2V\r\n\x1a\n"
+VERSION = 1
+MOST_NUMBERS = 4096
+_START = struct.Struct("<8sHH")  # magic, version, length of the body
+_BODY = struct.Struct("<32s8sIIHHHHB")  # up to the extra's dimensions
+_SCALES = np.dtype([("step", "<u4"), ("key", "<u4"), ("delta", "<u4")])
+_CHECK = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class StreamHeader:
+    """What a stream is of.
+
+    family, checkpoint: the name, and the sha256 of the checkpoint (32 bytes). basis_id: 8 bytes, zeros for none.
+    size: (height, width) of the picture in px. keypoints, expression_count, extra_shape: see MotionSpace.
+    """
+
+    family: str
+    checkpoint: bytes
+    basis_id: bytes
+    fps: Fraction
+    size: tuple[int, int]
+    keypoints: int
+    expression_count: int
+    extra_shape: tuple[int, ...]
+    scales: Scales
+
+    def write(self) -> bytes:
+        """Return the bytes of the header, checksum included."""
+        fps = self.fps.limit_denominator(1 << 24)
+        family = self.family.encode("ascii")
+        body = _BODY.pack(
+            self.checkpoint,
+            self.basis_id,
+            fps.numerator,
+            fps.denominator,
+            *self.size,
+            self.keypoints,
+            self.expression_count,
+            len(self.extra_shape),
+        )
+        body += struct.pack(f"<{len(self.extra_shape)}H", *self.extra_shape)
+        scales = np.zeros(len(self.scales), _SCALES)
+        for name, values in zip(_SCALES.names or (), self._columns(), strict=True):
+            scales[name] = values
+        body = bytes([len(family)]) + family + body + scales.tobytes()
+        whole = _START.pack(MAGIC, VERSION, len(body)) + body
+        return whole + _CHECK.pack(zlib.crc32(whole))
+
+    def _columns(self) -> tuple[np.ndarray, ...]:
+        return self.scales.steps, self.scales.key_states, self.scales.delta_states
+
+
+def is_call(head: bytes) -> bool:
+    """Say whether a file that begins so is a call, of whatever version."""
+    return head[: len(MAGIC)] == MAGIC
+
+
+def read_header(data: bytes) -> tuple[StreamHeader, int]:
+    """Read the header; returns it and where the packets begin. CallFileError says what is wrong."""
+    if not is_call(data):
+        raise CallFileError("not a call file of vid2vid; make one with vid2vid encode")
+    if len(data) < _START.size:
+        raise CallFileError("ends within its header; send or copy it again")
+    _, version, length = _START.unpack_from(data)
+    if version != VERSION:
+        mending = "update vid2vid" if version > VERSION else "it is damaged"
+        raise CallFileError(f"call format {version}, and this vid2vid reads {VERSION}; {mending}")
+    end = _START.size + length
+    if len(data) < end + _CHECK.size:
+        raise CallFileError("ends within its header; send or copy it again")
+    if zlib.crc32(data[:end]) != _CHECK.unpack_from(data, end)[0]:
+        raise CallFileError("its header is damaged; send or copy it again")
+    try:
+        return _read_body(data[_START.size : end]), end + _CHECK.size
+    except (struct.error, IndexError, ValueError, ZeroDivisionError) as error:
+        raise CallFileError("its header makes no sense; encode it again") from error
+
+
+def _read_body(body: bytes) -> StreamHeader:
+    name_end = 1 + body[0]
+    family = body[1:name_end].decode("ascii")
+    checkpoint, basis_id, numerator, denominator, height, width, keypoints, expressions, dimensions = _BODY.unpack_from(
+        body, name_end
+    )
+    shape_at = name_end + _BODY.size
+    shape = struct.unpack_from(f"<{dimensions}H", body, shape_at)
+    count = POSE_COUNT + expressions + (int(np.prod(shape, dtype=np.int64)) if shape else 0)
+    records = body[shape_at + 2 * dimensions :]
+    has_basis = basis_id != bytes(BASIS_ID_BYTES)
+    is_sound = numerator > 0 and height > 0 and width > 0 and (has_basis or expressions == 3 * keypoints)
+    if not is_sound or count > MOST_NUMBERS or len(records) != count * _SCALES.itemsize:
+        raise ValueError("fields that contradict each other")
+    table = np.frombuffer(records, _SCALES)
+    scales = Scales(*(table[name].astype(np.int64) for name in _SCALES.names or ()))
+    if (scales.steps < 1).any() or max(scales.key_states.max(), scales.delta_states.max()) > LARGEST_FIRST_STATE:
+        raise ValueError("steps or states out of range")
+    fps = Fraction(numerator, denominator)
+    return StreamHeader(family, checkpoint, basis_id, fps, (height, width), keypoints, expressions, shape, scales)

@@ -1,0 +1,242 @@
+"""A whole stream: frames in, packets out, and back, whatever has happened to the packets on their way."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from vid2vid_cli.codec.coder import MotionDecoder, MotionEncoder
+from vid2vid_cli.codec.header import StreamHeader, read_header
+from vid2vid_cli.codec.packets import LONGEST_PAYLOAD, Bytes, Damage, Kind, Packet, read_packets
+from vid2vid_cli.codec.space import Numbers
+from vid2vid_cli.errors import CallFileError
+
+LONGEST_HEADER = 1 << 17
+MOST_MISSING = 1 << 16
+"""A packet that claims more missing frames before it is taken for a damaged one."""
+MOST_CHUNKS = 1 << 13
+_TIMED = (Kind.KEY, Kind.DELTA, Kind.HOLD, Kind.END)
+_CHUNK = struct.Struct("<HH")  # number of a piece of the picture, and of all pieces
+_CHECK_BYTES = 4
+
+
+class StreamWriter:
+    """Writes a stream to `put`, each packet at once; one packet for one frame."""
+
+    def __init__(self, put: Callable[[bytes], object], header: StreamHeader, key_interval: int) -> None:
+        """Write the header. key_interval: frames from one key to the next."""
+        whole = header.write()
+        self._put, self._header, self._interval = put, header, key_interval
+        self._seed = int.from_bytes(whole[-_CHECK_BYTES:], "little")
+        self._encoder = MotionEncoder(header.scales)
+        self._frame = 0
+        self._next_key = 0
+        put(whole)
+
+    def _send(self, kind: Kind, time: int, payload: bytes = b"") -> None:
+        self._put(Packet(kind, time, payload).write(self._seed))
+
+    def picture(self, data: bytes, numbers: Numbers) -> None:
+        """Send the key picture, a file of its own, and the numbers of the motion that it shows."""
+        room = LONGEST_PAYLOAD - _CHUNK.size
+        pieces = [data[at : at + room] for at in range(0, len(data), room)]
+        if len(pieces) > MOST_CHUNKS:
+            raise CallFileError("the key picture is too large for a call; use a smaller --size or --key-quality")
+        for index, piece in enumerate(pieces):
+            self._send(Kind.PICTURE, self._frame, _CHUNK.pack(index, len(pieces)) + piece)
+        self._send(Kind.REFERENCE, self._frame, MotionEncoder(self._header.scales).key(numbers))
+
+    def frame(self, numbers: Numbers | None) -> None:
+        """Send the next frame; None: no face is seen, the last motion holds."""
+        if numbers is None:
+            self._send(Kind.HOLD, self._frame)
+        elif self._frame >= self._next_key:
+            self._send(Kind.KEY, self._frame, self._encoder.key(numbers))
+            self._next_key = self._frame + self._interval
+        else:
+            self._send(Kind.DELTA, self._frame, self._encoder.delta(numbers))
+        self._frame += 1
+
+    def sound(self, description: bytes) -> None:
+        """Send what a decoder of the sound must know: the identification header of Ogg Opus."""
+        self._send(Kind.SOUND, 0, description)
+
+    def audio(self, time: int, packet: bytes) -> None:
+        """Send one Opus packet. time: of its first sample, at 48 kHz."""
+        self._send(Kind.AUDIO, time, packet)
+
+    def end(self) -> None:
+        """Say that all is sent."""
+        self._send(Kind.END, self._frame)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One frame as it was received.
+
+    numbers: its own, or the last that are known, None before any. found: whether a face was seen in this very frame.
+    is_missing: whether its packet was lost, damaged, or of no use without one that was.
+    """
+
+    numbers: Numbers | None
+    found: bool
+    is_missing: bool
+
+
+@dataclass
+class Tally:
+    """What was met in a stream.
+
+    sizes, counts: bytes and packets by type. found, held: frames with and without a face. lost: packets of frames that
+    never came or came damaged; waited: those that came and were of no use before the next key. resyncs: how often a key
+    set things right. longest_wait: frames in a row that held. late: packets that came out of order.
+    damaged: bytes that are no packet.
+    """
+
+    sizes: Counter[int] = field(default_factory=Counter)
+    counts: Counter[int] = field(default_factory=Counter)
+    found: int = 0
+    held: int = 0
+    lost: int = 0
+    waited: int = 0
+    resyncs: int = 0
+    longest_wait: int = 0
+    late: int = 0
+    damaged: int = 0
+    is_complete: bool = False
+
+    @property
+    def frames(self) -> int:
+        """All frames, those that are missing included."""
+        return self.found + self.held + self.missing
+
+    @property
+    def missing(self) -> int:
+        """Frames for which the last motion is held, since their packets are of no use."""
+        return self.lost + self.waited
+
+
+class StreamReader:
+    """Reads a stream out of bytes or a mapped file. Only a damaged header is an error."""
+
+    def __init__(self, data: Bytes) -> None:
+        """Read the header. CallFileError says what is wrong with it."""
+        self._data = data
+        head = data[:LONGEST_HEADER]
+        self.header, self._start = read_header(head)
+        self._seed = int.from_bytes(head[self._start - _CHECK_BYTES : self._start], "little")
+
+    @property
+    def header_size(self) -> int:
+        """How many bytes the header has."""
+        return self._start
+
+    def packets(self, tally: Tally | None = None) -> Iterator[Packet]:
+        """Yield all whole packets in the order of the stream, and count."""
+        tally = tally or Tally()
+        before = self._start
+        for met, end in read_packets(self._data, self._start, self._seed):
+            if isinstance(met, Damage):
+                tally.damaged += met.stop - met.start
+            else:
+                tally.counts[met.kind] += 1
+                tally.sizes[met.kind] += end - before
+                yield met
+            before = end
+
+    def picture(self) -> bytes | None:
+        """Return the key picture's file; None where there is none or a piece of it is missing."""
+        pieces: dict[int, bytes] = {}
+        for packet in self.packets():
+            if packet.kind == Kind.PICTURE and len(packet.payload) >= _CHUNK.size:
+                index, count = _CHUNK.unpack_from(packet.payload)
+                pieces[index] = packet.payload[_CHUNK.size :]
+                if count <= MOST_CHUNKS and len(pieces) == count and all(i in pieces for i in range(count)):
+                    return b"".join(pieces[i] for i in range(count))
+        return None
+
+    def reference(self) -> Numbers | None:
+        """Return the numbers of the motion that the key picture shows; None where they are missing."""
+        for packet in self.packets():
+            if packet.kind == Kind.REFERENCE:
+                try:
+                    return MotionDecoder(self.header.scales).key(packet.payload)
+                except CallFileError:
+                    continue
+        return None
+
+    def count(self) -> int:
+        """Count the frames, those that are missing included, without reading their numbers."""
+        count = 0
+        for packet in self.packets():
+            if packet.kind in _TIMED and 0 <= packet.time - count <= MOST_MISSING:
+                if packet.kind == Kind.END:
+                    return packet.time
+                count = packet.time + 1
+        return count
+
+    def frames(self, tally: Tally | None = None) -> Iterator[Moment]:
+        """Yield every frame from the first to the last, in order, each once, and count in `tally`."""
+        receiver = Receiver(self.header, tally or Tally())
+        for packet in self.packets(receiver.tally):
+            yield from receiver.take(packet)
+            if receiver.tally.is_complete:
+                return
+
+
+class Receiver:
+    """Makes frames of packets as they come in."""
+
+    def __init__(self, header: StreamHeader, tally: Tally) -> None:
+        self.tally = tally
+        self._decoder = MotionDecoder(header.scales)
+        self._expected = 0
+        self._numbers: Numbers | None = None
+        self._wait = 0
+
+    def take(self, packet: Packet) -> Iterator[Moment]:
+        """Yield the frames that a packet tells of: those missing before it, and its own."""
+        if packet.kind not in _TIMED:
+            return
+        missing = packet.time - self._expected
+        if not 0 <= missing <= MOST_MISSING:
+            self.tally.late += 1
+            return
+        for _ in range(missing):
+            self.tally.lost += 1
+            self._decoder.lose_step()
+            yield self._miss()
+        self._expected = packet.time
+        if packet.kind == Kind.END:
+            self.tally.is_complete = True
+            return
+        self._expected += 1
+        yield self._hold() if packet.kind == Kind.HOLD else self._decode(packet)
+
+    def _decode(self, packet: Packet) -> Moment:
+        try:
+            if packet.kind == Kind.KEY:
+                self._numbers = self._decoder.key(packet.payload)
+            elif self._decoder.is_in_step:
+                self._numbers = self._decoder.delta(packet.payload)
+            else:
+                self.tally.waited += 1
+                return self._miss()
+        except CallFileError:
+            self.tally.lost += 1
+            return self._miss()
+        self.tally.resyncs += self._wait > 0
+        self._wait = 0
+        self.tally.found += 1
+        return Moment(self._numbers, found=True, is_missing=False)
+
+    def _hold(self) -> Moment:
+        self.tally.held += 1
+        return Moment(self._numbers, found=False, is_missing=False)
+
+    def _miss(self) -> Moment:
+        self._wait += 1
+        self.tally.longest_wait = max(self.tally.longest_wait, self._wait)
+        return Moment(self._numbers, found=False, is_missing=True)

@@ -1,0 +1,43 @@
+"""Make Opus of the sound of a clip, or copy the Opus that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from vid2vid_cli.errors import UsageError
+from vid2vid_cli.media.audio import AudioSource, find_sound
+from vid2vid_cli.media.ffmpeg import file_input, run
+from vid2vid_cli.media.ogg import OpusPacket, read_opus
+
+_ENCODER = [
+    "-c:a",
+    "libopus",
+    "-b:a",
+    "32k",
+    "-af",
+    "aresample=async=1:first_pts=0,aformat=channel_layouts=stereo|mono",
+]
+
+
+def opus_of(
+    source: AudioSource, duration_s: Fraction, how: Literal["copy", "opus"], file: Path
+) -> Iterator[bytes | OpusPacket] | None:
+    """Return the identification header and the packets of a clip's sound; None where it has none.
+
+    file: where an Ogg file may be written on the way. copy: UsageError unless the sound is Opus already.
+    """
+    sound = find_sound(source)
+    if sound is None:
+        return None
+    if how == "copy" and sound.codec != "opus":
+        raise UsageError(f"--audio copy: the sound of {source.path} is {sound.codec}, and a call holds Opus; use opus")
+    start_s = source.start_s or 0.0
+    length_s = float(duration_s) if source.end_s is None else min(float(duration_s), source.end_s - start_s)
+    times = [*(["-ss", f"{start_s:.6f}"] if start_s > 0 else []), "-t", f"{max(0.0, length_s):.6f}"]
+    codec = ["-c:a", "copy"] if how == "copy" else _ENCODER
+    arguments = ["-v", "error", *file_input(source.path, *times), "-map", "0:a:0", *codec]
+    run([*arguments, "-map_metadata", "-1", "-f", "ogg", f"file:{file}"], f"{source.path}: its sound cannot be read")
+    return read_opus(file)

@@ -1,0 +1,108 @@
+"""Read a video that comes in by standard input, frame by frame, as soon as each is there."""
+
+from __future__ import annotations
+
+import re
+import select
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.ffmpeg import DEMUXERS, Child, each_frame_once
+from vid2vid_cli.media.files import check_pixels
+from vid2vid_cli.media.reader import Frame
+
+NAME = "standard input"
+_PICTURE = re.compile(r"Video: rawvideo.*?, (\d+)x(\d+)[ ,\[].*?([\d.]+) fps")
+_NTSC = (24, 30, 48, 60, 120)
+_ARGUMENTS = ["-v", "info", "-flags", "low_delay", "-threads", "1", "-analyzeduration", "0", "-probesize", "65536"]
+_SCALE = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+
+
+@dataclass
+class PipedVideo:
+    """A video on its way. size: (height, width). Use it as a context manager."""
+
+    size: tuple[int, int]
+    fps: Fraction
+    _child: Child
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield frames (H, W, 3), uint8 RGB, until the pipe is closed."""
+        height, width = self.size
+        while True:
+            frame = np.empty((height, width, 3), np.uint8)
+            buffer, filled = frame.data.cast("B"), 0
+            while filled < len(buffer):
+                count = self._child.read_into(buffer[filled:])
+                if not count:
+                    return
+                filled += count
+            yield frame
+
+    def __enter__(self) -> PipedVideo:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.close()
+
+
+def open_pipe(descriptor: int, max_pixels: int) -> PipedVideo:
+    """Begin to read a video from a descriptor: anything that ffmpeg knows without going back in it.
+
+    Waits for the first frame. MediaError when there is none.
+    """
+    arguments = [
+        *_ARGUMENTS,
+        "-format_whitelist",
+        DEMUXERS,
+        "-i",
+        "pipe:0",
+        "-map",
+        "0:V:0",
+        "-vf",
+        _SCALE,
+        *each_frame_once(),
+    ]
+    output = ["-flush_packets", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
+    child = Child([*arguments, *output], NAME, answers=True, reads=descriptor)
+    try:
+        _wait_for_frame(child)
+        found = _PICTURE.search(child.log().split("Output #0")[-1])
+        if found is None:
+            raise MediaError(f"{NAME}: holds no video that can be read as it comes: {child.last_words()}")
+        size = int(found[2]), int(found[1])
+        check_pixels(Path(NAME), size, max_pixels)
+    except BaseException:
+        child.close()
+        raise
+    return PipedVideo(size, exact_rate(found[3]), child)
+
+
+def _wait_for_frame(child: Child) -> None:
+    """Wait until the first bytes of a frame are there, or the child has ended. However long that takes."""
+    if not hasattr(select, "poll"):  # Windows
+        while "Output #0" not in child.log() and child.is_running:
+            time.sleep(0.05)
+        return
+    poller = select.poll()
+    poller.register(child.stdout.fileno(), select.POLLIN)
+    while not poller.poll(100):
+        pass
+
+
+def exact_rate(text: str) -> Fraction:
+    """Return the rate that a rounded one means, such as 30000/1001 for 29.97."""
+    rate = float(text)
+    for whole in _NTSC:
+        if abs(rate - whole / 1.001) < 0.006:
+            return Fraction(whole * 1000, 1001)
+    return Fraction(text).limit_denominator(1000)
