@@ -8,6 +8,7 @@ import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -56,13 +57,24 @@ class Job:
         is_file = self.options.checkpoint != "compact" and os.path.isfile(path)  # noqa: PTH113  for too long a name Path.is_file raises
         return path if is_file else None
 
-    @property
+    @cached_property
+    def appearance(self) -> tuple[Any, ...]:
+        """Name what the job computes of its source: jobs with the same name share it."""
+        o = self.options
+        return "source", self.source, o.face, o.size, o.paste_back, o.background, *self._arithmetic
+
+    @cached_property
     def motion(self) -> tuple[Any, ...] | None:
-        """Name the motion that the job reads off a driving: jobs with the same one share it."""
+        """Name the motion that the job reads off a driving: jobs with the same name share it."""
         if self.driving is None or not isinstance(self.options, ReenactOptions):
             return None
         o = self.options
-        return self.driving, o.driving_face, o.start, o.end, o.fps, o.checkpoint
+        return "driving", self.driving, o.driving_face, o.start, o.end, o.fps, *self._arithmetic
+
+    @property
+    def _arithmetic(self) -> tuple[str, ...]:
+        o = self.options
+        return o.checkpoint, o.detector, o.device, o.dtype
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as plain values."""

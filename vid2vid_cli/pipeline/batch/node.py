@@ -61,7 +61,7 @@ def _workbench(cache: str) -> Workbench:
     """Keep the model and what is remembered from task to task of this process."""
     from vid2vid_cli.pipeline.batch.workbench import Workbench
 
-    return Workbench(Path(cache))
+    return Workbench(Path(cache), is_shared=True)
 
 
 def vid2vid_job(
@@ -86,7 +86,7 @@ def _hooks(job: Job, progress: Any) -> Hooks:
 
     def tell(done: int, total: int | None) -> None:
         nonlocal last_s
-        if time.monotonic() - last_s > PROGRESS_EVERY_S:
+        if done == 1 or time.monotonic() - last_s > PROGRESS_EVERY_S:  # others may wait for a first frame
             last_s = time.monotonic()
             progress.tell.remote(job.index, done, total)
 

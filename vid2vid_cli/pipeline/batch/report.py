@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,7 @@ class Outcome:
     """What became of a job. exit_code: that of the command that would have done it alone. sha256: of the output.
 
     refused: its output is there and no batch made it. begun: not ended, because the batch was killed.
+    computed: what no job before it had found out, "source" or "driving".
     """
 
     state: State
@@ -44,7 +45,13 @@ class Outcome:
     exit_code: int = 0
     sha256: str | None = None
     warnings: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
     attempts: int = 1
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Outcome:
+        """Build an outcome of plain values."""
+        return cls(**{**plain, "warnings": tuple(plain["warnings"]), "computed": tuple(plain["computed"])})
 
     @property
     def may_pass(self) -> bool:
@@ -91,6 +98,7 @@ def row_of(job: Job, recipe_of_job: str, outcome: Outcome) -> dict[str, Any]:
         "exit_code": outcome.exit_code,
         "sha256": outcome.sha256,
         "warnings": list(outcome.warnings),
+        "computed": list(outcome.computed),
         "recipe": recipe_of_job,
     }
 

@@ -22,6 +22,7 @@ from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.progress import Hooks
 
 PROGRESS_EVERY_S = 0.2
+ALONE, SHARED = "alone", "shared"
 
 
 class Line:
@@ -37,9 +38,9 @@ class Line:
         self._out.flush()
 
     def progress(self, done: int, total: int | None) -> None:
-        """Send how far a job is, a few times a second."""
+        """Send how far a job is, a few times a second; its first frame always, which others may wait for."""
         now = time.monotonic()
-        if now - self._last_s > PROGRESS_EVERY_S:
+        if done == 1 or now - self._last_s > PROGRESS_EVERY_S:
             self._last_s = now
             self.send(progress=[done, total])
 
@@ -54,7 +55,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, _leave)
     line.send(ready=os.getpid())
-    bench = Workbench(Path(sys.argv[1]))
+    bench = Workbench(Path(sys.argv[1]), is_shared=sys.argv[2] == SHARED)
     while (plain := jobs.get()) is not None:
         outcome = bench.do(Job.from_json(plain), Hooks(line.progress))
         line.send(outcome=asdict(outcome))
