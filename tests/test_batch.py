@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,9 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from clips import ffmpeg, processes_in
+from clips import ffmpeg
 from PIL import Image
+from processes import MODULE, all_end_promptly, processes_in, start, wait_for
 from safetensors.torch import save_file
 from test_cli_run import run_in_terminal
 
@@ -41,7 +41,6 @@ from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact
 
-MODULE = [sys.executable, "-m", "vid2vid_cli"]
 FRAMES = 8
 linux_only = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 
@@ -474,12 +473,6 @@ def test_another_batch_in_the_same_folder_is_refused() -> None:
 # --- killed ---
 
 
-def start(*words: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*MODULE, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    )
-
-
 def workers_of(driver: subprocess.Popen[str]) -> list[int]:
     """List the worker processes of a batch."""
     try:
@@ -495,17 +488,10 @@ def wait_until_gone(folder: Path, seconds: float) -> None:
     assert processes_in(folder) == []
 
 
-def wait_for(path: Path, driver: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
-    while not path.exists():
-        assert time.monotonic() < deadline and driver.poll() is None, driver.communicate()
-        time.sleep(0.02)
-
-
 @linux_only
 def test_a_killed_worker_is_replaced_and_its_job_done_again(material: Path, tmp_path: Path) -> None:
     driver = start("batch", material / "s" / "*[ab].png", material / "d", "-o", "out", "--size", "64")
-    wait_for(tmp_path / "out" / "anna--nod.mp4", driver)
+    wait_for((tmp_path / "out" / "anna--nod.mp4").exists, driver)
     (worker,) = workers_of(driver)
     os.kill(worker, signal.SIGKILL)
     out, err = driver.communicate(timeout=90)
@@ -521,15 +507,20 @@ def test_a_signal_ends_all_workers(
     number: signal.Signals, code: int, media_dir: Path, material: Path, tmp_path: Path
 ) -> None:
     clip = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
-    driver = start("batch", material / "s" / "*[ab].png", clip, "-o", "out", "-j", "2", "-q")
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    driver.send_signal(number)
-    out, err = driver.communicate(timeout=30)  # a second or two on an idle machine
-    assert (driver.returncode, out) == (code, "") and "Traceback" not in err
-    wait_until_gone(tmp_path, 5)
-    assert outputs_in("out") == [] and not list(tmp_path.rglob(".vid2vid-*"))
+
+    def attempt() -> float:
+        driver = start("batch", material / "s" / "*[ab].png", clip, "-o", "out", "-j", "2", "-q")
+        wait_for(lambda: list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")), driver)
+        began = time.monotonic()
+        driver.send_signal(number)
+        out, err = driver.communicate(timeout=60)
+        wait_until_gone(tmp_path, 60)
+        took_s = time.monotonic() - began
+        assert (driver.returncode, out) == (code, "") and "Traceback" not in err
+        assert outputs_in("out") == [] and not list(tmp_path.rglob(".vid2vid-*"))
+        return took_s
+
+    all_end_promptly(attempt)
 
 
 @linux_only

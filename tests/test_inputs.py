@@ -7,21 +7,20 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import children, end_of, ffmpeg, make_clip
+from clips import end_of, ffmpeg, make_clip
 from PIL import Image, features
+from processes import MODULE, children
 
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, probe_video, read_video
 
-MODULE = [sys.executable, "-m", "vid2vid_cli"]
 NOBODY = 65534
 linux_only = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs Linux")
 root_only = pytest.mark.skipif(

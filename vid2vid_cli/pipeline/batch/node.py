@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import stat
 import tarfile
 import tempfile
 import threading
@@ -21,7 +22,7 @@ from vid2vid_cli.errors import MediaError
 from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.batch.report import Outcome, failure
 from vid2vid_cli.pipeline.progress import Hooks
-from vid2vid_cli.temporary import Scratch
+from vid2vid_cli.temporary import Scratch, sweep
 
 if TYPE_CHECKING:
     from vid2vid_cli.pipeline.batch.workbench import Workbench
@@ -72,13 +73,24 @@ def vid2vid_job(
     hooks = _hooks(job, progress)
     if shipment is None:
         return asdict(_do(job, cache, timeout_s, hooks)), None
-    with tempfile.TemporaryDirectory(prefix="vid2vid-job-") as folder:
-        local = unpack(job, Path(folder), shipment, files)
-        outcome = _do(
-            local, str(Path(tempfile.gettempdir(), f"vid2vid-cache-{getattr(os, 'getuid', int)()}")), timeout_s, hooks
-        )
+    home = private_folder()
+    sweep(home, again=True)  # of what tasks left whose process was killed
+    with Scratch(home / "job") as scratch:
+        local = unpack(job, scratch.folder, shipment, files)
+        outcome = _do(local, str(home / "cache"), timeout_s, hooks)
         content = pack_output(local.output) if outcome.state == "done" else None
     return asdict(_with_names(outcome, local, job)), content
+
+
+def private_folder() -> Path:
+    """Return a folder for temporary files that is this user's alone. MediaError where another has taken its name."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir(), f"vid2vid-{user}")
+    folder.mkdir(0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != user:
+        raise MediaError(f"{folder}: belongs to somebody else; remove it, or set TMPDIR to another folder")
+    return folder
 
 
 def _hooks(job: Job, progress: Any) -> Hooks:
