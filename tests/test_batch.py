@@ -31,7 +31,7 @@ from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.pipeline import memory
-from vid2vid_cli.pipeline.batch import workbench
+from vid2vid_cli.pipeline.batch import local, workbench
 from vid2vid_cli.pipeline.batch.jobs import Job, check_clashes, check_template, find_files, pair_files
 from vid2vid_cli.pipeline.batch.local import Queue
 from vid2vid_cli.pipeline.batch.options import BatchOptions
@@ -354,6 +354,16 @@ def test_appearances_that_were_not_used_for_long_make_room(monkeypatch: pytest.M
             assert store.recall_tensors("a", "appearance") is not None  # used just now
     store.keep_tensors("faces", "faces", {"x": torch.zeros(3000)})
     assert {path.name[0] for path in Path("cache").iterdir()} == {"a", "c", "f"}
+
+
+def test_the_cores_are_divided_between_the_workers(material: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "usable_cores", lambda: 8)
+    assert [local.threads_each(workers, 0) for workers in (1, 2, 3, 8, 20)] == [7, 4, 2, 1, 1]
+    assert local.threads_each(4, threads=3) == 3
+    (job,) = make_jobs(tuple(map(str, pair_of(material))), "out", ReenactOptions(), BatchOptions(jobs=4))
+    assert job.options.threads == 2
+    monkeypatch.setattr(local, "usable_cores", lambda: 1)
+    assert local.threads_each(1, 0) == 1
 
 
 # --- whole batches ---

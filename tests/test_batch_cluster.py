@@ -19,6 +19,7 @@ from processes import MODULE, all_end_promptly, start, wait_for
 
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.media.video import probe_video
+from vid2vid_cli.pipeline.batch.cluster import resources
 from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.batch.node import LateError, Shipment, pack_output, publish_output, time_limit, unpack
 from vid2vid_cli.pipeline.options import ReenactOptions
@@ -161,6 +162,14 @@ def test_what_is_packed_on_a_node_is_published_whole(tmp_path: Path) -> None:
     assert local.driving is not None and local.source != local.driving
     assert (local.source.read_bytes(), local.driving.read_bytes()) == (b"source", b"driving")
     assert Path(local.options.checkpoint).read_bytes() == b"model" and local.output.name == "x.mp4"
+
+
+def test_a_job_takes_its_threads_and_a_card_of_a_node() -> None:
+    def needs(**options: Any) -> dict[str, float]:
+        return resources(Job(0, Path("s"), Path("d"), Path("o"), ReenactOptions(**options)))
+
+    assert needs() == {"CPU": 1, "GPU": 0} and needs(threads=3, device="cpu") == {"CPU": 3, "GPU": 0}
+    assert needs(device="cuda:1") == {"CPU": 1, "GPU": 1}
 
 
 def test_a_job_on_a_node_has_its_time() -> None:

@@ -14,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from checkpoints import save_traps
 from clips import end_of, ffmpeg, make_clip
 from PIL import Image, features
 from processes import MODULE, children
+from safetensors.torch import save
 
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.media.image import read_image
@@ -257,37 +260,20 @@ def average(path: Path) -> np.ndarray:
     return next(iter(read_video(path))).mean(axis=(0, 1))
 
 
+@pytest.mark.parametrize("kind", ["PQ", "HLG"])
 def test_hdr_video_is_mapped_to_an_ordinary_screen_and_said(
-    face: Image.Image, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, face: Image.Image, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    transfer = {"PQ": "smpte2084", "HLG": "arib-std-b67"}[kind]
     face.save(tmp_path / "face.png")
-    to_pq = "zscale=tin=bt709:min=bt709:pin=bt709:rin=tv:t=smpte2084:m=bt2020nc:p=bt2020:npl=100,format=yuv420p10le"
-    tags = [
-        "-color_trc",
-        "smpte2084",
-        "-colorspace",
-        "bt2020nc",
-        "-color_primaries",
-        "bt2020",
-        "-x265-params",
-        "log-level=error",
-    ]
-    hdr = make(
-        tmp_path / "hdr.mp4",
-        clip,
-        "-vf",
-        f"format=yuv420p,setparams=colorspace=bt709:color_trc=bt709:color_primaries=bt709,{to_pq}",
-        "-c:v",
-        "libx265",
-        *tags,
-    )
-    assert probe_video(hdr).hdr == "PQ" and probe_video(clip).hdr is None
-    run_row(
-        tmp_path / "face.png",
-        hdr,
-        Row("hdr.mp4", 0, "is HDR video (PQ); its colours are mapped", 6, options=WHOLE),
-        capsys,
-    )
+    to_hdr = f"zscale=tin=bt709:min=bt709:pin=bt709:rin=tv:t={transfer}:m=bt2020nc:p=bt2020:npl=100"
+    bt709 = "format=yuv420p,setparams=colorspace=bt709:color_trc=bt709:color_primaries=bt709"
+    tags = ["-color_trc", transfer, "-colorspace", "bt2020nc", "-color_primaries", "bt2020"]
+    coding = ["-c:v", "libx265", "-x265-params", "log-level=error", *tags]
+    hdr = make(tmp_path / "hdr.mp4", clip, "-vf", f"{bt709},{to_hdr},format=yuv420p10le", *coding)
+    assert probe_video(hdr).hdr == kind and probe_video(clip).hdr is None
+    said = Row("hdr.mp4", 0, f"is HDR video ({kind}); its colours are mapped", 6, options=WHOLE)
+    run_row(tmp_path / "face.png", hdr, said, capsys)
     shown, meant = average(hdr), average(clip)
     assert np.abs(shown / shown.mean() - meant / meant.mean()).max() < 0.15  # the hue
     assert 0.5 < shown.mean() / meant.mean() < 1.5  # the light; without mapping it would be grey
@@ -425,6 +411,43 @@ def test_two_faces_that_cross(
     )
     frames = [frame.astype(int) for frame in read_video("o.mp4")]
     assert max(np.abs(frame - frames[0]).mean() for frame in frames) < 6  # another's face would change it
+
+
+# --- checkpoints that are none ---
+
+CHECKPOINTS = {
+    "cut short": ("w.safetensors", b"", "damaged or cut short"),
+    "Git LFS pointer": ("w.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "LFS"),
+    "web page": ("w.safetensors", b"<!DOCTYPE html><html></html>", "HTML"),
+    "of something else": ("w.safetensors", save({"conv.weight": torch.zeros(3)}), "of no known family"),
+    "text": ("w.pth", b"Not Found\n", "text"),
+}
+
+
+@pytest.mark.parametrize("case", CHECKPOINTS)
+def test_what_is_no_checkpoint_is_told_by_the_command(
+    case: str, face: Image.Image, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, content, words = CHECKPOINTS[case]
+    face.save("face.png")
+    whole = Path(__file__).resolve().parents[1] / "weights" / "compact.safetensors"
+    Path(name).write_bytes(content or whole.read_bytes()[:100_000])
+    assert main(["reenact", "face.png", str(clip), "-c", name, "-o", "o.mp4"]) == 4
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"{name}: " in said and words in said
+    assert left() == ["face.png", name]
+
+
+def test_a_checkpoint_that_would_run_code_runs_none(
+    face: Image.Image, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face.save("face.png")
+    sprung = tmp_path / "sprung"
+    for trap in save_traps(tmp_path, sprung):
+        assert main(["reenact", "face.png", str(clip), "-c", str(trap), "-o", "o.mp4"]) == 4
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and trap.name in said and "does not open for safety" in said
+    assert not sprung.exists() and left() == ["face.png"]
 
 
 # --- names and places ---
