@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -26,17 +27,25 @@ from safetensors.torch import save_file
 from test_cli_run import run_in_terminal
 
 from vid2vid_cli.cli.app import main
+from vid2vid_cli.cli.batch import summary
 from vid2vid_cli.errors import MediaError, UsageError
 from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.pipeline import memory
 from vid2vid_cli.pipeline.batch import local, workbench
-from vid2vid_cli.pipeline.batch.jobs import Job, check_clashes, check_template, find_files, pair_files
+from vid2vid_cli.pipeline.batch.jobs import (
+    Job,
+    check_clashes,
+    check_template,
+    checkpoint_parts,
+    find_files,
+    pair_files,
+)
 from vid2vid_cli.pipeline.batch.local import Queue
 from vid2vid_cli.pipeline.batch.options import BatchOptions
 from vid2vid_cli.pipeline.batch.report import Outcome, Report, failure
-from vid2vid_cli.pipeline.batch.run import BatchHooks, make_jobs, run_batch
+from vid2vid_cli.pipeline.batch.run import BatchHooks, BatchResult, make_jobs, run_batch
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact
@@ -451,6 +460,45 @@ def test_rows_of_both_commands_and_one_whose_file_is_gone(material: Path, capsys
     )
     assert run("batch", "--manifest", "jobs.jsonl", "-o", "out", "--size", 64, "-q", "--json") == 5
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["done_before"] == 2
+
+
+def test_what_a_user_puts_in_the_place_of_a_failed_output_stays(material: Path) -> None:
+    words = ["batch", material / "s" / "[ah]*.png", material / "d" / "nod.mp4", "-o", "out", "--size", 64, "-q"]
+    assert run(*words) == 5
+    Path("out", "hill--nod.mp4").write_text("mine")
+    assert run(*words) == 5
+    assert [row["state"] for row in report_in("out")] == ["done", "refused"]
+    assert Path("out", "hill--nod.mp4").read_text() == "mine"
+    Path("out", "anna--nod.mp4").write_text("damaged")  # which a batch has made, and makes again
+    assert run(*words) == 5
+    assert probe_video("out/anna--nod.mp4").frame_count == FRAMES
+
+
+def test_another_checkpoint_under_the_same_name_is_another_job(tmp_path: Path) -> None:
+    job = Job(0, Path("s"), Path("d"), Path("o.mp4"), ReenactOptions(checkpoint="set"))
+    (tmp_path / "set").mkdir()
+    recipes = set()
+    for content in (b"1", b"22", b"333"):
+        (tmp_path / "set" / "w.pth").write_bytes(content)
+        recipes.add(Report(tmp_path, [job]).recipe(job))
+    assert len(recipes) == 3 and job.checkpoint_path == Path("set")
+    assert [path.name for path in checkpoint_parts("compact")] == ["compact.safetensors"]
+    assert checkpoint_parts("fomm") == [] == checkpoint_parts("gone.pth")
+
+
+def test_a_long_batch_has_more_than_a_day() -> None:
+    result = BatchResult(Path("report.jsonl"), jobs=1, done=1, seconds=30 * 3600 + 62)
+    assert "30:01:02" in summary(result)
+
+
+def test_a_file_system_without_locks_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with Report(Path(), []):
+        pass
+    assert Path("report.jsonl").exists()
 
 
 def test_a_late_job_is_given_up_and_the_rest_goes_on(media_dir: Path, material: Path) -> None:

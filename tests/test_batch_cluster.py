@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,20 @@ from PIL import Image
 from processes import MODULE, all_end_promptly, start, wait_for
 
 from vid2vid_cli.cli.app import main
+from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.pipeline.batch.cluster import resources
 from vid2vid_cli.pipeline.batch.jobs import Job
-from vid2vid_cli.pipeline.batch.node import LateError, Shipment, pack_output, publish_output, time_limit, unpack
+from vid2vid_cli.pipeline.batch.node import (
+    LateError,
+    Shipment,
+    pack_output,
+    private_folder,
+    publish_output,
+    time_limit,
+    unpack,
+    vid2vid_job,
+)
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
@@ -162,6 +173,29 @@ def test_what_is_packed_on_a_node_is_published_whole(tmp_path: Path) -> None:
     assert local.driving is not None and local.source != local.driving
     assert (local.source.read_bytes(), local.driving.read_bytes()) == (b"source", b"driving")
     assert Path(local.options.checkpoint).read_bytes() == b"model" and local.output.name == "x.mp4"
+
+
+def test_a_node_shares_its_temporary_files_with_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = private_folder()
+    assert folder == private_folder() and folder.stat().st_mode & 0o777 == 0o700
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MediaError, match="belongs to somebody else"):
+        private_folder()
+    job = Job(0, Path("s"), Path("d"), Path("o.mp4"), ReenactOptions())
+    outcome, content = vid2vid_job(job.to_json(), ("", 0.0), Unheard(), Shipment(False), b"s", b"d")
+    assert "belongs to somebody else" in outcome["error"] and content is None
+
+
+class Unheard:
+    """In the place of Ray's actor that hears how far jobs are."""
+
+    tell = property(lambda self: self)
+
+    def remote(self, *_: Any) -> None:
+        return
 
 
 def test_a_job_takes_its_threads_and_a_card_of_a_node() -> None:

@@ -50,8 +50,8 @@ class Cluster:
         """Hand a job over."""
         needs = resources(job)
         task = self.ray.remote(vid2vid_job).options(num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_retries=0)
-        model = job.checkpoint_file
-        shipment = Shipment(model is not None) if self.ship else None
+        model = job.checkpoint_path
+        shipment = Shipment(has_checkpoint=model is not None) if self.ship else None
         files = [self._put(path) for path in (*job.inputs, model) if path is not None] if self.ship else []
         far = replace(
             job,
@@ -71,7 +71,7 @@ class Cluster:
 
     def forget_files(self, waiting: Sequence[Job]) -> None:
         """Drop files from the object store that no job needs any more."""
-        needed = {path for job in (*waiting, *self.tasks.values()) for path in (*job.inputs, job.checkpoint_file)}
+        needed = {path for job in (*waiting, *self.tasks.values()) for path in (*job.inputs, job.checkpoint_path)}
         for path in [path for path in self.shipped if path not in needed]:
             del self.shipped[path]
 

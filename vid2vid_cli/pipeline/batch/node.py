@@ -73,13 +73,19 @@ def vid2vid_job(
     hooks = _hooks(job, progress)
     if shipment is None:
         return asdict(_do(job, cache, timeout_s, hooks)), None
-    home = private_folder()
-    sweep(home, again=True)  # of what tasks left whose process was killed
-    with Scratch(home / "job") as scratch:
-        local = unpack(job, scratch.folder, shipment, files)
-        outcome = _do(local, str(home / "cache"), timeout_s, hooks)
-        content = pack_output(local.output) if outcome.state == "done" else None
-    return asdict(_with_names(outcome, local, job)), content
+    try:
+        home = private_folder()
+        sweep(home, again=True)  # of what tasks left whose process was killed
+        with Scratch(home / "job") as scratch:
+            local = unpack(job, scratch.folder, shipment, files)
+            outcome = _do(local, str(home / "cache"), timeout_s, hooks)
+            content = pack_output(local.output) if outcome.state == "done" else None
+        return asdict(_with_names(outcome, local, job)), content
+    except OSError as error:
+        words = f"{error.filename or tempfile.gettempdir()}: {error.strerror or error}"
+        return asdict(failure(f"{job.output}: a node has no place for its files: {words}; free some there")), None
+    except MediaError as error:
+        return asdict(failure(str(error))), None
 
 
 def private_folder() -> Path:
