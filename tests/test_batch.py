@@ -322,6 +322,9 @@ def test_model_sources_and_motions_are_computed_once(material: Path, monkeypatch
         is None
     )
     assert counts["update"] == watched  # another process finds it in the cache
+    fixed = ReenactOptions(size=64, reference_frame="3")
+    assert bench.do(Job(8, sources[0], drivings[0], Path("fixed.mp4"), fixed), Hooks()).frames == FRAMES
+    assert counts["update"] == watched  # also a frame in its middle
     for job in jobs:  # what is remembered makes the very same file
         alone = reenact(job.source, job.driving or "", f"alone-{job.output}", ReenactOptions(size=64))
         assert sha256_of(alone.output) == sha256_of(job.output)
