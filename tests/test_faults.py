@@ -71,6 +71,7 @@ class Fault:
     where: str
     then: str
     said: str
+    output: str = "o.mp4"
 
 
 FAULTS = {
@@ -108,6 +109,12 @@ FAULTS = {
         "echo '[mp4 @ 0x1] this sound is too loud' >&2; exit 1",
         "nod.mp4: its sound cannot be written: this sound is too loud",
     ),
+    "palette fails": Fault(
+        "*palettegen*", "echo 'out of colours' >&2; exit 1", "o.gif: cannot be written: out of colours", "o.gif"
+    ),
+    "drawing with the palette fails": Fault(
+        "*paletteuse*", "echo 'out of paint' >&2; exit 1", "o.gif: cannot be written: out of paint", "o.gif"
+    ),
     "probe killed": Fault(
         "*' -f framecrc '*", "kill -9 $$", "nod.mp4: reading broke off: ffmpeg was killed by signal 9"
     ),
@@ -137,7 +144,7 @@ def test_a_fault_of_a_child_is_told_in_its_own_words(
     monkeypatch.setenv("VID2VID_STALL_S", "2.5")
     executable.cache_clear()
     before, threads = children(), threading.active_count()
-    code = main(["reenact", *map(str, material), "-o", "o.mp4", "--size", "512"])
+    code = main(["reenact", *map(str, material), "-o", fault.output, "--size", "512"])
     said = capsys.readouterr()
     assert (code, said.out) == (1, "") and said.err.count("\n") == 1, said.err
     assert fault.said in said.err and "Traceback" not in said.err
