@@ -107,9 +107,10 @@ class Memory:
         path = self._path(key, kind)
         try:
             tensors = dict(load_file(path))
-            os.utime(path)
         except (OSError, SafetensorError):
             return None
+        with contextlib.suppress(OSError):  # a folder that may only be read
+            os.utime(path)
         return tensors
 
     def keep_tensors(self, key: str, kind: Kind, tensors: Mapping[str, Tensor]) -> None:

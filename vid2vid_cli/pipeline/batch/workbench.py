@@ -39,7 +39,7 @@ class Workbench:
         except Exception as error:  # noqa: BLE001  one failure never stops the rest
             text, exit_code = describe_failure(error)
             seconds = time.perf_counter() - began
-            return replace(failure(one_line(text), exit_code, seconds), computed=tuple(self._memory.computed))
+            return replace(failure(one_line(text), exit_code, seconds), computed=self._computed())
         seconds = time.perf_counter() - began
         return Outcome(
             "done",
@@ -49,8 +49,12 @@ class Workbench:
             result.skipped,
             sha256=sha256,
             warnings=tuple(map(one_line, result.warnings)),
-            computed=tuple(self._memory.computed),
+            computed=self._computed(),
         )
+
+    def _computed(self) -> tuple[str, ...]:
+        """Name what the job had to find out, each thing once."""
+        return tuple(dict.fromkeys(self._memory.computed))
 
     def _make(self, job: Job, hooks: Hooks) -> Result:
         model = self._load(job.options.checkpoint)
