@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,24 +76,3 @@ def packets(path: Path, stream: str) -> list[tuple[float, float]]:
 def end_of(path: Path, stream: str) -> float:
     """Tell when a stream ends, in seconds."""
     return max(time_s + duration_s for time_s, duration_s in packets(path, stream))
-
-
-def children() -> set[int]:
-    """List the processes that this one has started and that still run (Linux)."""
-    found: set[int] = set()
-    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
-        found.update(int(pid) for pid in (task / "children").read_text().split())
-    return found
-
-
-def processes_in(folder: Path) -> list[str]:
-    """List the commands of other running processes whose current folder this is (Linux)."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            is_zombie = ") Z " in (entry / "stat").read_text()
-            if int(entry.name) != os.getpid() and (entry / "cwd").resolve() == folder and not is_zombie:
-                found.append((entry / "cmdline").read_text())
-        except OSError:
-            continue
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,7 +10,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,26 +18,38 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import ffmpeg, processes_in
+import tiny
+import torch
+from clips import ffmpeg
 from PIL import Image
+from processes import MODULE, all_end_promptly, processes_in, start, wait_for
+from safetensors.torch import save_file
 from test_cli_run import run_in_terminal
 
 from vid2vid_cli.cli.app import main
+from vid2vid_cli.cli.batch import summary
 from vid2vid_cli.errors import MediaError, UsageError
 from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.models.compact.model import CompactModel
-from vid2vid_cli.pipeline.batch import workbench
-from vid2vid_cli.pipeline.batch.jobs import Job, check_clashes, check_template, find_files, pair_files
+from vid2vid_cli.pipeline import memory
+from vid2vid_cli.pipeline.batch import local, workbench
+from vid2vid_cli.pipeline.batch.jobs import (
+    Job,
+    check_clashes,
+    check_template,
+    checkpoint_parts,
+    find_files,
+    pair_files,
+)
 from vid2vid_cli.pipeline.batch.local import Queue
 from vid2vid_cli.pipeline.batch.options import BatchOptions
 from vid2vid_cli.pipeline.batch.report import Outcome, Report, failure
-from vid2vid_cli.pipeline.batch.run import make_jobs
+from vid2vid_cli.pipeline.batch.run import BatchHooks, BatchResult, make_jobs, run_batch
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact
 
-MODULE = [sys.executable, "-m", "vid2vid_cli"]
 FRAMES = 8
 linux_only = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 
@@ -227,23 +239,52 @@ def test_a_manifest_of_another_kind_is_refused(capsys: pytest.CaptureFixture[str
 # --- who does what ---
 
 
-def test_a_motion_is_read_by_one_worker_at_a_time_and_a_source_stays_with_its_worker() -> None:
-    files = [(s, d) for s in "ab" for d in "xy"]
-    jobs = [Job(k, Path(s), Path(d), Path(s + d), ReenactOptions()) for k, (s, d) in enumerate(files)]
-    queue = Queue(jobs)
-    first, second, third = queue.take(None), queue.take(None), queue.take(None)
-    assert first is not None and second is not None
-    assert (first.output.name, second.output.name, third) == ("ax", "ay", None)  # x and y are being read
+def queue_of(*names: str, options: ReenactOptions | None = None) -> Queue:
+    """Make a queue of jobs, each named by its source and its driving."""
+    jobs = [Job(k, Path(n[0]), Path(n[1]), Path(n), options or ReenactOptions()) for k, n in enumerate(names)]
+    return Queue(jobs)
+
+
+def take(queue: Queue, last: str | None = None, of_others: str = "") -> Job:
+    job = queue.take(None if last is None else Path(last), set(map(Path, of_others)))
+    assert job is not None
+    return job
+
+
+def test_a_source_stays_with_its_worker_and_nothing_is_computed_by_two() -> None:
+    queue = queue_of("ax", "ay", "az", "bx", "by", "bz")
+    first = take(queue)
+    second = take(queue, of_others="a")
+    assert (first.output.name, second.output.name) == ("ax", "by")  # a has its worker, and x is being read
+    assert queue.take(None, {Path("a"), Path("b")}) is None  # both sources are being looked at
+    queue.has_begun(first)
+    third = take(queue, of_others="ab")  # a's worker has no use for a second hand: az is stolen, ay must wait
+    assert third.output.name == "az"
     assert queue.give_back(first, Outcome("done"), retry=0) is not None
-    fourth = queue.take(Path("b"))
-    assert fourth is not None and fourth.output.name == "bx"
-    assert queue.give_back(second, failure("it died"), retry=1) is None  # once more
-    again = [queue.take(Path("a")), queue.take(None)]
-    assert again[0] is not None and again[0].output.name == "ay" and again[1] is None
-    ended = queue.give_back(again[0], failure("it died"), retry=1)
-    assert ended is not None and ended.attempts == 2
-    hopeless = queue.give_back(fourth, failure("no face", 3), retry=1)
+    assert queue.take(Path("a")) is None  # y and z are being read, and b is still being looked at
+    assert queue.give_back(second, Outcome("done"), retry=0) is not None
+    assert take(queue, "a", "ab").output.name == "ay"
+    assert {take(queue, "b", "a").output.name} == {"bx"}  # known by now
+
+
+def test_what_failed_is_computed_again_and_only_as_often_as_it_may() -> None:
+    queue = queue_of("ax", "bx")
+    first = take(queue)
+    assert queue.take() is None
+    assert queue.give_back(first, failure("it died"), retry=1) is None  # once more, after the others
+    other = take(queue)
+    assert other.output.name == "bx" and queue.take() is None
+    hopeless = queue.give_back(other, failure("no face", 3), retry=1)
     assert hopeless is not None and hopeless.attempts == 1
+    ended = queue.give_back(take(queue), failure("it died"), retry=1)
+    assert ended is not None and ended.attempts == 2 and queue.take() is None
+
+
+def test_another_arithmetic_is_another_motion() -> None:
+    full, half = ReenactOptions(), ReenactOptions(dtype="bfloat16")
+    jobs = [Job(k, Path("a"), Path("x"), Path(str(k)), options) for k, options in enumerate((full, half, full))]
+    queue = Queue(jobs)
+    assert (take(queue).index, take(queue).index, queue.take()) == (0, 1, None)
 
 
 def test_model_sources_and_motions_are_computed_once(material: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +308,7 @@ def test_model_sources_and_motions_are_computed_once(material: Path, monkeypatch
         Job(k, source, driving, Path(f"{k}.mp4"), ReenactOptions(size=64))
         for k, (source, driving) in enumerate((s, d) for s in sources for d in drivings)
     ]
-    bench = workbench.Workbench(Path("cache"))
+    bench = workbench.Workbench(Path("cache"), is_shared=False)
     for job in jobs[:2]:
         assert bench.do(job, Hooks()).error is None
     watched = counts["update"]
@@ -275,12 +316,15 @@ def test_model_sources_and_motions_are_computed_once(material: Path, monkeypatch
         assert bench.do(job, Hooks()).frames == FRAMES
     assert (counts["load_model"], counts["appearance"], counts["update"]) == (1, 2, watched)
     assert (
-        workbench.Workbench(Path("cache"))
+        workbench.Workbench(Path("cache"), is_shared=False)
         .do(jobs[0].__class__(0, sources[0], drivings[1], Path("again.mp4"), jobs[0].options), Hooks())
         .error
         is None
     )
     assert counts["update"] == watched  # another process finds it in the cache
+    fixed = ReenactOptions(size=64, reference_frame="3")
+    assert bench.do(Job(8, sources[0], drivings[0], Path("fixed.mp4"), fixed), Hooks()).frames == FRAMES
+    assert counts["update"] == watched  # also a frame in its middle
     for job in jobs:  # what is remembered makes the very same file
         alone = reenact(job.source, job.driving or "", f"alone-{job.output}", ReenactOptions(size=64))
         assert sha256_of(alone.output) == sha256_of(job.output)
@@ -288,7 +332,72 @@ def test_model_sources_and_motions_are_computed_once(material: Path, monkeypatch
     assert bench.do(Job(9, sources[0], drivings[0], Path("cut.mp4"), changed), Hooks()).frames < FRAMES
 
 
+@pytest.mark.parametrize("family", ["compact", *tiny.CHECKPOINTS])
+def test_another_process_finds_the_appearance_and_makes_the_same_file(family: str, material: Path) -> None:
+    checkpoint = family
+    if family != "compact":
+        checkpoint = "tiny.safetensors"
+        save_file(tiny.CHECKPOINTS[family](), checkpoint)
+    made = []
+    for number in range(2):
+        job = Job(number, *pair_of(material), Path(f"{number}.mp4"), ReenactOptions(size=64, checkpoint=checkpoint))
+        made.append(workbench.Workbench(Path("cache"), is_shared=True).do(job, Hooks()))
+    assert [outcome.error for outcome in made] == [None, None]
+    assert [outcome.computed for outcome in made] == [("source", "driving"), ()]
+    assert made[0].sha256 == made[1].sha256
+    (kept,) = Path("cache").glob("*.appearance.safetensors")
+    kept.write_bytes(kept.read_bytes()[:-8])  # damaged: as good as none
+    job = Job(2, *pair_of(material), Path("2.mp4"), ReenactOptions(size=64, checkpoint=checkpoint))
+    again = workbench.Workbench(Path("cache"), is_shared=True).do(job, Hooks())
+    assert (again.computed, again.sha256) == (("source",), made[0].sha256)
+
+
+def pair_of(material: Path) -> tuple[Path, Path]:
+    return material / "s" / "anna.png", material / "d" / "nod.mp4"
+
+
+def test_appearances_that_were_not_used_for_long_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_APPEARANCE_BYTES", 3000)
+    store = memory.Memory(Path("cache"), is_shared=True)
+    for name in "abc":
+        store.keep_tensors(name, "appearance", {"x": torch.zeros(300)})
+        os.utime(f"cache/{name}.appearance.safetensors", (1, ord(name)))
+        if name == "b":
+            assert store.recall_tensors("a", "appearance") is not None  # used just now
+    store.keep_tensors("faces", "faces", {"x": torch.zeros(3000)})
+    assert {path.name[0] for path in Path("cache").iterdir()} == {"a", "c", "f"}
+
+
+def test_the_cores_are_divided_between_the_workers(material: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "usable_cores", lambda: 8)
+    assert [local.threads_each(workers, 0) for workers in (1, 2, 3, 8, 20)] == [7, 4, 2, 1, 1]
+    assert local.threads_each(4, threads=3) == 3
+    (job,) = make_jobs(tuple(map(str, pair_of(material))), "out", ReenactOptions(), BatchOptions(jobs=4))
+    assert job.options.threads == 2
+    monkeypatch.setattr(local, "usable_cores", lambda: 1)
+    assert local.threads_each(1, 0) == 1
+
+
 # --- whole batches ---
+
+
+@pytest.mark.parametrize("sources", ["*[ab].png", "anna.png"])
+def test_two_workers_compute_each_source_and_each_motion_once(sources: str, material: Path) -> None:
+    """Each with its own source as far as there are enough, else with what the other has found out."""
+    Path("d").mkdir()
+    for k in range(3):
+        shutil.copy(material / "d" / "nod.mp4", f"d/c{k}.mp4")
+        with Path(f"d/c{k}.mp4").open("ab") as file:
+            file.write(bytes(8) + bytes([k]))  # another content, the same clip
+    options = BatchOptions(jobs=2)
+    jobs = make_jobs((str(material / "s" / sources), "d"), "out", ReenactOptions(size=64), options)
+    workers = set()
+    hooks = BatchHooks(progress=lambda worker, job, done, total: workers.add(worker))
+    assert run_batch(jobs, "out", options, hooks).failures == []
+    computed = Counter((name, row[name]) for row in report_in("out") for name in row["computed"])
+    assert set(computed.values()) == {1} and len(computed) == len({job.source for job in jobs}) + 3
+    assert workers == {0, 1}
+    assert len({row["sha256"] for row in report_in("out")}) == len({job.source for job in jobs})
 
 
 def test_a_batch_from_begin_to_end(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -356,6 +465,45 @@ def test_rows_of_both_commands_and_one_whose_file_is_gone(material: Path, capsys
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["done_before"] == 2
 
 
+def test_what_a_user_puts_in_the_place_of_a_failed_output_stays(material: Path) -> None:
+    words = ["batch", material / "s" / "[ah]*.png", material / "d" / "nod.mp4", "-o", "out", "--size", 64, "-q"]
+    assert run(*words) == 5
+    Path("out", "hill--nod.mp4").write_text("mine")
+    assert run(*words) == 5
+    assert [row["state"] for row in report_in("out")] == ["done", "refused"]
+    assert Path("out", "hill--nod.mp4").read_text() == "mine"
+    Path("out", "anna--nod.mp4").write_text("damaged")  # which a batch has made, and makes again
+    assert run(*words) == 5
+    assert probe_video("out/anna--nod.mp4").frame_count == FRAMES
+
+
+def test_another_checkpoint_under_the_same_name_is_another_job(tmp_path: Path) -> None:
+    job = Job(0, Path("s"), Path("d"), Path("o.mp4"), ReenactOptions(checkpoint="set"))
+    (tmp_path / "set").mkdir()
+    recipes = set()
+    for content in (b"1", b"22", b"333"):
+        (tmp_path / "set" / "w.pth").write_bytes(content)
+        recipes.add(Report(tmp_path, [job]).recipe(job))
+    assert len(recipes) == 3 and job.checkpoint_path == Path("set")
+    assert [path.name for path in checkpoint_parts("compact")] == ["compact.safetensors"]
+    assert checkpoint_parts("fomm") == [] == checkpoint_parts("gone.pth")
+
+
+def test_a_long_batch_has_more_than_a_day() -> None:
+    result = BatchResult(Path("report.jsonl"), jobs=1, done=1, seconds=30 * 3600 + 62)
+    assert "30:01:02" in summary(result)
+
+
+def test_a_file_system_without_locks_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with Report(Path(), []):
+        pass
+    assert Path("report.jsonl").exists()
+
+
 def test_a_late_job_is_given_up_and_the_rest_goes_on(media_dir: Path, material: Path) -> None:
     long = media_dir / "drivings" / "d07_woman_seated_hevc_audio.mp4"
     Path("jobs.csv").write_text(
@@ -386,12 +534,6 @@ def test_another_batch_in_the_same_folder_is_refused() -> None:
 # --- killed ---
 
 
-def start(*words: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*MODULE, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    )
-
-
 def workers_of(driver: subprocess.Popen[str]) -> list[int]:
     """List the worker processes of a batch."""
     try:
@@ -407,17 +549,10 @@ def wait_until_gone(folder: Path, seconds: float) -> None:
     assert processes_in(folder) == []
 
 
-def wait_for(path: Path, driver: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
-    while not path.exists():
-        assert time.monotonic() < deadline and driver.poll() is None, driver.communicate()
-        time.sleep(0.02)
-
-
 @linux_only
 def test_a_killed_worker_is_replaced_and_its_job_done_again(material: Path, tmp_path: Path) -> None:
     driver = start("batch", material / "s" / "*[ab].png", material / "d", "-o", "out", "--size", "64")
-    wait_for(tmp_path / "out" / "anna--nod.mp4", driver)
+    wait_for((tmp_path / "out" / "anna--nod.mp4").exists, driver)
     (worker,) = workers_of(driver)
     os.kill(worker, signal.SIGKILL)
     out, err = driver.communicate(timeout=90)
@@ -433,15 +568,20 @@ def test_a_signal_ends_all_workers(
     number: signal.Signals, code: int, media_dir: Path, material: Path, tmp_path: Path
 ) -> None:
     clip = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
-    driver = start("batch", material / "s" / "*[ab].png", clip, "-o", "out", "-j", "2", "-q")
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    driver.send_signal(number)
-    out, err = driver.communicate(timeout=30)  # a second or two on an idle machine
-    assert (driver.returncode, out) == (code, "") and "Traceback" not in err
-    wait_until_gone(tmp_path, 5)
-    assert outputs_in("out") == [] and not list(tmp_path.rglob(".vid2vid-*"))
+
+    def attempt() -> float:
+        driver = start("batch", material / "s" / "*[ab].png", clip, "-o", "out", "-j", "2", "-q")
+        wait_for(lambda: list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")), driver)
+        began = time.monotonic()
+        driver.send_signal(number)
+        out, err = driver.communicate(timeout=60)
+        wait_until_gone(tmp_path, 60)
+        took_s = time.monotonic() - began
+        assert (driver.returncode, out) == (code, "") and "Traceback" not in err
+        assert outputs_in("out") == [] and not list(tmp_path.rglob(".vid2vid-*"))
+        return took_s
+
+    all_end_promptly(attempt)
 
 
 @linux_only

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from clips import ffmpeg
 from PIL import Image, ImageOps
+from processes import processes_in
 
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError
@@ -138,18 +139,6 @@ def test_a_signal_leaves_no_partial_file_and_no_child(
     assert err == ("error: interrupted\n" if number == signal.SIGINT else "")
     assert left_in(tmp_path) == []
     assert processes_in(tmp_path) == []
-
-
-def processes_in(folder: Path) -> list[str]:
-    """List the commands of running processes whose current folder this is (Linux; elsewhere none are seen)."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if int(entry.name) != os.getpid() and (entry / "cwd").resolve() == folder:
-                found.append((entry / "cmdline").read_text())
-        except OSError:
-            continue
-    return found
 
 
 def test_failures_have_their_codes_and_leave_nothing(

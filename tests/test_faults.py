@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,8 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from clips import children, ffmpeg, processes_in
+from clips import ffmpeg
 from PIL import Image
+from processes import MODULE, all_end_promptly, children, processes_in, start, wait_for
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -32,7 +32,6 @@ from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
 from vid2vid_cli.temporary import Scratch, sweep
 
-MODULE = [sys.executable, "-m", "vid2vid_cli"]
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc, and needs a shell")
 
@@ -72,6 +71,7 @@ class Fault:
     where: str
     then: str
     said: str
+    output: str = "o.mp4"
 
 
 FAULTS = {
@@ -109,6 +109,12 @@ FAULTS = {
         "echo '[mp4 @ 0x1] this sound is too loud' >&2; exit 1",
         "nod.mp4: its sound cannot be written: this sound is too loud",
     ),
+    "palette fails": Fault(
+        "*palettegen*", "echo 'out of colours' >&2; exit 1", "o.gif: cannot be written: out of colours", "o.gif"
+    ),
+    "drawing with the palette fails": Fault(
+        "*paletteuse*", "echo 'out of paint' >&2; exit 1", "o.gif: cannot be written: out of paint", "o.gif"
+    ),
     "probe killed": Fault(
         "*' -f framecrc '*", "kill -9 $$", "nod.mp4: reading broke off: ffmpeg was killed by signal 9"
     ),
@@ -138,7 +144,7 @@ def test_a_fault_of_a_child_is_told_in_its_own_words(
     monkeypatch.setenv("VID2VID_STALL_S", "2.5")
     executable.cache_clear()
     before, threads = children(), threading.active_count()
-    code = main(["reenact", *map(str, material), "-o", "o.mp4", "--size", "512"])
+    code = main(["reenact", *map(str, material), "-o", fault.output, "--size", "512"])
     said = capsys.readouterr()
     assert (code, said.out) == (1, "") and said.err.count("\n") == 1, said.err
     assert fault.said in said.err and "Traceback" not in said.err
@@ -158,61 +164,117 @@ def test_an_ffmpeg_that_cannot_be_started(
 # --- interrupts ---
 
 
-def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*MODULE, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env={**os.environ, **environment},
-    )
-
-
-def interrupt(child: subprocess.Popen[str], number: signal.Signals) -> str:
-    """Send a signal, and once more as the impatient do; all must be over soon after. Returns stderr.
-
-    An idle machine takes less than two seconds. What hangs takes two minutes, so a busy one shall not fail.
-    """
+def interrupt(child: subprocess.Popen[str], number: signal.Signals) -> tuple[float, str]:
+    """Send a signal, and once more as the impatient do. Returns the seconds until all is over, and stderr."""
+    began = time.monotonic()
     child.send_signal(number)
     time.sleep(0.05)
     child.send_signal(number)
-    _, err = child.communicate(timeout=40)
+    _, err = child.communicate(timeout=60)
+    took_s = time.monotonic() - began
     assert processes_in(Path.cwd()) == []
-    return err
+    return took_s, err
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_signal_at_any_moment(seed: int, material: tuple[Path, Path]) -> None:
     number = (signal.SIGINT, signal.SIGTERM)[seed % 2]
-    after_s = random.Random(seed).uniform(0.1, 3.0)
+    draw = random.Random(seed)
     output = ("o.mp4", "o.gif", "frames")[seed % 3]
-    child = start("reenact", *material, "-o", output, "--size", "1024")
-    time.sleep(after_s)
-    err = interrupt(child, number)
-    # Killed by the signal itself, before Python could take it: a shell makes the same code of it.
-    assert child.returncode in (128 + number, -number, 0)
-    if child.returncode:
-        assert "Traceback" not in err and list(Path().iterdir()) == []
+
+    def attempt() -> float:
+        child = start("reenact", *material, "-o", output, "--size", "1024", "--force")
+        time.sleep(draw.uniform(0.1, 3.0))
+        took_s, err = interrupt(child, number)
+        # Killed by the signal itself, before Python could take it: a shell makes the same code of it.
+        assert child.returncode in (128 + number, -number, 0)
+        if child.returncode:
+            assert "Traceback" not in err and list(Path().iterdir()) == []
+        return took_s
+
+    all_end_promptly(attempt)
 
 
 @pytest.mark.parametrize("where", [DECODER, ENCODER])
 def test_a_signal_while_a_child_stalls(where: str, material: tuple[Path, Path], tmp_path: Path) -> None:
-    program = faulty_ffmpeg(tmp_path, Fault(where, f"touch {tmp_path}/stalled; exec sleep 1000", ""))
-    child = start("reenact", *material, "-o", "o.mp4", "--size", "256", IMAGEIO_FFMPEG_EXE=str(program))
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "stalled").exists() and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.3)
-    err = interrupt(child, signal.SIGINT)
-    assert (child.returncode, err) == (130, "error: interrupted\n")
-    assert list(Path().iterdir()) == []
+    stalled = tmp_path / "stalled"
+    program = faulty_ffmpeg(tmp_path, Fault(where, f"touch {stalled}; exec sleep 1000", ""))
+
+    def attempt() -> float:
+        child = start("reenact", *material, "-o", "o.mp4", "--size", "256", IMAGEIO_FFMPEG_EXE=str(program))
+        wait_for(stalled.exists, child)
+        time.sleep(0.3)
+        took_s, err = interrupt(child, signal.SIGINT)
+        assert (child.returncode, err) == (130, "error: interrupted\n")
+        assert list(Path().iterdir()) == []
+        stalled.unlink()
+        return took_s
+
+    all_end_promptly(attempt)
+
+
+def test_a_caller_that_is_interrupted_keeps_no_thread_and_no_child(material: tuple[Path, Path]) -> None:
+    before, threads = children(), threading.active_count()
+    sent_s: list[float] = []
+
+    def send() -> None:
+        while not list(Path().glob(".vid2vid-*/encoded.mp4")):
+            time.sleep(0.02)
+        sent_s.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def attempt() -> float:
+        impatient = threading.Thread(target=send)
+        impatient.start()
+        code = main(["reenact", *map(str, material), "-o", "o.mp4", "--size", "1024"])
+        took_s = time.monotonic() - sent_s[-1]
+        impatient.join()
+        assert code == 143 and list(Path().iterdir()) == []
+        assert children() == before and threading.active_count() == threads
+        return took_s
+
+    all_end_promptly(attempt)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment at which a run is killed: when the ffmpeg with certain arguments begins. words: the command."""
+
+    where: str
+    words: tuple[str, ...]
+
+
+MOMENTS = {
+    "decoding": Moment(DECODER, ("reenact", "{still}", "{clip}", "-o", "o.mp4")),
+    "encoding": Moment(ENCODER, ("reenact", "{still}", "{clip}", "-o", "o.mp4")),
+    "adding the sound": Moment(MUXER, ("reenact", "{still}", "{clip}", "-o", "o.mp4")),
+    "choosing a palette": Moment("*palettegen*", ("reenact", "{still}", "{clip}", "-o", "o.gif")),
+    "drawing with the palette": Moment("*paletteuse*", ("reenact", "{still}", "{clip}", "-o", "o.gif")),
+    "reading a motion": Moment(DECODER, ("motion", "{clip}", "-o", "o.safetensors")),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+def test_a_killed_run_leaves_one_hidden_entry_at_most(
+    moment: Moment, material: tuple[Path, Path], tmp_path: Path
+) -> None:
+    stalled = tmp_path / "stalled"
+    program = faulty_ffmpeg(tmp_path, Fault(moment.where, f"echo $$ > {stalled}; exec sleep 1000", ""))
+    words = [word.format(still=material[0], clip=material[1]) for word in moment.words]
+    child = start(*words, *(["--size", "64"] if words[0] == "reenact" else []), IMAGEIO_FFMPEG_EXE=str(program))
+    wait_for(lambda: stalled.exists() and stalled.read_text().strip(), child)
+    child.kill()
+    os.kill(int(stalled.read_text()), signal.SIGKILL)
+    child.communicate()
+    left = [path.name for path in Path().iterdir()]
+    assert len(left) <= 1 and all(name.startswith(".vid2vid-") for name in left)
+    assert main(["rotate", str(material[0]), "--yaw", "9", "--size", "64", "-o", "turned.png"]) == 0
+    assert [path.name for path in Path().iterdir()] == ["turned.png"]
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(material: tuple[Path, Path], tmp_path: Path) -> None:
     child = start("reenact", *material, "-o", "o.mp4", "--size", "1024")
-    deadline = time.monotonic() + 60
-    while not list(Path().glob(".vid2vid-*/encoded.mp4")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: list(Path().glob(".vid2vid-*/encoded.mp4")), child)
     child.kill()
     child.communicate()
     (abandoned,) = Path().iterdir()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import children, ffmpeg, make_clip, number_of, numbered_frame, numbered_frames
+from clips import ffmpeg, make_clip, number_of, numbered_frame, numbered_frames
 from PIL import Image
+from processes import children
 
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.probe import Packets

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import children, end_of, ffmpeg, make_clip, number_of, numbered_frame, numbered_frames
+from clips import end_of, ffmpeg, make_clip, number_of, numbered_frame, numbered_frames
 from PIL import Image
+from processes import children
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
 from vid2vid_cli.media.encoder import CONTAINERS

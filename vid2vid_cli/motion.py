@@ -207,7 +207,8 @@ def save_motion(path: Path, content: MotionFile, *, force: bool = False) -> None
             partial.write_bytes(save(tensors, metadata=header))
             partial.replace(path)
     except (OSError, SafetensorError) as error:
-        raise MotionFileError(f"{path}: cannot be written ({error}); choose another folder with -o") from error
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        raise MotionFileError(f"{path}: cannot be written: {words}; choose another folder with -o") from error
 
 
 def is_motion_file(path: Path) -> bool:

@@ -75,9 +75,9 @@ def close_all() -> None:
 
 def sweep(folder: Path, *, again: bool = False) -> None:
     """Remove what killed runs have left in a folder; once in a process, unless asked `again`."""
-    if fcntl is None or (folder in _swept and not again):
+    if fcntl is None or (folder.absolute() in _swept and not again):
         return
-    _swept.add(folder)
+    _swept.add(folder.absolute())
     with contextlib.suppress(OSError):
         with os.scandir(folder) as entries:
             left = [Path(e) for e in entries if e.name.startswith(PREFIX) and e.is_dir(follow_symlinks=False)]

@@ -1,4 +1,4 @@
-"""The progress bar on stderr; imported only where there is a terminal."""
+"""Progress bars on stderr; imported only where there is a terminal."""
 
 from __future__ import annotations
 
@@ -40,24 +40,14 @@ class FrameCountColumn(ProgressColumn):
         return Text(f"{task.completed:.0f}/{task.total:.0f}" if task.total else f"{task.completed:.0f}")
 
 
-class FrameBar:
-    """A bar, the frames done, frames a second and the time that remains; it vanishes at the end.
+class Bars:
+    """Bars with a name, the counts that a kind of bar chooses, and the time that remains; they vanish at the end."""
 
-    unit: what is counted instead of frames, such as bytes.
-    """
+    def __init__(self, *counts: ProgressColumn) -> None:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts, TimeRemainingColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
 
-    def __init__(self, unit: str = "frames") -> None:
-        self._unit = unit
-        counts: tuple[ProgressColumn, ...] = (FrameCountColumn(), FrameRateColumn(unit))
-        if unit == "bytes":
-            counts = (DownloadColumn(), TransferSpeedColumn())
-        columns = (TextColumn("{task.description}"), BarColumn(), *counts)
-        self._progress = Progress(
-            *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, redirect_stdout=False
-        )
-        self._task = self._progress.add_task("loading", total=None)
-
-    def __enter__(self) -> FrameBar:
+    def __enter__(self) -> Bars:
         self._progress.start()
         return self
 
@@ -66,6 +56,22 @@ class FrameBar:
     ) -> None:
         self._progress.stop()
 
+    def say(self, text: str) -> None:
+        """Write a line above the bars, brackets and all."""
+        self._progress.console.print(Text(text), soft_wrap=True)
+
+
+class FrameBar(Bars):
+    """One bar, with the frames done and frames a second. unit: what is counted instead of frames, such as bytes."""
+
+    def __init__(self, unit: str = "frames") -> None:
+        if unit == "bytes":
+            super().__init__(DownloadColumn(), TransferSpeedColumn())
+        else:
+            super().__init__(FrameCountColumn(), FrameRateColumn(unit))
+        self._unit = unit
+        self._task = self._progress.add_task("loading", total=None)
+
     def show(self, done: int, total: int | None) -> None:
         """Move the bar."""
         if self._progress.tasks[0].completed == 0:
@@ -73,7 +79,3 @@ class FrameBar:
         # A count foreseen too low must not show 101 of 100.
         whole = None if total is None else max(done, total)
         self._progress.update(self._task, completed=done, total=whole)
-
-    def say(self, text: str) -> None:
-        """Write a line above the bar, brackets and all."""
-        self._progress.console.print(Text(text), soft_wrap=True)

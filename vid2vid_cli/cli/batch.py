@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,13 +88,19 @@ def summary(result: BatchResult) -> str:
         "failed": len(result.failures),
         "frames": result.frames,
         "held": result.held,
-        "time": time.strftime("%H:%M:%S", time.gmtime(result.seconds)),
+        "time": _clock(result.seconds),
     }
     widths = [max(len(name), len(str(value))) for name, value in columns.items()]
     lines.append("  ".join(f"{name:>{width}}" for name, width in zip(columns, widths, strict=True)))
     lines.append("  ".join(f"{value!s:>{width}}" for value, width in zip(columns.values(), widths, strict=True)))
     lines.append(one_line(f"{result.report}: {rate}"))
     return "\n".join(lines)
+
+
+def _clock(seconds: float) -> str:
+    """Write a time as hours, minutes and seconds, however many hours."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
 
 
 def result_facts(result: BatchResult) -> dict[str, Any]:

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from rich.progress import TaskID
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
-from vid2vid_cli.cli.bar import FrameCountColumn
+from vid2vid_cli.cli.bar import Bars, FrameCountColumn
 
 
-class BatchBar:
-    """Bars that vanish at the end."""
+class BatchBar(Bars):
+    """The bars of a number of jobs."""
 
     def __init__(self, jobs: int) -> None:
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            FrameCountColumn(),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+        super().__init__(FrameCountColumn())
         self._all = self._progress.add_task("jobs", total=jobs)
         self._workers: dict[int, TaskID] = {}
-
-    def __enter__(self) -> BatchBar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def show(self, worker: int, name: str, done: int, total: int | None) -> None:
         """Move a worker's bar."""
@@ -46,7 +27,3 @@ class BatchBar:
     def ended(self, jobs: int) -> None:
         """Show how many jobs have ended."""
         self._progress.update(self._all, completed=jobs)
-
-    def say(self, text: str) -> None:
-        """Write a line above the bars."""
-        self._progress.console.print(Text(text), soft_wrap=True)

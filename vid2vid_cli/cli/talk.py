@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vid2vid_cli.cli.failure import write_line
 from vid2vid_cli.errors import UsageError, one_line
@@ -17,7 +18,7 @@ from vid2vid_cli.pipeline.options import option
 from vid2vid_cli.pipeline.progress import Hooks, Result
 
 if TYPE_CHECKING:
-    from vid2vid_cli.cli.bar import FrameBar
+    from vid2vid_cli.cli.bar import Bars, FrameBar
 
 
 @dataclass(frozen=True)
@@ -33,21 +34,25 @@ class Talk:
             raise UsageError("--quiet and --verbose contradict each other; choose one")
 
 
-class Reporter:
-    """Shows progress and warnings while its `with` block runs, and the result at the end. unit: what is counted."""
+B = TypeVar("B", bound="Bars")
+V = TypeVar("V", bound="Voice[Any]")
 
-    def __init__(self, talk: Talk, unit: str = "frames") -> None:
+
+class Voice(ABC, Generic[B]):
+    """Speaks for a command: to people on stderr, above bars where there is a terminal, and the result to stdout."""
+
+    def __init__(self, talk: Talk) -> None:
         self.talk = talk
-        self._unit = unit
-        self.hooks = Hooks(self._progress, self._warn)
-        self._bar: FrameBar | None = None
+        self._bar: B | None = None
         self._open = ExitStack()
 
-    def __enter__(self) -> Reporter:
-        if sys.stderr.isatty() and not (self.talk.quiet or self.talk.json):
-            from vid2vid_cli.cli.bar import FrameBar
+    @abstractmethod
+    def _make_bar(self) -> B: ...
 
-            self._bar = self._open.enter_context(FrameBar(self._unit))
+    def __enter__(self: V) -> V:
+        if sys.stderr.isatty() and not (self.talk.quiet or self.talk.json):
+            self._bar = self._make_bar()
+            self._open.enter_context(self._bar)
         return self
 
     def __exit__(
@@ -71,6 +76,20 @@ class Reporter:
             write_result(json.dumps(facts))
         elif not self.talk.quiet:
             write_result(text)
+
+
+class Reporter(Voice["FrameBar"]):
+    """Shows progress and warnings while its `with` block runs, and the result at the end. unit: what is counted."""
+
+    def __init__(self, talk: Talk, unit: str = "frames") -> None:
+        super().__init__(talk)
+        self._unit = unit
+        self.hooks = Hooks(self._progress, self._warn)
+
+    def _make_bar(self) -> FrameBar:
+        from vid2vid_cli.cli.bar import FrameBar
+
+        return FrameBar(self._unit)
 
     def tell_result(self, result: Result) -> None:
         """Write what a pipeline made to stdout."""

@@ -11,20 +11,24 @@ from vid2vid_cli.media.ffmpeg import each_frame_once, file_input, run
 _HEADER_BYTES = 13
 
 
-def make_gif(video: Path, gif: Path, comment: str | None) -> None:
+def make_gif(video: Path, gif: Path, comment: str | None, output: Path) -> None:
     """Turn `video` into a GIF with a palette made for it, and a comment that programs can show.
 
+    output: what the GIF will be called in the end, for messages.
     What comes between lies beside `gif` and stays there: it is a scratch folder.
     """
     palette, bare = gif.with_name("palette.png"), gif.with_name("bare.gif")
-    failure = f"{gif}: the GIF cannot be made"
+    failure = f"{output}: cannot be written"
     source = ["-v", "error", *file_input(video)]
     make_palette = ["-vf", "palettegen=reserve_transparent=0", "-frames:v", "1", "-update", "1"]
     run([*source, *make_palette, f"file:{palette}"], failure)
     # Ordered dithering stays where it is from frame to frame; diffused errors flicker and take longer.
     use = ["-i", f"file:{palette}", "-filter_complex", "[0:v][1:v]paletteuse=dither=bayer:bayer_scale=4"]
     run([*source, *use, *each_frame_once(), "-f", "gif", f"file:{bare}"], failure)
-    _copy_with_comment(bare, gif, comment)
+    try:
+        _copy_with_comment(bare, gif, comment)
+    except OSError as error:
+        raise MediaError(f"{failure}: {error.strerror or error}") from error
 
 
 def _copy_with_comment(bare: Path, gif: Path, comment: str | None) -> None:
@@ -33,7 +37,7 @@ def _copy_with_comment(bare: Path, gif: Path, comment: str | None) -> None:
     with bare.open("rb") as source, gif.open("xb") as target:
         header = source.read(_HEADER_BYTES)
         if len(header) < _HEADER_BYTES:
-            raise MediaError(f"{gif}: the GIF cannot be made: ffmpeg wrote only {len(header)} bytes")
+            raise OSError(f"ffmpeg wrote only {len(header)} bytes")
         flags = header[10]
         table = source.read(3 * 2 ** ((flags & 7) + 1)) if flags & 0x80 else b""
         target.write(header + table)

@@ -32,12 +32,14 @@ _CODED_BY = {"HEIC": "HEIF", "AVIF": "AVIF"}
 def _check_decoder(path: Path) -> None:
     """Raise MediaError for a HEIC or AVIF that Pillow cannot decode; ffmpeg would show a tile of it at best."""
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(64)
     kind = _BRANDS.get(head[8:12].decode("latin-1")) if head[4:8] == b"ftyp" else None
+    if kind == "HEIC" and b"avif" in head[16 : int.from_bytes(head[:4], "big")]:  # mif1 names the frame of both
+        kind = "AVIF"
     if kind == "HEIC" and "HEIF" not in Image.OPEN and find_spec("pillow_heif") is not None:
         import_module("pillow_heif").register_heif_opener()
     if kind is not None and _CODED_BY[kind] not in Image.OPEN:
-        cure = "pip install pillow-heif" if kind == "HEIC" else "install a newer Pillow"
+        cure = "pip install 'vid2vid[heif]'" if kind == "HEIC" else "install a newer Pillow"
         raise MediaError(f"{path}: is a {kind} picture, which Pillow here cannot decode; {cure}, or convert it to PNG")
 
 

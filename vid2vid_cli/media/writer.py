@@ -123,7 +123,7 @@ class VideoWriter(FrameWriter):
         """Do what remains when all frames are encoded; return the whole file."""
         encoded, finished = self._file("encoded"), self._file("finished")
         if self._is_gif:
-            make_gif(encoded, finished, self.options.mark)
+            make_gif(encoded, finished, self.options.mark, self.path)
             return finished
         if self._sound is None:
             return encoded

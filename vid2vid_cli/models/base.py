@@ -118,6 +118,20 @@ class HasBasis(Protocol):
     basis: ExpressionBasis | None
 
 
+@runtime_checkable
+class Restorable(Protocol):
+    """A model whose appearances hold more than tensors: all but what its networks computed is built anew.
+
+    costly_features: the names of the features that its networks compute.
+    """
+
+    costly_features: frozenset[str]
+
+    def restored(self, features: Mapping[str, Tensor], image: Tensor, landmarks: Tensor) -> SourceAppearance:
+        """Return what `appearance` returned for the same picture, whose costly features are given."""
+        ...
+
+
 @dataclass(frozen=True)
 class Family:
     """A kind of checkpoint: how its tensors are recognised and built into a model.

@@ -131,7 +131,10 @@ class Driving:
     def _find_candidates(self, wanted: int | None) -> Motion:
         step = 1 if wanted is not None else max(1, round(float(self.fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
         motions: list[Motion] = []
-        frames = self._watch(step) if self._call is None else itertools.islice(self._call.frames(), 0, None, step)
+        if self._call is not None:
+            frames: Iterator[DrivenFrame] = itertools.islice(self._call.frames(), 0, None, step)
+        else:
+            frames = self._watch(step) if wanted is None else self._known_frames() or self._watch()
         for index, driven in enumerate(frames):
             if driven.motion is not None and driven.found and wanted is None:
                 motions.append(driven.motion)
@@ -166,6 +169,11 @@ class Driving:
             recorder.finish()
         return candidates
 
+    def _known_frames(self) -> Iterator[DrivenFrame] | None:
+        """Return the frames without their pictures where the whole clip's motion is remembered."""
+        known = self._memory.recall_motion(self._key(self._memory, "frames")) if self._memory is not None else None
+        return None if known is None else (DrivenFrame(motion, found, None) for motion, found in known)
+
     def _watch_once(self, memory: Memory) -> Iterator[DrivenFrame]:
         """Watch the whole clip and remember its motion; where it is remembered, read the pictures at most."""
         key = self._key(memory, "frames")
@@ -179,6 +187,7 @@ class Driving:
             for text in known.warnings:
                 self._reading.warn(text)
             return
+        memory.computed.append("driving")
         with memory.record_motion(key) as recorder:
             self._reading = replace(self._reading, warn=_tee(recorder.warnings, self._reading.warn))
             for driven in self._watch():

@@ -1,7 +1,8 @@
 """What is remembered from job to job: the faces and appearance of a source, the motion of a driving.
 
 All is found again by the content of the files, the checkpoint, and the options that matter. Motions and faces lie in a
-folder, for all workers and later runs; appearances stay in the memory of one process.
+folder, for all workers and later runs. A source stays in the memory of one process; what networks computed of its
+appearance goes into the folder too where several processes share it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from vid2vid_cli import __version__
 from vid2vid_cli.media.files import hash_output
@@ -30,11 +33,15 @@ SCHEMA = 1
 HEADER_BYTES = 8192
 MOST_APPEARANCES = 8
 MOST_APPEARANCE_PX = 50_000_000
+MOST_APPEARANCE_BYTES = 1 << 30
+"""Of a folder: the longest unused make room. A source that comes again after so many is computed again."""
+
+Kind = Literal["faces", "appearance"]
 
 
 @dataclass
 class Shelf:
-    """The appearances that one process holds, the longest unused dropped first, by number and by pixels."""
+    """The sources that one process holds, the longest unused dropped first, by number and by pixels."""
 
     kept: OrderedDict[str, tuple[Any, int]] = field(default_factory=OrderedDict)
 
@@ -56,17 +63,21 @@ class Shelf:
 class Memory:
     """Where things are remembered, and for which engine.
 
-    folder: for motions and faces. engine: what the answers depend on besides the files (see `for_engine`).
+    folder: for all but the sources of this process. is_shared: whether other processes work with it at the same time.
+    engine: what the answers depend on besides the files (see `for_engine`). computed: what was not remembered, "source"
+    or "driving", since the list was last emptied.
     """
 
     folder: Path
+    is_shared: bool = False
     engine: tuple[str, ...] = ()
     shelf: Shelf = field(default_factory=Shelf)
     hashes: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    computed: list[str] = field(default_factory=list)
 
     def for_engine(self, *identity: str) -> Memory:
         """Return the same memory for an engine: checkpoints' sha256, device, arithmetic."""
-        return Memory(self.folder, identity, self.shelf, self.hashes)
+        return replace(self, engine=identity)
 
     def key(self, path: Path, *parts: object) -> str:
         """Name what is computed of a file's content with some options."""
@@ -83,29 +94,49 @@ class Memory:
     def recall_motion(self, key: str) -> Recording | None:
         """Return a recorded motion; None where there is none, or none that can be read."""
         try:
-            return Recording(self.folder / f"{key}.motion.safetensors")
+            return Recording(self._path(key, "motion"))
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
 
     def record_motion(self, key: str) -> Recorder:
         """Begin to record a motion, to be used as a context manager."""
-        return Recorder(self.folder / f"{key}.motion.safetensors")
+        return Recorder(self._path(key, "motion"))
 
-    def recall_arrays(self, key: str) -> dict[str, np.ndarray[Any, Any]] | None:
-        """Return arrays by name; None where there are none, or none that can be read."""
+    def recall_tensors(self, key: str, kind: Kind) -> dict[str, Tensor] | None:
+        """Return tensors by name; None where there are none, or none that can be read."""
+        path = self._path(key, kind)
         try:
-            return dict(load_file(self.folder / f"{key}.faces.safetensors"))
+            tensors = dict(load_file(path))
         except (OSError, SafetensorError):
             return None
+        with contextlib.suppress(OSError):  # a folder that may only be read
+            os.utime(path)
+        return tensors
 
-    def keep_arrays(self, key: str, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-        """Keep arrays by name. A disk that takes no more is no failure of the job."""
-        path = self.folder / f"{key}.faces.safetensors"
-        with contextlib.suppress(OSError):
+    def keep_tensors(self, key: str, kind: Kind, tensors: Mapping[str, Tensor]) -> None:
+        """Keep tensors by name. A disk that takes no more is no failure of the job."""
+        path = self._path(key, kind)
+        with contextlib.suppress(OSError, SafetensorError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with Scratch(path) as scratch:
-                scratch.file("arrays").write_bytes(save(arrays))
-                scratch.file("arrays").replace(path)
+                plain = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+                save_file(plain, scratch.file(kind))
+                scratch.file(kind).replace(path)
+            if kind == "appearance":
+                self._make_room()
+
+    def _path(self, key: str, kind: str) -> Path:
+        return self.folder / f"{key}.{kind}.safetensors"
+
+    def _make_room(self) -> None:
+        """Remove the appearances that were not used for the longest time, as far as there are too many."""
+        kept = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.appearance.*"))
+        too_many = sum(size for _, size, _ in kept) - MOST_APPEARANCE_BYTES
+        for _, size, path in kept[:-1]:
+            if too_many <= 0:
+                return
+            path.unlink(missing_ok=True)
+            too_many -= size
 
 
 class Recording:

@@ -20,7 +20,9 @@ from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.pipeline.appearance import remembered_appearance
 from vid2vid_cli.pipeline.engine import Engine
+from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
 
@@ -92,10 +94,10 @@ class Source:
 
     @cached_property
     def _still(self) -> SourceFrame:
-        memory, options = self._engine.memory, self._options
+        memory = self._engine.memory
         if memory is None:
             return self._see_still()
-        key = memory.key(self.path, "still", options.face, options.size, options.paste_back, self._background)
+        key = self._key(memory, "still")
         seen = memory.shelf.get(key, lambda still: still.frame.shape[0] * still.frame.shape[1], self._see_still)
         return cast("SourceFrame", seen)
 
@@ -113,10 +115,15 @@ class Source:
             chosen = [one]
         frame, scale = self._sized(picture)
         everybody = [scale_face(face, scale) for face in faces]
-        return SourceFrame(
-            frame,
-            [self._appear(frame, f, self._crop(frame, f, everybody)) for f in (scale_face(c, scale) for c in chosen)],
-        )
+        appeared = []
+        for number, face in enumerate(scale_face(one, scale) for one in chosen):
+            appeared.append(self._appear(frame, face, self._crop(frame, face, everybody), number))
+        return SourceFrame(frame, appeared)
+
+    def _key(self, memory: Memory, *what: object) -> str:
+        """Name what is computed of a still with the options that matter."""
+        options = self._options
+        return memory.key(self.path, *what, options.face, options.size, options.paste_back, self._background)
 
     def _look(self, picture: Frame) -> list[Face]:
         """Find the faces of a still, or remember them."""
@@ -124,12 +131,13 @@ class Source:
         if memory is None:
             return self._find(picture)
         key = memory.key(self.path, "faces", self._select == "largest", self._background)
-        known = memory.recall_arrays(key)
+        known = memory.recall_tensors(key, "faces")
         if known is not None and known.keys() == {"landmarks", "scores"}:
-            return list(map(face_from_landmarks, known["landmarks"], known["scores"].tolist()))
+            return list(map(face_from_landmarks, known["landmarks"].numpy(), known["scores"].tolist()))
         faces = self._find(picture)
-        landmarks = np.array([face.landmarks_px for face in faces], np.float32)
-        memory.keep_arrays(key, {"landmarks": landmarks, "scores": np.array([face.score for face in faces])})
+        landmarks = torch.from_numpy(np.array([face.landmarks_px for face in faces], np.float32))
+        scores = torch.tensor([face.score for face in faces], dtype=torch.float64)
+        memory.keep_tensors(key, "faces", {"landmarks": landmarks, "scores": scores})
         return faces
 
     def _find(self, picture: Frame) -> list[Face]:
@@ -171,12 +179,17 @@ class Source:
             return crop_around(face, spec, (-np.inf, -np.inf, np.inf, np.inf))
         return crop_around(face, spec, private_room(face, everybody, frame.shape[:2]))
 
-    def _appear(self, frame: Frame, face: Face | None, crop: FaceCrop) -> SourceFace:
+    def _appear(self, frame: Frame, face: Face | None, crop: FaceCrop, number: int = 0) -> SourceFace:
+        """Compute what the model keeps of a face. number: among the faces of a still that move."""
         if face is None:
             return SourceFace(crop, None)
+        memory, model = self._engine.memory, self._engine.loaded.model
         image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        return SourceFace(crop, self._engine.loaded.model.appearance(image, landmarks))
+        if memory is None or self.is_video:
+            return SourceFace(crop, model.appearance(image, landmarks))
+        key = self._key(memory, "appearance", number)
+        return SourceFace(crop, remembered_appearance(memory, key, model, image, landmarks))
 
     def _sized(self, picture: Frame) -> tuple[Frame, float]:
         """Return the picture in the size of the output, and its scale."""

@@ -64,6 +64,7 @@ class CompactModel:
     source_crop = CropSpec(scale=3.0)
     driving_crop = CropSpec(scale=3.0)
     pose_range_deg = (45.0, 25.0, 30.0)
+    costly_features = frozenset({"encoded"})
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         """Build from the checkpoint's tensors."""
@@ -87,6 +88,10 @@ class CompactModel:
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
         """Take the source's shape apart into identity, pose and expression, and prepare its mesh."""
+        return self.restored({}, image, landmarks)
+
+    def restored(self, features: Mapping[str, Tensor], image: Tensor, landmarks: Tensor) -> CompactSource:
+        """Return the appearance; "encoded" is computed unless it is among the features."""
         image = image.contiguous()  # grid_sample takes ten times as long on the strides of a frame
         size = (image.shape[2], image.shape[3])
         points = unit_points(landmarks, size)
@@ -98,14 +103,15 @@ class CompactModel:
         border = self._still_border(face)
         warp = MeshWarp(self.topology, face, self._head(canonical, points), border)
         square = _square(border, canonical)
-        features = {"image": image}
+        kept = {"image": image}
         if self._learned is not None:
-            features["encoded"] = encode_source(self._learned, image, square)
+            encoded = features.get("encoded")
+            kept["encoded"] = encode_source(self._learned, image, square) if encoded is None else encoded
         motion = Motion(pose.rotation, pose.translation, pose.scale, expression)
         width = self.mouth_width(canonical) * float(pose.scale)
         gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
         tone = read_skin_tone(image, landmarks[0].numpy())
-        return CompactSource(features, canonical, motion, warp, square, gaps, tone)
+        return CompactSource(kept, canonical, motion, warp, square, gaps, tone)
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class Cluster:
         """Hand a job over."""
         needs = resources(job)
         task = self.ray.remote(vid2vid_job).options(num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_retries=0)
-        model = job.checkpoint_file
-        shipment = Shipment(model is not None) if self.ship else None
+        model = job.checkpoint_path
+        shipment = Shipment(has_checkpoint=model is not None) if self.ship else None
         files = [self._put(path) for path in (*job.inputs, model) if path is not None] if self.ship else []
         far = replace(
             job,
@@ -71,12 +71,13 @@ class Cluster:
 
     def forget_files(self, waiting: Sequence[Job]) -> None:
         """Drop files from the object store that no job needs any more."""
-        needed = {path for job in (*waiting, *self.tasks.values()) for path in (*job.inputs, job.checkpoint_file)}
+        needed = {path for job in (*waiting, *self.tasks.values()) for path in (*job.inputs, job.checkpoint_path)}
         for path in [path for path in self.shipped if path not in needed]:
             del self.shipped[path]
 
-    def show(self) -> None:
-        """Pass on how far the jobs are."""
+    def show(self) -> list[Job]:
+        """Pass on how far the jobs are. Returns those of which a frame is made."""
+        begun = []
         by_index = {job.index: job for job in self.tasks.values()}
         for index, (done, total) in self.ray.get(self.progress.take.remote()).items():
             if index not in by_index:
@@ -84,6 +85,9 @@ class Cluster:
             taken = set(self.slots.values())
             slot = self.slots.setdefault(index, next(k for k in itertools.count() if k not in taken))
             self.crew.progress(slot, by_index[index], done, total)
+            if done:
+                begun.append(by_index[index])
+        return begun
 
     def collect(self, task: Any) -> tuple[Job, Outcome]:
         """Take the outcome of a task that has ended, however it did."""
@@ -98,7 +102,7 @@ class Cluster:
         except Exception as error:  # noqa: BLE001  Ray's own errors: a worker, a node or an object is lost
             lines = [line for line in str(error).splitlines() if line.strip()]
             return job, failure(one_line(f"{job.output}: its worker was lost: {lines[0] if lines else error!r}"))
-        return job, Outcome(**{**plain, "warnings": tuple(plain["warnings"])})
+        return job, Outcome.from_json(plain)
 
     def close(self) -> None:
         """Cancel what runs, and leave the cluster as it was."""
@@ -126,7 +130,8 @@ def do_jobs_on_cluster(jobs: Sequence[Job], crew: Crew, address: str, *, ship: b
         while queue.waiting or cluster.tasks:
             _hand_over(queue, cluster)
             ended, _ = cluster.ray.wait(list(cluster.tasks), timeout=LOOK_EVERY_S)
-            cluster.show()
+            for job in cluster.show():
+                queue.has_begun(job)
             for task in ended:
                 job, outcome = cluster.collect(task)
                 final = queue.give_back(job, outcome, crew.retry)
@@ -139,7 +144,7 @@ def do_jobs_on_cluster(jobs: Sequence[Job], crew: Crew, address: str, *, ship: b
 
 def _hand_over(queue: Queue, cluster: Cluster) -> None:
     while queue.waiting and len(cluster.tasks) < cluster.most_at_once(queue.waiting[0]):
-        job = queue.take(None)
+        job = queue.take()
         if job is None:
             return
         if queue.tries[job.index] == 1:
@@ -148,7 +153,7 @@ def _hand_over(queue: Queue, cluster: Cluster) -> None:
             cluster.submit(job)
         except OSError as error:  # an input that cannot be read for shipping
             words = f"{error.filename}: cannot be read: {error.strerror}; check the name and its permissions"
-            cluster.tasks[cluster.ray.put((failure(words).__dict__, None))] = job
+            cluster.tasks[cluster.ray.put((asdict(failure(words)), None))] = job
 
 
 def connect(address: str, crew: Crew, *, ship: bool) -> Cluster:

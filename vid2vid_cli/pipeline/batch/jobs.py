@@ -8,12 +8,15 @@ import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from vid2vid_cli.errors import UsageError, Vid2VidError
 from vid2vid_cli.media.probe import sniff
+from vid2vid_cli.models import catalogue
+from vid2vid_cli.models.cache import EMBEDDED, bundled_file, look_for, own_file
 from vid2vid_cli.pipeline.batch.options import BatchOptions, Pair
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 
@@ -50,19 +53,31 @@ class Job:
         return (self.source,) if self.driving is None else (self.source, self.driving)
 
     @property
-    def checkpoint_file(self) -> Path | None:
-        """The file of the checkpoint, where it is named by its path."""
-        path = Path(self.options.checkpoint)
-        is_file = self.options.checkpoint != "compact" and os.path.isfile(path)  # noqa: PTH113  for too long a name Path.is_file raises
-        return path if is_file else None
+    def checkpoint_path(self) -> Path | None:
+        """The file or folder of the checkpoint, where it is named by its path."""
+        name = self.options.checkpoint
+        path = Path(name).expanduser()
+        is_path = name != "compact" and catalogue.named(name) is None and os.path.exists(path)  # noqa: PTH110  for too long a name Path.exists raises
+        return path if is_path else None
 
-    @property
+    @cached_property
+    def appearance(self) -> tuple[Any, ...]:
+        """Name what the job computes of its source: jobs with the same name share it."""
+        o = self.options
+        return "source", self.source, o.face, o.size, o.paste_back, o.background, *self._arithmetic
+
+    @cached_property
     def motion(self) -> tuple[Any, ...] | None:
-        """Name the motion that the job reads off a driving: jobs with the same one share it."""
+        """Name the motion that the job reads off a driving: jobs with the same name share it."""
         if self.driving is None or not isinstance(self.options, ReenactOptions):
             return None
         o = self.options
-        return self.driving, o.driving_face, o.start, o.end, o.fps, o.checkpoint
+        return "driving", self.driving, o.driving_face, o.start, o.end, o.fps, *self._arithmetic
+
+    @property
+    def _arithmetic(self) -> tuple[str, ...]:
+        o = self.options
+        return o.checkpoint, o.detector, o.device, o.dtype
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as plain values."""
@@ -82,6 +97,20 @@ class Job:
         kind = RotateOptions if driving is None else ReenactOptions
         source, output = Path(plain["source"]), Path(plain["output"])
         return cls(plain["index"], source, driving, output, kind(**plain["options"]))
+
+
+def checkpoint_parts(name: str) -> list[Path]:
+    """List the files on this machine that the name or the path of a checkpoint means; none where it means nothing."""
+    if name == "compact":
+        return [bundled_file("weights", EMBEDDED)]
+    known = catalogue.named(name)
+    if known is not None:
+        own = own_file(name)
+        return [own] if own is not None else [found.path for found in look_for(known) if found.path is not None]
+    path = Path(name).expanduser()
+    if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for a name that is too long
+        return sorted(part for part in path.rglob("*") if part.is_file())
+    return [path] if os.path.isfile(path) else []  # noqa: PTH113  as above
 
 
 @dataclass(frozen=True)

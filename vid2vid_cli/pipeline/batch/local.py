@@ -11,14 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vid2vid_cli.errors import one_line
 from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.batch.report import Outcome, failure
+from vid2vid_cli.pipeline.batch.worker import ALONE, SHARED
 from vid2vid_cli.temporary import sweep
 
 GRACE_S = 1.2
@@ -41,30 +42,40 @@ class Crew:
 
 @dataclass
 class Queue:
-    """The jobs that wait, and which motions are being read off a driving for the first time just now."""
+    """The jobs that wait, which sources and motions are remembered by now, and which somebody is computing just now."""
 
     waiting: list[Job]
     tries: dict[int, int] = field(default_factory=dict)
     known: set[Any] = field(default_factory=set)
-    being_read: set[Any] = field(default_factory=set)
+    in_the_making: set[Any] = field(default_factory=set)
 
-    def take(self, last: Path | None) -> Job | None:
-        """Take the next job: if possible of the `last` source; none whose motion somebody is reading just now."""
-        free = [job for job in self.waiting[:LOOK_AHEAD] if job.motion is None or job.motion not in self.being_read]
-        job = next((job for job in free if job.source == last), free[0] if free else None)
-        if job is None:
+    def take(self, last: Path | None = None, of_others: Collection[Path] = ()) -> Job | None:
+        """Take the next job; none that needs what somebody is computing just now.
+
+        last: the source that the worker had before, whose jobs it goes on with. of_others: the last sources of other
+        workers; their jobs are taken only when no others are left.
+        """
+        free = [job for job in self.waiting[:LOOK_AHEAD] if self.in_the_making.isdisjoint((job.appearance, job.motion))]
+        if not free:
             return None
+        own = (job for job in free if job.source == last)
+        unclaimed = (job for job in free if job.source not in of_others)
+        job = next(own, None) or next(unclaimed, free[0])
         self.waiting.remove(job)
         self.tries[job.index] = self.tries.get(job.index, 0) + 1
-        if job.motion is not None and job.motion not in self.known:
-            self.being_read.add(job.motion)
+        self.in_the_making |= {job.appearance, job.motion} - {None} - self.known
         return job
+
+    def has_begun(self, job: Job) -> None:
+        """Take note that the first frame of a job is made: what is known of its source is remembered by then."""
+        self.in_the_making.discard(job.appearance)
+        self.known.add(job.appearance)
 
     def give_back(self, job: Job, outcome: Outcome, retry: int) -> Outcome | None:
         """Take note of how a try ended; None where the job shall be tried again."""
-        self.being_read.discard(job.motion)
-        if outcome.state == "done" and job.motion is not None:
-            self.known.add(job.motion)
+        self.in_the_making -= {job.appearance, job.motion}
+        if outcome.state == "done":
+            self.known |= {job.appearance, job.motion} - {None}
         if outcome.may_pass and self.tries[job.index] <= retry:
             self.waiting.append(job)
             return None
@@ -84,7 +95,7 @@ class WorkerProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the worker
         package = str(Path(__file__).resolve().parents[3])
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _START, package, str(crew.cache)],
+            [sys.executable, "-c", _START, package, str(crew.cache), ALONE if crew.workers == 1 else SHARED],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -165,6 +176,8 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
     """Yield each job with its outcome as soon as it ends. Closing the iterator ends all workers."""
     queue, workers = Queue(list(jobs)), dict[int, WorkerProcess]()
     try:
+        for number in range(min(crew.workers, len(jobs))):  # also those whose first job must wait for another's
+            workers[number] = WorkerProcess(number, crew)
         while queue.waiting or any(worker.job for worker in workers.values()):
             _give_out(queue, workers, crew)
             for worker in _ready(workers, crew):
@@ -175,12 +188,13 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
 
 
 def _give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> None:
-    """Give jobs to idle workers; start one where there are jobs for more."""
+    """Give jobs to idle workers; start one in the place of one that was lost."""
     for number in range(crew.workers):
         worker = workers.get(number)
         if worker is not None and worker.job is not None:
             continue
-        job = queue.take(worker.last_source if worker is not None else None)
+        of_others = {other.last_source for other in workers.values() if other is not worker and other.last_source}
+        job = queue.take(worker.last_source if worker is not None else None, of_others)
         if job is None:
             continue
         if queue.tries[job.index] == 1:
@@ -210,16 +224,16 @@ def _hear(
         del workers[worker.number]
         outcome = failure(worker.last_words(), seconds=time.monotonic() - worker.began_s)
         _end([worker], [job] if job is not None else [], crew)
-        messages = [{"outcome": outcome.__dict__}]
+        messages = [{"outcome": asdict(outcome)}]
     for message in messages:
         if "ready" in message:
             worker.is_ready, worker.began_s = True, time.monotonic()
         if job is not None and "progress" in message:
+            queue.has_begun(job)
             crew.progress(worker.number, job, *message["progress"])
         if job is not None and "outcome" in message:
             worker.job = None
-            plain = message["outcome"]
-            ended = queue.give_back(job, Outcome(**{**plain, "warnings": tuple(plain["warnings"])}), crew.retry)
+            ended = queue.give_back(job, Outcome.from_json(message["outcome"]), crew.retry)
             if ended is not None:
                 yield job, ended
 

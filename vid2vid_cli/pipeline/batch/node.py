@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import stat
 import tarfile
 import tempfile
 import threading
@@ -21,7 +22,7 @@ from vid2vid_cli.errors import MediaError
 from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.batch.report import Outcome, failure
 from vid2vid_cli.pipeline.progress import Hooks
-from vid2vid_cli.temporary import Scratch
+from vid2vid_cli.temporary import Scratch, sweep
 
 if TYPE_CHECKING:
     from vid2vid_cli.pipeline.batch.workbench import Workbench
@@ -61,7 +62,7 @@ def _workbench(cache: str) -> Workbench:
     """Keep the model and what is remembered from task to task of this process."""
     from vid2vid_cli.pipeline.batch.workbench import Workbench
 
-    return Workbench(Path(cache))
+    return Workbench(Path(cache), is_shared=True)
 
 
 def vid2vid_job(
@@ -72,13 +73,30 @@ def vid2vid_job(
     hooks = _hooks(job, progress)
     if shipment is None:
         return asdict(_do(job, cache, timeout_s, hooks)), None
-    with tempfile.TemporaryDirectory(prefix="vid2vid-job-") as folder:
-        local = unpack(job, Path(folder), shipment, files)
-        outcome = _do(
-            local, str(Path(tempfile.gettempdir(), f"vid2vid-cache-{getattr(os, 'getuid', int)()}")), timeout_s, hooks
-        )
-        content = pack_output(local.output) if outcome.state == "done" else None
-    return asdict(_with_names(outcome, local, job)), content
+    try:
+        home = private_folder()
+        sweep(home, again=True)  # of what tasks left whose process was killed
+        with Scratch(home / "job") as scratch:
+            local = unpack(job, scratch.folder, shipment, files)
+            outcome = _do(local, str(home / "cache"), timeout_s, hooks)
+            content = pack_output(local.output) if outcome.state == "done" else None
+        return asdict(_with_names(outcome, local, job)), content
+    except OSError as error:
+        words = f"{error.filename or tempfile.gettempdir()}: {error.strerror or error}"
+        return asdict(failure(f"{job.output}: a node has no place for its files: {words}; free some there")), None
+    except MediaError as error:
+        return asdict(failure(str(error))), None
+
+
+def private_folder() -> Path:
+    """Return a folder for temporary files that is this user's alone. MediaError where another has taken its name."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir(), f"vid2vid-{user}")
+    folder.mkdir(0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != user:
+        raise MediaError(f"{folder}: belongs to somebody else; remove it, or set TMPDIR to another folder")
+    return folder
 
 
 def _hooks(job: Job, progress: Any) -> Hooks:
@@ -86,7 +104,7 @@ def _hooks(job: Job, progress: Any) -> Hooks:
 
     def tell(done: int, total: int | None) -> None:
         nonlocal last_s
-        if time.monotonic() - last_s > PROGRESS_EVERY_S:
+        if done == 1 or time.monotonic() - last_s > PROGRESS_EVERY_S:  # others may wait for a first frame
             last_s = time.monotonic()
             progress.tell.remote(job.index, done, total)
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import IO, Any, Literal
 from vid2vid_cli import __version__
 from vid2vid_cli.errors import MediaError, NoFaceError, OutputExistsError, UsageError, WeightsError
 from vid2vid_cli.media.files import hash_output
-from vid2vid_cli.pipeline.batch.jobs import Job
+from vid2vid_cli.pipeline.batch.jobs import Job, checkpoint_parts
 from vid2vid_cli.temporary import Scratch
 
 try:
@@ -33,6 +33,7 @@ class Outcome:
     """What became of a job. exit_code: that of the command that would have done it alone. sha256: of the output.
 
     refused: its output is there and no batch made it. begun: not ended, because the batch was killed.
+    computed: what no job before it had found out, "source" or "driving".
     """
 
     state: State
@@ -44,7 +45,13 @@ class Outcome:
     exit_code: int = 0
     sha256: str | None = None
     warnings: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
     attempts: int = 1
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Outcome:
+        """Build an outcome of plain values."""
+        return cls(**{**plain, "warnings": tuple(plain["warnings"]), "computed": tuple(plain["computed"])})
 
     @property
     def may_pass(self) -> bool:
@@ -57,10 +64,13 @@ def failure(error: str, exit_code: int = 1, seconds: float = 0.0) -> Outcome:
     return Outcome("failed", seconds, error=error, exit_code=exit_code)
 
 
-def recipe(job: Job) -> str:
-    """Return a fingerprint of all that decides what comes out: files by size and time, options, version."""
+def recipe(job: Job, checkpoint: list[list[int]]) -> str:
+    """Return a fingerprint of all that decides what comes out: files by size and time, options, version.
+
+    checkpoint: sizes and times of its files.
+    """
     options = {name: value for name, value in asdict(job.options).items() if name not in {"force", "threads"}}
-    stamps = [_stamp(path) for path in (*job.inputs, Path(job.options.checkpoint))]
+    stamps = [*map(_stamp, job.inputs), *checkpoint]
     facts = [__version__, job.command, [str(path.absolute()) for path in job.inputs], stamps, options]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -91,6 +101,7 @@ def row_of(job: Job, recipe_of_job: str, outcome: Outcome) -> dict[str, Any]:
         "exit_code": outcome.exit_code,
         "sha256": outcome.sha256,
         "warnings": list(outcome.warnings),
+        "computed": list(outcome.computed),
         "recipe": recipe_of_job,
     }
 
@@ -119,6 +130,7 @@ class Report:
     jobs: Sequence[Job]
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     _recipes: dict[int, str] = field(default_factory=dict)
+    _checkpoints: dict[str, list[list[int]]] = field(default_factory=dict)
     _file: IO[bytes] | None = None
 
     @property
@@ -129,15 +141,15 @@ class Report:
     def __enter__(self) -> Report:
         try:
             self._file = self.path.open("ab")
-            if fcntl is not None:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise MediaError(f"{self.path}: cannot be written: {error.strerror}") from error
+        try:
+            self._lock()
         except BlockingIOError as error:
             self._close()
             raise MediaError(
                 f"{self.folder}: another batch is at work in it; wait, or choose another folder"
             ) from error
-        except OSError as error:
-            raise MediaError(f"{self.path}: cannot be written: {error.strerror}") from error
         self.rows = read_rows(self.path)
         return self
 
@@ -150,10 +162,24 @@ class Report:
         finally:
             self._close()
 
+    def _lock(self) -> None:
+        """Hold the folder for this batch alone. BlockingIOError where another one does."""
+        if fcntl is None or self._file is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            return
+
     def recipe(self, job: Job) -> str:
         """Return a job's fingerprint as it was when first asked for."""
         if job.index not in self._recipes:
-            self._recipes[job.index] = recipe(job)
+            name = job.options.checkpoint
+            if name not in self._checkpoints:
+                self._checkpoints[name] = [_stamp(path) for path in checkpoint_parts(name)]
+            self._recipes[job.index] = recipe(job, self._checkpoints[name])
         return self._recipes[job.index]
 
     def is_done(self, job: Job) -> bool:
@@ -168,20 +194,21 @@ class Report:
 
     def refusal(self, job: Job) -> Outcome | None:
         """Return why a job may not write its output, None where it may: only a batch's own outputs are replaced."""
-        row = self.rows.get(str(job.output), {"state": "refused"})
-        if job.options.force or row.get("state") != "refused" or not os.path.lexists(job.output):
+        is_ours = self.rows.get(str(job.output), {}).get("ours", False)
+        if job.options.force or is_ours or not os.path.lexists(job.output):
             return None
         error = f"{job.output}: exists already, and no batch made it; choose another --name or --force"
         return Outcome("refused", error=error, exit_code=OutputExistsError.exit_code)
 
     def begin(self, job: Job) -> None:
         """Note that a job is about to write its output, so that a later run knows whose it is."""
-        if str(job.output) not in self.rows:
+        if not self.rows.get(str(job.output), {}).get("ours", False):
             self.note(job, Outcome("begun"))
 
     def note(self, job: Job, outcome: Outcome) -> None:
         """Note what became of a job."""
-        row = row_of(job, self.recipe(job), outcome)
+        may_be_there = outcome.state == "begun" or os.path.lexists(job.output)
+        row = {**row_of(job, self.recipe(job), outcome), "ours": may_be_there and outcome.state != "refused"}
         self.rows[str(job.output)] = row
         if self._file is None:
             raise ValueError("the report is not open")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from vid2vid_cli.errors import describe_failure, one_line
@@ -18,22 +19,27 @@ from vid2vid_cli.pipeline.rotate import rotate
 
 
 class Workbench:
-    """Holds what stays from job to job. cache: the folder of what is remembered."""
+    """Holds what stays from job to job.
 
-    def __init__(self, cache: Path) -> None:
-        self._memory = Memory(cache)
+    cache: the folder of what is remembered. is_shared: whether other processes work with it at the same time.
+    """
+
+    def __init__(self, cache: Path, *, is_shared: bool) -> None:
+        self._memory = Memory(cache, is_shared)
         self._model: tuple[str, LoadedModel] | None = None
 
     def do(self, job: Job, hooks: Hooks) -> Outcome:
         """Do one job; whatever goes wrong is its outcome."""
         began = time.perf_counter()
+        self._memory.computed.clear()
         try:
             job.output.parent.mkdir(parents=True, exist_ok=True)
             result = self._make(job, hooks)
             sha256 = hash_output(result.output)
         except Exception as error:  # noqa: BLE001  one failure never stops the rest
             text, exit_code = describe_failure(error)
-            return failure(one_line(text), exit_code, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            return replace(failure(one_line(text), exit_code, seconds), computed=self._computed())
         seconds = time.perf_counter() - began
         return Outcome(
             "done",
@@ -43,7 +49,12 @@ class Workbench:
             result.skipped,
             sha256=sha256,
             warnings=tuple(map(one_line, result.warnings)),
+            computed=self._computed(),
         )
+
+    def _computed(self) -> tuple[str, ...]:
+        """Name what the job had to find out, each thing once."""
+        return tuple(dict.fromkeys(self._memory.computed))
 
     def _make(self, job: Job, hooks: Hooks) -> Result:
         model = self._load(job.options.checkpoint)

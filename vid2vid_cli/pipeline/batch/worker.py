@@ -16,12 +16,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from vid2vid_cli.media.ffmpeg import kill_all
 from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.progress import Hooks
+from vid2vid_cli.temporary import close_all
+
+if TYPE_CHECKING:
+    from vid2vid_cli.pipeline.batch.workbench import Workbench
 
 PROGRESS_EVERY_S = 0.2
+ALONE, SHARED = "alone", "shared"
 
 
 class Line:
@@ -37,9 +43,9 @@ class Line:
         self._out.flush()
 
     def progress(self, done: int, total: int | None) -> None:
-        """Send how far a job is, a few times a second."""
+        """Send how far a job is, a few times a second; its first frame always, which others may wait for."""
         now = time.monotonic()
-        if now - self._last_s > PROGRESS_EVERY_S:
+        if done == 1 or now - self._last_s > PROGRESS_EVERY_S:
             self._last_s = now
             self.send(progress=[done, total])
 
@@ -54,7 +60,15 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, _leave)
     line.send(ready=os.getpid())
-    bench = Workbench(Path(sys.argv[1]))
+    try:
+        _work(jobs, Workbench(Path(sys.argv[1]), is_shared=sys.argv[2] == SHARED), line)
+    except SystemExit as ending:
+        kill_all()
+        close_all()
+        os._exit(int(ending.code or 0))  # without the second that Python takes to take the libraries apart
+
+
+def _work(jobs: queue.SimpleQueue[Mapping[str, Any] | None], bench: Workbench, line: Line) -> None:
     while (plain := jobs.get()) is not None:
         outcome = bench.do(Job.from_json(plain), Hooks(line.progress))
         line.send(outcome=asdict(outcome))
