@@ -72,7 +72,8 @@ def open_pipe(descriptor: int, max_pixels: int) -> PipedVideo:
         _SCALE,
         *each_frame_once(),
     ]
-    output = ["-flush_packets", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
+    # The encoder of raw pictures, too, keeps back a frame for each thread but one.
+    output = ["-threads", "1", "-flush_packets", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
     child = Child([*arguments, *output], NAME, answers=True, reads=descriptor)
     try:
         _wait_for_frame(child)
