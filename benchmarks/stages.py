@@ -24,10 +24,10 @@ from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.face.paste import paste_face, to_frame
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_video
 from vid2vid_cli.models.compact import mesh_warp, model
-from vid2vid_cli.pipeline.driving import Look
+from vid2vid_cli.pipeline.driving import Look, MotionReader
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import ReenactOptions
-from vid2vid_cli.pipeline.source import Source, whole_head
+from vid2vid_cli.pipeline.source import Source
 
 WITHIN_RENDER = ("flow", "correct", "warp", "mouth", "paint")
 STAGES = ("decode", "track", "motion", "drive", *WITHIN_RENDER, "render, the rest", "paste", "encode")
@@ -93,7 +93,7 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
     look = Look(network, engine.analyzer, "largest", engine.device)
     source = Source(material.source, options, engine, print)
     still, who = next(source.frames()), source.first_appearance()
-    tracker, crop, reference = FaceTracker(engine.analyzer), None, None
+    tracker, reader, reference = FaceTracker(engine.analyzer), None, None
     rendered = []
     with (
         torch.inference_mode(),
@@ -111,9 +111,9 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
                 found = tracker.update(picture)
             if found is None:
                 raise ValueError(f"{material.driving}: frame {index} has no face; measure with another clip")
-            crop = crop or whole_head(network.driving_crop, found, picture)
+            reader = reader or MotionReader(look, picture, found)
             with watch.time("motion"):
-                motion = look.motion(picture, found, crop)
+                motion = reader.read(picture, found)
             reference = reference or motion
             with watch.time("drive"):
                 keypoints = network.drive(who, motion, reference, None)

@@ -22,10 +22,13 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact import residual
+from vid2vid_cli.models.compact.mesh_warp import PlacedMesh
 from vid2vid_cli.models.compact.model import CompactModel, CompactSource
 from vid2vid_cli.models.compact.mouth import draw_mouth
 from vid2vid_cli.models.compact.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
-from vid2vid_cli.models.compact.refine import Target, draw_guide, rigid_flow
+from vid2vid_cli.models.compact.refine import draw_guide, rigid_flow
+from vid2vid_cli.models.compact.residual import CELLS, ResidualFlow
 from vid2vid_cli.motion import PoseOverride
 
 Picture = NDArray[np.uint8]
@@ -37,6 +40,8 @@ TARGETS = 4  # of one source, when it comes from a clip
 CLIPS, STILLS = 3, 4  # sources of a batch
 MOUTH_WEIGHT, EYE_WEIGHT = 5.0, 4.0
 EYE_POINTS = (33, 263)
+# How often it is known what the driving's mesh misses: not in calls, and not where movement is absolute.
+FOLLOWED, FOLLOWED_STILLS = 0.75, 0.4
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,10 @@ class SampleMaker:
         for index, (source, *targets) in enumerate(groups):
             image = to_image(self._spoil(source.picture))
             appearance = self._model.appearance(image, torch.from_numpy(source.landmarks)[None])
-            parts += [describe_target(self._model, appearance, image, source, target) for target in targets]
+            follower = None
+            if self._rng.random() < (FOLLOWED if len(targets) > 1 else FOLLOWED_STILLS):
+                follower = ResidualFlow(appearance.warp, appearance.square.box, _view(source, appearance))
+            parts += [describe_target(self._model, (appearance, image, follower), source, target) for target in targets]
             sources.append(image[0])
             which += [index] * len(targets)
             follows += [k > 0 and k == len(targets) - 1 for k in range(len(targets))]
@@ -243,9 +251,14 @@ def to_image(picture: Picture) -> Tensor:
 
 
 def describe_target(
-    model: CompactModel, source: CompactSource, image: Tensor, shot: Shot, target: Shot
+    model: CompactModel, who: tuple[CompactSource, Tensor, ResidualFlow | None], shot: Shot, target: Shot
 ) -> dict[str, Tensor]:
-    """Return everything that a training step needs of one target, drawn and cut."""
+    """Return everything that a training step needs of one target, drawn and cut.
+
+    who: the source, its picture, and what compares it with targets, None where nothing shall be known of the driving
+    but its mesh.
+    """
+    source, image, follower = who
     size = (SIDE, SIDE)
     motion = model.motion(None, torch.from_numpy(target.landmarks)[None], size)
     own_motion = model.motion(None, torch.from_numpy(shot.landmarks)[None], size)
@@ -260,7 +273,8 @@ def describe_target(
     coarse = draw_guide(mesh, square.box, COARSE, square)[0]
     picture = to_image(target.picture)
     return {
-        "rigid": rigid_flow(Target(mesh, own, head), square)[0],
+        "rigid": rigid_flow(own, head, square)[0],
+        "missed": torch.zeros(2, CELLS, CELLS) if follower is None else _missed(follower, mesh, _view(target, source)),
         "guide": draw_guide(mesh, square.box, FLOW_SIDE, square)[0],
         "patch_guide": draw_guide(mesh, box, GUIDE_SIDE, square)[0],
         "place": torch.tensor(square.place(middle, half)),
@@ -273,6 +287,17 @@ def describe_target(
         "patch_target": cut_box(picture, middle, half, PATCH_SIDE)[0],
         "coarse_target": cut_box(picture, square.middle, square.half, COARSE)[0],
     }
+
+
+def _view(shot: Shot, source: CompactSource) -> Picture:
+    """Return what a source's square shows of a shot, as the model's follower sees it: (SIDE, SIDE, 3)."""
+    square = source.square
+    view = cut_box(to_image(shot.picture), square.middle, square.half, residual.SIDE)[0]
+    return (view.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+
+
+def _missed(follower: ResidualFlow, mesh: PlacedMesh, view: Picture) -> Tensor:
+    return torch.from_numpy(follower.measure(mesh, view)).permute(2, 0, 1)
 
 
 def part_weights(model: CompactModel, guide: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ So the networks that are shipped know nothing of it and lose no time with it (Io
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,49 @@ def add_norms(module: nn.Module, leave_out: str = "leave") -> nn.Module:
         else:
             add_norms(child, leave_out)
     return module
+
+
+def normalize_as(module: nn.Module, plain: nn.Module, run: Callable[[], object]) -> None:
+    """Let a module with normalisations do what the same module without does, as far as its statistics go.
+
+    plain: the networks without normalisations. run: lets `plain` work on usual samples. The statistics of what each
+    convolution returns become those of its normalisation, which then takes them back.
+    """
+    convs = {name: conv for name, conv in plain.named_modules() if isinstance(conv, nn.Conv2d)}
+    sums = {name: torch.zeros(3, conv.out_channels, dtype=torch.float64) for name, conv in convs.items()}
+
+    def counter(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def count(_conv: nn.Module, _inputs: object, output: Tensor) -> None:
+            flat = output.detach().double().transpose(0, 1).flatten(1)
+            sums[name] += torch.stack([flat.sum(1), flat.square().sum(1), torch.full((len(flat),), flat.shape[1])])
+
+        return count
+
+    hooks = [conv.register_forward_hook(counter(name)) for name, conv in convs.items()]
+    run()
+    for hook in hooks:
+        hook.remove()
+    for name, conv in convs.items():
+        there = module.get_submodule(name)
+        total, squares, count = sums[name]
+        mean = total / count
+        variance = squares / count - mean.square()
+        _take_over(there, conv, mean.float(), variance.clamp_min(1e-8).float())
+
+
+@torch.no_grad()
+def _take_over(there: nn.Module, conv: nn.Conv2d, mean: Tensor, variance: Tensor) -> None:
+    """Give a convolution, with or without a normalisation behind it, the weights of another without."""
+    kept = there.conv if isinstance(there, NormedConv) else there
+    kept.weight.copy_(conv.weight)  # type: ignore[operator,union-attr]
+    if kept.bias is not None and conv.bias is not None:
+        kept.bias.copy_(conv.bias)  # type: ignore[operator,union-attr]
+    if isinstance(there, NormedConv):
+        norm = there.norm
+        norm.running_mean.copy_(mean)  # type: ignore[union-attr]
+        norm.running_var.copy_(variance)  # type: ignore[union-attr]
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.copy_(mean)
 
 
 def fold_norms(module: nn.Module) -> nn.Module:

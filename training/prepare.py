@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from training.build_face_model import HELD_OUT
-from vid2vid_cli.face.crop import CropSpec, FaceCrop, Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, FaceCrop, Frame, crop_around, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, face_from_landmarks
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
@@ -31,7 +31,6 @@ from vid2vid_cli.models.registry import load_face_analyzer
 SPEC = CropSpec(scale=4.0, size=448)
 QUALITY = 95
 FULL_RATE_FRAMES = 130  # of longer clips every second frame is enough
-EVERYWHERE = (-np.inf, -np.inf, np.inf, np.inf)
 
 
 @dataclass(frozen=True)

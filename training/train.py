@@ -17,6 +17,7 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +30,10 @@ from torch.utils.data import DataLoader
 
 from training.dataset import CLIPS, STILLS, TARGETS, Samples
 from training.losses import FaceLoss, PatchJudge, gradient_l1, pyramid_l1, roughness, weighted_l1
-from training.normalize import add_norms
+from training.normalize import add_norms, normalize_as
 from training.plot import draw_curves
 from vid2vid_cli.models.checkpoint import embedded_checkpoint
+from vid2vid_cli.models.device import has_fast_bfloat16
 from vid2vid_cli.models.compact.networks import (
     PATCH_SIDE,
     SOURCE_SIDE,
@@ -46,6 +48,7 @@ from vid2vid_cli.models.compact.networks import (
 TARGETS_IN_BATCH = CLIPS * TARGETS + STILLS
 BEST_RATE, LAST_RATE, WARM_STEPS = 6e-4, 1e-5, 200
 POOL = 24  # batches that are at hand
+FIRST_LOOKS = 12  # batches on which a checkpoint's networks are watched before they are trained on
 AVERAGE_OVER = 400  # steps of the moving average
 JUDGE_FROM = 0.55  # of the planned time
 WEIGHTS = {
@@ -87,7 +90,7 @@ def render_batch(parts: LearnedParts, batch: dict[str, Tensor]) -> Rendered:
     grid = square[..., :2] + square[..., 2:] * patch_grid(_whole(len(source)), SOURCE_SIDE)
     features = parts.encoder(sample(small, grid))[which]
     source = source[which]
-    correction = parts.flow_net(batch["guide"], batch["rigid"], features)
+    correction = parts.flow_net(batch["guide"], batch["rigid"], features, batch["missed"])
     square = batch["square"][:, None, None]
     coarse_place = patch_grid(_whole(len(source)), batch["coarse_flow"].shape[-1])
     coarse = _bring(source, batch["coarse_flow"], correction, coarse_place, square)
@@ -160,8 +163,8 @@ def judged_parts(image: Tensor) -> Tensor:
 class Trainer:
     """Networks, optimisers and their moving average; can be saved and go on."""
 
-    def __init__(self, run: Path, hours: float, state: dict[str, Tensor]) -> None:
-        self.run, self.seconds_planned = run, hours * 3600
+    def __init__(self, run: Path, hours: float, rate: float, state: dict[str, Tensor]) -> None:
+        self.run, self.seconds_planned, self._rate = run, hours * 3600, rate
         self.parts = LearnedParts.fresh()
         add_norms(self.parts)
         self.parts.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -177,12 +180,15 @@ class Trainer:
         """Give how much of the planned time is over."""
         return min(1.0, self.seconds / self.seconds_planned)
 
-    def begin_with(self, path: Path) -> None:
-        """Take the weights of another run wherever they fit."""
-        kept = torch.load(path, weights_only=True)["average"]
-        own = self.parts.state_dict()
-        fitting = {name: tensor for name, tensor in kept.items() if name in own and own[name].shape == tensor.shape}
-        self.parts.load_state_dict({**own, **fitting})
+    def begin_with(self, plain: LearnedParts, batches: Iterable[dict[str, Tensor]]) -> None:
+        """Go on from networks of a checkpoint. batches: to see how strong what they compute is."""
+
+        def run() -> None:
+            with torch.inference_mode():
+                for batch in batches:
+                    render_batch(plain, batch)
+
+        normalize_as(self.parts, plain, run)
         self.average.load_state_dict(self.parts.state_dict())
 
     def save(self) -> None:
@@ -206,10 +212,10 @@ class Trainer:
 
     def train_on(self, batch: dict[str, Tensor]) -> dict[str, float]:
         """Take one step. Returns the losses."""
-        rate = LAST_RATE + (BEST_RATE - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
+        rate = LAST_RATE + (self._rate - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.step + 1) / WARM_STEPS)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
             made = render_batch(self.parts, batch)
             losses = self.losses(made, batch)
             if self.progress > JUDGE_FROM:
@@ -322,9 +328,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder for the run's files")
     parser.add_argument("--hours", type=float, default=2.0, help="planned time, over which the rate falls")
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
-    parser.add_argument(
-        "--begin-with", type=Path, help="last.pt of another run, whose weights are taken where they fit"
-    )
+    parser.add_argument("--fresh", action="store_true", help="begin with new networks, not with the checkpoint's")
+    parser.add_argument("--rate", type=float, default=BEST_RATE, help="the highest learning rate")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
     options = parser.parse_args()
@@ -333,14 +338,16 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
     state = dict(embedded_checkpoint().tensors)
-    trainer = Trainer(options.run, options.hours, state)
-    if options.begin_with:
-        trainer.begin_with(options.begin_with)
+    trainer = Trainer(options.run, options.hours, options.rate, state)
     if options.resume:
         trainer.load(options.run / "last.pt")
     samples = Samples(options.cache, state, seed=trainer.step)
     loader = DataLoader(samples, None, num_workers=options.workers, prefetch_factor=2, in_order=False)
-    train(trainer, Pool(loader), log_every=25, save_every_s=180)
+    pool = Pool(loader)
+    trained = LearnedParts.from_state(state)
+    if trained is not None and not options.resume and not options.fresh:
+        trainer.begin_with(trained, (pool.draw() for _ in range(FIRST_LOOKS)))
+    train(trainer, pool, log_every=25, save_every_s=180)
 
 
 if __name__ == "__main__":

@@ -113,17 +113,17 @@ def _blend_extra(base: Tensor | None, moved: Tensor | None, strength: float) -> 
     return base + strength * (moved - base)
 
 
-def restrict_motion(base: Motion, moved: Motion, *, pose: bool, expression_mask: Tensor) -> Motion:
+def restrict_motion(base: Motion, moved: Motion, *, pose: bool, extra: bool, expression_mask: Tensor) -> Motion:
     """Return `moved` where a region may move and `base` elsewhere.
 
-    base: of one frame or as many as moved. pose: whether head pose moves.
+    base: of one frame or as many as moved. pose, extra: whether head pose and what `extra` says move.
     expression_mask: (K,), in [0, 1], how much each keypoint's expression moves.
     """
     base = base.repeat(len(moved)) if len(base) == 1 else base
     mask = expression_mask[None, :, None].to(moved.expression)
     expression = base.expression + mask * (moved.expression - base.expression)
     rigid = moved if pose else base
-    return replace(rigid, expression=expression, extra=moved.extra)
+    return replace(rigid, expression=expression, extra=(moved if extra else base).extra)
 
 
 class OneEuroFilter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -13,6 +14,7 @@ from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine
 
 Frame = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
+EVERYWHERE: Box = (-np.inf, -np.inf, np.inf, np.inf)  # room without a border
 # Mesh points along the jaw from temple to temple, and along the brows: the hull of the usual 68 landmarks.
 JAW = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
 BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
@@ -111,6 +113,21 @@ def crop_frame(frame: Frame, crop: FaceCrop) -> Frame:
     return sample_affine(frame, crop.affine, crop.size)
 
 
+def glimpse_frame(frame: Frame, crop: FaceCrop) -> Frame:
+    """Cut a crop much smaller than its part of the frame as `crop_frame` does, several times as fast and less finely."""
+    linear, offset = crop.affine[:, :2], crop.affine[:, 2]
+    shrink = max(1, int(np.sqrt(abs(np.linalg.det(linear)))))
+    height, width = max(1, frame.shape[0] // shrink), max(1, frame.shape[1] // shrink)
+    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    share = np.array([width / frame.shape[1], height / frame.shape[0]])
+    linear, offset = linear * share[:, None], offset * share
+    # From edges to pixel centres, as cv2 counts.
+    matrix = np.column_stack([linear, offset + linear @ (0.5, 0.5) - 0.5])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    seen = cv2.warpAffine(small, matrix, (crop.size[1], crop.size[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, np.uint8)
+
+
 def sample_affine(frame: Frame, affine: Matrix, size: tuple[int, int]) -> Frame:
     """Sample a frame through an affine map (target px to frame px); the edge is repeated outside.
 
@@ -119,7 +136,7 @@ def sample_affine(frame: Frame, affine: Matrix, size: tuple[int, int]) -> Frame:
     shrink = int(np.sqrt(abs(np.linalg.det(affine[:, :2]))) + 0.25)
     corners = apply_affine(affine, np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]]))
     pad = int(max(0, -corners.min(), (corners - (frame.shape[1], frame.shape[0])).max())) + 2
-    padded = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+    padded = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     picture = Image.fromarray(padded)
     linear, offset = affine[:, :2], affine[:, 2] + pad
     if shrink > 1:

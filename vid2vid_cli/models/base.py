@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Protocol, get_args, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.codec.space import ExpressionBasis
@@ -116,6 +118,31 @@ class HasBasis(Protocol):
     """A model whose expressions lie in a linear space of few dimensions; None where that is not known."""
 
     basis: ExpressionBasis | None
+
+
+class Follower(Protocol):
+    """Compares the frames of one driving with its first one."""
+
+    def extra(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Tensor:
+        """Return what `Motion.extra` says of a frame: (1, ...).
+
+        picture: (S, S, 3), RGB, of the same part of the frame as the first one. landmarks: (1, 468, 3) in its px.
+        """
+        ...
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """A model that learns more of a driving's motion by comparing its frames than by looking at each alone.
+
+    follow_crop: what it wants to see of the frames, square and of fixed size, where the first frame shows the face.
+    """
+
+    follow_crop: CropSpec
+
+    def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Follower | None:
+        """Begin with the first frame, arguments as for `Follower.extra`; None where this checkpoint makes no use of it."""
+        ...
 
 
 @runtime_checkable

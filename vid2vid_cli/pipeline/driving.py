@@ -16,13 +16,13 @@ from torch import Tensor
 from vid2vid_cli.codec.space import MotionSpace
 from vid2vid_cli.codec.stream import Tally
 from vid2vid_cli.errors import CallFileError, MotionFileError, NoFaceError, UsageError, Vid2VidError
-from vid2vid_cli.face.crop import FaceCrop, Frame, crop_frame
+from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, Frame, crop_around, crop_frame, glimpse_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, select_face
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import MAX_PIXELS, require_file
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video, sniff
-from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel
 from vid2vid_cli.motion import Motion, MotionFile, is_motion_file, join_motions, load_motion
 from vid2vid_cli.pipeline.call.recording import CallRecording, is_call_file, tell_missing
 from vid2vid_cli.pipeline.memory import Memory
@@ -52,7 +52,7 @@ class Look:
     """How a model looks at driving frames: which face, with what, where it computes.
 
     memory: of what was seen before. needs_pictures: whether frames are shown, and not only their motion is wanted.
-    max_pixels: a larger frame is refused.
+    max_pixels: a larger frame is refused. follows: whether what moves beside the head counts, see models.base.Follows.
     """
 
     model: ReenactmentModel
@@ -62,13 +62,37 @@ class Look:
     memory: Memory | None = None
     needs_pictures: bool = True
     max_pixels: int = MAX_PIXELS
+    follows: bool = True
 
-    def motion(self, frame: Frame, face: Face, crop: FaceCrop) -> Motion:
-        """Read the motion of one face in a frame."""
-        landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        needs_picture = self.model.driving_crop.size is not None
-        image = image_of(crop_frame(frame, crop), self.device) if needs_picture else None
-        return self.model.motion(image, landmarks, crop.size)
+
+class MotionReader:
+    """Reads the motion of one face through a driving, in the crop that the first frame with that face gives."""
+
+    def __init__(self, look: Look, frame: Frame, face: Face) -> None:
+        """Begin with that first frame; it must be read, too."""
+        self._look, self._crop = look, whole_head(look.model.driving_crop, face, frame)
+        self._follower: Follower | None = None
+        if look.follows and isinstance(look.model, Follows):
+            self._view = crop_around(face, look.model.follow_crop, EVERYWHERE)
+            self._follower = look.model.follow(*self._in_view(frame, face))
+
+    def read(self, frame: Frame, face: Face) -> Motion:
+        """Return the motion (of one frame)."""
+        model = self._look.model
+        needs_picture = model.driving_crop.size is not None
+        image = image_of(crop_frame(frame, self._crop), self._look.device) if needs_picture else None
+        motion = model.motion(image, _landmarks_in(self._crop, face), self._crop.size)
+        if self._follower is None:
+            return motion
+        return replace(motion, extra=self._follower.extra(*self._in_view(frame, face)))
+
+    def _in_view(self, frame: Frame, face: Face) -> tuple[Frame, Tensor]:
+        return glimpse_frame(frame, self._view), _landmarks_in(self._view, face)
+
+
+def _landmarks_in(crop: FaceCrop, face: Face) -> Tensor:
+    """Return a face's landmarks (1, K, 3) in px of a crop."""
+    return torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
 
 
 @dataclass
@@ -86,7 +110,7 @@ class Driving:
     _info: VideoInfo | None = None
     _recorded: MotionFile | None = None
     _call: Call | None = None
-    _crop: FaceCrop | None = None
+    _reader: MotionReader | None = None
 
     def close(self) -> None:
         """Let go of what was opened."""
@@ -155,7 +179,8 @@ class Driving:
     def _key(self, memory: Memory, what: str) -> str:
         reading, look = self._reading, self._look
         times = (reading.start_s, reading.end_s, reading.fps)
-        return memory.key(self.path, what, *times, look.select if look is not None else None)
+        seen = (look.select, look.follows) if look is not None else None
+        return memory.key(self.path, what, *times, seen)
 
     def _remember_candidates(self, memory: Memory) -> Motion:
         key = self._key(memory, "candidates")
@@ -212,9 +237,9 @@ class Driving:
         for picture in self._pictures(step):
             face = tracker.update(picture) if not self.is_still else self._still_face(picture)
             if face is not None:
-                if self._crop is None:
-                    self._crop = whole_head(look.model.driving_crop, face, picture)
-                last = look.motion(picture, face, self._crop)
+                if self._reader is None:
+                    self._reader = MotionReader(look, picture, face)
+                last = self._reader.read(picture, face)
             yield DrivenFrame(last, face is not None, picture)
 
     def _pictures(self, step: int) -> Iterator[Frame]:
@@ -273,7 +298,7 @@ def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
     """Open a driving video, animation, image or motion file. Errors name what it is instead."""
     require_file(path)
     if is_motion_file(path):
-        return _open_motion_file(path, reading, look.model)
+        return _open_motion_file(path, reading, look)
     if is_call_file(path):
         return _open_call(path, reading, look.model)
     if sniff(path) == "still":
@@ -295,8 +320,8 @@ def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
     )
 
 
-def _open_motion_file(path: Path, reading: ReadOptions, model: ReenactmentModel) -> Driving:
-    recorded = load_motion(path)
+def _open_motion_file(path: Path, reading: ReadOptions, look: Look) -> Driving:
+    recorded, model = load_motion(path), look.model
     if recorded.family != model.name:
         raise MotionFileError(
             f"{path}: motion of the {recorded.family} family does not fit -c {model.name}; "
@@ -309,6 +334,8 @@ def _open_motion_file(path: Path, reading: ReadOptions, model: ReenactmentModel)
     if not len(index):
         raise UsageError(f"{path}: no frame between --start and --end")
     motion = Motion(*(tensor[index] for tensor in recorded.motion.tensors()))
+    if not look.follows and isinstance(model, Follows):
+        motion = replace(motion, extra=None)
     fps = reading.fps or recorded.fps
     chosen = MotionFile(motion, recorded.found[index], fps, recorded.family)
     # One frame has nothing to be relative to: it was a picture.

@@ -172,6 +172,12 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
     )
     region: Region = option("all", "What moves.", panel="Motion")
     strength: float = option(1.0, "How much it moves: 0 nothing, 1 as driven, 2 twice as much.", panel="Motion")
+    body: bool = option(
+        True,
+        "Let hair, neck, shoulders and camera move as in the driving, or the head alone (compact).",
+        "--body/--head-only",
+        panel="Motion",
+    )
     audio: Audio = option("driving", "Whose sound the output has.", panel="Time")
     compare: bool = option(False, "Show source, driving and result side by side.", "--compare", panel="Picture")
 

@@ -18,7 +18,7 @@ from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.video import WriteOptions, audio_of, check_encoding
-from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.base import Follows, ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_motion
 from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, Look, open_driving
@@ -95,7 +95,14 @@ def reenact(
     check_family(engine.loaded.family, sweeps, options.region)
     select = parse_face(options.driving_face, "driving-face")
     look = Look(
-        engine.loaded.model, engine.analyzer, select, engine.device, engine.memory, options.compare, options.max_pixels
+        engine.loaded.model,
+        engine.analyzer,
+        select,
+        engine.device,
+        engine.memory,
+        needs_pictures=options.compare,
+        max_pixels=options.max_pixels,
+        follows=options.body,
     )
     with closing(open_driving(driving, reading, look)) as what_drives:
         who = Source(source, options, engine, recorder.warn)
@@ -253,8 +260,11 @@ def _render_face(scene: Scene, face: SourceFace, motion: Motion | None, share: f
         motion = reference = own
     base = own if reference is None else reference
     if options.region != "all":
-        moves_pose = options.region == "pose"
-        motion = restrict_motion(base, motion, pose=moves_pose, expression_mask=model.expression_mask(options.region))
+        pose_moves = options.region == "pose"
+        # What moves beside the head moves with it.
+        extra_moves = pose_moves or not isinstance(model, Follows)
+        mask = model.expression_mask(options.region)
+        motion = restrict_motion(base, motion, pose=pose_moves, extra=extra_moves, expression_mask=mask)
     motion = blend_motion(base, motion, options.strength)
     pose = pose_override(scene.sweeps, share, absolute=options.absolute_pose)
     with torch.inference_mode():

@@ -38,6 +38,7 @@ BACKGROUND_DEPTH = 10.0  # behind every head
 # own displacement 2, mirrored displacement 2, mirror weight 1; place on the mean head 3, following the head 1,
 # inside the mouth 1, inside an eye 1, turned to the camera more than in the source 1
 CHANNELS = 12
+FOLLOWING = 8  # which of them says how much a pixel follows the head
 
 Box = tuple[float, float, float, float]
 

@@ -21,10 +21,12 @@ from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.models.compact import residual
 from vid2vid_cli.models.compact.lids import LidContact
 from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp, PlacedMesh
 from vid2vid_cli.models.compact.mouth import SkinTone, draw_mouth, mouth_gaps, read_skin_tone
 from vid2vid_cli.models.compact.networks import Correction, LearnedParts
+from vid2vid_cli.models.compact.residual import CELLS, ResidualFlow
 from vid2vid_cli.models.compact.refine import (
     Square,
     Target,
@@ -40,6 +42,7 @@ from vid2vid_cli.motion import Motion, PoseOverride
 # degrees is read as 15. So much further in yaw, pitch and roll makes the reading what was asked for (nine portraits).
 UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
+POINTS = 468  # of the mesh
 FLOW_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
 
 
@@ -65,6 +68,7 @@ class CompactModel:
     driving_crop = CropSpec(scale=3.0)
     pose_range_deg = (45.0, 25.0, 30.0)
     costly_features = frozenset({"encoded"})
+    follow_crop = CropSpec(scale=source_crop.scale, size=residual.SIDE)
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         """Build from the checkpoint's tensors."""
@@ -93,8 +97,19 @@ class CompactModel:
     def restored(self, features: Mapping[str, Tensor], image: Tensor, landmarks: Tensor) -> CompactSource:
         """Return the appearance; "encoded" is computed unless it is among the features."""
         image = image.contiguous()  # grid_sample takes ten times as long on the strides of a frame
-        size = (image.shape[2], image.shape[3])
-        points = unit_points(landmarks, size)
+        points = unit_points(landmarks, (image.shape[2], image.shape[3]))
+        canonical, motion, warp, square = self._rig(points)
+        kept = {"image": image}
+        if self._learned is not None:
+            encoded = features.get("encoded")
+            kept["encoded"] = encode_source(self._learned, image, square) if encoded is None else encoded
+        width = self.mouth_width(canonical) * float(motion.scale)
+        gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
+        tone = read_skin_tone(image, landmarks[0].numpy())
+        return CompactSource(kept, canonical, motion, warp, square, gaps, tone)
+
+    def _rig(self, points: Tensor) -> tuple[Tensor, Motion, MeshWarp, Square]:
+        """Take a face (1, 468, 3) apart: canonical keypoints (1, 468, 3), motion, mesh, and the square around it."""
         pose = self._fit(points)
         offsets = pose.undo(points) - self.topology.canonical
         expression = self._project(offsets)
@@ -102,23 +117,20 @@ class CompactModel:
         face = points[0].numpy()
         border = self._still_border(face)
         warp = MeshWarp(self.topology, face, self._head(canonical, points), border)
-        square = _square(border, canonical)
-        kept = {"image": image}
-        if self._learned is not None:
-            encoded = features.get("encoded")
-            kept["encoded"] = encode_source(self._learned, image, square) if encoded is None else encoded
-        motion = Motion(pose.rotation, pose.translation, pose.scale, expression)
-        width = self.mouth_width(canonical) * float(pose.scale)
-        gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
-        tone = read_skin_tone(image, landmarks[0].numpy())
-        return CompactSource(kept, canonical, motion, warp, square, gaps, tone)
+        return canonical, _motion_of(pose, expression), warp, _square(border, canonical)
+
+    def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Follower | None:
+        """Begin to compare the frames of a driving with its first one; the networks must be there to use it."""
+        if self._learned is None:
+            return None
+        canonical, motion, warp, square = self._rig(unit_points(landmarks, picture.shape[:2]))
+        return Follower(self, SourceAppearance({}, canonical, motion), warp, ResidualFlow(warp, square.box, picture))
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""
         points = unit_points(landmarks, size)
         pose = self._fit(points)
-        expression = self._project(pose.undo(points) - self.topology.canonical)
-        return Motion(pose.rotation, pose.translation, pose.scale, expression)
+        return _motion_of(pose, self._project(pose.undo(points) - self.topology.canonical))
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
@@ -142,10 +154,16 @@ class CompactModel:
             face = self._lids.set_opening(face, *seen)
         if pose is not None:
             rotation = _turn(rotation, pose)
-        return Similarity(scale.expand(len(driving), 1), rotation, translation).apply(face)
+        points = Similarity(scale.expand(len(driving), 1), rotation, translation).apply(face)
+        if reference is None or reference.extra is None or driving.extra is None:
+            return points
+        return torch.cat([points, _as_points(driving.extra - reference.extra)], 1)
 
     def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
-        """Warp the source's pixels by the mesh's flow."""
+        """Warp the source's pixels by the mesh's flow.
+
+        keypoints: (B, 468, 3), or more: what of the driving's movement the mesh misses (residual.py) follows.
+        """
         if not isinstance(source, CompactSource):
             raise ValueError("the source appearance is of another family")
         heads = self.head_pose(source, keypoints)
@@ -155,9 +173,9 @@ class CompactModel:
         ]
         return torch.cat(frames)
 
-    def head_pose(self, source: CompactSource, keypoints: Tensor) -> Similarity:
-        """Find the pose of a source's own head in its keypoints (B, 468, 3)."""
-        return self._head(source.canonical, keypoints)
+    def head_pose(self, source: SourceAppearance, keypoints: Tensor) -> Similarity:
+        """Find the pose of a source's own head in its keypoints (B, 468 or more, 3)."""
+        return self._head(source.canonical, keypoints[:, :POINTS])
 
     def without_shape(self, motion: Motion) -> Tensor:
         """Take the shape of a face out of its expressions by what is known of how both vary (a Wiener filter)."""
@@ -175,9 +193,10 @@ class CompactModel:
 
     def _render_one(self, source: CompactSource, keypoints: Tensor, head: Similarity) -> Tensor:
         image = source.features["image"]
+        keypoints, missed = keypoints[:POINTS], _as_map(keypoints[POINTS:])
         mesh = source.warp.place(keypoints.cpu().numpy(), head)
         own = source.motion
-        target = Target(mesh, Similarity(own.scale, own.rotation, own.translation), head)
+        target = Target(mesh, Similarity(own.scale, own.rotation, own.translation), head, missed)
         correction = None
         if self._learned is not None:
             correction = correct_flow(self._learned, source.features["encoded"], target, source.square)
@@ -236,6 +255,39 @@ class CompactModel:
             return self.basis.expression(self.basis.coefficients(offsets))
         coefficients = offsets.flatten(1) @ self._basis.T
         return (coefficients @ self._basis).reshape(offsets.shape)
+
+
+@dataclass(frozen=True)
+class Follower:
+    """Follows one driving: its own mesh, as a source of itself, and what that mesh misses."""
+
+    model: CompactModel
+    who: SourceAppearance
+    warp: MeshWarp
+    residual: ResidualFlow
+
+    def extra(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Tensor:
+        """Return the residual flow of a frame: (1, CELLS, CELLS, 2), see models.base.Follower."""
+        motion = self.model.motion(None, landmarks, (picture.shape[0], picture.shape[1]))
+        keypoints = self.model.drive(self.who, motion, self.who.motion, None)
+        mesh = self.warp.place(keypoints[0].numpy(), self.model.head_pose(self.who, keypoints))
+        return torch.from_numpy(self.residual.measure(mesh, picture))[None]
+
+
+def _motion_of(pose: Similarity, expression: Tensor) -> Motion:
+    return Motion(pose.rotation, pose.translation, pose.scale, expression)
+
+
+def _as_points(missed: Tensor) -> Tensor:
+    """Return a residual flow (B, CELLS, CELLS, 2) as if it were keypoints (B, CELLS * CELLS, 3)."""
+    return functional.pad(missed.flatten(1, 2), (0, 1))
+
+
+def _as_map(points: Tensor) -> Tensor:
+    """Return (1, 2, CELLS, CELLS) of what `_as_points` made; zeros where there are no points."""
+    if not len(points):
+        return points.new_zeros(1, 2, CELLS, CELLS)
+    return points[:, :2].T.reshape(1, 2, CELLS, CELLS)
 
 
 def _square(border: tuple[NDArray[np.float32], NDArray[np.float32]], canonical: Tensor) -> Square:

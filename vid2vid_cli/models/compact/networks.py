@@ -119,20 +119,24 @@ class FlowNet(nn.Module):
         super().__init__()
         self.net = Hourglass(CHANNELS + 2 + 2 * features, 4 + HINTS, widths)
 
-    def forward(self, guide: Tensor, rigid: Tensor, features: Tensor) -> Correction:
+    def forward(self, guide: Tensor, rigid: Tensor, features: Tensor, missed: Tensor) -> Correction:
         """Correct the displacement that the guide begins with.
 
         guide: (B, CHANNELS, 64, 64), see mesh_warp. rigid: (B, 2, 64, 64), the displacement if all were one rigid
-        head. features: (B, C, 64, 64), of the encoder.
+        head. features: (B, C, 64, 64), of the encoder. missed: (B, 2, h, w), what the driving itself shows that the
+        guide's displacement misses (residual.py), part of the correction; 0 where nothing is known.
         """
         here = identity_grid((FLOW_SIDE, FLOW_SIDE), guide.device)
-        flow = guide[:, :2]
+        # What lies outside the square stays where it is, and so must its border.
+        window = _window(FLOW_SIDE, STILL_EDGE, guide.device)
+        missed = window * _resize(missed, guide.shape[-2:])
+        flow = guide[:, :2] + missed
+        guide = torch.cat([flow, guide[:, 2:]], 1)
         there = here + flow.permute(0, 2, 3, 1)
         out = GENTLY * self.net(torch.cat([guide, rigid, features, sample(features, there)], 1))
         still, stiff = out[:, :1], out[:, 1:2]
         residual = MOST_RESIDUAL * torch.tanh(out[:, 2:4]) - still * flow + stiff * (rigid - flow)
-        # What lies outside the square stays where it is, and so must its border.
-        return Correction(_window(FLOW_SIDE, STILL_EDGE, guide.device) * residual, out[:, 4:] / GENTLY)
+        return Correction(missed + window * residual, out[:, 4:] / GENTLY)
 
 
 class Painter(nn.Module):

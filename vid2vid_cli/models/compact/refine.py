@@ -75,29 +75,34 @@ def _encode(parts: LearnedParts, image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Target:
-    """What the networks need of a target: the mesh, and the poses of the source's own head and of the target's."""
+    """What the networks need of a target: the mesh, and the poses of the source's own head and of the target's.
+
+    missed: (1, 2, h, w), what the mesh's displacement misses as the driving shows, in halves of the square.
+    """
 
     mesh: PlacedMesh
     own: Similarity
     head: Similarity
+    missed: Tensor
 
 
 def correct_flow(parts: LearnedParts, features: Tensor, target: Target, square: Square) -> Correction:
     """Return the correction of a target's flow, over the square."""
     guide = draw_guide(target.mesh, square.box, FLOW_SIDE, square).to(features.device)
-    rigid = rigid_flow(target, square).to(features.device)
-    correction: Correction = parts.flow_net(guide, rigid, features)
+    rigid = rigid_flow(target.own, target.head, square).to(features.device)
+    correction: Correction = parts.flow_net(guide, rigid, features, target.missed.to(features.device))
     return correction
 
 
-def rigid_flow(target: Target, square: Square) -> Tensor:
+def rigid_flow(own: Similarity, head: Similarity, square: Square) -> Tensor:
     """Return the displacement over the square if all of it moved as the plane through the head's middle does.
 
-    Returns (1, 2, 64, 64), in halves of the square.
+    own, head: poses of the source's own head and of the target's, of batch 1. Returns (1, 2, 64, 64), in halves of
+    the square.
     """
     grid = identity_grid((FLOW_SIDE, FLOW_SIDE))[0] * square.half + torch.tensor(square.middle)
-    linear, offset = _plane(target.head, square.back)
-    own_linear, own_offset = _plane(target.own, square.back)
+    linear, offset = _plane(head, square.back)
+    own_linear, own_offset = _plane(own, square.back)
     there = (grid - offset) @ torch.linalg.inv(linear).T @ own_linear.T + own_offset
     displacement: Tensor = ((there - grid) / square.half).clamp(-2, 2)
     return displacement.permute(2, 0, 1)[None]

@@ -15,9 +15,9 @@ from vid2vid_cli.models.checkpoint import read_checkpoint
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, PoseOverride
-from vid2vid_cli.pipeline.driving import Look
+from vid2vid_cli.pipeline.driving import Look, MotionReader
 from vid2vid_cli.pipeline.engine import Engine
-from vid2vid_cli.pipeline.source import image_of, private_room, whole_head
+from vid2vid_cli.pipeline.source import image_of, private_room
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,22 @@ class Performer:
         self, model: ReenactmentModel, engine: Engine, source: Portrait, reference: Portrait | None = None
     ) -> None:
         height, width = source.frame.shape[:2]
-        self._look = Look(model, engine.analyzer, "largest", engine.device)
+        self._model = model
         self._frame = source.frame
         room = private_room(source.face, list(source.everybody), (height, width))
         self._crop = crop_around(source.face, model.source_crop, room)
         image = image_of(crop_frame(source.frame, self._crop), engine.device)
         landmarks = torch.from_numpy(self._crop.to_crop(source.face.landmarks_px)).float()[None]
         rest = reference or source
-        self._driving_crop = whole_head(model.driving_crop, rest.face, rest.frame)
+        self._reader = MotionReader(Look(model, engine.analyzer, "largest", engine.device), rest.frame, rest.face)
         with torch.inference_mode():
             self._appearance = model.appearance(image, landmarks)
-            self._reference = self._look.motion(rest.frame, rest.face, self._driving_crop)
+            self._reference = self._reader.read(rest.frame, rest.face)
 
     @torch.inference_mode()
     def follow(self, frame: Frame, face: Face) -> Frame:
         """Return the portrait moved as a face in a driving frame is."""
-        return self._show(self._look.motion(frame, face, self._driving_crop), self._reference, None)
+        return self._show(self._reader.read(frame, face), self._reference, None)
 
     @torch.inference_mode()
     def turn(self, pose: PoseOverride) -> Frame:
@@ -63,7 +63,7 @@ class Performer:
         return self._show(own, own, pose)
 
     def _show(self, motion: Motion, reference: Motion, pose: PoseOverride | None) -> Frame:
-        model = self._look.model
+        model = self._model
         image = model.render(self._appearance, model.drive(self._appearance, motion, reference, pose))
         return paste_face(self._frame, to_frame(image[0].permute(1, 2, 0).cpu().numpy()), self._crop)
 
