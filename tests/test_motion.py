@@ -75,11 +75,11 @@ def test_strength_goes_from_nothing_over_all_to_more() -> None:
 def test_a_region_moves_alone() -> None:
     base, moved = make_motion(1, 0), make_motion(1, 20, seed=1)
     mask = torch.tensor([1.0, 0, 0, 0, 0.5])
-    part = restrict_motion(base, moved, pose=False, expression_mask=mask)
+    part = restrict_motion(base, moved, pose=False, extra=False, expression_mask=mask)
     assert yaw_of(part) == pytest.approx(0, abs=1e-3) and torch.equal(part.translation, base.translation)
     assert torch.equal(part.expression[:, 0], moved.expression[:, 0])
     assert torch.equal(part.expression[:, 1:4], base.expression[:, 1:4])
-    pose_only = restrict_motion(base, moved, pose=True, expression_mask=torch.zeros(5))
+    pose_only = restrict_motion(base, moved, pose=True, extra=True, expression_mask=torch.zeros(5))
     assert yaw_of(pose_only) == pytest.approx(20, abs=1e-3) and torch.equal(pose_only.expression, base.expression)
 
 

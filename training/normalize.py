@@ -83,8 +83,8 @@ def _take_over(there: nn.Module, conv: nn.Conv2d, mean: Tensor, variance: Tensor
         kept.bias.copy_(conv.bias)  # type: ignore[operator,union-attr]
     if isinstance(there, NormedConv):
         norm = there.norm
-        norm.running_mean.copy_(mean)  # type: ignore[union-attr]
-        norm.running_var.copy_(variance)  # type: ignore[union-attr]
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
         norm.weight.copy_((variance + norm.eps).sqrt())
         norm.bias.copy_(mean)
 

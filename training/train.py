@@ -33,7 +33,6 @@ from training.losses import FaceLoss, PatchJudge, gradient_l1, pyramid_l1, rough
 from training.normalize import add_norms, normalize_as
 from training.plot import draw_curves
 from vid2vid_cli.models.checkpoint import embedded_checkpoint
-from vid2vid_cli.models.device import has_fast_bfloat16
 from vid2vid_cli.models.compact.networks import (
     PATCH_SIDE,
     SOURCE_SIDE,
@@ -44,6 +43,7 @@ from vid2vid_cli.models.compact.networks import (
     patch_grid,
     sample,
 )
+from vid2vid_cli.models.device import has_fast_bfloat16
 
 TARGETS_IN_BATCH = CLIPS * TARGETS + STILLS
 BEST_RATE, LAST_RATE, WARM_STEPS = 6e-4, 1e-5, 200

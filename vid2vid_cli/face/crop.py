@@ -114,7 +114,7 @@ def crop_frame(frame: Frame, crop: FaceCrop) -> Frame:
 
 
 def glimpse_frame(frame: Frame, crop: FaceCrop) -> Frame:
-    """Cut a crop much smaller than its part of the frame as `crop_frame` does, several times as fast and less finely."""
+    """Cut a crop much smaller than its part of the frame, as `crop_frame` does but faster and less finely."""
     linear, offset = crop.affine[:, :2], crop.affine[:, 2]
     shrink = max(1, int(np.sqrt(abs(np.linalg.det(linear)))))
     height, width = max(1, frame.shape[0] // shrink), max(1, frame.shape[1] // shrink)

@@ -30,7 +30,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, takes_bfloat16: bool, device: torch.device) -> torch.dtype:
-    """Return the arithmetic that a name means: auto takes bfloat16 where the model may and the processor gains by it."""
+    """Return the arithmetic that a name means: auto is bfloat16 where the model may and the processor gains."""
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
         return dtype

@@ -26,7 +26,6 @@ from vid2vid_cli.models.compact.lids import LidContact
 from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp, PlacedMesh
 from vid2vid_cli.models.compact.mouth import SkinTone, draw_mouth, mouth_gaps, read_skin_tone
 from vid2vid_cli.models.compact.networks import Correction, LearnedParts
-from vid2vid_cli.models.compact.residual import CELLS, ResidualFlow
 from vid2vid_cli.models.compact.refine import (
     Square,
     Target,
@@ -35,6 +34,7 @@ from vid2vid_cli.models.compact.refine import (
     paint_target,
     spread_residual,
 )
+from vid2vid_cli.models.compact.residual import CELLS, ResidualFlow
 from vid2vid_cli.models.compact.topology import FaceTopology
 from vid2vid_cli.motion import Motion, PoseOverride
 

@@ -21,6 +21,7 @@ IN_FACE = 0.98  # of following the head: rings beyond the face follow it less
 ALIKE = 2.0  # grey levels: where the warp is off by no more, nothing is gained
 GAIN = 5.0  # a fifth of the difference explained is enough to be believed
 STRANGE = 45.0  # grey levels: where that much remains, something else is seen than in the first frame
+CUT = 34.0  # grey levels of the whole picture: another scene. Within one at most 15 remained, between two 33 and more
 
 Gray = NDArray[np.uint8]
 
@@ -54,16 +55,17 @@ class ResidualFlow:
         flow = self._flow.calc(shown, warped, None)  # type: ignore[call-overload]
         before, after = _difference(shown, warped), _difference(shown, _sample(warped, self._here + flow))
         residual = flow * (2 / SIDE)
-        believed = np.clip(GAIN * (before - after) / (before + ALIKE), 0, 1) * _fade(after / STRANGE)
         most = np.where(drawn[..., FOLLOWING] > IN_FACE, MOST_IN_FACE, MOST)
+        believed = np.clip(GAIN * (before - after) / (before + ALIKE), 0, 1)
+        believed *= _fade(after / STRANGE) * _fade(after.mean() / CUT)
         believed *= _fade(np.linalg.norm(residual, axis=-1) / most)
         residual *= cv2.blur(believed, (SIDE // CELLS, SIDE // CELLS))[..., None]
         return np.asarray(cv2.resize(residual, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _fade(share: Points) -> Points:
+def _fade(share: Points | np.floating) -> Points:
     """Return 1 up to a half, and down to 0 at 1."""
-    return np.clip(2 - 2 * share, 0, 1)
+    return np.asarray(np.clip(2 - 2 * share, 0, 1), np.float32)
 
 
 def _gray(picture: NDArray[np.uint8]) -> Gray:
@@ -72,7 +74,8 @@ def _gray(picture: NDArray[np.uint8]) -> Gray:
 
 def _sample(image: Gray, places_px: Points) -> Gray:
     """Sample a gray picture at places (H, W, 2); its border is repeated outside."""
-    return np.asarray(cv2.remap(image, places_px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    x, y = cv2.split(places_px)
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _difference(one: Gray, other: Gray) -> Points:

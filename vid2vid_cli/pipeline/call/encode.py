@@ -137,7 +137,9 @@ def _scratch(output: str | Path) -> Scratch:
 
 def _open(driving: str | Path, options: EncodeOptions, engine: Engine, recorder: Recorder) -> Driving:
     select = parse_face(options.driving_face, "driving-face")
-    look = Look(engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels, follows=False)
+    look = Look(
+        engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels, follows=False
+    )
     if options.live:
         return open_live(sys.stdin.fileno(), look)
     return open_driving(Path(driving), reading_options(options, recorder), look)

@@ -1,0 +1,214 @@
+"""What moves beside the head: hair, neck, shoulders and camera follow the driving, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tests.clips import make_clip
+from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop_frame, glimpse_frame
+from vid2vid_cli.face.mesh import Face, FaceAnalyzer
+from vid2vid_cli.media.image import read_image
+from vid2vid_cli.media.video import ReadOptions, read_video
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
+from vid2vid_cli.models.compact.residual import CELLS, MOST_IN_FACE
+from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.motion import load_motion
+from vid2vid_cli.pipeline.call.encode import encode_call
+from vid2vid_cli.pipeline.driving import Look, MotionReader, open_driving
+from vid2vid_cli.pipeline.motion import extract_motion
+from vid2vid_cli.pipeline.options import EncodeOptions, MotionOptions, ReenactOptions
+from vid2vid_cli.pipeline.reenact import reenact
+
+PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
+SHIFT_PX = 12
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Frame:
+    return cv2.resize(read_image(PORTRAIT), (384, 384), interpolation=cv2.INTER_AREA)
+
+
+@pytest.fixture(scope="module")
+def face(portrait: Frame, face_analyzer: FaceAnalyzer) -> Face:
+    return max(face_analyzer.faces(portrait), key=lambda found: found.size_px)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def beside_the_head(face: Face, frame: Frame) -> NDArray[np.float32]:
+    """Return 1 well outside the head, 0 on it: (H, W)."""
+    head = np.zeros(frame.shape[:2], np.float32)
+    low, high = face.landmarks_px[:, :2].min(0), face.landmarks_px[:, :2].max(0)
+    middle, half = (low + high) / 2, (high - low) / 2
+    axes = tuple(int(v) for v in half * (1.45, 1.5))
+    cv2.ellipse(head, tuple(int(v) for v in middle), axes, 0, 0, 360, 1.0, -1)
+    return 1 - cv2.GaussianBlur(head, (0, 0), 5)
+
+
+def move_surroundings(frame: Frame, face: Face, by_px: float) -> Frame:
+    """Return the frame with all but the head moved to the right."""
+    weight = beside_the_head(face, frame)
+    y, x = np.mgrid[0 : frame.shape[0], 0 : frame.shape[1]].astype(np.float32)
+    return cv2.remap(frame, x - by_px * weight, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def read_extra(model: LoadedModel, analyzer: FaceAnalyzer, frames: list[Frame], faces: list[Face]) -> Tensor:
+    """Return what is read of the last frame after the first: (CELLS, CELLS, 2)."""
+    reader = MotionReader(Look(model.model, analyzer, "largest", torch.device("cpu")), frames[0], faces[0])
+    extra = [reader.read(frame, seen).extra for frame, seen in zip(frames, faces, strict=True)][-1]
+    assert extra is not None and extra.shape == (1, CELLS, CELLS, 2)
+    return extra[0]
+
+
+def cells_of(values: NDArray[np.float32], face: Face) -> NDArray[np.float32]:
+    """Return the mean of a map of the frame (H, W) in each cell of the square around the head."""
+    view = crop_around(face, CropSpec(scale=3.0, size=CELLS * 8), EVERYWHERE)
+    seen = crop_frame(np.repeat((values * 255).astype(np.uint8)[..., None], 3, 2), view)[..., 0]
+    return cv2.resize(seen, (CELLS, CELLS), interpolation=cv2.INTER_AREA) / np.float32(255)
+
+
+def test_a_frame_like_the_first_moves_nothing(
+    model: LoadedModel, face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
+) -> None:
+    extra = read_extra(model, face_analyzer, [portrait, portrait], [face, face])
+    assert float(extra.abs().max()) < 0.003
+
+
+def test_what_moves_beside_the_head_is_measured_in_squares(
+    model: LoadedModel, face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
+) -> None:
+    moved = move_surroundings(portrait, face, SHIFT_PX)
+    extra = read_extra(model, face_analyzer, [portrait, moved], [face, face]).numpy()
+    outside = cells_of(beside_the_head(face, portrait), face) > 0.95
+    low, high = face.landmarks_px[:, :2].min(0), face.landmarks_px[:, :2].max(0)
+    expected = -SHIFT_PX / (float((high - low).max()) * 3.0 / 2)  # towards where it comes from
+    textured = np.abs(extra[..., 0]) > 0.2 * abs(expected)  # a plain wall shows no movement
+    assert (outside & textured).sum() > 0.3 * outside.sum()
+    assert np.median(extra[outside & textured][:, 0]) == pytest.approx(expected, rel=0.25)
+    assert abs(np.median(extra[outside][:, 1])) < 0.1 * abs(expected)
+
+
+def test_a_hand_before_the_face_does_not_drag_it(
+    model: LoadedModel, face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
+) -> None:
+    covered = portrait.copy()
+    mouth = face.landmarks_px[[13, 14], :2].mean(0)
+    cv2.circle(covered, tuple(int(v) for v in mouth), int(face.size_px * 0.22), (190, 140, 120), -1)
+    extra = read_extra(model, face_analyzer, [portrait, covered], [face, face])
+    assert float(extra.abs().max()) < MOST_IN_FACE
+
+
+def test_another_picture_is_no_movement(
+    model: LoadedModel, face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
+) -> None:
+    other = 255 - np.ascontiguousarray(portrait[::-1])
+    extra = read_extra(model, face_analyzer, [portrait, other], [face, face])
+    assert float(extra.abs().max()) == 0.0
+
+
+def test_a_glimpse_is_a_crop(portrait: Frame, face: Face) -> None:
+    for scale in (1.5, 3.0):
+        crop = crop_around(face, CropSpec(scale=scale, size=96), EVERYWHERE)
+        fine, quick = (cut(portrait, crop).astype(float) for cut in (crop_frame, glimpse_frame))
+        shifted = np.roll(fine, 2, 1)
+        assert np.abs(quick - fine).mean() < 0.35 * np.abs(quick - shifted).mean()
+
+
+def shift_seen(before: Frame, after: Frame, where: NDArray[np.bool_]) -> float:
+    """Return by how many px a part has moved to the right, by optical flow."""
+    one, other = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, after))
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(one, other, None)
+    return float(np.median(flow[where][:, 0]))
+
+
+@pytest.fixture(scope="module")
+def swaying(portrait: Frame, face: Face, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a clip in which all but the head of the portrait p.png beside it moves to the right."""
+    path = tmp_path_factory.mktemp("swaying") / "swaying.mp4"
+    cv2.imwrite(str(path.with_name("p.png")), portrait[..., ::-1])
+    frames = [move_surroundings(portrait, face, SHIFT_PX * k / 8) for k in range(9)]
+    make_clip(path, frames)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "share"),
+    [
+        (ReenactOptions(), 1.0),
+        (ReenactOptions(strength=0.5), 0.5),
+        (ReenactOptions(region="pose"), 1.0),
+        (ReenactOptions(region="mouth"), 0.0),
+        (ReenactOptions(body=False), 0.0),
+        (ReenactOptions(relative=False), 0.0),
+    ],
+    ids=["all", "half as strong", "pose", "mouth", "head only", "absolute"],
+)
+def test_surroundings_follow_as_far_as_asked(
+    options: ReenactOptions, share: float, swaying: Path, face: Face, model: LoadedModel
+) -> None:
+    chosen = replace(options, smooth=0.0, reference_frame="0", crf=10)
+    reenact(swaying.with_name("p.png"), swaying, "o.mp4", chosen, model=model)
+    frames, drivings = list(read_video(Path("o.mp4"))), list(read_video(swaying))
+    # Neck and collar: below the chin and well within the square around the head, whose border keeps still.
+    where = np.zeros(frames[0].shape[:2], bool)
+    chin, middle, side = face.landmarks_px[152, 1], face.center_px[0], face.size_px
+    where[int(chin + 0.25 * side) : int(chin + 0.5 * side), int(middle - 0.5 * side) : int(middle + 0.5 * side)] = True
+    wanted = shift_seen(drivings[0], drivings[-1], where)
+    assert wanted > 0.5 * SHIFT_PX
+    assert shift_seen(frames[0], frames[-1], where) == pytest.approx(share * wanted, abs=0.3 * wanted)
+
+
+def test_a_motion_file_keeps_it_and_drives_alike(
+    swaying: Path, model: LoadedModel, read: Callable[[str], list[Frame]]
+) -> None:
+    portrait = swaying.with_name("p.png")
+    extract_motion(swaying, "m.safetensors", MotionOptions(), model=model)
+    kept = load_motion(Path("m.safetensors")).motion.extra
+    assert kept is not None and kept.shape == (9, CELLS, CELLS, 2) and float(kept[-1].abs().max()) > 0.03
+    options = ReenactOptions(smooth=0.0, reference_frame="0", size=192)
+    reenact(portrait, swaying, "direct.mp4", options, model=model)
+    reenact(portrait, "m.safetensors", "replayed.mp4", options, model=model)
+    reenact(portrait, "m.safetensors", "head.mp4", replace(options, body=False), model=model)
+    direct, replayed, head = (read(f"{name}.mp4")[-1].astype(float) for name in ("direct", "replayed", "head"))
+    assert np.abs(direct - replayed).mean() < 0.5 < np.abs(direct - head).mean()
+
+
+@pytest.fixture
+def read() -> Callable[[str], list[Frame]]:
+    return lambda name: list(read_video(Path(name)))
+
+
+def test_a_call_sends_the_head_alone(swaying: Path, model: LoadedModel, face_analyzer: FaceAnalyzer) -> None:
+    encode_call(swaying, "c.v2v", EncodeOptions(audio="none"), model=model)
+    look = Look(model.model, face_analyzer, "largest", torch.device("cpu"))
+    driving = open_driving(Path("c.v2v"), ReadOptions(), look)
+    try:
+        assert all(driven.motion is None or driven.motion.extra is None for driven in driving.frames())
+    finally:
+        driving.close()
+
+
+def test_without_networks_nothing_is_followed(
+    face_state: Mapping[str, Tensor], face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
+) -> None:
+    bare = CompactModel({name: t for name, t in face_state.items() if not name.startswith(LEARNED_PREFIXES)})
+    reader = MotionReader(Look(bare, face_analyzer, "largest", torch.device("cpu")), portrait, face)
+    assert reader.read(portrait, face).extra is None
