@@ -11,7 +11,7 @@ import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -39,22 +39,25 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._running: list[str] = []
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Count the time within a `with` block for a stage."""
         began = time.perf_counter()
+        self._running.append(stage)
         yield
+        self._running.pop()
         self.seconds[stage] += time.perf_counter() - began
 
     @contextmanager
     def watch(self, owner: Any, name: str, stage: str) -> Iterator[None]:
-        """Count the time within a function, wherever it is called from, while the `with` block runs."""
+        """Count the time within a function while the `with` block runs, when rendering calls it and nothing else."""
         real: Callable[..., Any] = getattr(owner, name)
 
         @functools.wraps(real)
         def timed(*arguments: Any, **named: Any) -> Any:
-            with self.time(stage):
+            with self.time(stage) if self._running == ["render"] else nullcontext():
                 return real(*arguments, **named)
 
         setattr(owner, name, timed)

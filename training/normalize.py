@@ -81,10 +81,10 @@ def _take_over(there: nn.Module, conv: nn.Conv2d, mean: Tensor, variance: Tensor
     kept.weight.copy_(conv.weight)  # type: ignore[operator,union-attr]
     if kept.bias is not None and conv.bias is not None:
         kept.bias.copy_(conv.bias)  # type: ignore[operator,union-attr]
-    if isinstance(there, NormedConv):
+    if isinstance(there, NormedConv) and there.norm.running_mean is not None and there.norm.running_var is not None:
         norm = there.norm
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+        there.norm.running_mean.copy_(mean)
+        there.norm.running_var.copy_(variance)
         norm.weight.copy_((variance + norm.eps).sqrt())
         norm.bias.copy_(mean)
 

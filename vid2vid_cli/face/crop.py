@@ -118,7 +118,7 @@ def glimpse_frame(frame: Frame, crop: FaceCrop) -> Frame:
     linear, offset = crop.affine[:, :2], crop.affine[:, 2]
     shrink = max(1, int(np.sqrt(abs(np.linalg.det(linear)))))
     height, width = max(1, frame.shape[0] // shrink), max(1, frame.shape[1] // shrink)
-    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    small = frame if shrink == 1 else cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     share = np.array([width / frame.shape[1], height / frame.shape[0]])
     linear, offset = linear * share[:, None], offset * share
     # From edges to pixel centres, as cv2 counts.

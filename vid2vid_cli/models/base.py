@@ -141,7 +141,7 @@ class Follows(Protocol):
     follow_crop: CropSpec
 
     def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Follower | None:
-        """Begin with the first frame, arguments as for `Follower.extra`; None where the checkpoint has no use for it."""
+        """Begin with the first frame, arguments as for `Follower.extra`; None where the checkpoint makes nothing of it."""
         ...
 
 
