@@ -18,9 +18,9 @@ from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
+from vid2vid_cli.models.compact.first_frame import CELLS, MOST_IN_FACE
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
-from vid2vid_cli.models.compact.residual import CELLS, MOST_IN_FACE
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import load_motion
 from vid2vid_cli.pipeline.call.encode import encode_call

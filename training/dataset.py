@@ -22,13 +22,11 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from vid2vid_cli.geometry.keypoints import Similarity
-from vid2vid_cli.models.compact import residual
-from vid2vid_cli.models.compact.mesh_warp import PlacedMesh
-from vid2vid_cli.models.compact.model import CompactModel, CompactSource
+from vid2vid_cli.models.compact.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.model import CompactModel, CompactSource, Follower
 from vid2vid_cli.models.compact.mouth import draw_mouth
 from vid2vid_cli.models.compact.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
 from vid2vid_cli.models.compact.refine import draw_guide, rigid_flow
-from vid2vid_cli.models.compact.residual import CELLS, ResidualFlow
 from vid2vid_cli.motion import PoseOverride
 
 Picture = NDArray[np.uint8]
@@ -132,7 +130,8 @@ class SampleMaker:
             appearance = self._model.appearance(image, torch.from_numpy(source.landmarks)[None])
             follower = None
             if self._rng.random() < (FOLLOWED if len(targets) > 1 else FOLLOWED_STILLS):
-                follower = ResidualFlow(appearance.warp, appearance.square.box, _view(source, appearance))
+                first = FirstFrame(appearance.warp, appearance.square.box, _view(source, appearance))
+                follower = Follower(self._model, appearance, first)
             parts += [describe_target(self._model, (appearance, image, follower), source, target) for target in targets]
             sources.append(image[0])
             which += [index] * len(targets)
@@ -251,7 +250,7 @@ def to_image(picture: Picture) -> Tensor:
 
 
 def describe_target(
-    model: CompactModel, who: tuple[CompactSource, Tensor, ResidualFlow | None], shot: Shot, target: Shot
+    model: CompactModel, who: tuple[CompactSource, Tensor, Follower | None], shot: Shot, target: Shot
 ) -> dict[str, Tensor]:
     """Return everything that a training step needs of one target, drawn and cut.
 
@@ -262,6 +261,10 @@ def describe_target(
     size = (SIDE, SIDE)
     motion = model.motion(None, torch.from_numpy(target.landmarks)[None], size)
     own_motion = model.motion(None, torch.from_numpy(shot.landmarks)[None], size)
+    missed = torch.zeros(1, CELLS, CELLS, 2)
+    if follower is not None:
+        motion = follower.refine(motion, _view(target, source))
+        missed = missed if motion.extra is None else motion.extra
     keypoints = model.drive(source, motion, own_motion, None)
     head = model.head_pose(source, keypoints)
     own = Similarity(source.motion.scale, source.motion.rotation, source.motion.translation)
@@ -274,7 +277,7 @@ def describe_target(
     picture = to_image(target.picture)
     return {
         "rigid": rigid_flow(own, head, square)[0],
-        "missed": torch.zeros(2, CELLS, CELLS) if follower is None else _missed(follower, mesh, _view(target, source)),
+        "missed": missed[0].permute(2, 0, 1),
         "guide": draw_guide(mesh, square.box, FLOW_SIDE, square)[0],
         "patch_guide": draw_guide(mesh, box, GUIDE_SIDE, square)[0],
         "place": torch.tensor(square.place(middle, half)),
@@ -290,14 +293,10 @@ def describe_target(
 
 
 def _view(shot: Shot, source: CompactSource) -> Picture:
-    """Return what a source's square shows of a shot, as the model's follower sees it: (SIDE, SIDE, 3)."""
+    """Return what a source's square shows of a shot, as the model's follower sees it: (VIEW, VIEW, 3)."""
     square = source.square
-    view = cut_box(to_image(shot.picture), square.middle, square.half, residual.SIDE)[0]
+    view = cut_box(to_image(shot.picture), square.middle, square.half, VIEW)[0]
     return (view.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
-
-
-def _missed(follower: ResidualFlow, mesh: PlacedMesh, view: Picture) -> Tensor:
-    return torch.from_numpy(follower.measure(mesh, view)).permute(2, 0, 1)
 
 
 def part_weights(model: CompactModel, guide: Tensor) -> Tensor:

@@ -78,13 +78,12 @@ def normalize_as(module: nn.Module, plain: nn.Module, run: Callable[[], object])
 def _take_over(there: nn.Module, conv: nn.Conv2d, mean: Tensor, variance: Tensor) -> None:
     """Give a convolution, with or without a normalisation behind it, the weights of another without."""
     kept = there.conv if isinstance(there, NormedConv) else there
-    kept.weight.copy_(conv.weight)  # type: ignore[operator,union-attr]
+    kept.weight.copy_(conv.weight)  # type: ignore[operator]
     if kept.bias is not None and conv.bias is not None:
-        kept.bias.copy_(conv.bias)  # type: ignore[operator,union-attr]
-    if isinstance(there, NormedConv) and there.norm.running_mean is not None and there.norm.running_var is not None:
+        kept.bias.copy_(conv.bias)  # type: ignore[operator]
+    if isinstance(there, NormedConv):
         norm = there.norm
-        there.norm.running_mean.copy_(mean)
-        there.norm.running_var.copy_(variance)
+        norm.load_state_dict({"running_mean": mean, "running_var": variance}, strict=False)
         norm.weight.copy_((variance + norm.eps).sqrt())
         norm.bias.copy_(mean)
 

@@ -123,10 +123,11 @@ class HasBasis(Protocol):
 class Follower(Protocol):
     """Compares the frames of one driving with its first one."""
 
-    def extra(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Tensor:
-        """Return what `Motion.extra` says of a frame: (1, ...).
+    def follow(self, motion: Motion, picture: NDArray[np.uint8], landmarks: Tensor) -> Motion:
+        """Return the motion of a frame with what the comparison tells.
 
-        picture: (S, S, 3), RGB, of the same part of the frame as the first one. landmarks: (1, 468, 3) in its px.
+        motion: of one frame, as the model reads it of the frame alone. picture: (S, S, 3), RGB, of the same part of
+        the frame as the first one. landmarks: (1, 468, 3) in its px.
         """
         ...
 
@@ -141,7 +142,7 @@ class Follows(Protocol):
     follow_crop: CropSpec
 
     def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Follower | None:
-        """Begin with the first frame, arguments as for `Follower.extra`; None where the checkpoint makes nothing of it."""
+        """Begin with the first frame, arguments as for `follow`; None where the checkpoint has no use for it."""
         ...
 
 

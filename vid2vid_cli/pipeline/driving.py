@@ -84,7 +84,7 @@ class MotionReader:
         motion = model.motion(image, _landmarks_in(self._crop, face), self._crop.size)
         if self._follower is None:
             return motion
-        return replace(motion, extra=self._follower.extra(*self._in_view(frame, face)))
+        return self._follower.follow(motion, *self._in_view(frame, face))
 
     def _in_view(self, frame: Frame, face: Face) -> tuple[Frame, Tensor]:
         return glimpse_frame(frame, self._view), _landmarks_in(self._view, face)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance
-from vid2vid_cli.models.compact import residual
+from vid2vid_cli.models.compact import first_frame
+from vid2vid_cli.models.compact.first_frame import CELLS, FirstFrame
 from vid2vid_cli.models.compact.lids import LidContact
 from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp, PlacedMesh
 from vid2vid_cli.models.compact.mouth import SkinTone, draw_mouth, mouth_gaps, read_skin_tone
@@ -34,7 +35,6 @@ from vid2vid_cli.models.compact.refine import (
     paint_target,
     spread_residual,
 )
-from vid2vid_cli.models.compact.residual import CELLS, ResidualFlow
 from vid2vid_cli.models.compact.topology import FaceTopology
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -68,7 +68,7 @@ class CompactModel:
     driving_crop = CropSpec(scale=3.0)
     pose_range_deg = (45.0, 25.0, 30.0)
     costly_features = frozenset({"encoded"})
-    follow_crop = CropSpec(scale=source_crop.scale, size=residual.SIDE)
+    follow_crop = CropSpec(scale=source_crop.scale, size=first_frame.VIEW)
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         """Build from the checkpoint's tensors."""
@@ -124,7 +124,7 @@ class CompactModel:
         if self._learned is None:
             return None
         canonical, motion, warp, square = self._rig(unit_points(landmarks, picture.shape[:2]))
-        return Follower(self, SourceAppearance({}, canonical, motion), warp, ResidualFlow(warp, square.box, picture))
+        return Follower(self, SourceAppearance({}, canonical, motion), FirstFrame(warp, square.box, picture))
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""
@@ -162,7 +162,7 @@ class CompactModel:
     def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
         """Warp the source's pixels by the mesh's flow.
 
-        keypoints: (B, 468, 3), or more: what of the driving's movement the mesh misses (residual.py) follows.
+        keypoints: (B, 468, 3), or more: what of the driving's movement the mesh misses (first_frame.py) follows.
         """
         if not isinstance(source, CompactSource):
             raise ValueError("the source appearance is of another family")
@@ -259,19 +259,33 @@ class CompactModel:
 
 @dataclass(frozen=True)
 class Follower:
-    """Follows one driving: its own mesh, as a source of itself, and what that mesh misses."""
+    """Follows one driving: its first frame, as a source of itself."""
 
     model: CompactModel
     who: SourceAppearance
-    warp: MeshWarp
-    residual: ResidualFlow
+    first: FirstFrame
 
-    def extra(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Tensor:
-        """Return the residual flow of a frame: (1, CELLS, CELLS, 2), see models.base.Follower."""
-        motion = self.model.motion(None, landmarks, (picture.shape[0], picture.shape[1]))
-        keypoints = self.model.drive(self.who, motion, self.who.motion, None)
-        mesh = self.warp.place(keypoints[0].numpy(), self.model.head_pose(self.who, keypoints))
-        return torch.from_numpy(self.residual.measure(mesh, picture))[None]
+    def follow(self, motion: Motion, picture: NDArray[np.uint8], landmarks: Tensor) -> Motion:
+        """Return the motion with finer keypoints and the surroundings as `extra`; see models.base.Follower."""
+        size = (picture.shape[0], picture.shape[1])
+        seen = self.refine(self.model.motion(None, landmarks, size), picture)
+        return replace(motion, expression=seen.expression, extra=seen.extra)
+
+    def refine(self, motion: Motion, picture: NDArray[np.uint8]) -> Motion:
+        """Do the same with a motion that is read in the first frame's own unit.
+
+        The keypoints' slips become part of the expression; extra: (1, CELLS, CELLS, 2), see first_frame.py.
+        """
+        slips = torch.from_numpy(self.first.keypoints(self._place(motion), picture))[None]
+        turned = functional.pad(slips, (0, 1)) @ motion.rotation / motion.scale[:, None]
+        motion = replace(motion, expression=motion.expression + turned)
+        surroundings = self.first.surroundings(self._place(motion), picture)
+        return replace(motion, extra=torch.from_numpy(surroundings)[None])
+
+    def _place(self, motion: Motion) -> PlacedMesh:
+        """Return the first frame's mesh as a motion moves it."""
+        keypoints = self.model.drive(self.who, motion, replace(self.who.motion, extra=None), None)
+        return self.first.warp.place(keypoints[0].numpy(), self.model.head_pose(self.who, keypoints))
 
 
 def _motion_of(pose: Similarity, expression: Tensor) -> Motion:

@@ -124,7 +124,7 @@ class FlowNet(nn.Module):
 
         guide: (B, CHANNELS, 64, 64), see mesh_warp. rigid: (B, 2, 64, 64), the displacement if all were one rigid
         head. features: (B, C, 64, 64), of the encoder. missed: (B, 2, h, w), what the driving itself shows that the
-        guide's displacement misses (residual.py), part of the correction; 0 where nothing is known.
+        guide's displacement misses (first_frame.py), part of the correction; 0 where nothing is known.
         """
         here = identity_grid((FLOW_SIDE, FLOW_SIDE), guide.device)
         # What lies outside the square stays where it is, and so must its border.

@@ -1,0 +1,143 @@
+"""What the mesh misses in a driving clip: how the skin slips under it, and how all that is no face moves.
+
+The first frame of the driving is warped by its own mesh to each later frame, and optical flow (DIS, Kroeger, Timofte,
+Dai, Van Gool, ECCV 2016) finds what is still different. In the face it tells how far each keypoint lies from where it
+should: the mesh network's slips, and what it does not see of lips and lids. Around the face it tells how hair, neck,
+shoulders and camera move, on a coarse grid. Both are movement, not looks, so another portrait can follow them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vid2vid_cli.models.compact.mesh_warp import FOLLOWING, Box, MeshWarp, PlacedMesh, Points
+
+VIEW = 320  # side of the picture of the square around the head
+CELLS = 24  # of the grid on which the surroundings move
+SIDE = 144  # of the gray square that is compared
+FACE_SIDE = 160  # of the gray face that is compared
+FACE_ROOM = 1.25  # side of the face's box over that of its keypoints
+FACE_BLUR = 2.0  # px, over which neighbouring keypoints share what is found
+MOST, MOST_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but a hand before the face
+IN_FACE = 0.98  # of following the head: what lies beyond the face follows it less
+ALIKE = 2.0  # grey levels: where the warp is off by no more, nothing is gained
+GAIN = 5.0  # a fifth of the difference explained is enough to be believed
+STRANGE = 45.0  # grey levels: where that much remains, something else is seen than in the first frame
+CUT = 34.0  # grey levels of the whole picture: another scene. Within one at most 15 remained, between two 33 and more
+
+Picture = NDArray[np.uint8]
+Map = TypeVar("Map", Picture, Points)
+
+
+class Slip(NamedTuple):
+    """How the warped first frame must be moved to be like a frame.
+
+    flow: (N, N, 2), from a pixel to what should be there, in the mesh's unit, as far as it is believed.
+    in_face: (N, N) bool, where the mesh of the face is.
+    """
+
+    flow: Points
+    in_face: NDArray[np.bool_]
+
+
+class FirstFrame:
+    """The first frame of a driving, to compare the others with."""
+
+    def __init__(self, warp: MeshWarp, box: Box, picture: Picture) -> None:
+        """Remember the frame.
+
+        warp: its mesh. box: left, top, right, bottom of the square around its head, in the mesh's unit. picture:
+        (VIEW, VIEW, 3), RGB, what the square shows.
+        """
+        self.warp, self._box = warp, box
+        self._gray = _gray(picture)
+        self._small = _shrink(self._gray)
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def surroundings(self, mesh: PlacedMesh, picture: Picture) -> Points:
+        """Return what is to be added to the mesh's displacement towards the first frame, beside the face.
+
+        mesh: the first frame's, placed as the frame shows it. picture: (VIEW, VIEW, 3), the frame's square. Returns
+        (CELLS, CELLS, 2), x and y, in halves of the square's side.
+        """
+        slip = self._compare(mesh, (self._small, _shrink(_gray(picture))), self._box, MOST)
+        flow = np.where(slip.in_face[..., None], 0, slip.flow) * (2 / (self._box[2] - self._box[0]))
+        return np.asarray(cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
+
+    def keypoints(self, mesh: PlacedMesh, picture: Picture) -> Points:
+        """Return how far each keypoint of the face must move to lie where the frame shows it: (468, 2).
+
+        mesh, picture: as for `surroundings`. In the mesh's unit.
+        """
+        points = mesh.vertices[: self.warp.keypoint_count, :2]
+        low, high = points.min(0), points.max(0)
+        middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
+        box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
+        slip = self._compare(mesh, (self._gray, self._cut(_gray(picture), box)), box, MOST_IN_FACE)
+        weight = slip.in_face.astype(np.float32)
+        spread = cv2.GaussianBlur(weight, (0, 0), FACE_BLUR) + 0.05
+        flow = np.asarray(cv2.GaussianBlur(slip.flow * weight[..., None], (0, 0), FACE_BLUR), np.float32)
+        flow /= spread[..., None]
+        places = (points - (middle - half)) * (FACE_SIDE / 2 / half) - 0.5
+        found: Points = _sample(flow, places[None])[0]
+        return -found
+
+    def _compare(self, mesh: PlacedMesh, grays: tuple[Picture, Picture], box: Box, most: float) -> Slip:
+        """Compare the first frame's whole square, warped to a part of it, with what a frame shows there (N, N)."""
+        first, shown = grays
+        side = len(shown)
+        step = (box[2] - box[0]) / side
+        drawn = mesh.draw(box, (side, side), FOLLOWING + 1)
+        line = np.arange(side, dtype=np.float32)
+        here = np.stack(np.meshgrid(line, line), -1)
+        there = np.array(box[:2]) + (here + 0.5) * step + drawn[..., :2]
+        warped = _sample(first, self._to_px(there, len(first)))
+        flow = self._search.calc(shown, warped, None)  # type: ignore[call-overload]
+        before, after = _difference(shown, warped), _difference(shown, _sample(warped, here + flow))
+        believed = np.clip(GAIN * (before - after) / (before + ALIKE), 0, 1)
+        believed *= _fade(after / STRANGE) * _fade(after.mean() / CUT)
+        believed *= _fade(np.linalg.norm(flow, axis=-1) / (most * side))
+        flow *= step * cv2.blur(believed, (5, 5))[..., None]
+        return Slip(flow, drawn[..., FOLLOWING] > IN_FACE)
+
+    def _to_px(self, places: Points, side: int) -> Points:
+        """Bring places (..., 2) from the mesh's unit to px of the square's picture of a side."""
+        return np.asarray((places - self._box[:2]) * (side / (self._box[2] - self._box[0])) - 0.5, np.float32)
+
+    def _cut(self, gray: Picture, box: Box) -> Picture:
+        """Cut a box out of the square's picture: (FACE_SIDE, FACE_SIDE)."""
+        step = (box[2] - box[0]) / (self._box[2] - self._box[0]) * len(gray) / FACE_SIDE
+        left, top = self._to_px(np.array(box[:2], np.float32), len(gray)) + step / 2
+        matrix = np.array([[step, 0, left], [0, step, top]], np.float64)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        cut = cv2.warpAffine(gray, matrix, (FACE_SIDE, FACE_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(cut, np.uint8)
+
+
+def _fade(share: Points | np.floating) -> Points:
+    """Return 1 up to a half, and down to 0 at 1."""
+    return np.asarray(np.clip(2 - 2 * share, 0, 1), np.float32)
+
+
+def _gray(picture: Picture) -> Picture:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _shrink(gray: Picture) -> Picture:
+    return np.asarray(cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _sample(values: Map, places_px: Points) -> Map:
+    """Sample a map (h, w) or (h, w, 2) at places (H, W, 2) in its px; its border is repeated outside."""
+    x, y = cv2.split(np.asarray(places_px, np.float32))
+    return np.asarray(cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), values.dtype)
+
+
+def _difference(one: Picture, other: Picture) -> Points:
+    """Return the mean difference around each pixel."""
+    away = cv2.absdiff(one, other).astype(np.float32)
+    return np.asarray(cv2.blur(away, (len(one) // 8, len(one) // 8)), np.float32)
