@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from bitstream_reader import basis_name, read_stream
+from bitstream_reader import basis_name, meaning, read_stream
 from clips import end_of, ffmpeg, packets
 from PIL import Image
 from safetensors.torch import save_file
@@ -94,6 +94,26 @@ def test_the_second_reader_agrees_on_every_field(call: Path, model: LoadedModel)
 def test_the_basis_has_the_name_that_the_text_gives_it(call: Path, face_state: dict[str, torch.Tensor]) -> None:
     tensors = (face_state["basis.components"], face_state["basis.weights"])
     assert read_stream(call.read_bytes()).basis == basis_name(*(t.numpy().astype("<f4").tobytes() for t in tensors))
+
+
+def test_the_second_reader_moves_the_head_as_the_receiver_does(
+    call: Path, model: LoadedModel, face_state: dict[str, torch.Tensor]
+) -> None:
+    """The text's rotation, scale and basis: what a writer and a reader of one hand could both have wrong."""
+    theirs, components = read_stream(call.read_bytes()), face_state["basis.components"].numpy()
+    with closing(CallRecording(call)) as recording:
+        frames = list(recording.frames(recording.require_model(model.model)))
+    for frame, (_, integers) in zip(frames, theirs.frames, strict=True):
+        assert frame.motion is not None and integers is not None
+        found, motion = meaning(theirs.numbers(integers), components), frame.motion
+        pairs = [
+            (found.rotation, motion.rotation[0]),
+            (found.translation, motion.translation[0]),
+            (found.scale, motion.scale[0, 0]),
+            (found.offsets, motion.expression[0]),
+        ]
+        for ours, product in pairs:
+            assert np.allclose(ours, product.numpy(), rtol=0, atol=1e-6)
 
 
 def test_keys_come_at_their_interval_and_cost_what_they_may(call: Path) -> None:
