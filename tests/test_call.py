@@ -209,7 +209,7 @@ def test_opus_is_copied_as_it_is(tmp_path: Path, model: LoadedModel) -> None:
     copied = [payload for _, payload in read_stream((tmp_path / "copy.v2v").read_bytes()).audio]
     ffmpeg("-i", tmp_path / "opus.mkv", "-map", "0:a", "-c", "copy", "-f", "data", tmp_path / "bare")
     assert len(copied) >= 28 and (tmp_path / "bare").read_bytes().startswith(b"".join(copied[:20]))
-    with pytest.raises(UsageError, match="is aac, and a call holds Opus"):
+    with pytest.raises(UsageError, match="is aac, and a call carries Opus only; encode it with --audio opus"):
         encode_call(DRIVING, tmp_path / "aac.v2v", EncodeOptions(audio="copy"), model=model)
     assert not (tmp_path / "aac.v2v").exists()
 
@@ -428,7 +428,7 @@ def test_live_sends_a_packet_for_a_frame_before_the_next_comes(tmp_path: Path, m
     got += process.stdout.read()
     assert process.wait() == 0
     said = process.stderr.read().decode()
-    assert "8 frames at 25 fps" in said and "delay" in said
+    assert "8 frames at 25 fps" in said and "delay" in said and "sound" not in said
     whole = tmp_path / "film.y4m"
     whole.write_bytes(head + b"".join(frames))
     encode_call(whole, tmp_path / "file.v2v", model=model)
@@ -449,6 +449,17 @@ def test_live_without_a_video_ends_with_a_line(feed: bytes) -> None:
     out, error = (process := live_call()).communicate(feed)
     assert process.returncode == 1 and out == b""
     assert len(error.decode().splitlines()) == 1 and "standard input" in error.decode()
+
+
+def test_live_sound_is_left_out_with_a_word(tmp_path: Path) -> None:
+    ffmpeg("-i", DRIVING, "-t", "0.2", "-vf", "scale=128:128", "-c:a", "pcm_s16le", tmp_path / "talk.mkv")
+    out, error = live_call().communicate((tmp_path / "talk.mkv").read_bytes())
+    assert "standard input: its sound is left out" in error.decode()
+    stream = read_stream(out)
+    assert len(stream.frames) == 5 and stream.sound is None and not stream.audio
+    process = live_call("--audio", "copy")
+    _, error = process.communicate(b"")
+    assert process.returncode == 2 and "a live call carries motion only" in error.decode()
 
 
 def test_encode_tells_its_result(tmp_path: Path, model: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,8 @@ def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
         raise UsageError("--live goes with - as DRIVING, and - with --live: vid2vid encode - --live -o call.v2v")
     if options.live and (options.start, options.end, options.fps) != (None, None, None):
         raise UsageError("--live sends every frame when it comes: leave --start, --end and --fps out")
+    if options.live and options.audio == "copy":
+        raise UsageError("--audio copy: a live call carries motion only; send sound on a channel of its own")
     if options.live and options.source is not None and is_index(options.source):
         raise UsageError(
             f"--source {options.source}: a live call cannot wait for a frame; give a picture, or leave it out"
@@ -139,7 +141,7 @@ def _open(driving: str | Path, options: EncodeOptions, engine: Engine, recorder:
     select = parse_face(options.driving_face, "driving-face")
     look = Look(engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels)
     if options.live:
-        return open_live(sys.stdin.fileno(), look)
+        return open_live(sys.stdin.fileno(), look, recorder.warn)
     return open_driving(Path(driving), reading_options(options, recorder), look)
 
 
