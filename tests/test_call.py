@@ -156,12 +156,12 @@ def test_another_source_turns_and_keeps_its_own_picture(call: Path, model: Loade
     assert np.abs(plain - turned).mean() > 2
 
 
-def test_a_call_drives_reenact_and_batch(call: Path, model: LoadedModel, tmp_path: Path) -> None:
+def test_a_call_drives_reenact(call: Path, model: LoadedModel, tmp_path: Path) -> None:
     options = ReenactOptions(size=96, region="mouth", strength=1.5, start="0.4", end="0.8", fps="50")
     result = reenact(PORTRAIT, call, tmp_path / "out.mp4", options, model=model)
     assert (result.frames, result.fps) == (20, 50)
     assert probe_video(tmp_path / "out.mp4").has_audio
-    assert find_files(str(call.parent), "DRIVINGS").files == [call]
+    assert find_files(str(call.parent), "DRIVINGS").files == [call]  # of a batch, too
 
 
 def test_rates_go_from_coarse_to_fine(model: LoadedModel, tmp_path: Path) -> None:
