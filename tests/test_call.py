@@ -203,6 +203,19 @@ def test_sound_is_in_step(media_dir: Path, tmp_path: Path, model: LoadedModel) -
     assert min(lag, 2 * length - lag) / 16000 < 0.005
 
 
+def test_another_rate_takes_as_long(tmp_path: Path, model: LoadedModel) -> None:
+    """Of 25 frames/s to 30: each frame shows what the clip shows then, and the sound lasts as long as before."""
+    for fps in (None, "30"):
+        encode_call(DRIVING, tmp_path / f"{fps}.v2v", EncodeOptions(end="1.2", fps=fps, smooth=0), model=model)
+    own, other = (read_stream((tmp_path / f"{fps}.v2v").read_bytes()) for fps in (None, "30"))
+    assert (own.fps, len(own.frames), other.fps, len(other.frames)) == (25, 30, 30, 36)
+    assert len(own.audio) == len(other.audio)
+    yaws = [np.array([float(s.numbers(k)[0]) for _, k in s.frames if k is not None]) for s in (own, other)]
+    shown = yaws[0][np.minimum(np.round(np.arange(36) * 25 / 30).astype(int), 29)]
+    later = yaws[0][np.minimum(np.round(np.arange(36) * 25 / 30).astype(int) + 5, 29)]
+    assert np.abs(yaws[1] - shown).mean() < 0.3 * np.abs(yaws[1] - later).mean()
+
+
 def test_opus_is_copied_as_it_is(tmp_path: Path, model: LoadedModel) -> None:
     ffmpeg("-i", DRIVING, "-t", "0.6", "-c:v", "copy", "-c:a", "libopus", "-b:a", "24k", tmp_path / "opus.mkv")
     encode_call(tmp_path / "opus.mkv", tmp_path / "copy.v2v", EncodeOptions(audio="copy"), model=model)
