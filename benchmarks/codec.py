@@ -4,8 +4,8 @@ make bench-codec                       measure, write benchmarks/codec.json and 
 python -m benchmarks.codec --quick     two clips, few frames; writes nothing
 python -m benchmarks.codec --readme    put the table of codec.json into the README
 
-Clips are squares of 512x512 around the head. Pictures are compared with what the camera saw at the clips' own rates; what
-motion costs is told at 30 frames/s too, to which `encode --fps 30` brings the clips of other rates.
+Clips are squares of 512x512 around the head. Pictures are compared with what the camera saw at the clips' own rates;
+what motion costs is told at 30 frames/s too, to which `encode --fps 30` brings the clips of other rates.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def rate_table(results: dict[str, Any]) -> str:
         akd, psnr = mean_of(results, rate, "akd_px"), mean_of(results, rate, "psnr")
         lines.append(
             f"| {rate} | **{size:.1f}** | {worst:.1f} | {size * 0.24:.1f} | {own:.1f} "
-            f"| {akd:.2f} ({akd - exact_akd:+.2f}) | {psnr:.2f} ({psnr - exact_psnr:+.2f}) | {mean_of(results, rate, 'akd_from_exact_px'):.2f} |"
+            f"| {akd:.2f} ({akd - exact_akd:+.2f}) | {psnr:.2f} ({psnr - exact_psnr:+.2f}) "
+            f"| {mean_of(results, rate, 'akd_from_exact_px'):.2f} |"
         )
     lines.append(f"| unquantised | | | | | {exact_akd:.2f} | {exact_psnr:.2f} | |")
     picture = mean_of(results, "high", "picture")
