@@ -13,7 +13,8 @@ TARGETS = {"high": 53, "medium": 32, "low": 20}
 
 def format_tables(results: dict[str, Any]) -> str:
     """Return all tables."""
-    parts = [_about(results), rate_table(results), other_table(results), video_table(results), loss_table(results)]
+    tables = (_about, rate_table, live_table, other_table, video_table, loss_table)
+    parts = [table(results) for table in tables]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -60,6 +61,26 @@ def rate_table(results: dict[str, Any]) -> str:
             f"The key picture takes {picture / 1000:.1f} kB once, at `--key-quality 80`. On one core encoding took "
             f"{speed['encode']:.0f} ms of computing a frame and decoding {speed['decode']:.0f} ms, ffmpeg left out; "
             f"of these the codec itself {speed['codec']:.1f} ms.",
+        ]
+    )
+
+
+def live_table(results: dict[str, Any]) -> str:
+    """Tell how a live call went; nothing where none was measured."""
+    live = results.get("live")
+    if live is None:
+        return ""
+    cores = "one core for both" if live["cores"] and len(set(live["cores"])) == 1 else "a core for each"
+    return "\n".join(
+        [
+            f"| a live call of 512x512, {live['frames']} frames, {cores} | frames/s | ms of the processor a frame |",
+            "|---|---|---|",
+            f"| sender: camera to packet, ffmpeg included | {live['sender_fps']:.1f} | {live['sender_ms']:.1f} |",
+            f"| receiver: packet to picture | {live['receiver_fps']:.1f} | {live['receiver_ms']:.1f} |",
+            "",
+            f"On {live['machine']['processor']}. With 25 frames/s coming in, a frame was seen after "
+            f"{live['delay_ms']:.0f} ms, {live['longest_ms']:.0f} at most; {live['late_share']:.0%} came more than two "
+            "frames later than that.",
         ]
     )
 
