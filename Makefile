@@ -42,7 +42,7 @@ bench: $(DEV)  ## Measure speed and memory; BENCH_FLAGS=--quick is shorter
 families: $(DEV)  ## Measure the families of published checkpoints against their papers' computation; needs golden vectors
 	$(BIN)/python -m benchmarks.families $(BENCH_FLAGS)
 
-bench-codec: $(DEV)  ## Measure calls beside video codecs on the clips of MEDIA; BENCH_CODEC_FLAGS=--quick is shorter
+bench-codec: $(DEV)  ## Measure calls beside video codecs on the clips of MEDIA; BENCH_CODEC_FLAGS=--quick is shorter, --live one call
 	$(BIN)/python -m benchmarks.codec --media $(MEDIA) $(BENCH_CODEC_FLAGS)
 
 evaluate: $(RUNTIME)  ## Measure the checkpoint on the clips of MEDIA/drivings; EVALUATE_FLAGS="--csv figures.csv" does more

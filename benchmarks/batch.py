@@ -7,7 +7,6 @@ python -m benchmarks.batch --readme   put the table of batch.json into the READM
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -21,18 +20,16 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.bench import describe_machine, say
+from benchmarks.machine import describe_machine, say
 from benchmarks.material import REPOSITORY, find_material
 from benchmarks.processes import family_peak_mb
-from benchmarks.table import update_readme
+from benchmarks.report import Report
 from vid2vid_cli.media.ffmpeg import file_input, run
 
-RESULTS = Path(__file__).with_name("batch.json")
 COMMAND = [sys.executable, "-m", "vid2vid_cli"]
 OPTIONS = ["--size", "128", "--quiet"]
 FRAMES = 8
 LOOPED, GROWTH = 10, (10, 100, 1000)
-MARK = "batch"
 
 
 @dataclass(frozen=True)
@@ -156,19 +153,20 @@ def _around(one: Run) -> float:
     return max(0.0, one.workers * one.seconds - one.own_s) / one.jobs
 
 
+REPORT = Report(Path(__file__).with_name("batch.json"), "batch", format_batch)
+
+
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = REPORT.parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="measure less and write nothing")
-    parser.add_argument("--readme", action="store_true", help="measure nothing; put the last results into README.md")
     options = parser.parse_args()
     if options.readme:
-        text = format_batch(json.loads(RESULTS.read_text(encoding="utf-8")))
-        update_readme(REPOSITORY / "README.md", text, MARK)
+        REPORT.update_readme()
         return
     results = measure(4, (10,)) if options.quick else measure(LOOPED, GROWTH)
     if not options.quick:
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        REPORT.keep(results)
     print(format_batch(results))
 
 

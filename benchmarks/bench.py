@@ -7,29 +7,23 @@ python -m benchmarks.bench --readme   put the table of results.json into the REA
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import statistics
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks.material import REPOSITORY, Material, find_material, loop_clip
+from benchmarks.machine import describe_machine, say
+from benchmarks.material import Material, find_material, loop_clip
 from benchmarks.processes import first_frame_s, peak_memory, run_command
+from benchmarks.report import Report
 from benchmarks.stages import measure_stages
-from benchmarks.table import format_table, update_readme
-from vid2vid_cli import __version__
+from benchmarks.table import format_table
 from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
-RESULTS = Path(__file__).with_name("results.json")
+REPORT = Report(Path(__file__).with_name("results.json"), "benchmark", format_table)
 
 
 @dataclass(frozen=True)
@@ -104,44 +98,17 @@ def measure_memory(material: Material, effort: Effort, folder: Path) -> dict[str
     }
 
 
-def describe_machine() -> dict[str, Any]:
-    """Return what the numbers depend on."""
-    return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "processor": processor_name(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "vid2vid": __version__,
-    }
-
-
-def processor_name() -> str:
-    """Return the processor's name as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def say(text: str) -> None:
-    """Tell on stderr what is being measured."""
-    print(f"measuring {text} ...", file=sys.stderr, flush=True)
-
-
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = REPORT.parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="measure less and write nothing")
-    parser.add_argument("--readme", action="store_true", help="measure nothing; put the last results into README.md")
     options = parser.parse_args()
     if options.readme:
-        update_readme(REPOSITORY / "README.md", format_table(json.loads(RESULTS.read_text(encoding="utf-8"))))
+        REPORT.update_readme()
         return
     results = measure(find_material(), QUICK if options.quick else Effort())
     if not options.quick:
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        REPORT.keep(results)
     print(format_table(results))
 
 

@@ -2,35 +2,37 @@
 
 make bench-codec                       measure, write benchmarks/codec.json and docs/images/codec.png, print the table
 python -m benchmarks.codec --quick     two clips, few frames; writes nothing
+python -m benchmarks.codec --live      a live call only, sender and receiver on a core each; keeps all other figures
 python -m benchmarks.codec --readme    put the table of codec.json into the README
 
-Clips are squares of 512x512 around the head, at their own rates. Everything is compared with what the camera saw.
+Clips are squares of 512x512 around the head. Pictures are compared with what the camera saw at the clips' own rates;
+what motion costs is told at 30 frames/s too, to which `encode --fps 30` brings the clips of other rates.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.codec_live import measure_live
 from benchmarks.codec_loss import measure_loss
 from benchmarks.codec_material import Clip, Judge, Scores, choose_judge, cut_square, find_clips
 from benchmarks.codec_plot import draw_plot
 from benchmarks.codec_rivals import SETTINGS, encode_video, field_bytes, float16_bytes, zstd_bytes
-from benchmarks.codec_table import format_tables
+from benchmarks.codec_table import format_tables, live_table
 from benchmarks.material import REPOSITORY, find_material
-from benchmarks.table import update_readme
+from benchmarks.report import Report
 from vid2vid_cli.codec.quantizer import STEP_UNIT
 from vid2vid_cli.codec.stream import StreamWriter
 from vid2vid_cli.media.image import read_image
@@ -43,9 +45,10 @@ from vid2vid_cli.pipeline.call.recording import CallRecording
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
-RESULTS = Path(__file__).with_name("codec.json")
+REPORT = Report(Path(__file__).with_name("codec.json"), "codec", format_tables)
 PLOT = REPOSITORY / "docs" / "images" / "codec.png"
 EXACT = "unquantised"
+COMMON_FPS = 30  # at which rates of different clips are compared
 RATES: dict[str, dict[str, Any]] = {
     EXACT: {"step": 0.001},  # a thousandth of a pixel
     "high": {"rate": "high"},
@@ -56,15 +59,16 @@ RATES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: clips, frames of each, every so-manieth judged, clips for video codecs."""
+    """How much is measured: clips, frames of each, every so-manieth judged, clips for video codecs, a call's frames."""
 
     clips: int = 100
     frames: int = 60
     every: int = 10
     videos: int = 3
+    live_frames: int = 200
 
 
-QUICK = Effort(clips=2, frames=48, videos=1)
+QUICK = Effort(clips=2, frames=48, videos=1, live_frames=60)
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,10 @@ def measure(media: Path, effort: Effort, say: Callable[[str], None]) -> dict[str
         if not rows:
             raise ValueError("no clip with a face")
         loss = measure_loss(find_material().driving, bench.model, bench.folder)
+    say("a live call")
+    live = measure_live(find_material(), effort.live_frames)
     about = {"judge": bench.judge.landmarks.name, "frames": effort.frames, "every": effort.every}
-    return {**about, "speed_ms": speed, "clips": rows, "videos": curves, "loss": loss}
+    return {**about, "speed_ms": speed, "live": live, "clips": rows, "videos": curves, "loss": loss}
 
 
 def measure_clip(clip: Clip, bench: Bench) -> dict[str, Any]:
@@ -107,21 +113,33 @@ def measure_clip(clip: Clip, bench: Bench) -> dict[str, Any]:
     camera = clip.frames[:: bench.effort.every]
     rates: dict[str, dict[str, float]] = {}
     shown_exactly: list[Frame] = []
-    for name, options in RATES.items():
+    for name, rate in RATES.items():
         call = bench.folder / f"{clip.name}-{name}.v2v"
-        encode_call(
-            clip.path, call, EncodeOptions(audio="none", key_quality=80, force=True, **options), model=bench.model
-        )
+        options = EncodeOptions(audio="none", key_quality=80, force=True, **rate)
+        encode_call(clip.path, call, options, model=bench.model)
         shown = render(call, clip, bench)
         shown_exactly = shown_exactly or shown
         info = describe_call(call)
         rates[name] = {
             "bytes": info.bytes_a_frame,
+            "bytes_at_30": info.bytes_a_frame if is_common(clip.fps) else common_bytes(clip, options, bench),
             "picture": info.sizes["picture"],
             **asdict(bench.judge.score(shown, camera)),
             "akd_from_exact_px": bench.judge.distance_px(shown, shown_exactly),
         }
     return {"clip": clip.name, "fps": float(clip.fps), "rates": rates, "other": measure_other(clip, bench)}
+
+
+def is_common(fps: Fraction) -> bool:
+    """Say whether a rate is that at which clips are compared, or as good as that."""
+    return abs(fps - COMMON_FPS) < Fraction(1, 10)
+
+
+def common_bytes(clip: Clip, options: EncodeOptions, bench: Bench) -> float:
+    """Return the bytes of motion a frame where the clip is brought to 30 frames/s."""
+    call = bench.folder / "common.v2v"
+    encode_call(clip.path, call, replace(options, fps=str(COMMON_FPS)), model=bench.model)
+    return describe_call(call).bytes_a_frame
 
 
 def measure_speed(clip: Clip, bench: Bench) -> dict[str, float]:
@@ -183,24 +201,27 @@ def measure_videos(clip: Clip, bench: Bench) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a short look; writes nothing")
-    parser.add_argument("--readme", action="store_true", help="only put the table of codec.json into the README")
+    """Run the command."""
+    parser = REPORT.parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="measure less and write nothing")
+    parser.add_argument("--live", action="store_true", help="measure a live call only, and keep all other figures")
     parser.add_argument(
         "--media", type=Path, default=os.environ.get("VID2VID_MEDIA"), help="folder of drivings/ and train/"
     )
     given = parser.parse_args()
     if given.readme:
-        update_readme(REPOSITORY / "README.md", format_tables(json.loads(RESULTS.read_text())), "codec")
+        REPORT.update_readme()
         return
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
-    media = given.media or REPOSITORY.parent / "shared" / "media"
-    results = measure(media, QUICK if given.quick else Effort(), lambda text: print(text, flush=True))
+    media, effort = given.media or REPOSITORY.parent / "shared" / "media", QUICK if given.quick else Effort()
+    if given.live:
+        results = {**REPORT.read(), "live": measure_live(find_material(), effort.live_frames)}
+    else:
+        results = measure(media, effort, lambda text: print(text, flush=True))
     if not given.quick:
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        REPORT.keep(results)
         draw_plot(results, PLOT)
-    print(format_tables(results))
+    print(live_table(results) if given.live else format_tables(results))
 
 
 if __name__ == "__main__":

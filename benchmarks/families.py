@@ -10,8 +10,6 @@ a driving picture, keypoints are driven, the picture is drawn.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -27,19 +25,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.bench import describe_machine, say
 from benchmarks.checkpoints import fill_checkpoint, read_pictures
 from benchmarks.families_table import format_families
+from benchmarks.machine import describe_machine, say
 from benchmarks.material import REPOSITORY
 from benchmarks.naive import FAMILIES, build_plain, prepare_again
 from benchmarks.processes import peak_memory
-from benchmarks.table import update_readme
+from benchmarks.report import Report
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.models.rewrites import REWRITES, make_fast
 
-RESULTS = Path(__file__).with_name("families.json")
-MARK = "families"
+REPORT = Report(Path(__file__).with_name("families.json"), "families", format_families)
 NAIVE, ONCE, HALF = "naive", "source once", "bfloat16"
 STEPS = (  # make_fast's rewrites
     "norms folded",
@@ -195,9 +192,8 @@ def measure_process(family: str, state: Mapping[str, Tensor], effort: Effort) ->
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = REPORT.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=Effort.repeats, help="how often each way draws its frame")
-    parser.add_argument("--readme", action="store_true", help="measure nothing; put the last results into README.md")
     parser.add_argument("--family", choices=FAMILIES, action="append", help="this one only; may be given again")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 leaves it to PyTorch")
     parser.add_argument(
@@ -207,15 +203,14 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.readme:
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
-        update_readme(REPOSITORY / "README.md", format_families(results), MARK)
+        REPORT.update_readme()
         return
     if options.threads:
         torch.set_num_threads(options.threads)
     effort = Effort(options.repeats, clock=time.process_time if options.processor_time else time.perf_counter)
     with torch.inference_mode():
         results = measure(tuple(options.family or FAMILIES), effort)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    REPORT.keep(results)
     print(format_families(results))
 
 

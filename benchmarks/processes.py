@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -74,6 +75,18 @@ def family_peak_mb(child: subprocess.Popen[bytes]) -> float:
         peak_mb = max([peak_mb, *map(_high_water_mb, [child.pid, *_children(child.pid)])])
         time.sleep(0.1)
     return peak_mb
+
+
+def busy_s(pid: int) -> float:
+    """Return the seconds of processor time that a process and its children have taken; nan where there is no /proc."""
+    ticks = 0
+    for one in [pid, *_children(pid)]:
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])  # of user and system
+    return ticks / os.sysconf("SC_CLK_TCK") if Path("/proc/self/stat").exists() else math.nan
 
 
 def _high_water_mb(pid: int) -> float:

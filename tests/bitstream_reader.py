@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import zlib
 from dataclasses import dataclass, field
 from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 MAGIC = bytes.fromhex("8F5632560D0A1A0A")
 MARK = bytes.fromhex("9E563256")
@@ -209,6 +215,7 @@ def read_stream(data: bytes) -> Stream:
                 changes = read_integers(payload, states)
                 last = [k + r for k, r in zip(last, changes, strict=True)]
                 states = [s + ((256 * min(abs(r), 1 << 20) - s) >> 3) for s, r in zip(states, changes, strict=True)]
+                assert all(abs(k) <= 1 << 22 for k in last)
             else:
                 assert not payload
             stream.frames.append((kind, None if kind == "H" else last))
@@ -217,3 +224,30 @@ def read_stream(data: bytes) -> Stream:
 
 def basis_name(components: bytes, weights: bytes) -> bytes:
     return hashlib.sha256(components + weights).digest()[:8]
+
+
+def turn(axis: int, angle: float) -> Floats:
+    """Return Rx, Ry or Rz: of the two other axes, in a circle, it turns the first to the second."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    matrix = np.eye(3)
+    matrix[first, first] = matrix[second, second] = math.cos(angle)
+    matrix[second, first], matrix[first, second] = math.sin(angle), -math.sin(angle)
+    return matrix
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the numbers of a frame mean: R (3, 3), t (3,), a scale, and offsets of the canonical points (K, 3)."""
+
+    rotation: Floats
+    translation: Floats
+    scale: float
+    offsets: Floats
+
+
+def meaning(numbers: list[Fraction], components: NDArray[np.float32]) -> Meaning:
+    """components: B, (C, K, 3)."""
+    x = [float(number) for number in numbers]
+    rotation = turn(2, x[2]) @ turn(1, -x[0]) @ turn(0, -x[1])
+    offsets = np.einsum("c,cpa->pa", np.array(x[7 : 7 + len(components)]), components.astype(np.float64))
+    return Meaning(rotation, np.array(x[3:6]), math.exp(x[6]), offsets)

@@ -465,6 +465,21 @@ def test_rows_of_both_commands_and_one_whose_file_is_gone(material: Path, capsys
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["done_before"] == 2
 
 
+def test_a_call_drives_a_batch_and_a_row_as_it_drives_reenact(material: Path) -> None:
+    """With its sound, and for every source the very file that the single command makes."""
+    assert run("encode", material / "d" / "talk.mp4", "-o", "call.v2v", "-q") == 0
+    sources = {name: material / "s" / f"{name}.png" for name in ("anna", "bob")}
+    assert run("batch", material / "s" / "[ab]*.png", "call.v2v", "-o", "out", "--size", 64, "-q") == 0
+    Path("jobs.csv").write_text(f"source,driving,output\n{sources['bob']},call.v2v,row.mp4\n")
+    assert run("batch", "--manifest", "jobs.csv", "-o", "rows", "--size", 64, "-q") == 0
+    for name, source in sources.items():
+        assert run("reenact", source, "call.v2v", "-o", f"{name}.mp4", "--size", 64, "-q") == 0
+        info = probe_video(f"out/{name}--call.mp4")
+        assert (info.frame_count, info.has_audio) == (FRAMES, True)
+        assert sha256_of(f"out/{name}--call.mp4") == sha256_of(f"{name}.mp4")
+    assert sha256_of("rows/row.mp4") == sha256_of("bob.mp4")
+
+
 def test_what_a_user_puts_in_the_place_of_a_failed_output_stays(material: Path) -> None:
     words = ["batch", material / "s" / "[ah]*.png", material / "d" / "nod.mp4", "-o", "out", "--size", 64, "-q"]
     assert run(*words) == 5

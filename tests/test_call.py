@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from bitstream_reader import basis_name, read_stream
+from bitstream_reader import basis_name, meaning, read_stream
 from clips import end_of, ffmpeg, packets
 from PIL import Image
 from safetensors.torch import save_file
@@ -96,6 +96,26 @@ def test_the_basis_has_the_name_that_the_text_gives_it(call: Path, face_state: d
     assert read_stream(call.read_bytes()).basis == basis_name(*(t.numpy().astype("<f4").tobytes() for t in tensors))
 
 
+def test_the_second_reader_moves_the_head_as_the_receiver_does(
+    call: Path, model: LoadedModel, face_state: dict[str, torch.Tensor]
+) -> None:
+    """The text's rotation, scale and basis: what a writer and a reader of one hand could both have wrong."""
+    theirs, components = read_stream(call.read_bytes()), face_state["basis.components"].numpy()
+    with closing(CallRecording(call)) as recording:
+        frames = list(recording.frames(recording.require_model(model.model)))
+    for frame, (_, integers) in zip(frames, theirs.frames, strict=True):
+        assert frame.motion is not None and integers is not None
+        found, motion = meaning(theirs.numbers(integers), components), frame.motion
+        pairs = [
+            (found.rotation, motion.rotation[0]),
+            (found.translation, motion.translation[0]),
+            (found.scale, motion.scale[0, 0]),
+            (found.offsets, motion.expression[0]),
+        ]
+        for ours, product in pairs:
+            assert np.allclose(ours, product.numpy(), rtol=0, atol=1e-6)
+
+
 def test_keys_come_at_their_interval_and_cost_what_they_may(call: Path) -> None:
     kinds = [kind for kind, _ in read_stream(call.read_bytes()).frames]
     assert [index for index, kind in enumerate(kinds) if kind == "K"] == list(range(0, FRAMES, 5))
@@ -136,12 +156,12 @@ def test_another_source_turns_and_keeps_its_own_picture(call: Path, model: Loade
     assert np.abs(plain - turned).mean() > 2
 
 
-def test_a_call_drives_reenact_and_batch(call: Path, model: LoadedModel, tmp_path: Path) -> None:
+def test_a_call_drives_reenact(call: Path, model: LoadedModel, tmp_path: Path) -> None:
     options = ReenactOptions(size=96, region="mouth", strength=1.5, start="0.4", end="0.8", fps="50")
     result = reenact(PORTRAIT, call, tmp_path / "out.mp4", options, model=model)
     assert (result.frames, result.fps) == (20, 50)
     assert probe_video(tmp_path / "out.mp4").has_audio
-    assert find_files(str(call.parent), "DRIVINGS").files == [call]
+    assert find_files(str(call.parent), "DRIVINGS").files == [call]  # of a batch, too
 
 
 def test_rates_go_from_coarse_to_fine(model: LoadedModel, tmp_path: Path) -> None:
@@ -183,13 +203,26 @@ def test_sound_is_in_step(media_dir: Path, tmp_path: Path, model: LoadedModel) -
     assert min(lag, 2 * length - lag) / 16000 < 0.005
 
 
+def test_another_rate_takes_as_long(tmp_path: Path, model: LoadedModel) -> None:
+    """Of 25 frames/s to 30: each frame shows what the clip shows then, and the sound lasts as long as before."""
+    for fps in (None, "30"):
+        encode_call(DRIVING, tmp_path / f"{fps}.v2v", EncodeOptions(end="1.2", fps=fps, smooth=0), model=model)
+    own, other = (read_stream((tmp_path / f"{fps}.v2v").read_bytes()) for fps in (None, "30"))
+    assert (own.fps, len(own.frames), other.fps, len(other.frames)) == (25, 30, 30, 36)
+    assert len(own.audio) == len(other.audio)
+    yaws = [np.array([float(s.numbers(k)[0]) for _, k in s.frames if k is not None]) for s in (own, other)]
+    shown = yaws[0][np.minimum(np.round(np.arange(36) * 25 / 30).astype(int), 29)]
+    later = yaws[0][np.minimum(np.round(np.arange(36) * 25 / 30).astype(int) + 5, 29)]
+    assert np.abs(yaws[1] - shown).mean() < 0.3 * np.abs(yaws[1] - later).mean()
+
+
 def test_opus_is_copied_as_it_is(tmp_path: Path, model: LoadedModel) -> None:
     ffmpeg("-i", DRIVING, "-t", "0.6", "-c:v", "copy", "-c:a", "libopus", "-b:a", "24k", tmp_path / "opus.mkv")
     encode_call(tmp_path / "opus.mkv", tmp_path / "copy.v2v", EncodeOptions(audio="copy"), model=model)
     copied = [payload for _, payload in read_stream((tmp_path / "copy.v2v").read_bytes()).audio]
     ffmpeg("-i", tmp_path / "opus.mkv", "-map", "0:a", "-c", "copy", "-f", "data", tmp_path / "bare")
     assert len(copied) >= 28 and (tmp_path / "bare").read_bytes().startswith(b"".join(copied[:20]))
-    with pytest.raises(UsageError, match="is aac, and a call holds Opus"):
+    with pytest.raises(UsageError, match="is aac, and a call carries Opus only; encode it with --audio opus"):
         encode_call(DRIVING, tmp_path / "aac.v2v", EncodeOptions(audio="copy"), model=model)
     assert not (tmp_path / "aac.v2v").exists()
 
@@ -408,7 +441,7 @@ def test_live_sends_a_packet_for_a_frame_before_the_next_comes(tmp_path: Path, m
     got += process.stdout.read()
     assert process.wait() == 0
     said = process.stderr.read().decode()
-    assert "8 frames at 25 fps" in said and "delay" in said
+    assert "8 frames at 25 fps" in said and "delay" in said and "sound" not in said
     whole = tmp_path / "film.y4m"
     whole.write_bytes(head + b"".join(frames))
     encode_call(whole, tmp_path / "file.v2v", model=model)
@@ -429,6 +462,17 @@ def test_live_without_a_video_ends_with_a_line(feed: bytes) -> None:
     out, error = (process := live_call()).communicate(feed)
     assert process.returncode == 1 and out == b""
     assert len(error.decode().splitlines()) == 1 and "standard input" in error.decode()
+
+
+def test_live_sound_is_left_out_with_a_word(tmp_path: Path) -> None:
+    ffmpeg("-i", DRIVING, "-t", "0.2", "-vf", "scale=128:128", "-c:a", "pcm_s16le", tmp_path / "talk.mkv")
+    out, error = live_call().communicate((tmp_path / "talk.mkv").read_bytes())
+    assert "standard input: its sound is left out" in error.decode()
+    stream = read_stream(out)
+    assert len(stream.frames) == 5 and stream.sound is None and not stream.audio
+    process = live_call("--audio", "copy")
+    _, error = process.communicate(b"")
+    assert process.returncode == 2 and "a live call carries motion only" in error.decode()
 
 
 def test_encode_tells_its_result(tmp_path: Path, model: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:

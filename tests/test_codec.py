@@ -266,6 +266,14 @@ def test_a_header_cut_short_is_an_error(cut: int) -> None:
         StreamReader(make_header().write()[:cut])
 
 
+@pytest.mark.parametrize("shape", [(0,), (32768, 32768, 32768, 32768, 16)])
+def test_an_extra_of_no_sane_size_is_refused(shape: tuple[int, ...]) -> None:
+    """Its product is 0, the second's in 64 bits: there are as many numbers as without any."""
+    scales = make_header(space=MotionSpace(keypoints=5)).scales
+    with pytest.raises(CallFileError, match="makes no sense"):
+        read_header(replace(make_header(), extra_shape=shape, scales=scales).write())
+
+
 def test_unknown_types_are_passed_over() -> None:
     parts: list[bytes] = []
     writer = StreamWriter(parts.append, make_header(), INTERVAL)

@@ -30,6 +30,7 @@ from vid2vid_cli.models.compact.networks import (
     Painter,
     Painting,
     SourceEncoder,
+    View,
     apply_painting,
 )
 from vid2vid_cli.models.compact.openings import inside_homes
@@ -400,6 +401,17 @@ def test_a_painting_keeps_the_detail_of_a_picture_larger_than_itself() -> None:
     patch = torch.nn.functional.avg_pool2d(picture, 2)
     nothing = Painting(torch.zeros_like(patch), torch.zeros_like(patch[:, :1]))
     assert torch.equal(apply_painting(picture, patch, nothing), picture)
+
+
+def test_a_painting_over_the_border_is_that_part_of_the_whole() -> None:
+    torch.manual_seed(0)
+    side, view = 250, View(250, slice(30, 250), slice(0, 190))
+    picture, patch = torch.rand(1, 3, side, side), torch.rand(1, 3, PATCH_SIDE, PATCH_SIDE)
+    painting = Painting(0.3 * torch.randn_like(patch), torch.rand_like(patch[:, :1]))
+    whole = apply_painting(picture, patch, painting)
+    assert (whole - picture).abs().mean() > 0.1
+    part = apply_painting(picture[..., view.rows, view.columns], patch, painting, view)
+    assert torch.equal(part, whole[..., view.rows, view.columns])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

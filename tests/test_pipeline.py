@@ -17,6 +17,7 @@ from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker, roi_from_landmarks
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_mark, read_video
+from vid2vid_cli.models import device
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.device import choose_dtype
 from vid2vid_cli.models.registry import LoadedModel, load_model
@@ -470,14 +471,23 @@ def test_float32_after_bfloat16_is_float32(model: LoadedModel) -> None:
     assert np.array_equal(before, after) and not np.array_equal(before, between)
 
 
-@pytest.mark.parametrize("has_tiles", [True, False])
-def test_auto_takes_bfloat16_where_the_model_may_and_the_processor_gains_by_it(
-    has_tiles: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("has_matrices", "has_vectors", "maker", "gains"),
+    [
+        (True, True, "GenuineIntel", True),
+        (False, True, "GenuineIntel", False),
+        (False, True, "AuthenticAMD", True),
+        (False, False, "AuthenticAMD", False),
+    ],
+)
+def test_auto_takes_bfloat16_where_the_model_may_and_the_processor_gains(
+    has_matrices: bool, has_vectors: bool, maker: str, gains: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)  # alone it only loses time
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_tiles)
-    assert choose_dtype("auto", True, cpu) == (torch.bfloat16 if has_tiles else torch.float32)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_matrices)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_vectors)
+    monkeypatch.setattr(device, "_processor", lambda: f"vendor_id\t: {maker}\n")
+    assert choose_dtype("auto", True, cpu) == (torch.bfloat16 if gains else torch.float32)
     assert choose_dtype("auto", True, torch.device("cuda")) == choose_dtype("auto", False, cpu) == torch.float32
     assert choose_dtype("float16", False, cpu) == torch.float16
 

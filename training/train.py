@@ -43,7 +43,7 @@ from vid2vid_cli.models.compact.networks import (
     patch_grid,
     sample,
 )
-from vid2vid_cli.models.device import has_fast_bfloat16
+from vid2vid_cli.models.device import gains_by_bfloat16
 
 TARGETS_IN_BATCH = CLIPS * TARGETS + STILLS
 BEST_RATE, LAST_RATE, WARM_STEPS = 6e-4, 1e-5, 200
@@ -215,7 +215,7 @@ class Trainer:
         rate = LAST_RATE + (self._rate - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.step + 1) / WARM_STEPS)
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=gains_by_bfloat16()):
             made = render_batch(self.parts, batch)
             losses = self.losses(made, batch)
             if self.progress > JUDGE_FROM:

@@ -19,7 +19,6 @@ Integers = NDArray[np.int64]
 LARGEST = 31  # |u| that has a symbol of its own
 ESCAPE = 2 * LARGEST + 1
 FLOOR = 4  # of a state, in 1/256: nothing is ever quite certain
-LARGEST_STATE = 1 << 28
 LARGEST_CHANGE = 1 << 20
 ESCAPE_BITS = 24
 # How fast probability falls from one magnitude to the next in each of the 32 tables, in 1/65536.

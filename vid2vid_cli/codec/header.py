@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -100,11 +101,11 @@ def _read_body(body: bytes) -> StreamHeader:
     )
     shape_at = name_end + _BODY.size
     shape = struct.unpack_from(f"<{dimensions}H", body, shape_at)
-    count = POSE_COUNT + expressions + (int(np.prod(shape, dtype=np.int64)) if shape else 0)
+    count = POSE_COUNT + expressions + (math.prod(shape) if shape else 0)
     records = body[shape_at + 2 * dimensions :]
     has_basis = basis_id != bytes(BASIS_ID_BYTES)
     is_sound = numerator > 0 and height > 0 and width > 0 and (has_basis or expressions == 3 * keypoints)
-    if not is_sound or count > MOST_NUMBERS or len(records) != count * _SCALES.itemsize:
+    if not is_sound or 0 in shape or count > MOST_NUMBERS or len(records) != count * _SCALES.itemsize:
         raise ValueError("fields that contradict each other")
     table = np.frombuffer(records, _SCALES)
     scales = Scales(*(table[name].astype(np.int64) for name in _SCALES.names or ()))

@@ -94,8 +94,10 @@ def _inside(local: NDArray[np.float64], size: tuple[int, int], crop_size: tuple[
 
 
 def to_frame(image: NDArray[np.float32]) -> Frame:
-    """Round an image (H, W, 3) in [0, 1] to a frame."""
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    """Round an image (H, W, 3) in [0, 1] to a frame, laid out as frames are, whatever the image's strides."""
+    levels = np.clip(image, 0, 1)
+    np.rint(np.multiply(levels, 255, out=levels), out=levels)
+    return np.ascontiguousarray(levels.astype(np.uint8))
 
 
 def resize_frame(frame: Frame, size: tuple[int, int]) -> Frame:

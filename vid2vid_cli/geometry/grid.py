@@ -47,17 +47,23 @@ def cut_square(image: Tensor, corner_px: tuple[int, int], side_px: int, side_out
     corner_px: left and top, may lie outside; beyond its border the image is repeated.
     """
     height, width = image.shape[-2:]
-    left, top = corner_px
-    columns = torch.arange(left, left + side_px, device=image.device).clamp(0, width - 1)
-    rows = torch.arange(top, top + side_px, device=image.device).clamp(0, height - 1)
-    if left >= 0 and top >= 0 and left + side_px <= width and top + side_px <= height:
-        part = image[..., top : top + side_px, left : left + side_px]
-    else:
-        part = image[..., rows[:, None], columns]
+    columns, *beyond_columns = _within(corner_px[0], side_px, width)
+    rows, *beyond_rows = _within(corner_px[1], side_px, height)
+    part = image[..., rows, columns]
+    if any(beyond_columns + beyond_rows):
+        part = functional.pad(part, beyond_columns + beyond_rows, mode="replicate")
     if side_px == side_out:
         return part
     antialias = side_px > side_out
     return functional.interpolate(part, (side_out, side_out), mode="bilinear", align_corners=False, antialias=antialias)
+
+
+def _within(begin: int, length: int, whole: int) -> tuple[slice, int, int]:
+    """Return which part of a stretch lies in [0, whole), or is nearest to it, and how much lacks before and after."""
+    first = min(max(begin, 0), whole - 1)
+    last = max(min(begin + length, whole), first + 1)
+    before = max(0, min(first - begin, length - 1))
+    return slice(first, last), before, length - (last - first) - before
 
 
 def corner_grid(size: Sequence[int], device: torch.device | str = "cpu") -> Tensor:

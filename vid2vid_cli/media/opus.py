@@ -33,7 +33,10 @@ def opus_of(
     if sound is None:
         return None
     if how == "copy" and sound.codec != "opus":
-        raise UsageError(f"--audio copy: the sound of {source.path} is {sound.codec}, and a call holds Opus; use opus")
+        raise UsageError(
+            f"--audio copy: the sound of {source.path} is {sound.codec}, and a call carries Opus only; "
+            "encode it with --audio opus"
+        )
     start_s = source.start_s or 0.0
     length_s = float(duration_s) if source.end_s is None else min(float(duration_s), source.end_s - start_s)
     times = [*(["-ss", f"{start_s:.6f}"] if start_s > 0 else []), "-t", f"{max(0.0, length_s):.6f}"]

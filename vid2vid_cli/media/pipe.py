@@ -20,6 +20,7 @@ from vid2vid_cli.media.reader import Frame
 
 NAME = "standard input"
 _PICTURE = re.compile(r"Video: rawvideo.*?, (\d+)x(\d+)[ ,\[].*?([\d.]+) fps")
+_SOUND = re.compile(r"^ *Stream #0:\S+ *Audio: ", re.MULTILINE)
 _NTSC = (24, 30, 48, 60, 120)
 _ARGUMENTS = ["-v", "info", "-flags", "low_delay", "-threads", "1", "-analyzeduration", "0", "-probesize", "65536"]
 _SCALE = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -27,10 +28,11 @@ _SCALE = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 @dataclass
 class PipedVideo:
-    """A video on its way. size: (height, width). Use it as a context manager."""
+    """A video on its way. size: (height, width). has_audio: beside it. Use it as a context manager."""
 
     size: tuple[int, int]
     fps: Fraction
+    has_audio: bool
     _child: Child
 
     def frames(self) -> Iterator[Frame]:
@@ -77,7 +79,8 @@ def open_pipe(descriptor: int, max_pixels: int) -> PipedVideo:
     child = Child([*arguments, *output], NAME, answers=True, reads=descriptor)
     try:
         _wait_for_frame(child)
-        found = _PICTURE.search(child.log().split("Output #0")[-1])
+        coming, _, going = child.log().partition("Output #0")
+        found = _PICTURE.search(going)
         if found is None:
             raise MediaError(f"{NAME}: holds no video that can be read as it comes: {child.last_words()}")
         size = int(found[2]), int(found[1])
@@ -85,7 +88,7 @@ def open_pipe(descriptor: int, max_pixels: int) -> PipedVideo:
     except BaseException:
         child.close()
         raise
-    return PipedVideo(size, exact_rate(found[3]), child)
+    return PipedVideo(size, exact_rate(found[3]), _SOUND.search(coming) is not None, child)
 
 
 def _wait_for_frame(child: Child) -> None:

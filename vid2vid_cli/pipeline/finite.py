@@ -45,7 +45,7 @@ def retried_in_float32(run: Callable[P, Result]) -> Callable[P, Result]:
 
 def require_finite(numbers: Tensor, path: Path) -> Tensor:
     """Return the numbers, or raise NonFiniteError. path: of the picture or clip that they were computed of."""
-    if not bool(torch.isfinite(numbers.sum(dtype=torch.float64 if numbers.device.type != "mps" else None))):
+    if not bool(torch.isfinite(numbers.sum(dtype=torch.float32))):
         raise NonFiniteError(
             f"{path}: the network gave numbers that are not finite; its checkpoint may be damaged: fetch it again"
         )

@@ -18,6 +18,7 @@ from vid2vid_cli.models.compact.networks import (
     SOURCE_SIDE,
     Correction,
     LearnedParts,
+    View,
     apply_painting,
     sample,
 )
@@ -142,11 +143,16 @@ def paint_target(
     place = torch.tensor([square.place(middle, half)], device=warped.device)
     patch = cut_square(warped, corner, side, PATCH_SIDE)
     painting = parts.paint(patch, guide, place, *learned)
-    picture = cut_square(warped, corner, side, side)
-    painted = apply_painting(picture, patch, painting)
-    (left, top), (right, bottom) = corner, (corner[0] + side, corner[1] + side)
-    inside = painted[..., max(0, -top) : side - max(0, bottom - height), max(0, -left) : side - max(0, right - width)]
-    warped[..., max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = inside
+    (columns, shown_columns), (rows, shown_rows) = _shown(corner[0], side, width), _shown(corner[1], side, height)
+    picture = warped[..., rows, columns]
+    picture.copy_(apply_painting(picture, patch, painting, View(side, shown_rows, shown_columns)))
+
+
+def _shown(begin: int, length: int, whole: int) -> tuple[slice, slice]:
+    """Return which part of [0, whole) a stretch covers, and which part of the stretch that is."""
+    first = min(max(begin, 0), whole)
+    last = max(min(begin + length, whole), first)
+    return slice(first, last), slice(first - begin, last - begin)
 
 
 def _box_px(middle: tuple[float, float], half: float, image: Tensor) -> tuple[tuple[int, int], int]:

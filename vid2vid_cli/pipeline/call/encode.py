@@ -60,22 +60,15 @@ def encode_call(
     inputs = [Path(name) for name in (driving, options.source) if name not in (None, STANDARD)]
     if str(output) != STANDARD:
         check_output(output, force=options.force, inputs=inputs, is_file=True)
-    engine, delays_ms = start_engine(options, model), list[float]()
+    engine, delays = start_engine(options, model), Delays()
     with ExitStack() as stack:
         clip = stack.enter_context(closing(_open(driving, options, engine, recorder)))
         scratch = stack.enter_context(closing(_scratch(output)))
         part = scratch.file("call")
         file = sys.stdout.buffer if str(output) == STANDARD else stack.enter_context(part.open("wb"))
-        counter = Counter(file, flushes=options.live or str(output) == STANDARD)
-        sound = _open_sound(clip, options, scratch.file("sound.ogg"))
-        with torch.inference_mode():
-            sender = Sender(engine, clip, options, counter.put, sound)
-            for driven in clip.frames():
-                sender.take(driven)
-                if isinstance(clip, LiveDriving):
-                    delays_ms.append(1000 * (time.perf_counter() - clip.came_s))
-                hooks.progress(sender.frames, clip.count or None)
-            sender.end()
+        written = CountedFile(file, flushes=options.live or str(output) == STANDARD)
+        sender = Sender(engine, clip, options, written.put, _open_sound(clip, options, scratch.file("sound.ogg")))
+        _send_all(sender, clip, hooks, delays)
         if str(output) != STANDARD:
             file.close()
             publish(part, Path(output))
@@ -84,9 +77,38 @@ def encode_call(
     seconds = time.perf_counter() - began
     return EncodeResult(
         *(Path(output), sender.frames, sender.held, 0, seconds, clip.fps, sender.size, tuple(recorder.warnings)),
-        bytes=counter.written,
-        delays_ms=(sum(delays_ms) / len(delays_ms), max(delays_ms)) if delays_ms else None,
+        bytes=written.size,
+        delays_ms=delays.told_ms,
     )
+
+
+@torch.inference_mode()
+def _send_all(sender: Sender, clip: Driving, hooks: Hooks, delays: Delays) -> None:
+    for driven in clip.frames():
+        sender.take(driven)
+        if isinstance(clip, LiveDriving):
+            delays.add(1000 * (time.perf_counter() - clip.came_s))
+        hooks.progress(sender.frames, clip.count or None)
+    sender.end()
+
+
+@dataclass
+class Delays:
+    """How long frames took from their coming in to their packets, in ms. Sums, since a call may last for days."""
+
+    count: int = 0
+    sum_ms: float = 0.0
+    longest_ms: float = 0.0
+
+    def add(self, delay_ms: float) -> None:
+        """Count one."""
+        self.count, self.sum_ms = self.count + 1, self.sum_ms + delay_ms
+        self.longest_ms = max(self.longest_ms, delay_ms)
+
+    @property
+    def told_ms(self) -> tuple[float, float] | None:
+        """Return the mean and the longest; None where there were none."""
+        return (self.sum_ms / self.count, self.longest_ms) if self.count else None
 
 
 def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
@@ -106,6 +128,8 @@ def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
         raise UsageError("--live goes with - as DRIVING, and - with --live: vid2vid encode - --live -o call.v2v")
     if options.live and (options.start, options.end, options.fps) != (None, None, None):
         raise UsageError("--live sends every frame when it comes: leave --start, --end and --fps out")
+    if options.live and options.audio == "copy":
+        raise UsageError("--audio copy: a live call carries motion only; send sound on a channel of its own")
     if options.live and options.source is not None and is_index(options.source):
         raise UsageError(
             f"--source {options.source}: a live call cannot wait for a frame; give a picture, or leave it out"
@@ -113,12 +137,12 @@ def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
 
 
 @dataclass
-class Counter:
-    """Writes to a file and counts. flushes: every packet at once."""
+class CountedFile:
+    """Writes to a file and counts the bytes. flushes: every packet at once."""
 
     file: IO[bytes]
     flushes: bool
-    written: int = 0
+    size: int = 0
 
     def put(self, data: bytes) -> None:
         """Write some bytes."""
@@ -128,7 +152,7 @@ class Counter:
                 self.file.flush()
         except OSError as error:
             raise CallFileError(f"the call cannot be written: {error.strerror}") from error
-        self.written += len(data)
+        self.size += len(data)
 
 
 def _scratch(output: str | Path) -> Scratch:
@@ -141,7 +165,7 @@ def _open(driving: str | Path, options: EncodeOptions, engine: Engine, recorder:
         engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels, follows=False
     )
     if options.live:
-        return open_live(sys.stdin.fileno(), look)
+        return open_live(sys.stdin.fileno(), look, recorder.warn)
     return open_driving(Path(driving), reading_options(options, recorder), look)
 
 

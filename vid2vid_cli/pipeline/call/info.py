@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vid2vid_cli.codec.header import VERSION
 from vid2vid_cli.codec.packets import Kind
-from vid2vid_cli.codec.quantizer import STEP_UNIT
+from vid2vid_cli.codec.quantizer import STEP_UNIT, Scales
 from vid2vid_cli.codec.space import POSE_COUNT
 from vid2vid_cli.codec.stream import Tally
 from vid2vid_cli.pipeline.call.decode import open_call
@@ -62,21 +62,8 @@ def describe_call(call: str | Path) -> CallInfo:
         header, reader, tally = recording.header, recording.reader, Tally()
         for _ in reader.frames(tally):
             pass
-        sizes = {
-            "header": reader.header_size,
-            "picture": _sum(tally, PICTURE),
-            "motion": _sum(tally, MOTION),
-            "sound": _sum(tally, SOUND),
-            "damaged": tally.damaged,
-        }
-        steps = header.scales.steps / STEP_UNIT
-        middle = float(sorted(steps[POSE_COUNT:])[(len(steps) - POSE_COUNT) // 2]) if len(steps) > POSE_COUNT else 0.0
-        has_picture = reader.picture() is not None
-    damage = [text for text in (tell_missing(path, tally),) if text]
-    if tally.damaged:
-        damage.append(f"{path}: {tally.damaged} bytes are damaged")
-    if not has_picture:
-        damage.append(f"{path}: its picture is missing or damaged")
+        damage = _damage(path, tally, has_picture=reader.picture() is not None)
+        header_size = reader.header_size
     return CallInfo(
         path=path,
         version=VERSION,
@@ -86,14 +73,34 @@ def describe_call(call: str | Path) -> CallInfo:
         fps=header.fps,
         size=header.size,
         duration_s=float(tally.frames / header.fps),
-        numbers=len(steps),
-        steps=(float(steps[0]), float(steps[3]), middle),
+        numbers=len(header.scales),
+        steps=_steps(header.scales),
         bytes=path.stat().st_size,
-        sizes=sizes,
+        sizes={"header": header_size, **_sizes(tally)},
         keys=tally.counts[Kind.KEY],
         tally=tally,
-        damage="; ".join(damage) or None,
+        damage=damage,
     )
+
+
+def _damage(path: Path, tally: Tally, *, has_picture: bool) -> str | None:
+    """Say in a line what is missing or damaged."""
+    found = [tell_missing(path, tally)]
+    found += [f"{path}: {tally.damaged} bytes are damaged"] if tally.damaged else []
+    found += [] if has_picture else [f"{path}: its picture is missing or damaged"]
+    return "; ".join(text for text in found if text) or None
+
+
+def _steps(scales: Scales) -> tuple[float, float, float]:
+    """Return the steps of yaw and of x, and the median of those after the pose."""
+    steps = scales.steps / STEP_UNIT
+    rest = sorted(steps[POSE_COUNT:])
+    return float(steps[0]), float(steps[3]), float(rest[len(rest) // 2]) if rest else 0.0
+
+
+def _sizes(tally: Tally) -> dict[str, int]:
+    parts = {"picture": PICTURE, "motion": MOTION, "sound": SOUND}
+    return {name: _sum(tally, kinds) for name, kinds in parts.items()} | {"damaged": tally.damaged}
 
 
 def _sum(tally: Tally, kinds: Iterable[Kind]) -> int:

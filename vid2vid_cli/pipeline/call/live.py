@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,9 @@ class LiveDriving(Driving):
             self._pipe.__exit__(None, None, None)
 
 
-def open_live(descriptor: int, look: Look) -> LiveDriving:
+def open_live(descriptor: int, look: Look, warn: Callable[[str], None]) -> LiveDriving:
     """Open a video on a descriptor; waits for its first frame."""
     pipe = open_pipe(descriptor, look.max_pixels)
+    if pipe.has_audio:
+        warn(f"{NAME}: its sound is left out, a live call carries motion only; send sound on a channel of its own")
     return LiveDriving(Path(NAME), pipe.fps, 0, False, picture_size=pipe.size, _look=look, _pipe=pipe)
