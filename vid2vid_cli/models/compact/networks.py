@@ -129,7 +129,7 @@ class FlowNet(nn.Module):
         here = identity_grid((FLOW_SIDE, FLOW_SIDE), guide.device)
         # What lies outside the square stays where it is, and so must its border.
         window = _window(FLOW_SIDE, STILL_EDGE, guide.device)
-        missed = window * _resize(missed, guide.shape[-2:])
+        missed = window * _enlarge(missed, View(FLOW_SIDE))
         flow = guide[:, :2] + missed
         guide = torch.cat([flow, guide[:, 2:]], 1)
         there = here + flow.permute(0, 2, 3, 1)
