@@ -27,7 +27,9 @@ def wait_for(is_there: Callable[[], object], child: subprocess.Popen[str]) -> No
     """Wait until something is there while a child is at work."""
     deadline = time.monotonic() + 120
     while not is_there():
-        assert time.monotonic() < deadline and child.poll() is None, child.communicate()
+        if time.monotonic() > deadline or child.poll() is not None:
+            child.kill()
+            raise AssertionError(child.communicate())
         time.sleep(0.02)
 
 

@@ -214,10 +214,14 @@ class Child:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Kill the child if it still runs, and free all that was used to talk to it."""
+    def strike(self) -> None:
+        """Kill the child if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
+
+    def close(self) -> None:
+        """Kill the child if it still runs, and free all that was used to talk to it."""
+        self.strike()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -231,6 +235,12 @@ def kill_all() -> None:
     """Kill every child that still runs; the last thing that an interrupted command does."""
     for child in list(_running):
         child.close()
+
+
+def strike_all() -> None:
+    """Kill every child that still runs, and wait for none; from any thread, without a lock."""
+    for child in list(_running):
+        child.strike()
 
 
 def stall_s() -> float:
