@@ -22,8 +22,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vid2vid_cli.cli.app import main
+from vid2vid_cli.ending import leave_nothing
 from vid2vid_cli.errors import NonFiniteError
-from vid2vid_cli.media.ffmpeg import executable
+from vid2vid_cli.media.ffmpeg import Child, executable
 from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.compact.model import CompactModel
@@ -273,12 +274,12 @@ HANGING_WORKER = """
 import os, sys, threading
 
 if any("batch.worker" in word for word in sys.orig_argv):
-    from vid2vid_cli.temporary import Scratch
+    from vid2vid_cli.media.ffmpeg import Child
 
     lock = threading.Lock()
     lock.acquire()
-    close = Scratch.close
-    Scratch.close = lambda scratch: lock.acquire() if os.path.exists("../stalled") else close(scratch)
+    close = Child.close
+    Child.close = lambda child: lock.acquire() if os.path.exists("../stalled") else close(child)
 """
 
 
@@ -323,6 +324,33 @@ def test_a_caller_that_is_interrupted_keeps_no_thread_and_no_child(material: tup
         return took_s
 
     all_end_promptly(attempt)
+
+
+class JustThen(subprocess.Popen[bytes]):
+    """A child at whose start an interrupt comes."""
+
+    def _execute_child(self, *given: object, **named: object) -> None:
+        super()._execute_child(*given, **named)  # type: ignore[misc]
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_no_child_is_forgotten_that_has_just_been_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = children()
+    monkeypatch.setattr(subprocess, "Popen", JustThen)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        Child(["-f", "rawvideo", "-video_size", "8x8", "-i", "pipe:0", "-f", "null", "-"], "this", feeds=True)
+    leave_nothing()
+    assert children() == before
+
+
+def test_a_caller_in_another_thread_gets_an_answer(material: tuple[Path, Path]) -> None:
+    codes: list[int] = []
+    words = ["rotate", str(material[0]), "--yaw", "9", "--size", "64", "-o", "turned.png"]
+    asker = threading.Thread(target=lambda: codes.append(main(words)))  # where no handler can be set
+    asker.start()
+    asker.join()
+    assert codes == [0]
 
 
 @dataclass(frozen=True)

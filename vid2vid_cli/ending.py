@@ -11,12 +11,48 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 SIGNAL_BASE = 128
 """A shell's exit code of what a signal has ended, less the number of the signal."""
 STDERR = 2
+
+
+def handlers() -> dict[int, Any]:
+    """Return what happens at the signals that end a process; none but in the main thread, which alone they reach."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: handler for number in ENDING if (handler := signal.getsignal(number)) is not None}
+
+
+@contextmanager
+def interrupts_held(hear: Callable[[int], object] = lambda number: None) -> Iterator[None]:
+    """Let signals that end the program wait until the block has ended, so that no exception rises inside of it.
+
+    Around what would be lost half done: a child that is there already, but whose number is not noted yet. A blocked
+    mask would not do: any other thread would take the signal, and the exception would rise all the same.
+
+    hear: is told the number of a signal as it comes.
+    """
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        hear(number)
+        came.append(number)
+
+    usual = {number: handler for number, handler in handlers().items() if callable(handler)}
+    try:
+        for number in usual:
+            signal.signal(number, note)
+        yield
+    finally:
+        for number, handler in usual.items():
+            if signal.getsignal(number) is note:
+                signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def leave_nothing(*, by_force: bool = False) -> None:

@@ -6,14 +6,13 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from vid2vid_cli.ending import ENDING, SIGNAL_BASE, STDERR, ended_in_time
+from vid2vid_cli.ending import ENDING, SIGNAL_BASE, STDERR, ended_in_time, handlers, interrupts_held
 
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # which a progress bar hides
 CLEANING_S = 1.6
@@ -50,7 +49,7 @@ def signals_clean_up() -> Iterator[Ending]:
     that hangs on, or a library that swallows the exception, keeps only a caller's process alive, not our own.
     """
     ending = Ending()
-    usual = _handlers()
+    usual = handlers()
 
     def leave(number: int, frame: FrameType | None) -> None:
         ending.number = number
@@ -71,13 +70,6 @@ def signals_clean_up() -> Iterator[Ending]:
             signal.signal(number, handler)
 
 
-def _handlers() -> dict[int, Any]:
-    """Return what happens at the signals that end a process; none but in the main thread, which alone they reach."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {number: handler for number in ENDING if (handler := signal.getsignal(number)) is not None}
-
-
 def last_words(number: int) -> str:
     """Return what stderr is told where a signal ends the process at once."""
     return (SHOW_CURSOR if os.isatty(STDERR) else "") + ("error: interrupted\n" if number == signal.SIGINT else "")
@@ -95,26 +87,14 @@ def end_process(code: int) -> NoReturn:
 def signals_held() -> Iterator[None]:
     """Let signals that end the program wait until the block has ended, an import before which nothing was begun.
 
-    In a process of our own there is no need to wait: it ends at once, without an exception.
-
-    An exception that rises while torch is imported comes out in the middle of its C++ code, which aborts the
-    process. A blocked mask would not do: the thread that draws the progress bar would take the signal instead.
+    In a process of our own there is no need to wait: it ends at once, without an exception. One that rises while
+    torch is imported comes out in the middle of its C++ code, which aborts the process.
     """
-    came: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def hear(number: int) -> None:
         if process.is_ours:
             sys.stderr.write(last_words(number))
             end_process(SIGNAL_BASE + number)
-        came.append(number)
 
-    held = {number: handler for number, handler in _handlers().items() if callable(handler)}
-    for number in held:
-        signal.signal(number, note)
-    try:
+    with interrupts_held(hear):
         yield
-    finally:
-        for number, handler in held.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])

@@ -17,6 +17,7 @@ from typing import IO, cast
 
 import imageio_ffmpeg
 
+from vid2vid_cli.ending import interrupts_held
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.streaming import AbandonedError, is_abandoned
 
@@ -56,16 +57,20 @@ def executable() -> str:
 @cache
 def version() -> tuple[int, int]:
     """Tell ffmpeg's major and minor version; a build from its repository counts as new."""
-    finished = subprocess.run([executable(), "-version"], capture_output=True, text=True, check=False)
-    found = re.search(r"version n?(\d+)\.(\d+)", finished.stdout)
+    found = re.search(r"version n?(\d+)\.(\d+)", _ask("-version"))
     return (int(found[1]), int(found[2])) if found else (99, 0)
 
 
 @cache
 def has_filter(name: str) -> bool:
     """Say whether this build of ffmpeg has a filter."""
-    finished = subprocess.run([executable(), "-v", "quiet", "-filters"], capture_output=True, text=True, check=False)
-    return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", finished.stdout) is not None
+    return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", _ask("-v", "quiet", "-filters")) is not None
+
+
+def _ask(*arguments: str) -> str:
+    """Return what ffmpeg says of itself, in a moment."""
+    with interrupts_held():
+        return subprocess.run([executable(), *arguments], capture_output=True, text=True, check=False).stdout
 
 
 def each_frame_once() -> list[str]:
@@ -111,15 +116,17 @@ class Child:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
         command = [executable(), "-hide_banner", "-y", *([] if feeds else ["-nostdin"]), *arguments]
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE if feeds else subprocess.DEVNULL if reads is None else reads,
-                stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
-                stderr=self._log,
-                bufsize=0,
-                start_new_session=True,
-                restore_signals=False,
-            )
+            with interrupts_held():
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE if feeds else subprocess.DEVNULL if reads is None else reads,
+                    stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
+                    stderr=self._log,
+                    bufsize=0,
+                    start_new_session=True,
+                    restore_signals=False,
+                )
+                _running.add(self)
         except OSError as error:
             self._log.close()
             raise MediaError(f"{executable()}: cannot be started: {error.strerror}") from error
@@ -127,7 +134,6 @@ class Child:
             _widen(pipe)
         if self._process.stdin is not None and hasattr(select, "poll"):
             os.set_blocking(self._process.stdin.fileno(), False)
-        _running.add(self)
 
     @property
     def pid(self) -> int:
