@@ -76,12 +76,12 @@ def report_in(folder: Path | str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(folder, "report.jsonl").read_text().splitlines()]
 
 
-def working() -> list[int]:
-    """List the processes that do a job just now: Ray names them after the task."""
+def working(what: str = "vid2vid_job") -> list[int]:
+    """List the processes that do a job just now, or are the actor of another name: Ray names them after that."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if (entry / "cmdline").read_bytes().startswith(b"ray::vid2vid_job"):
+            if (entry / "cmdline").read_bytes().startswith(f"ray::{what}".encode()):
                 found.append(int(entry.name))
         except OSError:
             continue
@@ -97,7 +97,7 @@ def test_a_worker_killed_in_the_middle_is_made_up_for_by_another(
     Path("jobs.csv").write_text("\n".join(rows) + "\n")
     driver = start("batch", "--manifest", "jobs.csv", "-o", "out", "--cluster", address)
     wait_for(lambda: working() and list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")), driver)
-    for worker in working():
+    for worker in [*working(), *working("Progress")]:
         os.kill(worker, signal.SIGKILL)
     _, err = driver.communicate(timeout=240)
     assert driver.returncode == 5, err
@@ -187,6 +187,9 @@ def test_what_is_packed_on_a_node_is_published_whole(tmp_path: Path) -> None:
     publish_output(tmp_path / "out" / "frames", pack_output(frames))
     assert (tmp_path / "out" / "frames" / "frame_000000.png").read_bytes() == b"0"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["frames"]
+    (tmp_path / "out" / "frames" / "frame_000001.png").write_bytes(b"of an earlier, longer run")
+    publish_output(tmp_path / "out" / "frames", pack_output(frames))
+    assert [path.name for path in (tmp_path / "out" / "frames").iterdir()] == ["frame_000000.png"]
     job = Job(0, Path("s/a.png"), Path("d/a.png"), Path("out/x.mp4"), ReenactOptions(checkpoint="m.safetensors"))
     local = unpack(job, tmp_path, Shipment(has_checkpoint=True), (b"source", b"driving", b"model"))
     assert local.driving is not None and local.source != local.driving

@@ -57,20 +57,15 @@ def executable() -> str:
 @cache
 def version() -> tuple[int, int]:
     """Tell ffmpeg's major and minor version; a build from its repository counts as new."""
-    found = re.search(r"version n?(\d+)\.(\d+)", _ask("-version"))
+    found = re.search(r"version n?(\d+)\.(\d+)", run(["-version"], f"{executable()}: does not tell its version"))
     return (int(found[1]), int(found[2])) if found else (99, 0)
 
 
 @cache
 def has_filter(name: str) -> bool:
     """Say whether this build of ffmpeg has a filter."""
-    return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", _ask("-v", "quiet", "-filters")) is not None
-
-
-def _ask(*arguments: str) -> str:
-    """Return what ffmpeg says of itself, in a moment."""
-    with interrupts_held():
-        return subprocess.run([executable(), *arguments], capture_output=True, text=True, check=False).stdout
+    listed = run(["-v", "quiet", "-filters"], f"{executable()}: does not list its filters")
+    return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", listed) is not None
 
 
 def each_frame_once() -> list[str]:

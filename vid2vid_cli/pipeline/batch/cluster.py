@@ -110,11 +110,13 @@ class Cluster:
     def close(self) -> None:
         """Cancel what runs, and leave the cluster as it was."""
         for task in self.tasks:
-            self.ray.cancel(task, force=False)
+            with contextlib.suppress(Exception):  # an input that could not be read is no task
+                self.ray.cancel(task, force=False)
         if self.tasks:
             with contextlib.suppress(Exception):
                 self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=GRACE_S)
-        self.ray.kill(self.progress)
+        with contextlib.suppress(Exception):
+            self.ray.kill(self.progress)
         if self.ours:
             self.ray.shutdown()
 
@@ -176,7 +178,8 @@ def connect(address: str, crew: Crew, *, ship: bool) -> Cluster:
             raise UsageError(
                 f"--cluster {address}: no cluster answers ({words}); ray start --head makes one"
             ) from error
-    progress = ray.remote(Progress).options(num_cpus=0).remote()
+    # It may be on a node that is lost: it begins anew on another, and a call waits for that.
+    progress = ray.remote(Progress).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
     return Cluster(ray, crew, ship, ours, progress)
 
 
