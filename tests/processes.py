@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -27,7 +28,9 @@ def wait_for(is_there: Callable[[], object], child: subprocess.Popen[str]) -> No
     """Wait until something is there while a child is at work."""
     deadline = time.monotonic() + 120
     while not is_there():
-        assert time.monotonic() < deadline and child.poll() is None, child.communicate()
+        if time.monotonic() > deadline or child.poll() is not None:
+            child.kill()
+            raise AssertionError(child.communicate())
         time.sleep(0.02)
 
 
@@ -57,7 +60,8 @@ def children() -> set[int]:
     """List the processes that this one has started and that still run (Linux)."""
     found: set[int] = set()
     for task in Path(f"/proc/{os.getpid()}/task").iterdir():
-        found.update(int(pid) for pid in (task / "children").read_text().split())
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found.update(int(pid) for pid in (task / "children").read_text().split())
     return found
 
 

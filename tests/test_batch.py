@@ -600,6 +600,19 @@ def test_a_signal_ends_all_workers(
 
 
 @linux_only
+def test_an_output_made_just_when_the_batch_was_killed_is_its_own(material: Path, tmp_path: Path) -> None:
+    words = ["batch", material / "s" / "anna.png", material / "d" / "nod.mp4", "-o", "out", "-q"]
+    driver = start(*words, "--size", "1024")
+    wait_for(lambda: list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")), driver)
+    driver.kill()
+    driver.communicate()
+    wait_until_gone(tmp_path, 10)
+    Path("out", "anna--nod.mp4").write_text("whole, but not noted any more")
+    assert run(*words, "--size", 64) == 0
+    assert probe_video("out/anna--nod.mp4").frame_count == FRAMES
+
+
+@linux_only
 def test_a_batch_killed_twenty_times_ends_with_exactly_the_right_set(material: Path, tmp_path: Path) -> None:
     for k in range(8):  # forty jobs
         picture = np.array(Image.open(material / "s" / ("anna.png" if k % 2 else "bob.png")))

@@ -21,7 +21,7 @@ from processes import MODULE, all_end_promptly, start, wait_for
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.video import probe_video
-from vid2vid_cli.pipeline.batch.cluster import resources
+from vid2vid_cli.pipeline.batch.cluster import resources, sigterm_kept
 from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.batch.node import (
     LateError,
@@ -60,7 +60,9 @@ def address() -> Iterator[str]:
     """Start a Ray of two processors and end it with all its processes."""
     ray: Any = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vid2vid[cluster]'")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    usual = signal.getsignal(signal.SIGTERM)
     context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    signal.signal(signal.SIGTERM, usual)  # Ray takes it for itself
     yield str(context.address_info["gcs_address"])
     ray.shutdown()
 
@@ -74,12 +76,12 @@ def report_in(folder: Path | str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(folder, "report.jsonl").read_text().splitlines()]
 
 
-def working() -> list[int]:
-    """List the processes that do a job just now: Ray names them after the task."""
+def working(what: str = "vid2vid_job") -> list[int]:
+    """List the processes that do a job just now, or are the actor of another name: Ray names them after that."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if (entry / "cmdline").read_bytes().startswith(b"ray::vid2vid_job"):
+            if (entry / "cmdline").read_bytes().startswith(f"ray::{what}".encode()):
                 found.append(int(entry.name))
         except OSError:
             continue
@@ -95,7 +97,7 @@ def test_a_worker_killed_in_the_middle_is_made_up_for_by_another(
     Path("jobs.csv").write_text("\n".join(rows) + "\n")
     driver = start("batch", "--manifest", "jobs.csv", "-o", "out", "--cluster", address)
     wait_for(lambda: working() and list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")), driver)
-    for worker in working():
+    for worker in [*working(), *working("Progress")]:
         os.kill(worker, signal.SIGKILL)
     _, err = driver.communicate(timeout=240)
     assert driver.returncode == 5, err
@@ -107,7 +109,10 @@ def test_a_worker_killed_in_the_middle_is_made_up_for_by_another(
     assert err.count("[") == 4 and "Traceback" not in err  # the same line a job as from local workers
 
 
-def test_ctrl_c_cancels_what_the_cluster_does(address: str, material: Path, media_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cancels_what_the_cluster_does(
+    number: signal.Signals, address: str, material: Path, media_dir: Path, tmp_path: Path
+) -> None:
     clip = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
     words = ["batch", material / "s" / "anna.png", clip, "-o", "out", "--cluster", address, "--size", "1024", "-q"]
 
@@ -115,9 +120,9 @@ def test_ctrl_c_cancels_what_the_cluster_does(address: str, material: Path, medi
         driver = start(*words)
         wait_for(lambda: list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")), driver)
         began = time.monotonic()
-        driver.send_signal(signal.SIGINT)
+        driver.send_signal(number)
         _, err = driver.communicate(timeout=60)
-        assert driver.returncode == 130 and "Traceback" not in err
+        assert driver.returncode == 128 + number and "Traceback" not in err
         while (working() or list(tmp_path.rglob(".vid2vid-*"))) and time.monotonic() < began + 60:
             time.sleep(0.02)
         took_s = time.monotonic() - began
@@ -125,6 +130,20 @@ def test_ctrl_c_cancels_what_the_cluster_does(address: str, material: Path, medi
         return took_s
 
     all_end_promptly(attempt)
+
+
+def test_a_signal_while_ray_connects_means_what_it_did_before() -> None:
+    def ours(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    usual = signal.signal(signal.SIGTERM, ours)
+    try:
+        with pytest.raises(SystemExit) as ending, sigterm_kept():
+            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))  # as Ray does
+            signal.raise_signal(signal.SIGTERM)
+        assert ending.value.code == 143 and signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def test_files_are_shipped_to_the_cluster_and_back(
@@ -168,6 +187,9 @@ def test_what_is_packed_on_a_node_is_published_whole(tmp_path: Path) -> None:
     publish_output(tmp_path / "out" / "frames", pack_output(frames))
     assert (tmp_path / "out" / "frames" / "frame_000000.png").read_bytes() == b"0"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["frames"]
+    (tmp_path / "out" / "frames" / "frame_000001.png").write_bytes(b"of an earlier, longer run")
+    publish_output(tmp_path / "out" / "frames", pack_output(frames))
+    assert [path.name for path in (tmp_path / "out" / "frames").iterdir()] == ["frame_000000.png"]
     job = Job(0, Path("s/a.png"), Path("d/a.png"), Path("out/x.mp4"), ReenactOptions(checkpoint="m.safetensors"))
     local = unpack(job, tmp_path, Shipment(has_checkpoint=True), (b"source", b"driving", b"model"))
     assert local.driving is not None and local.source != local.driving

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -21,8 +22,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vid2vid_cli.cli.app import main
+from vid2vid_cli.ending import leave_nothing
 from vid2vid_cli.errors import NonFiniteError
-from vid2vid_cli.media.ffmpeg import executable
+from vid2vid_cli.media.ffmpeg import Child, executable
 from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.compact.model import CompactModel
@@ -213,6 +215,94 @@ def test_a_signal_while_a_child_stalls(where: str, material: tuple[Path, Path], 
     all_end_promptly(attempt)
 
 
+HANGS = {
+    "lock": "Scratch.close = lambda scratch: lock.acquire()",
+    "sum": "work = lambda child, data: hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)",
+    "deaf": "work = swallow",
+}
+"""Cleaning up waits for a lock that nobody frees; a computation never ends; nobody heeds the exception."""
+
+PROGRAM = """
+import hashlib, threading, time
+from vid2vid_cli.__main__ import main
+from vid2vid_cli.media.ffmpeg import Child
+from vid2vid_cli.temporary import Scratch
+
+def swallow(child, data):
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+
+def feed(child, data):
+    open("../begun", "w").close()
+    work(child, data)
+
+lock = threading.Lock()
+lock.acquire()
+work, Child.feed = Child.feed, feed
+%s
+raise SystemExit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "where"),
+    [(signal.SIGINT, "lock"), (signal.SIGTERM, "lock"), (signal.SIGINT, "sum"), (signal.SIGTERM, "deaf")],
+)
+def test_a_signal_ends_what_hangs(number: signal.Signals, where: str, material: tuple[Path, Path]) -> None:
+    words = ["reenact", *map(str, material), "-o", "o.mp4", "--size", "512", "--audio", "none"]
+
+    def attempt() -> float:
+        Path("../begun").unlink(missing_ok=True)
+        program = [sys.executable, "-c", PROGRAM % HANGS[where], *words]
+        child = subprocess.Popen(program, stderr=subprocess.PIPE, encoding="utf-8")
+        try:
+            wait_for(Path("../begun").exists, child)
+            took_s, err = interrupt(child, number)
+        finally:
+            child.kill()
+        assert (child.returncode, err) == (128 + number, "error: interrupted\n" if number == signal.SIGINT else "")
+        assert list(Path().iterdir()) == []
+        return took_s
+
+    all_end_promptly(attempt)
+
+
+HANGING_WORKER = """
+import os, sys, threading
+
+if any("batch.worker" in word for word in sys.orig_argv):
+    from vid2vid_cli.media.ffmpeg import Child
+
+    lock = threading.Lock()
+    lock.acquire()
+    close = Child.close
+    Child.close = lambda child: lock.acquire() if os.path.exists("../stalled") else close(child)
+"""
+
+
+def test_a_signal_ends_a_batch_whose_worker_hangs(material: tuple[Path, Path], tmp_path: Path) -> None:
+    stalled = tmp_path / "stalled"
+    program = faulty_ffmpeg(tmp_path, Fault(DECODER, f"touch {stalled}; exec sleep 1000", ""))
+    (tmp_path / "sitecustomize.py").write_text(HANGING_WORKER)
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+
+    def attempt() -> float:
+        stalled.unlink(missing_ok=True)
+        words = ["batch", *material, "-o", "out", "--size", "64", "-q"]
+        child = start(*words, IMAGEIO_FFMPEG_EXE=str(program), PYTHONPATH=path)
+        wait_for(stalled.exists, child)
+        time.sleep(0.3)
+        took_s, err = interrupt(child, signal.SIGINT)
+        assert (child.returncode, err) == (130, "error: interrupted\n")
+        assert not list(Path().rglob(".vid2vid-*"))
+        return took_s
+
+    all_end_promptly(attempt)
+
+
 def test_a_caller_that_is_interrupted_keeps_no_thread_and_no_child(material: tuple[Path, Path]) -> None:
     before, threads = children(), threading.active_count()
     sent_s: list[float] = []
@@ -234,6 +324,33 @@ def test_a_caller_that_is_interrupted_keeps_no_thread_and_no_child(material: tup
         return took_s
 
     all_end_promptly(attempt)
+
+
+class JustThen(subprocess.Popen[bytes]):
+    """A child at whose start an interrupt comes."""
+
+    def _execute_child(self, *given: object, **named: object) -> None:
+        super()._execute_child(*given, **named)  # type: ignore[misc]
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_no_child_is_forgotten_that_has_just_been_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = children()
+    monkeypatch.setattr(subprocess, "Popen", JustThen)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        Child(["-f", "rawvideo", "-video_size", "8x8", "-i", "pipe:0", "-f", "null", "-"], "this", feeds=True)
+    leave_nothing()
+    assert children() == before
+
+
+def test_a_caller_in_another_thread_gets_an_answer(material: tuple[Path, Path]) -> None:
+    codes: list[int] = []
+    words = ["rotate", str(material[0]), "--yaw", "9", "--size", "64", "-o", "turned.png"]
+    asker = threading.Thread(target=lambda: codes.append(main(words)))  # where no handler can be set
+    asker.start()
+    asker.join()
+    assert codes == [0]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ FLOORS = {
     "media": 2,
     "codec": 2,
     "motion": 1,
+    "ending": 1,
     "errors": 1,
     "hashing": 1,
     "streaming": 1,

@@ -473,6 +473,7 @@ def test_a_checkpoint_that_would_run_code_runs_none(
         "-dash.png",
         "a%20b%d.png",
         "ünï.PNG",
+        "concat:a|b.png",
     ],
 )
 def test_names_of_every_kind(name: str, face: Image.Image, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,6 +148,25 @@ def test_depth_must_be_positive_and_is_checked_at_the_call() -> None:
         prefetch(range(3), 0)
 
 
+class JustThen(threading.Thread):
+    """A thread at whose start an interrupt comes."""
+
+    def start(self) -> None:
+        super().start()
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_just_when_the_thread_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "Thread", JustThen)
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(prefetch(itertools.count()))
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert not threads_of_ours()
+
+
 def test_interrupt_ends_producer_and_process() -> None:
     program = """
 import time

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
+from vid2vid_cli.ending import interrupts_held
+
 T = TypeVar("T")
 
 _feeding = threading.local()
@@ -117,14 +119,16 @@ def _consume(iterable: Iterable[T], depth: int) -> Iterator[T]:
     ours: _Channel[Any] | None = getattr(_feeding, "channel", None)
     # A daemon, so that a source that never returns cannot keep a dying interpreter alive.
     thread = threading.Thread(target=_produce, args=(iterable, channel), name="vid2vid-prefetch", daemon=True)
-    thread.start()
     try:
+        with interrupts_held():
+            thread.start()
         if ours is not None:
             ours.feed_on(channel)
         yield from channel
     finally:
         channel.abandon()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
         if ours is not None:
             ours.feed_no_more_on(channel)
 

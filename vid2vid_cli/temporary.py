@@ -19,6 +19,8 @@ PREFIX = ".vid2vid-"
 LOCK = "lock"
 UNLOCKED_GRACE_S = 60.0
 """A folder without a lock may have been made just now; after so long its maker is dead."""
+REMOVALS = 5
+BETWEEN_REMOVALS_S = 0.02
 
 _open: set[Scratch] = set()
 _swept: set[Path] = set()
@@ -71,6 +73,20 @@ def close_all() -> None:
     """Remove what is open still; the last thing that an interrupted command does."""
     for scratch in list(_open):
         scratch.close()
+
+
+def remove_all() -> None:
+    """Remove the folders of what is open still, and free nothing; from any thread, without a lock.
+
+    More than once: a child that was killed just now may still make a file there.
+    """
+    for _ in range(REMOVALS):
+        left = [scratch.folder for scratch in list(_open) if scratch.folder.exists()]
+        if not left:
+            return
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(BETWEEN_REMOVALS_S)
 
 
 def sweep(folder: Path, *, again: bool = False) -> None:

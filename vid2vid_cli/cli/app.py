@@ -19,9 +19,10 @@ from vid2vid_cli.cli.failure import INTERRUPTED, fail
 from vid2vid_cli.cli.motion import motion
 from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
-from vid2vid_cli.cli.signals import leave_nothing, signals_clean_up
+from vid2vid_cli.cli.signals import signals_clean_up
 from vid2vid_cli.cli.talk import write_result
 from vid2vid_cli.cli.weights import app as weights
+from vid2vid_cli.ending import leave_nothing
 from vid2vid_cli.errors import UsageError, describe_failure
 
 USAGE = UsageError.exit_code
@@ -61,8 +62,9 @@ def vid2vid(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the console script hands it to the shell."""
     _write_any_name()
-    with signals_clean_up():
-        return _dispatch(sys.argv[1:] if arguments is None else list(arguments))
+    with signals_clean_up() as ending:
+        code = _dispatch(sys.argv[1:] if arguments is None else list(arguments))
+    return ending.exit_code or code  # a library may make another exception of the signal's
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from vid2vid_cli.cli.signals import leave_nothing
+from vid2vid_cli.ending import leave_nothing
 from vid2vid_cli.errors import describe_failure, one_line
 
 INTERRUPTED = 130

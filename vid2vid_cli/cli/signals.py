@@ -6,15 +6,17 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
+from vid2vid_cli.ending import ENDING, SIGNAL_BASE, STDERR, ended_in_time, handlers, interrupts_held
+
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # which a progress bar hides
-ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+CLEANING_S = 1.6
+"""How long cleaning up after a signal may take; all shall be over within two seconds."""
 
 
 @dataclass
@@ -27,36 +29,50 @@ class Process:
 process = Process()
 
 
+@dataclass
+class Ending:
+    """Which signal ends a command; number 0 while none has come."""
+
+    number: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """The code that a shell gives to what this signal ends, 0 where none came."""
+        return SIGNAL_BASE + self.number if self.number else 0
+
+
 @contextmanager
-def signals_clean_up() -> Iterator[None]:
+def signals_clean_up() -> Iterator[Ending]:
     """End on SIGTERM and a closed terminal as on Ctrl-C: with every `finally` run, so that nothing is left behind.
 
-    Only the first signal counts until the block has ended: a second Ctrl-C must not break off the cleaning up.
+    Only the first signal counts until the block has ended: a second Ctrl-C must not break off the cleaning up. What
+    that hangs on, or a library that swallows the exception, keeps only a caller's process alive, not our own.
     """
-    usual = {number: handler for number in ENDING if (handler := signal.getsignal(number)) is not None}
+    ending = Ending()
+    usual = handlers()
 
     def leave(number: int, frame: FrameType | None) -> None:
+        ending.number = number
         for other in ENDING:
             signal.signal(other, signal.SIG_IGN)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        sys.exit(128 + number)
+        sys.exit(ending.exit_code)
 
     for number, handler in usual.items():
         if handler in (signal.SIG_DFL, signal.default_int_handler):  # nohup stays nohup
             signal.signal(number, leave)
     try:
-        yield
+        with ended_in_time(CLEANING_S, last_words) if process.is_ours else contextlib.nullcontext():
+            yield ending
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
 
 
-def leave_nothing() -> None:
-    """Kill the children and remove the files that an interrupted command still has: no `finally` may have been near."""
-    for module, clean in (("vid2vid_cli.media.ffmpeg", "kill_all"), ("vid2vid_cli.temporary", "close_all")):
-        if module in sys.modules:
-            getattr(sys.modules[module], clean)()
+def last_words(number: int) -> str:
+    """Return what stderr is told where a signal ends the process at once."""
+    return (SHOW_CURSOR if os.isatty(STDERR) else "") + ("error: interrupted\n" if number == signal.SIGINT else "")
 
 
 def end_process(code: int) -> NoReturn:
@@ -71,30 +87,14 @@ def end_process(code: int) -> NoReturn:
 def signals_held() -> Iterator[None]:
     """Let signals that end the program wait until the block has ended, an import before which nothing was begun.
 
-    In a process of our own there is no need to wait: it ends at once, without an exception.
-
-    An exception that rises while torch is imported comes out in the middle of its C++ code, which aborts the
-    process. A blocked mask would not do: the thread that draws the progress bar would take the signal instead.
+    In a process of our own there is no need to wait: it ends at once, without an exception. One that rises while
+    torch is imported comes out in the middle of its C++ code, which aborts the process.
     """
-    came: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def hear(number: int) -> None:
         if process.is_ours:
-            words = "error: interrupted\n" if number == signal.SIGINT else ""
-            sys.stderr.write((SHOW_CURSOR if sys.stderr.isatty() else "") + words)
-            end_process(128 + number)
-        came.append(number)
+            sys.stderr.write(last_words(number))
+            end_process(SIGNAL_BASE + number)
 
-    usual = {number: signal.getsignal(number) for number in ENDING}
-    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread only
-        usual = {}
-    held = {number: handler for number, handler in usual.items() if callable(handler)}
-    for number in held:
-        signal.signal(number, note)
-    try:
+    with interrupts_held(hear):
         yield
-    finally:
-        for number, handler in held.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -20,7 +20,7 @@ from vid2vid_cli.media.encoder import (
     encoder_of,
 )
 from vid2vid_cli.media.ffmpeg import Child, run
-from vid2vid_cli.media.files import names_folder
+from vid2vid_cli.media.files import names_folder, open_scratch
 
 _TRIAL_SIZE = (192, 256)  # hardware's encoders refuse smaller pictures
 _NAMED_PRESETS = "ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow or placebo"
@@ -57,8 +57,8 @@ class Encoder:
 def check_encoding(path: str | Path, codec: str | None, crf: int | None, preset: str | None) -> None:
     """Raise MediaError unless one frame can be encoded for `path` with these wishes (see WriteOptions).
 
-    Returns at once where all are None. The line names the wish at fault as the command line does, and what is
-    possible instead.
+    It is tried in a hidden folder beside `path`. Returns at once where all are None. The line names the wish at fault
+    as the command line does, and what is possible instead.
     """
     wishes = {"codec": codec, "crf": crf, "preset": preset}
     given = next((f"--{name} {wish}" for name, wish in wishes.items() if wish is not None), None)
@@ -125,8 +125,8 @@ def _blame(path: Path, options: WriteOptions, encoder: Encoder, words: str) -> s
 def _try(path: Path, options: WriteOptions) -> str | None:
     """Encode one black frame just as a video for `path` would be; None if that works, else why not."""
     height, width = _TRIAL_SIZE
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, f"trial{path.suffix}")
+    with closing(open_scratch(path)) as scratch:
+        target = scratch.file(f"trial{path.suffix}")
         arguments = encode_arguments(target, _TRIAL_SIZE, options)
         arguments += container_arguments(target, None, options.codec)
         with Child([*arguments, f"file:{target}"], str(path), feeds=True) as child:

@@ -17,6 +17,7 @@ from typing import IO, cast
 
 import imageio_ffmpeg
 
+from vid2vid_cli.ending import interrupts_held
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.streaming import AbandonedError, is_abandoned
 
@@ -56,16 +57,15 @@ def executable() -> str:
 @cache
 def version() -> tuple[int, int]:
     """Tell ffmpeg's major and minor version; a build from its repository counts as new."""
-    finished = subprocess.run([executable(), "-version"], capture_output=True, text=True, check=False)
-    found = re.search(r"version n?(\d+)\.(\d+)", finished.stdout)
+    found = re.search(r"version n?(\d+)\.(\d+)", run(["-version"], f"{executable()}: does not tell its version"))
     return (int(found[1]), int(found[2])) if found else (99, 0)
 
 
 @cache
 def has_filter(name: str) -> bool:
     """Say whether this build of ffmpeg has a filter."""
-    finished = subprocess.run([executable(), "-v", "quiet", "-filters"], capture_output=True, text=True, check=False)
-    return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", finished.stdout) is not None
+    listed = run(["-v", "quiet", "-filters"], f"{executable()}: does not list its filters")
+    return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", listed) is not None
 
 
 def each_frame_once() -> list[str]:
@@ -111,15 +111,17 @@ class Child:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
         command = [executable(), "-hide_banner", "-y", *([] if feeds else ["-nostdin"]), *arguments]
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE if feeds else subprocess.DEVNULL if reads is None else reads,
-                stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
-                stderr=self._log,
-                bufsize=0,
-                start_new_session=True,
-                restore_signals=False,
-            )
+            with interrupts_held():
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE if feeds else subprocess.DEVNULL if reads is None else reads,
+                    stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
+                    stderr=self._log,
+                    bufsize=0,
+                    start_new_session=True,
+                    restore_signals=False,
+                )
+                _running.add(self)
         except OSError as error:
             self._log.close()
             raise MediaError(f"{executable()}: cannot be started: {error.strerror}") from error
@@ -127,7 +129,6 @@ class Child:
             _widen(pipe)
         if self._process.stdin is not None and hasattr(select, "poll"):
             os.set_blocking(self._process.stdin.fileno(), False)
-        _running.add(self)
 
     @property
     def pid(self) -> int:
@@ -214,10 +215,14 @@ class Child:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Kill the child if it still runs, and free all that was used to talk to it."""
+    def strike(self) -> None:
+        """Kill the child if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
+
+    def close(self) -> None:
+        """Kill the child if it still runs, and free all that was used to talk to it."""
+        self.strike()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -231,6 +236,12 @@ def kill_all() -> None:
     """Kill every child that still runs; the last thing that an interrupted command does."""
     for child in list(_running):
         child.close()
+
+
+def strike_all() -> None:
+    """Kill every child that still runs, and wait for none; from any thread, without a lock."""
+    for child in list(_running):
+        child.strike()
 
 
 def stall_s() -> float:

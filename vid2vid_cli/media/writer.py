@@ -13,7 +13,7 @@ from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import WriteOptions, container_arguments, container_of, encode_arguments
 from vid2vid_cli.media.ffmpeg import Child
-from vid2vid_cli.media.files import check_output, names_folder, open_scratch, publish, replaced_frames
+from vid2vid_cli.media.files import check_output, names_folder, open_scratch, publish, publish_frames
 from vid2vid_cli.media.gif import make_gif
 from vid2vid_cli.media.image import save_still
 from vid2vid_cli.temporary import Scratch
@@ -162,14 +162,7 @@ class FolderWriter(FrameWriter):
             raise MediaError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     def _publish(self) -> None:
-        """Rename the folder, or move the frames into one that is there, replacing an earlier run's only."""
-        if not self.path.exists():
-            publish(self._frames, self.path)
-            return
-        for stale in replaced_frames(self.path):
-            stale.unlink()
-        for frame in sorted(self._frames.iterdir()):
-            publish(frame, self.path / frame.name)
+        publish_frames(self._frames, self.path)
 
     def _clean_up(self) -> None:
         if self._scratch is not None:

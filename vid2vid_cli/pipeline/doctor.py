@@ -13,6 +13,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from vid2vid_cli import __version__
+from vid2vid_cli.temporary import Scratch
 
 OLDEST_PYTHON = (3, 10)
 NEEDED = ("numpy", "numba", "pillow", "safetensors", "imageio-ffmpeg", "typer", "rich")
@@ -137,8 +138,8 @@ def _encoder(suffix: str) -> Callable[[], str]:
 
         from vid2vid_cli.media.video import WriteOptions, open_writer, read_video
 
-        with tempfile.TemporaryDirectory() as folder:
-            clip = Path(folder, f"clip{suffix}")
+        with Scratch(Path(tempfile.gettempdir()) / "doctor") as scratch:
+            clip = scratch.file(f"clip{suffix}")
             with open_writer(clip, (64, 64), WriteOptions(fps=Fraction(25))) as writer:
                 for level in (50, 100, 150):
                     writer.write(np.full((64, 64, 3), level, np.uint8))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -107,11 +110,13 @@ class Cluster:
     def close(self) -> None:
         """Cancel what runs, and leave the cluster as it was."""
         for task in self.tasks:
-            self.ray.cancel(task, force=False)
+            with contextlib.suppress(Exception):  # an input that could not be read is no task
+                self.ray.cancel(task, force=False)
         if self.tasks:
             with contextlib.suppress(Exception):
                 self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=GRACE_S)
-        self.ray.kill(self.progress)
+        with contextlib.suppress(Exception):
+            self.ray.kill(self.progress)
         if self.ours:
             self.ray.shutdown()
 
@@ -166,14 +171,36 @@ def connect(address: str, crew: Crew, *, ship: bool) -> Cluster:
     if ours:
         _knock(address)
         try:
-            ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+            with sigterm_kept():
+                ray.init(address=address, logging_level="ERROR", log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             words = one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
             raise UsageError(
                 f"--cluster {address}: no cluster answers ({words}); ray start --head makes one"
             ) from error
-    progress = ray.remote(Progress).options(num_cpus=0).remote()
+    # It may be on a node that is lost: it begins anew on another, and a call waits for that.
+    progress = ray.remote(Progress).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
     return Cluster(ray, crew, ship, ours, progress)
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Let SIGTERM mean what it did before: Ray puts a handler in its place that exits with 15, each time it comes."""
+    usual = signal.getsignal(signal.SIGTERM)
+    if usual is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = False
+    try:
+        yield
+    except SystemExit as ending:
+        came = ending.code == signal.SIGTERM
+        if not came:
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    if came:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _knock(address: str) -> None:

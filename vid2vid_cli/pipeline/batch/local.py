@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vid2vid_cli.ending import interrupts_held
 from vid2vid_cli.errors import one_line
 from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.batch.report import Outcome, failure
@@ -177,7 +178,7 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
     queue, workers = Queue(list(jobs)), dict[int, WorkerProcess]()
     try:
         for number in range(min(crew.workers, len(jobs))):  # also those whose first job must wait for another's
-            workers[number] = WorkerProcess(number, crew)
+            _start(workers, number, crew)
         while queue.waiting or any(worker.job for worker in workers.values()):
             _give_out(queue, workers, crew)
             for worker in _ready(workers, crew):
@@ -185,6 +186,13 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
             yield from _stop_late(workers, queue, crew)
     finally:
         _end(list(workers.values()), jobs, crew)
+
+
+def _start(workers: dict[int, WorkerProcess], number: int, crew: Crew) -> WorkerProcess:
+    """Start a worker, which is never there without being noted."""
+    with interrupts_held():
+        workers[number] = WorkerProcess(number, crew)
+    return workers[number]
 
 
 def _give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> None:
@@ -199,9 +207,7 @@ def _give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> No
             continue
         if queue.tries[job.index] == 1:
             crew.begin(job)
-        if worker is None:
-            worker = workers[number] = WorkerProcess(number, crew)
-        worker.give(job)
+        (worker or _start(workers, number, crew)).give(job)
         crew.progress(number, job, 0, None)
 
 

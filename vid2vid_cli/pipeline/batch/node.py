@@ -19,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.files import publish, publish_frames
 from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.batch.report import Outcome, failure
 from vid2vid_cli.pipeline.progress import Hooks
@@ -184,10 +185,6 @@ def publish_output(path: Path, packed: bytes) -> None:
         with Scratch(path) as scratch, tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(scratch.folder, filter="data")
             made = scratch.file("output")
-            if made.is_dir() and path.is_dir():
-                for frame in sorted(made.iterdir()):
-                    frame.replace(path / frame.name)
-            else:
-                made.replace(path)
+            (publish_frames if made.is_dir() else publish)(made, path)
     except (OSError, tarfile.TarError) as error:
         raise MediaError(f"{path}: cannot be written: {error}; free some space or choose another folder") from error

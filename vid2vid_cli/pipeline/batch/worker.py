@@ -18,15 +18,16 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from vid2vid_cli.media.ffmpeg import kill_all
+from vid2vid_cli.ending import SIGNAL_BASE, ended_in_time, leave_nothing
 from vid2vid_cli.pipeline.batch.jobs import Job
 from vid2vid_cli.pipeline.progress import Hooks
-from vid2vid_cli.temporary import close_all
 
 if TYPE_CHECKING:
     from vid2vid_cli.pipeline.batch.workbench import Workbench
 
 PROGRESS_EVERY_S = 0.2
+CLEANING_S = 0.9
+"""How long cleaning up after a signal may take; a little less than the time after which a worker is killed."""
 ALONE, SHARED = "alone", "shared"
 
 
@@ -61,10 +62,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _leave)
     line.send(ready=os.getpid())
     try:
-        _work(jobs, Workbench(Path(sys.argv[1]), is_shared=sys.argv[2] == SHARED), line)
+        with ended_in_time(CLEANING_S):
+            _work(jobs, Workbench(Path(sys.argv[1]), is_shared=sys.argv[2] == SHARED), line)
     except SystemExit as ending:
-        kill_all()
-        close_all()
+        leave_nothing()
         os._exit(int(ending.code or 0))  # without the second that Python takes to take the libraries apart
 
 
@@ -95,4 +96,4 @@ def _listen(jobs: queue.SimpleQueue[Mapping[str, Any] | None]) -> None:
 def _leave(number: int, frame: FrameType | None) -> None:
     """End with every `finally` run, and only once."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(128 + number)
+    sys.exit(SIGNAL_BASE + number)
