@@ -293,10 +293,11 @@ def describe_target(
 
 
 def _view(shot: Shot, source: CompactSource) -> Picture:
-    """Return what a source's square shows of a shot, as the model's follower sees it: (VIEW, VIEW, 3)."""
+    """Return what a source's square shows of a shot, as the model's follower sees it: (VIEW, VIEW)."""
     square = source.square
     view = cut_box(to_image(shot.picture), square.middle, square.half, VIEW)[0]
-    return (view.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+    colours = (view.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def part_weights(model: CompactModel, guide: Tensor) -> Tensor:

@@ -114,7 +114,8 @@ def crop_frame(frame: Frame, crop: FaceCrop) -> Frame:
 
 
 def glimpse_frame(frame: Frame, crop: FaceCrop) -> Frame:
-    """Cut a crop much smaller than its part of the frame, as `crop_frame` does but faster and less finely."""
+    """Cut a crop as `crop_frame` does, but in gray, several times as fast, and less finely: (height, width)."""
+    frame = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
     linear, offset = crop.affine[:, :2], crop.affine[:, 2]
     shrink = max(1, int(np.sqrt(abs(np.linalg.det(linear)))))
     height, width = max(1, frame.shape[0] // shrink), max(1, frame.shape[1] // shrink)

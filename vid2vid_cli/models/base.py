@@ -126,8 +126,8 @@ class Follower(Protocol):
     def follow(self, motion: Motion, picture: NDArray[np.uint8], landmarks: Tensor) -> Motion:
         """Return the motion of a frame with what the comparison tells.
 
-        motion: of one frame, as the model reads it of the frame alone. picture: (S, S, 3), RGB, of the same part of
-        the frame as the first one. landmarks: (1, 468, 3) in its px.
+        motion: of one frame, as the model reads it of the frame alone. picture: (S, S), gray, of the same part of the
+        frame as the first one. landmarks: (1, 468, 3) in its px.
         """
         ...
 

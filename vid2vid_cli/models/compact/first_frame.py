@@ -8,6 +8,7 @@ shoulders and camera move, on a coarse grid. Both are movement, not looks, so an
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.models.compact.mesh_warp import FOLLOWING, Box, MeshWarp, PlacedMesh, Points
 
-VIEW = 320  # side of the picture of the square around the head
+VIEW = 288  # side of the gray picture of the square around the head
 CELLS = 24  # of the grid on which the surroundings move
-SIDE = 144  # of the gray square that is compared
-FACE_SIDE = 160  # of the gray face that is compared
+SIDE = 144  # of the square that is compared
+FACE_SIDE = 160  # of the face that is compared
 FACE_ROOM = 1.25  # side of the face's box over that of its keypoints
 FACE_BLUR = 2.0  # px, over which neighbouring keypoints share what is found
 MOST, MOST_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but a hand before the face
@@ -51,20 +52,19 @@ class FirstFrame:
         """Remember the frame.
 
         warp: its mesh. box: left, top, right, bottom of the square around its head, in the mesh's unit. picture:
-        (VIEW, VIEW, 3), RGB, what the square shows.
+        (VIEW, VIEW), gray, what the square shows.
         """
-        self.warp, self._box = warp, box
-        self._gray = _gray(picture)
-        self._small = _shrink(self._gray)
+        self.warp, self._box, self._picture = warp, box, picture
+        self._small = _shrink(picture)
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def surroundings(self, mesh: PlacedMesh, picture: Picture) -> Points:
         """Return what is to be added to the mesh's displacement towards the first frame, beside the face.
 
-        mesh: the first frame's, placed as the frame shows it. picture: (VIEW, VIEW, 3), the frame's square. Returns
+        mesh: the first frame's, placed as the frame shows it. picture: (VIEW, VIEW), the frame's square. Returns
         (CELLS, CELLS, 2), x and y, in halves of the square's side.
         """
-        slip = self._compare(mesh, (self._small, _shrink(_gray(picture))), self._box, MOST)
+        slip = self._compare(mesh, (self._small, _shrink(picture)), self._box, MOST)
         flow = np.where(slip.in_face[..., None], 0, slip.flow) * (2 / (self._box[2] - self._box[0]))
         return np.asarray(cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
 
@@ -77,7 +77,7 @@ class FirstFrame:
         low, high = points.min(0), points.max(0)
         middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
         box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
-        slip = self._compare(mesh, (self._gray, self._cut(_gray(picture), box)), box, MOST_IN_FACE)
+        slip = self._compare(mesh, (self._picture, self._cut(picture, box)), box, MOST_IN_FACE)
         weight = slip.in_face.astype(np.float32)
         spread = cv2.GaussianBlur(weight, (0, 0), FACE_BLUR) + 0.05
         flow = np.asarray(cv2.GaussianBlur(slip.flow * weight[..., None], (0, 0), FACE_BLUR), np.float32)
@@ -91,30 +91,31 @@ class FirstFrame:
         first, shown = grays
         side = len(shown)
         step = (box[2] - box[0]) / side
-        drawn = mesh.draw(box, (side, side), FOLLOWING + 1)
-        line = np.arange(side, dtype=np.float32)
-        here = np.stack(np.meshgrid(line, line), -1)
-        there = np.array(box[:2]) + (here + 0.5) * step + drawn[..., :2]
-        warped = _sample(first, self._to_px(there, len(first)))
+        drawn = mesh.draw(box, (side, side), (0, 1, FOLLOWING))
+        here = _pixels(side)
+        # From the part's px over the mesh's unit to px of the first frame's picture.
+        scale = len(first) / (self._box[2] - self._box[0])
+        corner = self._to_px(np.array(box[:2]) + step / 2, len(first))
+        warped = _sample(first, here * np.float32(step * scale) + corner + drawn[..., :2] * np.float32(scale))
         flow = self._search.calc(shown, warped, None)  # type: ignore[call-overload]
         before, after = _difference(shown, warped), _difference(shown, _sample(warped, here + flow))
         believed = np.clip(GAIN * (before - after) / (before + ALIKE), 0, 1)
         believed *= _fade(after / STRANGE) * _fade(after.mean() / CUT)
-        believed *= _fade(np.linalg.norm(flow, axis=-1) / (most * side))
-        flow *= step * cv2.blur(believed, (5, 5))[..., None]
-        return Slip(flow, drawn[..., FOLLOWING] > IN_FACE)
+        believed *= _fade(cv2.magnitude(flow[..., 0], flow[..., 1]) / (most * side))
+        flow *= np.float32(step) * cv2.blur(believed, (5, 5))[..., None]
+        return Slip(flow, drawn[..., 2] > IN_FACE)
 
-    def _to_px(self, places: Points, side: int) -> Points:
+    def _to_px(self, places: NDArray[np.floating], side: int) -> Points:
         """Bring places (..., 2) from the mesh's unit to px of the square's picture of a side."""
         return np.asarray((places - self._box[:2]) * (side / (self._box[2] - self._box[0])) - 0.5, np.float32)
 
-    def _cut(self, gray: Picture, box: Box) -> Picture:
+    def _cut(self, picture: Picture, box: Box) -> Picture:
         """Cut a box out of the square's picture: (FACE_SIDE, FACE_SIDE)."""
-        step = (box[2] - box[0]) / (self._box[2] - self._box[0]) * len(gray) / FACE_SIDE
-        left, top = self._to_px(np.array(box[:2], np.float32), len(gray)) + step / 2
+        step = (box[2] - box[0]) / (self._box[2] - self._box[0]) * len(picture) / FACE_SIDE
+        left, top = self._to_px(np.array(box[:2]), len(picture)) + step / 2
         matrix = np.array([[step, 0, left], [0, step, top]], np.float64)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cut = cv2.warpAffine(gray, matrix, (FACE_SIDE, FACE_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        cut = cv2.warpAffine(picture, matrix, (FACE_SIDE, FACE_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cut, np.uint8)
 
 
@@ -123,12 +124,15 @@ def _fade(share: Points | np.floating) -> Points:
     return np.asarray(np.clip(2 - 2 * share, 0, 1), np.float32)
 
 
-def _gray(picture: Picture) -> Picture:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+@lru_cache(maxsize=4)
+def _pixels(side: int) -> Points:
+    """Return x and y of each pixel of a square: (side, side, 2)."""
+    line = np.arange(side, dtype=np.float32)
+    return np.stack(np.meshgrid(line, line), -1)
 
 
-def _shrink(gray: Picture) -> Picture:
-    return np.asarray(cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+def _shrink(picture: Picture) -> Picture:
+    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _sample(values: Map, places_px: Points) -> Map:

@@ -10,6 +10,7 @@ mirrored source with its weight, then what tells a network which part of a head 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,11 +73,11 @@ class PlacedMesh:
     def flow(self, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from. size: (height, width) of the whole crop's map."""
         height, width = size[0] / max(size), size[1] / max(size)
-        values = self.draw((-width, -height, width, height), size, 5 if self.has_mirror else 2)
+        values = self.draw((-width, -height, width, height), size, range(5 if self.has_mirror else 2))
         return Flow(values) if not self.has_mirror else Flow(values[..., :2], values[..., 2:4], values[..., 4:])
 
-    def draw(self, box: Box, size: tuple[int, int], channels: int = CHANNELS) -> Points:
-        """Draw the first channels over a part of the target: (height, width, channels).
+    def draw(self, box: Box, size: tuple[int, int], channels: Sequence[int] = range(CHANNELS)) -> Points:
+        """Draw some of the channels over a part of the target: (height, width, channels).
 
         box: left, top, right, bottom of the part, in the vertices' unit. size: (height, width).
         """
@@ -85,7 +86,7 @@ class PlacedMesh:
         vertices_px = self.vertices.copy()
         vertices_px[:, :2] = (self.vertices[:, :2] - low) / step - 0.5
         vertices_px[:, 2] /= step.mean()
-        return rasterize(vertices_px, np.ascontiguousarray(self.values[:, :channels]), self.triangles, size)
+        return rasterize(vertices_px, np.ascontiguousarray(self.values[:, channels]), self.triangles, size)
 
 
 class MeshWarp:
