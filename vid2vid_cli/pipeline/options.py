@@ -174,7 +174,7 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
     strength: float = option(1.0, "How much it moves: 0 nothing, 1 as driven, 2 twice as much.", panel="Motion")
     body: bool = option(
         True,
-        "Let hair, neck, shoulders and camera move as in the driving, or the head alone (compact).",
+        "Let hair, shoulders and camera follow, and the face more finely; or the head's mesh alone (compact).",
         "--body/--head-only",
         panel="Motion",
     )
