@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vid2vid_cli.cli.app import main
+from vid2vid_cli.cli.signals import signals_clean_up
 from vid2vid_cli.ending import leave_nothing
 from vid2vid_cli.errors import NonFiniteError
 from vid2vid_cli.media.ffmpeg import Child, executable
@@ -213,6 +214,25 @@ def test_a_signal_while_a_child_stalls(where: str, material: tuple[Path, Path], 
         return took_s
 
     all_end_promptly(attempt)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_break_off_the_cleaning_up(number: int) -> None:
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGTERM)}
+    cleaned = []
+    try:
+        with pytest.raises((KeyboardInterrupt, SystemExit)), signals_clean_up() as ending:
+            try:
+                signal.raise_signal(number)
+            finally:
+                signal.raise_signal(signal.SIGINT)  # an impatient user, and a shutdown
+                signal.raise_signal(signal.SIGTERM)
+                cleaned.append(number)
+        assert cleaned == [number] and ending.exit_code == 128 + number
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 HANGS = {
