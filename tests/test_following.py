@@ -26,8 +26,9 @@ from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion, load_motion
 from vid2vid_cli.pipeline.call.encode import encode_call
 from vid2vid_cli.pipeline.driving import Look, MotionReader, open_driving
+from vid2vid_cli.pipeline.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.pipeline.motion import extract_motion
-from vid2vid_cli.pipeline.options import EncodeOptions, MotionOptions, ReenactOptions
+from vid2vid_cli.pipeline.options import EncodeOptions, EvaluateClipsOptions, MotionOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
@@ -206,6 +207,15 @@ def test_surroundings_follow_as_far_as_asked(
     wanted = shift_seen(drivings[0], drivings[-1], where)
     assert wanted > 0.5 * SHIFT_PX
     assert shift_seen(frames[0], frames[-1], where) == pytest.approx(share * wanted, abs=0.3 * wanted)
+
+
+def test_evaluate_tells_what_following_brings(swaying: Path, model: LoadedModel) -> None:
+    errors = {}
+    for body in (True, False):
+        found = evaluate_self(swaying, EvaluateClipsOptions(every=4, size=128, body=body), model=model)
+        assert found.settings["body"] is body
+        errors[body] = next(row.scores["l1"] for row in found.means if row.method == "model") or 0.0
+    assert errors[True] < 0.8 * errors[False]
 
 
 def test_a_motion_file_keeps_it_and_drives_alike(

@@ -53,6 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--head-only", action="store_true", help="judge the mesh of each frame alone, as in calls")
     parser.add_argument("--only-model", action="store_true", help="leave the warp out, whose figures are known")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
@@ -63,7 +64,7 @@ def make_bench(given: argparse.Namespace) -> Bench:
     engine = start_engine(EngineOptions(checkpoint=given.checkpoint, threads=given.threads), None)
     models = {"model": engine.loaded.model} if given.only_model else judged_models(engine)
     faces = DlibFaces()
-    return Bench(engine, models, Judges(faces, DlibEmbedding(faces)), given.size)
+    return Bench(engine, models, Judges(faces, DlibEmbedding(faces)), given.size, follows=not given.head_only)
 
 
 def show(rows: list[Row] | tuple[Row, ...]) -> None:

@@ -258,6 +258,13 @@ class JudgeOptions:
 class EvaluateClipsOptions(JudgeOptions, FrameOptions, EngineOptions):
     """All that `evaluate self` and `evaluate cross` take besides their inputs."""
 
+    body: bool = option(
+        True,
+        "Compare the frames of a driving with its first one, or judge the head's mesh alone (compact).",
+        "--body/--head-only",
+        panel="Judging",
+    )
+
 
 @dataclass(frozen=True)
 class EvaluateTurnsOptions(JudgeOptions, EngineOptions):

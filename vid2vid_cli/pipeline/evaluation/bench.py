@@ -30,12 +30,16 @@ Options = EvaluateClipsOptions | EvaluateTurnsOptions
 
 @dataclass(frozen=True)
 class Bench:
-    """All that stays the same while pictures are judged. models: by the name under which they are judged."""
+    """All that stays the same while pictures are judged.
+
+    models: by the name under which they are judged. follows: see pipeline.driving.Look.
+    """
 
     engine: Engine
     models: dict[str, ReenactmentModel]
     judges: Judges
     size_px: int
+    follows: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Run:
         return found
 
 
-SETTINGS = ("size", "every", "frames", "yaw", "pitch", "roll")
+SETTINGS = ("size", "every", "frames", "body", "yaw", "pitch", "roll")
 
 
 def start_run(
@@ -91,7 +95,8 @@ def start_run(
     judges = choose_judges(options.landmarks, engine.analyzer, str(engine.device))
     if judges.embedding is None:
         recorder.warn(judges.why)
-    bench = Bench(engine, judged_models(engine), judges, options.size)
+    follows = not isinstance(options, EvaluateClipsOptions) or options.body
+    bench = Bench(engine, judged_models(engine), judges, options.size, follows)
     return Run(options, bench, Material(recorder), recorder, hooks, Sheet(columns, options.size))
 
 

@@ -36,7 +36,13 @@ class Performer:
     """
 
     def __init__(
-        self, model: ReenactmentModel, engine: Engine, source: Portrait, reference: Portrait | None = None
+        self,
+        model: ReenactmentModel,
+        engine: Engine,
+        source: Portrait,
+        reference: Portrait | None = None,
+        *,
+        follows: bool = True,
     ) -> None:
         height, width = source.frame.shape[:2]
         self._model = model
@@ -46,7 +52,8 @@ class Performer:
         image = image_of(crop_frame(source.frame, self._crop), engine.device)
         landmarks = torch.from_numpy(self._crop.to_crop(source.face.landmarks_px)).float()[None]
         rest = reference or source
-        self._reader = MotionReader(Look(model, engine.analyzer, "largest", engine.device), rest.frame, rest.face)
+        look = Look(model, engine.analyzer, "largest", engine.device, follows=follows)
+        self._reader = MotionReader(look, rest.frame, rest.face)
         with torch.inference_mode():
             self._appearance = model.appearance(image, landmarks)
             self._reference = self._reader.read(rest.frame, rest.face)

@@ -116,7 +116,9 @@ class Scene:
         self.name = name
         self._judges = bench.judges
         self._square = judged_square(source.face, source.frame.shape, bench.size_px)
-        self._performers = {name: Performer(model, bench.engine, source) for name, model in bench.models.items()}
+        self._performers = {
+            name: Performer(model, bench.engine, source, follows=bench.follows) for name, model in bench.models.items()
+        }
         self.source = crop_frame(source.frame, self._square)
         self._copy = self._judges.look(self.source)
         self.methods = (COPY, *self._performers)

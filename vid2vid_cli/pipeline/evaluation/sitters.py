@@ -51,8 +51,11 @@ class Sitter:
 
     def performers(self, reference: Portrait | None = None) -> dict[str, Performer]:
         """Let every model look at the portrait, and at what will drive it, at rest."""
-        models, engine = self._bench.models, self._bench.engine
-        return {name: Performer(model, engine, self._portrait, reference) for name, model in models.items()}
+        bench = self._bench
+        return {
+            name: Performer(model, bench.engine, self._portrait, reference, follows=bench.follows)
+            for name, model in bench.models.items()
+        }
 
     def compare(self, seen: Seen, rotation: Tensor) -> dict[str, float | None]:
         """Compare a moved picture with the portrait, and its pose with the rotation (3, 3) that it should have."""
