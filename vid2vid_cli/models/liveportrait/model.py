@@ -14,6 +14,7 @@ from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import SourceAppearance, Wishes
+from vid2vid_cli.models.layouts import ROLES
 from vid2vid_cli.models.liveportrait.extractor import MotionExtractor, RawMotion
 from vid2vid_cli.models.liveportrait.posing import follow, pose_keypoints, rotation_from_degrees
 from vid2vid_cli.models.liveportrait.retargeting import OPENINGS, Retargeting, openings
@@ -24,13 +25,6 @@ from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module, refu
 from vid2vid_cli.models.volume import PreparedVolume, VolumeEncoder, VolumeWarper
 from vid2vid_cli.motion import Motion, PoseOverride
 
-ROLES = (
-    "appearance_feature_extractor",
-    "motion_extractor",
-    "warping_module",
-    "spade_generator",
-    "stitching_retargeting_module",
-)
 # Which of the published networks' 21 keypoints move with a region.
 EYES = (11, 13, 15, 16, 18)
 MOUTH = (6, 12, 14, 17, 19, 20)
