@@ -33,10 +33,13 @@ def format_runtimes(results: dict[str, Any]) -> str:
 
 def list_faults(results: dict[str, Any]) -> str:
     """Say why ways cannot run parts, a line for each."""
-    rows = [(part, name, one) for part, ways in results["parts"].items() for name, one in ways.items()]
-    return "\n".join(
-        f"{part}: {name}: {' / '.join(one['fault'].splitlines())}" for part, name, one in rows if "fault" in one
-    )
+    rows = [
+        f"{part}: {name}: {' / '.join(one['fault'].splitlines())}"
+        for part, ways in results["parts"].items()
+        for name, one in ways.items()
+        if "fault" in one
+    ]
+    return "\n".join(rows)
 
 
 def _row(name: str, parts: dict[str, Any]) -> str:
