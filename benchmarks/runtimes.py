@@ -18,8 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -133,6 +132,7 @@ def _part(model: Any, part: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     source, motion = model.appearance(image, points), model.motion(driving, points, (256, 256))
     keypoints = model.drive(source, motion[2], motion[0], None)
     prepared = PreparedVolume(**source.features)
+    decoder: nn.Module
     if isinstance(model, LivePortraitModel):
         warper, decoder = model.warper, model.decoder
     elif isinstance(model, FaceVid2VidModel):
@@ -148,9 +148,8 @@ def _preparations(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) 
     """Return what makes each way ready to run a network."""
     folder.mkdir()
     half = moved(network, torch.device("cpu"), torch.bfloat16)
-    halved = inputs if isinstance(network, Warping) else tuple(one.bfloat16() for one in inputs)
-    if isinstance(network, Warping):  # features are kept as they are computed, keypoints and their maps never shortened
-        halved = tuple(one.bfloat16() if i < 2 else one for i, one in enumerate(inputs))
+    count = 2 if isinstance(network, Warping) else 1  # keypoints and their maps stay in float32
+    halved = (*(one.bfloat16() for one in inputs[:count]), *inputs[count:])
     path = folder / "network.onnx"
     return {
         "PyTorch, float32": lambda: lambda: network(*inputs),
@@ -193,13 +192,6 @@ def _openvino(path: Path, inputs: tuple[Tensor, ...], precision: str) -> Run:
     return lambda: torch.from_numpy(compiled(given)[0])
 
 
-@contextmanager
-def _without_gradients() -> Iterator[None]:
-    """Neither compile nor export takes tensors of inference mode."""
-    with torch.no_grad():
-        yield
-
-
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,7 +215,7 @@ def main() -> None:
         "packages": {name: version(name) for name in PACKAGES},
         "parts": {},
     }
-    with _without_gradients():
+    with torch.no_grad():  # neither compile nor export takes tensors of inference mode
         for family in options.family or ("facevid2vid", "liveportrait"):
             for part in options.part or PARTS:
                 results["parts"][f"{family}, {part}"] = measure(family, part, options.way or WAYS, effort)
