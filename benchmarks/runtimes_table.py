@@ -24,7 +24,7 @@ def format_runtimes(results: dict[str, Any]) -> str:
             f"{packages}{results['clock']}. Seconds a frame; speed against our path in the same precision; (plain) or "
             "(ours): which layers the runtime did better with.",
             "",
-            f"| way | {' | '.join(parts)} | made ready in |",
+            f"| way | {' | '.join(parts)} | made ready in, wall clock |",
             f"|---|{'---|' * (len(parts) + 1)}",
             *(_row(name, parts) for name in names),
         ]
@@ -44,9 +44,11 @@ def list_faults(results: dict[str, Any]) -> str:
 
 def _row(name: str, parts: dict[str, Any]) -> str:
     found = [_best(name, ways) for ways in parts.values()]
-    cells = ["cannot" if best is None else _cell(name, *best) for best in found]
+    tried = [any(way.startswith(name) for way in ways) for ways in parts.values()]
+    failed = ["cannot" if is_tried else "" for is_tried in tried]
+    cells = [fault if best is None else _cell(name, *best) for best, fault in zip(found, failed, strict=True)]
     ready = [best[1]["ready_s"] for best in found if best is not None]
-    return f"| {name} | {' | '.join(cells)} | {max(ready, default=0):.0f} s |"
+    return f"| {name.replace('PyTorch', 'ours')} | {' | '.join(cells)} | {f'{max(ready):.0f} s' if ready else ''} |"
 
 
 def _best(name: str, ways: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
