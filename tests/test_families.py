@@ -145,7 +145,33 @@ def test_half_precision_pictures_are_nearly_the_same(model: ReenactmentModel, dt
     images = model.render(again, keypoints)
     assert images.dtype == torch.float32
     assert (images - exact).abs().mean() < 0.02
-    model.to(torch.device("cpu"), torch.float32)
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("between", [torch.bfloat16, torch.float16])
+def test_float32_after_half_precision_is_float32(model: ReenactmentModel, between: torch.dtype) -> None:
+    def picture(dtype: torch.dtype) -> Tensor:
+        model.to(CPU, dtype)
+        source, motion = look(model)
+        return model.render(source, model.drive(source, motion, motion[0], None))
+
+    before, halved, after = (picture(dtype) for dtype in (torch.float32, between, torch.float32))
+    assert not torch.equal(before, halved)
+    assert torch.equal(before, after), "the weights were rounded for good"
+
+
+def test_a_model_in_half_precision_leaves_the_one_it_was_made_of_alone(model: ReenactmentModel) -> None:
+    source, motion = look(model)
+    keypoints = model.drive(source, motion, motion[0], None)
+    exact = model.render(source, keypoints)
+    assert isinstance(model, Adjustable)
+    other = model.adjusted(Wishes())
+    other.to(CPU, torch.bfloat16)
+    halved = other.render(look(other)[0], keypoints)
+    assert not torch.equal(halved, exact)
+    assert torch.equal(model.render(source, keypoints), exact)
 
 
 @pytest.mark.parametrize("name", NAMES)

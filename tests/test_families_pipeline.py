@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-import torch
 from safetensors.torch import load_file, save_file
 
 from vid2vid_cli.errors import MotionFileError, UsageError, WeightsError
-from vid2vid_cli.face.alignment import AlignmentDetector, load_alignment
 from vid2vid_cli.face.crop import BROWS, JAW, CropSpec, FaceCrop, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, face_from_landmarks
 from vid2vid_cli.face.paste import paste_face
@@ -297,39 +295,3 @@ def test_a_crop_glides_after_a_face() -> None:
     assert glide_crop(last, wanted).affine[:, 2] == pytest.approx([10 + GLIDE * 150, 20 - GLIDE * 50])
     native = FaceCrop(np.array([[1.0, 0, 10], [0, 1.0, 20]]), (100, 100))
     assert glide_crop(native, wanted).is_native
-
-
-# The detector of the literature
-
-
-class FixedAligner:
-    """Answers what face-alignment would, whose own weights are not here: 68 points where the mesh has them."""
-
-    def __init__(self, landmarks: np.ndarray) -> None:
-        points = np.zeros((68, 2), np.float32)
-        groups = {range(36, 42): (33, 133), range(42, 48): (263, 362), range(30, 31): (1,), range(60, 68): (13, 14)}
-        for places, mesh in {**groups, range(1): (234,), range(16, 17): (454,)}.items():
-            points[list(places)] = landmarks[list(mesh), :2].mean(0) - 0.5
-        low, high = landmarks[:, :2].min(0) - 0.5, landmarks[:, :2].max(0) - 0.5
-        self.answer = [points], None, [np.array([*low, *high, 0.99], np.float32)]
-
-    def get_landmarks_from_image(self, image_or_path: np.ndarray, *, return_bboxes: bool):  # type: ignore[no-untyped-def]
-        assert return_bboxes and image_or_path.dtype == np.uint8
-        return self.answer
-
-
-def test_the_mesh_lies_where_face_alignment_finds_a_face(face_analyzer: FaceAnalyzer) -> None:
-    picture = read_image(PORTRAIT)
-    (built_in,) = face_analyzer.faces(picture, thorough=True)
-    detector = AlignmentDetector(FixedAligner(built_in.landmarks_px))
-    other = FaceAnalyzer(detector, face_analyzer.mesh_net, face_analyzer.eye_net)
-    (found,) = other.faces(picture)
-    assert np.abs(found.landmarks_px - built_in.landmarks_px)[:, :2].mean() < 1
-
-
-def test_face_alignment_without_its_weights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing answers there
-    torch.hub.set_dir(str(tmp_path))
-    with pytest.raises(WeightsError, match="--detector face-alignment: its weights cannot be fetched"):
-        load_alignment("cpu")

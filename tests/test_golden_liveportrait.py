@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.geometry.keypoints import hull_measure
+from vid2vid_cli.models.layouts import ROLES
 from vid2vid_cli.models.liveportrait.extractor import RawMotion
-from vid2vid_cli.models.liveportrait.model import ROLES, LivePortraitModel
+from vid2vid_cli.models.liveportrait.model import LivePortraitModel
 from vid2vid_cli.models.liveportrait.posing import amplify, follow, pose_keypoints, rotation_from_degrees
 from vid2vid_cli.models.liveportrait.retargeting import openings
 from vid2vid_cli.models.registry import FAMILIES

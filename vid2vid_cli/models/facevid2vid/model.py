@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.crop import CropSpec
@@ -19,7 +20,8 @@ from vid2vid_cli.models.facevid2vid.keypoints import CanonicalKeypoints
 from vid2vid_cli.models.facevid2vid.pose import PoseEstimator, rotation_from_degrees
 from vid2vid_cli.models.facevid2vid.posing import follow, pose_keypoints
 from vid2vid_cli.models.facevid2vid.sadtalker import SMALLEST_MASK
-from vid2vid_cli.models.rewrites import make_fast
+from vid2vid_cli.models.precision import is_rounded, moved
+from vid2vid_cli.models.rewrites import Rewrite, make_fast
 from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module
 from vid2vid_cli.models.volume import PreparedVolume
 from vid2vid_cli.motion import Motion, PoseOverride
@@ -47,12 +49,12 @@ class FaceVid2VidModel:
     pose_range_deg = (30.0, 20.0, 20.0)
     takes_bfloat16 = False
 
-    def __init__(self, state: Mapping[str, Tensor], rewrite: Callable[[nn.Module], None] = make_fast) -> None:
+    def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
         """Build from the checkpoint's tensors. WeightsError for the older layout, whose axes are others.
 
         rewrite: what is done to each network once it is loaded.
         """
-        tensors = Part(fold_spectral_norm(state))
+        tensors = Part(state)
         is_sadtalker = f"{SADTALKER_KEYPOINTS}.kp.weight" in tensors
         detector = tensors / (SADTALKER_KEYPOINTS if is_sadtalker else "kp_detector")
         if "down.weight" not in detector:
@@ -63,20 +65,23 @@ class FaceVid2VidModel:
         self.keypoints = load_module(CanonicalKeypoints, detector)
         estimator = tensors / "he_estimator"
         self.estimator = load_module(PoseEstimator, estimator) if estimator.tensors else None
-        self.generator = Generator(tensors / "generator", SMALLEST_MASK if is_sadtalker else 0.0)
-        for network in (self.keypoints, self.estimator, self.generator):
+        for network in (self.keypoints, self.estimator):
             if network is not None:
                 rewrite(network)
+        smallest_mask = SMALLEST_MASK if is_sadtalker else 0.0
+        self._load_generator = partial(_load_generator, tensors / "generator", smallest_mask, rewrite)
+        self.generator = self._load_generator()
         self._adapt_scale = True
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks; what finds keypoints and motion stays in float32."""
         self._device = device
-        self.keypoints.to(device)
+        self.keypoints = moved(self.keypoints, device)
         if self.estimator is not None:
-            self.estimator.to(device)
-        self.generator.to(device, dtype)
+            self.estimator = moved(self.estimator, device)
+        exact = self._load_generator() if is_rounded(self.generator, dtype) else self.generator
+        self.generator = moved(exact, device, dtype)
 
     def adjusted(self, wishes: Wishes) -> FaceVid2VidModel:
         """Return a model of the same networks that drives as wished."""
@@ -143,3 +148,9 @@ class FaceVid2VidModel:
     def _rest(self) -> Motion:
         count = self.keypoints.kp.weight.shape[0]
         return Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.ones(1, 1), torch.zeros(1, count, 3))
+
+
+def _load_generator(part: Part, smallest_mask: float, rewrite: Rewrite) -> Generator:
+    generator = Generator(Part(fold_spectral_norm(part.tensors)), smallest_mask)
+    rewrite(generator)
+    return generator

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from vid2vid_cli.errors import MotionFileError, UsageError
@@ -16,7 +17,8 @@ from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import SourceAppearance, Wishes
 from vid2vid_cli.models.fomm.networks import Generator, KeypointDetector, LocalMotion, PreparedSource
 from vid2vid_cli.models.fomm.posing import follow
-from vid2vid_cli.models.rewrites import make_fast
+from vid2vid_cli.models.precision import is_rounded, moved
+from vid2vid_cli.models.rewrites import Rewrite, make_fast
 from vid2vid_cli.models.state import Part, load_module
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -41,21 +43,22 @@ class FommModel:
     pose_range_deg = (0.0, 0.0, 0.0)
     takes_bfloat16 = False
 
-    def __init__(self, state: Mapping[str, Tensor], rewrite: Callable[[nn.Module], None] = make_fast) -> None:
+    def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
         """Build from the checkpoint's tensors. rewrite: what is done to each network once it is loaded."""
         tensors = Part(state)
         self.keypoints = load_module(KeypointDetector, tensors / "kp_detector")
-        self.generator = load_module(Generator, tensors / "generator")
-        for network in (self.keypoints, self.generator):
-            rewrite(network)
+        rewrite(self.keypoints)
+        self._load_generator = partial(_load_generator, tensors / "generator", rewrite)
+        self.generator = self._load_generator()
         self._adapt_scale = True
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks; what finds keypoints stays in float32."""
         self._device = device
-        self.keypoints.to(device)
-        self.generator.to(device, dtype)
+        self.keypoints = moved(self.keypoints, device)
+        exact = self._load_generator() if is_rounded(self.generator, dtype) else self.generator
+        self.generator = moved(exact, device, dtype)
 
     def adjusted(self, wishes: Wishes) -> FommModel:
         """Return a model of the same networks that drives as wished."""
@@ -105,6 +108,12 @@ class FommModel:
     def expression_mask(self, region: Region) -> Tensor:
         """Return 1 for all keypoints or 0 for all: none belongs to a region that could be named."""
         return torch.full((self.keypoints.kp.weight.shape[0],), float(region == "all"))
+
+
+def _load_generator(part: Part, rewrite: Rewrite) -> Generator:
+    generator = load_module(Generator, part)
+    rewrite(generator)
+    return generator
 
 
 def _as_motion(local: LocalMotion) -> Motion:

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import SourceAppearance, Wishes
+from vid2vid_cli.models.layouts import ROLES
 from vid2vid_cli.models.liveportrait.extractor import MotionExtractor, RawMotion
 from vid2vid_cli.models.liveportrait.posing import follow, pose_keypoints, rotation_from_degrees
 from vid2vid_cli.models.liveportrait.retargeting import OPENINGS, Retargeting, openings
-from vid2vid_cli.models.rewrites import make_fast
+from vid2vid_cli.models.precision import is_rounded, moved
+from vid2vid_cli.models.rewrites import Rewrite, make_fast
 from vid2vid_cli.models.spade import SpadeDecoder
 from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module, refuse_unknown
 from vid2vid_cli.models.volume import PreparedVolume, VolumeEncoder, VolumeWarper
 from vid2vid_cli.motion import Motion, PoseOverride
 
-ROLES = (
-    "appearance_feature_extractor",
-    "motion_extractor",
-    "warping_module",
-    "spade_generator",
-    "stitching_retargeting_module",
-)
 # Which of the published networks' 21 keypoints move with a region.
 EYES = (11, 13, 15, 16, 18)
 MOUTH = (6, 12, 14, 17, 19, 20)
@@ -54,30 +50,30 @@ class LivePortraitModel:
     pose_range_deg = (25.0, 15.0, 15.0)
     takes_bfloat16 = False
 
-    def __init__(self, state: Mapping[str, Tensor], rewrite: Callable[[nn.Module], None] = make_fast) -> None:
+    def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
         """Build from the tensors of its files, each under the name of its role.
 
         rewrite: what is done to each network once it is loaded.
         """
-        tensors = Part(fold_spectral_norm(state))
+        tensors = Part(state)
         refuse_unknown(tensors, ROLES)
         encoder, extractor, warper, decoder, retargeting = (tensors / role for role in ROLES)
-        self.encoder = load_module(VolumeEncoder, encoder)
         self.extractor = load_module(MotionExtractor, extractor / "detector")
-        self.warper = load_module(VolumeWarper, warper)
-        self.decoder = load_module(SpadeDecoder, decoder)
         self.retargeting = load_module(Retargeting, retargeting)
-        for network in (self.encoder, self.extractor, self.warper, self.decoder):
-            rewrite(network)
+        rewrite(self.extractor)
+        self._load_renderer = partial(_load_renderer, (encoder, warper, decoder), rewrite)
+        self.encoder, self.warper, self.decoder = self._load_renderer()
         self._wishes = Wishes(stitch=True)
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks; what finds keypoints and motion stays in float32."""
         self._device = device
-        self.extractor.to(device)
-        for network in (self.encoder, self.warper, self.decoder):
-            network.to(device, dtype)
+        self.extractor = moved(self.extractor, device)
+        renderer = self.encoder, self.warper, self.decoder
+        encoder, warper, decoder = self._load_renderer() if is_rounded(self.decoder, dtype) else renderer
+        self.encoder, self.warper = moved(encoder, device, dtype), moved(warper, device, dtype)
+        self.decoder = moved(decoder, device, dtype)
 
     def adjusted(self, wishes: Wishes) -> LivePortraitModel:
         """Return a model of the same networks that drives as wished."""
@@ -154,6 +150,20 @@ class LivePortraitModel:
         if getattr(self._wishes, f"retarget_{part}"):
             return _openings(driving)[:, places].mean(1, keepdim=True)
         return None
+
+
+def _load_renderer(
+    parts: tuple[Part, Part, Part], rewrite: Rewrite
+) -> tuple[VolumeEncoder, VolumeWarper, SpadeDecoder]:
+    encoder, warper, decoder = (Part(fold_spectral_norm(part.tensors)) for part in parts)
+    renderer = (
+        load_module(VolumeEncoder, encoder),
+        load_module(VolumeWarper, warper),
+        load_module(SpadeDecoder, decoder),
+    )
+    for network in renderer:
+        rewrite(network)
+    return renderer
 
 
 def _as_motion(raw: RawMotion, landmarks: Tensor) -> Motion:
