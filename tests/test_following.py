@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -207,6 +208,15 @@ def test_surroundings_follow_as_far_as_asked(
     wanted = shift_seen(drivings[0], drivings[-1], where)
     assert wanted > 0.5 * SHIFT_PX
     assert shift_seen(frames[0], frames[-1], where) == pytest.approx(share * wanted, abs=0.3 * wanted)
+
+
+def test_a_driving_that_stands_still_makes_nothing_tremble(swaying: Path, portrait: Frame, model: LoadedModel) -> None:
+    rng = np.random.default_rng(0)
+    noisy = [np.clip(portrait + rng.normal(0, 4, portrait.shape), 0, 255).astype(np.uint8) for _ in range(10)]
+    make_clip(Path("still.mp4"), noisy)
+    reenact(swaying.with_name("p.png"), "still.mp4", "o.mp4", ReenactOptions(crf=4), model=model)
+    frames = [frame.astype(float) for frame in read_video(Path("o.mp4"))][1:]
+    assert max(np.abs(after - before).mean() for before, after in pairwise(frames)) < 0.6  # of 255
 
 
 def test_evaluate_tells_what_following_brings(swaying: Path, model: LoadedModel) -> None:
