@@ -22,6 +22,7 @@ CELLS = 24  # of the grid on which the surroundings move
 SIDE = 144  # of the square that is compared
 FACE_SIDE = 160  # of the face that is compared
 FACE_ROOM = 1.25  # side of the face's box over that of its keypoints
+OUTLINE = 9  # px, twice what is left out of the face along its outline
 FACE_BLUR = 2.0  # px, over which neighbouring keypoints share what is found
 MOST, MOST_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but a hand before the face
 IN_FACE = 0.98  # of following the head: what lies beyond the face follows it less
@@ -78,7 +79,8 @@ class FirstFrame:
         middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
         box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
         slip = self._compare(mesh, (self._picture, self._cut(picture, box)), box, MOST_IN_FACE)
-        weight = slip.in_face.astype(np.float32)
+        # Along the outline the flow is mixed with that of what lies behind.
+        weight = cv2.erode(slip.in_face.astype(np.float32), np.ones((OUTLINE, OUTLINE)))
         spread = cv2.GaussianBlur(weight, (0, 0), FACE_BLUR) + 0.05
         flow = np.asarray(cv2.GaussianBlur(slip.flow * weight[..., None], (0, 0), FACE_BLUR), np.float32)
         flow /= spread[..., None]
@@ -102,8 +104,16 @@ class FirstFrame:
         believed = np.clip(GAIN * (before - after) / (before + ALIKE), 0, 1)
         believed *= _fade(after / STRANGE) * _fade(after.mean() / CUT)
         believed *= _fade(cv2.magnitude(flow[..., 0], flow[..., 1]) / (most * side))
+        believed *= self._inside(box, side)
         flow *= np.float32(step) * cv2.blur(believed, (5, 5))[..., None]
         return Slip(flow, drawn[..., 2] > IN_FACE)
+
+    def _inside(self, box: Box, side: int) -> Points:
+        """Return 1 at the pixels of a box that lie within the square, beyond which nothing is seen: (side, side)."""
+        middle = np.arange(side, dtype=np.float32) + np.float32(0.5)
+        x, y = (box[axis] + middle * ((box[2] - box[0]) / side) for axis in (0, 1))
+        within = ((x > self._box[0]) & (x < self._box[2]))[None], ((y > self._box[1]) & (y < self._box[3]))[:, None]
+        return np.asarray(within[0] & within[1], np.float32)
 
     def _to_px(self, places: NDArray[np.floating], side: int) -> Points:
         """Bring places (..., 2) from the mesh's unit to px of the square's picture of a side."""

@@ -276,15 +276,20 @@ class Follower:
 
         The keypoints' slips become part of the expression; extra: (1, CELLS, CELLS, 2), see first_frame.py.
         """
-        slips = torch.from_numpy(self.first.keypoints(self._place(motion), picture))[None]
+        mesh = self._place(motion)
+        if mesh is None:
+            return motion
+        slips = torch.from_numpy(self.first.keypoints(mesh, picture))[None]
         turned = functional.pad(slips, (0, 1)) @ motion.rotation / motion.scale[:, None]
         motion = replace(motion, expression=motion.expression + turned)
-        surroundings = self.first.surroundings(self._place(motion), picture)
+        surroundings = self.first.surroundings(self._place(motion) or mesh, picture)
         return replace(motion, extra=torch.from_numpy(surroundings)[None])
 
-    def _place(self, motion: Motion) -> PlacedMesh:
-        """Return the first frame's mesh as a motion moves it."""
+    def _place(self, motion: Motion) -> PlacedMesh | None:
+        """Return the first frame's mesh as a motion moves it; None for numbers that are not finite."""
         keypoints = self.model.drive(self.who, motion, replace(self.who.motion, extra=None), None)
+        if not bool(torch.isfinite(keypoints).all()):
+            return None
         return self.first.warp.place(keypoints[0].numpy(), self.model.head_pose(self.who, keypoints))
 
 
