@@ -27,9 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.bench import describe_machine, say
 from benchmarks.checkpoints import fill_checkpoint, read_pictures
 from benchmarks.families import Effort, difference, median_ratio
+from benchmarks.machine import describe_machine, say
 from benchmarks.material import REPOSITORY
 from benchmarks.naive import FAMILIES
 from benchmarks.runtimes_table import format_runtimes, list_faults, ours
