@@ -22,7 +22,6 @@ CELLS = 24  # of the grid on which the surroundings move
 SIDE = 144  # of the square that is compared
 FACE_SIDE = 160  # of the face that is compared
 FACE_ROOM = 1.25  # side of the face's box over that of its keypoints
-OUTLINE = 9  # px, twice what is left out of the face along its outline
 FACE_BLUR = 2.0  # px, over which neighbouring keypoints share what is found
 MOST, MOST_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but a hand before the face
 IN_FACE = 0.98  # of following the head: what lies beyond the face follows it less
@@ -79,8 +78,7 @@ class FirstFrame:
         middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
         box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
         slip = self._compare(mesh, (self._picture, self._cut(picture, box)), box, MOST_IN_FACE)
-        # Along the outline the flow is mixed with that of what lies behind.
-        weight = cv2.erode(slip.in_face.astype(np.float32), np.ones((OUTLINE, OUTLINE)))
+        weight = slip.in_face.astype(np.float32)
         spread = cv2.GaussianBlur(weight, (0, 0), FACE_BLUR) + 0.05
         flow = np.asarray(cv2.GaussianBlur(slip.flow * weight[..., None], (0, 0), FACE_BLUR), np.float32)
         flow /= spread[..., None]
