@@ -77,8 +77,14 @@ def read_extra(model: LoadedModel, analyzer: FaceAnalyzer, frames: list[Frame], 
     """Return what is read of the last frame after the first: (CELLS, CELLS, 2)."""
     reader = MotionReader(Look(model.model, analyzer, "largest", torch.device("cpu")), frames[0], faces[0])
     extra = [reader.read(frame, seen).extra for frame, seen in zip(frames, faces, strict=True)][-1]
-    assert extra is not None and extra.shape == (1, CELLS, CELLS, 2)
-    return extra[0]
+    assert extra is not None
+    return surroundings(extra)[0]
+
+
+def surroundings(extra: Tensor) -> Tensor:
+    """Return how the cells beside the face move: (B, CELLS, CELLS, 2)."""
+    assert extra.shape[1:] == (468 + CELLS * CELLS, 3)
+    return extra[:, 468:, :2].reshape(-1, CELLS, CELLS, 2)
 
 
 def cells_of(values: NDArray[np.float32], face: Face) -> NDArray[np.float32]:
@@ -109,10 +115,10 @@ def test_what_moves_beside_the_head_is_measured_in_squares(
     assert abs(np.median(extra[outside][:, 1])) < 0.1 * abs(expected)
 
 
-def test_slips_of_the_mesh_become_expression(
+def test_slips_of_the_mesh_are_seen(
     model: LoadedModel, face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
 ) -> None:
-    """The same frame twice, the second time with lips and brows laid wrong: refined, they lie where they were."""
+    """The same frame twice, the second time with lips and brows laid wrong: compared, they lie where they were."""
     slipped = face.landmarks_px.copy()
     eyes, mouth = (face.landmarks_px[list(points), :2].mean(0) for points in ((33, 263), (13, 14)))
     for middle, by in ((mouth, (0.0, 3.0)), (eyes, (0.0, -2.5))):
@@ -125,7 +131,8 @@ def test_slips_of_the_mesh_become_expression(
 
     def points(motion: Motion) -> Tensor:
         pose = Similarity(motion.scale, motion.rotation, motion.translation)
-        return pose.apply(compact.topology.canonical + motion.expression)[0, :, :2]
+        slips = torch.zeros(1, 468, 3) if motion.extra is None else motion.extra[:, :468]
+        return pose.apply(compact.topology.canonical + motion.expression + slips)[0, :, :2]
 
     away = {}
     for name, follows in (("frame alone", False), ("compared", True)):
@@ -144,9 +151,10 @@ def test_a_hand_before_the_face_does_not_drag_it(
     mouth = face.landmarks_px[[13, 14], :2].mean(0)
     cv2.circle(covered, tuple(int(v) for v in mouth), int(face.size_px * 0.22), (190, 140, 120), -1)
     reader = MotionReader(Look(model.model, face_analyzer, "largest", torch.device("cpu")), portrait, face)
-    first, hidden = reader.read(portrait, face), reader.read(covered, face)
-    moved = (hidden.expression - first.expression)[..., :2].norm(dim=-1)  # in distances of the eyes
-    assert float(moved.max()) < 0.06 and hidden.extra is not None and float(hidden.extra.abs().max()) < 0.03
+    extra = reader.read(covered, face).extra
+    assert extra is not None
+    assert float(extra[:, :468].norm(dim=-1).max()) < 0.06  # in distances of the eyes
+    assert float(surroundings(extra).abs().max()) < 0.03
 
 
 def test_another_picture_is_no_movement(
@@ -234,13 +242,14 @@ def test_a_motion_file_keeps_it_and_drives_alike(
     portrait = swaying.with_name("p.png")
     extract_motion(swaying, "m.safetensors", MotionOptions(), model=model)
     kept = load_motion(Path("m.safetensors")).motion.extra
-    assert kept is not None and kept.shape == (9, CELLS, CELLS, 2) and float(kept[-1].abs().max()) > 0.03
+    assert kept is not None and float(surroundings(kept)[-1].abs().max()) > 0.03
     options = ReenactOptions(smooth=0.0, reference_frame="0", size=192)
     reenact(portrait, swaying, "direct.mp4", options, model=model)
     reenact(portrait, "m.safetensors", "replayed.mp4", options, model=model)
     reenact(portrait, "m.safetensors", "head.mp4", replace(options, body=False), model=model)
     direct, replayed, head = (read(f"{name}.mp4")[-1].astype(float) for name in ("direct", "replayed", "head"))
-    assert np.abs(direct - replayed).mean() < 0.5 < np.abs(direct - head).mean()
+    # The face's own slips stay behind: a motion file does not know whose they were.
+    assert np.abs(direct - replayed).mean() < 0.5 * np.abs(direct - head).mean()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -23,7 +23,7 @@ from torch.utils.data import IterableDataset
 
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.first_frame import CELLS, VIEW, FirstFrame
-from vid2vid_cli.models.compact.model import CompactModel, CompactSource, Follower
+from vid2vid_cli.models.compact.model import POINTS, CompactModel, CompactSource, Follower, no_extra
 from vid2vid_cli.models.compact.mouth import draw_mouth
 from vid2vid_cli.models.compact.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
 from vid2vid_cli.models.compact.refine import draw_guide, rigid_flow
@@ -261,14 +261,15 @@ def describe_target(
     size = (SIDE, SIDE)
     motion = model.motion(None, torch.from_numpy(target.landmarks)[None], size)
     own_motion = model.motion(None, torch.from_numpy(shot.landmarks)[None], size)
-    missed = torch.zeros(1, CELLS, CELLS, 2)
+    extra = no_extra(motion.expression)
+    own_motion = replace(own_motion, extra=extra)
     if follower is not None:
-        motion = follower.refine(motion, _view(target, source))
-        missed = missed if motion.extra is None else motion.extra
+        extra = follower.compare(motion, _view(target, source))
+    motion = replace(motion, extra=extra)
     keypoints = model.drive(source, motion, own_motion, None)
     head = model.head_pose(source, keypoints)
     own = Similarity(source.motion.scale, source.motion.rotation, source.motion.translation)
-    mesh = source.warp.place(keypoints[0].numpy(), head)
+    mesh = source.warp.place(keypoints[0, :POINTS].numpy(), head)
     square = source.square
     middle, half = square.patch(own, head)
     box = middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
@@ -277,7 +278,7 @@ def describe_target(
     picture = to_image(target.picture)
     return {
         "rigid": rigid_flow(own, head, square)[0],
-        "missed": missed[0].permute(2, 0, 1),
+        "missed": extra[0, POINTS:, :2].T.reshape(2, CELLS, CELLS),
         "guide": draw_guide(mesh, square.box, FLOW_SIDE, square)[0],
         "patch_guide": draw_guide(mesh, box, GUIDE_SIDE, square)[0],
         "place": torch.tensor(square.place(middle, half)),
@@ -327,7 +328,7 @@ def draw_overlay(
     weight = guide[4:5][None]
     colour = (mirrored * weight)[0]
     scale = PATCH_SIDE / 2 / half
-    points_px = (keypoints[0].numpy() - (*middle, 0)) * scale + (PATCH_SIDE / 2, PATCH_SIDE / 2, 0)
+    points_px = (keypoints[0, :POINTS].numpy() - (*middle, 0)) * scale + (PATCH_SIDE / 2, PATCH_SIDE / 2, 0)
     mouth_px = model.mouth_width(who.canonical) * float(head.scale) * scale
     face = model.topology, who.tone
     layer = draw_mouth((PATCH_SIDE, PATCH_SIDE), points_px.astype(np.float32), who.mouth_gaps, mouth_px, face)

@@ -2,8 +2,8 @@
 
 The first frame of the driving is warped by its own mesh to each later frame, and optical flow (DIS, Kroeger, Timofte,
 Dai, Van Gool, ECCV 2016) finds what is still different. In the face it tells how far each keypoint lies from where it
-should: the mesh network's slips, and what it does not see of lips and lids. Around the face it tells how hair, neck,
-shoulders and camera move, on a coarse grid. Both are movement, not looks, so another portrait can follow them.
+should: the mesh network's slips, and what it does not see of lips and lids; only the same face can use that. Around the
+face it tells how hair, neck, shoulders and camera move, on a coarse grid, which another portrait can follow, too.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ from vid2vid_cli.motion import Motion, PoseOverride
 UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
 POINTS = 468  # of the mesh
+SAME_FACE = 0.015  # eye distances: faces at rest are one face up to this, and two from twice as much
 FLOW_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
 
 
@@ -137,6 +138,10 @@ class CompactModel:
     ) -> Tensor:
         """Compose poses as rotations and expressions as differences (relative), or take them as they are."""
         own = source.motion
+        slips, surroundings = torch.zeros(1, POINTS, 3), None
+        if reference is not None and reference.extra is not None and driving.extra is not None:
+            missed = driving.extra - reference.extra
+            slips, surroundings = _likeness(own, reference) * missed[:, :POINTS], missed[:, POINTS:]
         if reference is None:
             # How large and where the head is belongs to the source: a driving crop says nothing about it.
             scale, translation = own.scale, own.translation.expand(len(driving), 3)
@@ -144,20 +149,19 @@ class CompactModel:
             expression = own.expression + self.without_shape(driving) - self.without_shape(own)
         else:
             rotation = driving.rotation @ reference.rotation.transpose(-1, -2) @ own.rotation
-            expression = own.expression + driving.expression - reference.expression
+            expression = own.expression + driving.expression - reference.expression + slips
             scale = own.scale * driving.scale / reference.scale
             translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
         face = source.canonical + expression
         if reference is not None:
             mean = self.topology.canonical
-            seen = (source.canonical + own.expression, mean + driving.expression, mean + reference.expression)
+            moved = driving.expression + slips
+            seen = (source.canonical + own.expression, mean + moved, mean + reference.expression)
             face = self._lids.set_opening(face, *seen)
         if pose is not None:
             rotation = _turn(rotation, pose)
         points = Similarity(scale.expand(len(driving), 1), rotation, translation).apply(face)
-        if reference is None or reference.extra is None or driving.extra is None:
-            return points
-        return torch.cat([points, _as_points(driving.extra - reference.extra)], 1)
+        return points if surroundings is None else torch.cat([points, surroundings], 1)
 
     def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
         """Warp the source's pixels by the mesh's flow.
@@ -266,44 +270,57 @@ class Follower:
     first: FirstFrame
 
     def follow(self, motion: Motion, picture: NDArray[np.uint8], landmarks: Tensor) -> Motion:
-        """Return the motion with finer keypoints and the surroundings as `extra`; see models.base.Follower."""
+        """Return the motion with what the comparison tells as `extra`; see models.base.Follower."""
         size = (picture.shape[0], picture.shape[1])
-        seen = self.refine(self.model.motion(None, landmarks, size), picture)
-        return replace(motion, expression=seen.expression, extra=seen.extra)
+        return replace(motion, extra=self.compare(self.model.motion(None, landmarks, size), picture))
 
-    def refine(self, motion: Motion, picture: NDArray[np.uint8]) -> Motion:
-        """Do the same with a motion that is read in the first frame's own unit.
+    def compare(self, motion: Motion, picture: NDArray[np.uint8]) -> Tensor:
+        """Return what a motion that is read in the first frame's own unit misses: (1, 468 + CELLS * CELLS, 3).
 
-        The keypoints' slips become part of the expression; extra: (1, CELLS, CELLS, 2), see first_frame.py.
+        First how far keypoints slip on the canonical head, then how the cells of the surroundings move (x, y, 0), in
+        halves of the square; see first_frame.py.
         """
-        mesh = self._place(motion)
+        nothing = no_extra(motion.expression)
+        mesh = self._place(replace(motion, extra=nothing))
         if mesh is None:
-            return motion
+            return nothing
         slips = torch.from_numpy(self.first.keypoints(mesh, picture))[None]
         turned = functional.pad(slips, (0, 1)) @ motion.rotation / motion.scale[:, None]
-        motion = replace(motion, expression=motion.expression + turned)
-        surroundings = self.first.surroundings(self._place(motion) or mesh, picture)
-        return replace(motion, extra=torch.from_numpy(surroundings)[None])
+        finer = torch.cat([turned, nothing[:, POINTS:]], 1)
+        mesh = self._place(replace(motion, extra=finer)) or mesh
+        cells = torch.from_numpy(self.first.surroundings(mesh, picture))[None]
+        return torch.cat([turned, functional.pad(cells.flatten(1, 2), (0, 1))], 1)
 
     def _place(self, motion: Motion) -> PlacedMesh | None:
         """Return the first frame's mesh as a motion moves it; None for numbers that are not finite."""
-        keypoints = self.model.drive(self.who, motion, replace(self.who.motion, extra=None), None)
+        own = self.who.motion
+        keypoints = self.model.drive(self.who, motion, replace(own, extra=no_extra(own.expression)), None)
         if not bool(torch.isfinite(keypoints).all()):
             return None
-        return self.first.warp.place(keypoints[0].numpy(), self.model.head_pose(self.who, keypoints))
+        return self.first.warp.place(keypoints[0, :POINTS].numpy(), self.model.head_pose(self.who, keypoints))
 
 
 def _motion_of(pose: Similarity, expression: Tensor) -> Motion:
     return Motion(pose.rotation, pose.translation, pose.scale, expression)
 
 
-def _as_points(missed: Tensor) -> Tensor:
-    """Return a residual flow (B, CELLS, CELLS, 2) as if it were keypoints (B, CELLS * CELLS, 3)."""
-    return functional.pad(missed.flatten(1, 2), (0, 1))
+def no_extra(like: Tensor) -> Tensor:
+    """Return the `extra` of a motion that misses nothing: (1, 468 + CELLS * CELLS, 3)."""
+    return like.new_zeros(1, POINTS + CELLS * CELLS, 3)
+
+
+def _likeness(own: Motion, reference: Motion) -> float:
+    """Return how much a source's face at rest is the driving's: 1 for the same one, 0 for another's.
+
+    How a face differs from its mesh when it turns and moves belongs to that face. On another it did harm: that one
+    then followed expressions less well than by the mesh alone.
+    """
+    away = float((reference.expression - own.expression).square().sum(-1).mean().sqrt())
+    return min(max(2 - away / SAME_FACE, 0.0), 1.0)
 
 
 def _as_map(points: Tensor) -> Tensor:
-    """Return (1, 2, CELLS, CELLS) of what `_as_points` made; zeros where there are no points."""
+    """Return (1, 2, CELLS, CELLS) of the surroundings' points (CELLS * CELLS, 3); zeros where there are none."""
     if not len(points):
         return points.new_zeros(1, 2, CELLS, CELLS)
     return points[:, :2].T.reshape(1, 2, CELLS, CELLS)
