@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.clips import make_clip
+from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop_frame, glimpse_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import Similarity
@@ -24,7 +25,7 @@ from vid2vid_cli.models.compact.first_frame import CELLS
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.motion import Motion, load_motion
+from vid2vid_cli.motion import Motion, load_motion, save_motion
 from vid2vid_cli.pipeline.call.encode import encode_call
 from vid2vid_cli.pipeline.driving import Look, MotionReader, open_driving
 from vid2vid_cli.pipeline.evaluation.self_reenactment import evaluate_self
@@ -142,6 +143,32 @@ def test_slips_of_the_mesh_are_seen(
     slip = away["frame alone"] > 0.5 * away["frame alone"].max()
     assert away["compared"][slip].mean() < 0.4 * away["frame alone"][slip].mean()
     assert away["compared"].mean() < 0.5 * away["frame alone"].mean()
+
+
+def test_slips_belong_to_the_face_that_has_them(model: LoadedModel, portrait: Frame, face: Face) -> None:
+    compact, crop = model.model, torch.from_numpy(portrait.copy()).permute(2, 0, 1)[None].float() / 255
+    assert isinstance(compact, CompactModel)
+    landmarks = torch.from_numpy(face.landmarks_px)[None]
+    who = compact.appearance(crop, landmarks)
+    nothing = torch.zeros(1, 468 + CELLS * CELLS, 3)
+    slipped = nothing.clone()
+    slipped[:, 13, 1] = 0.05  # a lip, in distances of the eyes
+    rest = replace(who.motion, extra=nothing)
+    stranger = replace(rest, expression=rest.expression + 0.03)
+    lips = {}
+    for name, reference in (("own", rest), ("stranger", stranger)):
+        still, moved = (compact.drive(who, replace(reference, extra=e), reference, None) for e in (nothing, slipped))
+        lips[name] = float((moved - still)[0, 13, :2].norm() / who.motion.scale)
+    assert lips["own"] > 0.04 and lips["stranger"] < 0.001
+
+
+def test_an_extra_of_another_kind_is_refused(swaying: Path, model: LoadedModel) -> None:
+    extract_motion(swaying, "m.safetensors", MotionOptions(), model=model)
+    content = load_motion(Path("m.safetensors"))
+    strange = replace(content, motion=replace(content.motion, extra=torch.zeros(9, 7, 2)))
+    save_motion(Path("strange.safetensors"), strange)
+    with pytest.raises(MotionFileError, match="not that of compact"):
+        reenact(swaying.with_name("p.png"), "strange.safetensors", "o.mp4", ReenactOptions(size=96), model=model)
 
 
 def test_a_hand_before_the_face_does_not_drag_it(

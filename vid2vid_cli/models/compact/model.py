@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vid2vid_cli.codec.space import ExpressionBasis
-from vid2vid_cli.errors import UsageError
+from vid2vid_cli.errors import MotionFileError, UsageError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.grid import warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
@@ -140,7 +140,7 @@ class CompactModel:
         own = source.motion
         slips, surroundings = torch.zeros(1, POINTS, 3), None
         if reference is not None and reference.extra is not None and driving.extra is not None:
-            missed = driving.extra - reference.extra
+            missed = _require_extra(driving.extra) - _require_extra(reference.extra)
             slips, surroundings = _likeness(own, reference) * missed[:, :POINTS], missed[:, POINTS:]
         if reference is None:
             # How large and where the head is belongs to the source: a driving crop says nothing about it.
@@ -307,6 +307,12 @@ def _motion_of(pose: Similarity, expression: Tensor) -> Motion:
 def no_extra(like: Tensor) -> Tensor:
     """Return the `extra` of a motion that misses nothing: (1, 468 + CELLS * CELLS, 3)."""
     return like.new_zeros(1, POINTS + CELLS * CELLS, 3)
+
+
+def _require_extra(extra: Tensor) -> Tensor:
+    if extra.shape[1:] != (POINTS + CELLS * CELLS, 3):
+        raise MotionFileError("a motion whose extra is not that of compact; make it again with vid2vid motion")
+    return extra
 
 
 def _likeness(own: Motion, reference: Motion) -> float:
