@@ -26,7 +26,7 @@ from training.prepare import SPEC
 from vid2vid_cli.codec.space import BASIS_PREFIX, PX_AT_256, ExpressionBasis, pose_numbers
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.hashing import hash_file
-from vid2vid_cli.models.compact.model import CompactModel, unit_points
+from vid2vid_cli.models.compact.model import POINTS, CompactModel, unit_points
 from vid2vid_cli.models.compact.topology import FaceTopology, IntArray
 from vid2vid_cli.motion import Motion, MotionSmoother
 
@@ -58,7 +58,7 @@ def near(topology: FaceTopology, loops: IntArray, reach: float) -> NDArray[np.bo
 def fit_clip(path: Path, topology: FaceTopology) -> tuple[Similarity, Tensor]:
     """Return the head's pose in the frames of a prepared clip, and the offsets (T, 468, 3) in the canonical frame."""
     with safe_open(path, "pt") as file:
-        points = unit_points(file.get_tensor("landmarks"), SQUARE)
+        points = unit_points(file.get_tensor("landmarks")[:, :POINTS], SQUARE)
     points = points * (SPEC.scale / CompactModel.driving_crop.scale)  # as in the crop that drives
     pose = fit_similarity(topology.canonical[None], points, topology.rigid_weights)
     return pose, pose.undo(points) - topology.canonical

@@ -21,8 +21,11 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from vid2vid_cli.face.lids import IRISES
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.gaze import place_irises
+from vid2vid_cli.models.compact.mesh_warp import Box
 from vid2vid_cli.models.compact.model import POINTS, CompactModel, CompactSource, Follower, no_extra
 from vid2vid_cli.models.compact.mouth import draw_mouth
 from vid2vid_cli.models.compact.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
@@ -68,7 +71,7 @@ class Squares:
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame cut for training: picture (320, 320, 3), mesh (468, 3) and visible part (4,) in its px."""
+    """One frame cut for training: picture (320, 320, 3), landmarks (470, 3) and visible part (4,) in its px."""
 
     picture: Picture
     landmarks: Points
@@ -173,7 +176,9 @@ class SampleMaker:
         keypoints = model.drive(who, change, motions[before], pose if rng.random() < 0.7 else None)
         picture = (model.render(who, keypoints)[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
         half = SIDE / 2
-        return Shot(picture, (keypoints[0].numpy() * half + (half, half, 0)).astype(np.float32), still.visible)
+        mesh = (keypoints[0, :POINTS].numpy() * half + (half, half, 0)).astype(np.float32)
+        gaze = (who.motion.expression + keypoints[:, POINTS:])[0, -1].numpy()
+        return Shot(picture, np.concatenate([mesh, place_irises(mesh, gaze)]), still.visible)
 
     def _choose_change(self, some: Tensor, still: Tensor) -> tuple[int, int]:
         """Choose the moment that counts as the portrait's own, and the one that it is made to look like."""
@@ -219,7 +224,7 @@ class SampleMaker:
         visible = np.concatenate([corners.min(0), corners.max(0)]).astype(np.float32)
         if cut.is_mirrored:
             picture = np.ascontiguousarray(picture[:, ::-1])
-            landmarks = landmarks[self._model.topology.mirror]
+            landmarks = landmarks[[*self._model.topology.mirror, *reversed(IRISES)]]
             landmarks[:, 0] = SIDE - landmarks[:, 0]
             visible[[0, 2]] = SIDE - visible[[2, 0]]
         return Shot(picture, landmarks, visible)
@@ -285,12 +290,19 @@ def describe_target(
         "square": torch.tensor((*square.middle, square.half)),
         "coarse_flow": coarse[:2],
         "coarse_weight": (1 - coarse[4:5]) * (1 - coarse[9:10]) * visible_mask(target.visible, square.box, COARSE),
-        "patch_flow": patch[:2],
+        "patch_flow": _with_gaze(patch[:2], source, box, keypoints[0]),
         "patch_overlay": draw_overlay(model, (source, image), (keypoints, head), (patch, middle, half)),
         "patch_weight": part_weights(model, patch) * visible_mask(target.visible, box, PATCH_SIDE),
         "patch_target": cut_box(picture, middle, half, PATCH_SIDE)[0],
         "coarse_target": cut_box(picture, square.middle, square.half, COARSE)[0],
     }
+
+
+def _with_gaze(flow: Tensor, source: CompactSource, box: Box, keypoints: Tensor) -> Tensor:
+    """Return a flow (2, h, w) over a box, in squares, with the irises where they look."""
+    displacement = (flow * source.square.half).permute(1, 2, 0).numpy().copy()
+    source.irises.move(displacement, box, keypoints[:POINTS].numpy(), keypoints[POINTS].numpy())
+    return torch.from_numpy(displacement).permute(2, 0, 1) / source.square.half
 
 
 def _view(shot: Shot, source: CompactSource) -> Picture:

@@ -18,17 +18,9 @@ import torch
 from training import dataset
 from training.checkpoint_file import update_checkpoint
 from training.normalize import add_norms, fold_norms
-from training.train import TARGETS_IN_BATCH, WEIGHTS
+from training.train import TARGETS_IN_BATCH, WEIGHTS, forget_repainting
 from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES, LearnedParts
-
-
-def forget_repainting(parts: LearnedParts) -> None:
-    """Silence the channels of the painter's last layer that say how much fine detail is replaced."""
-    leave = parts.painter.net.leave
-    with torch.no_grad():
-        for parameter in leave.parameters():
-            parameter[3 * 16 :] = 0
 
 
 def main() -> None:

@@ -17,9 +17,10 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from training.dataset import CLIPS, STILLS, TARGETS, Samples
 from training.losses import FaceLoss, PatchJudge, gradient_l1, pyramid_l1, roughness, weighted_l1
 from training.normalize import add_norms, normalize_as
 from training.plot import draw_curves
+from training.slim import slim
 from vid2vid_cli.models.checkpoint import embedded_checkpoint
 from vid2vid_cli.models.compact.networks import (
     PATCH_SIDE,
@@ -116,6 +118,14 @@ def _bring(source: Tensor, flow: Tensor, correction: Correction | None, place: T
     return sample(source, square[..., :2] + square[..., 2:] * there)
 
 
+class Schedule(NamedTuple):
+    """How long to train, the highest learning rate, and whether the painter is to replace no fine detail."""
+
+    hours: float
+    rate: float
+    keeps_detail: bool
+
+
 class Losses:
     """Adds up everything that counts."""
 
@@ -160,11 +170,19 @@ def judged_parts(image: Tensor) -> Tensor:
     return image[..., begin : begin + PATCH_SIDE // 2, begin : begin + PATCH_SIDE // 2]
 
 
+def forget_repainting(parts: LearnedParts) -> None:
+    """Silence the channels of the painter's last layer that say how much fine detail is replaced."""
+    leave = parts.painter.net.leave
+    with torch.no_grad():
+        for parameter in leave.parameters():
+            parameter[3 * 16 :] = 0
+
+
 class Trainer:
     """Networks, optimisers and their moving average; can be saved and go on."""
 
-    def __init__(self, run: Path, hours: float, rate: float, state: dict[str, Tensor]) -> None:
-        self.run, self.seconds_planned, self._rate = run, hours * 3600, rate
+    def __init__(self, run: Path, schedule: Schedule, state: dict[str, Tensor]) -> None:
+        self.run, self._schedule = run, schedule
         self.parts = LearnedParts.fresh()
         add_norms(self.parts)
         self.parts.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -178,17 +196,22 @@ class Trainer:
     @property
     def progress(self) -> float:
         """Give how much of the planned time is over."""
-        return min(1.0, self.seconds / self.seconds_planned)
+        return min(1.0, self.seconds / 3600 / self._schedule.hours)
 
-    def begin_with(self, plain: LearnedParts, batches: Iterable[dict[str, Tensor]]) -> None:
-        """Go on from networks of a checkpoint. batches: to see how strong what they compute is."""
+    def begin_with(self, trained: LearnedParts, batches: Sequence[dict[str, Tensor]]) -> None:
+        """Go on from networks of a checkpoint, made narrower where they are wider than these.
 
-        def run() -> None:
+        batches: to see how strong what they compute is.
+        """
+
+        def let_run(parts: LearnedParts) -> None:
             with torch.inference_mode():
                 for batch in batches:
-                    render_batch(plain, batch)
+                    render_batch(parts, batch)
 
-        normalize_as(self.parts, plain, run)
+        plain = LearnedParts.fresh()
+        slim(trained, plain, lambda: let_run(trained))
+        normalize_as(self.parts, plain, lambda: let_run(plain))
         self.average.load_state_dict(self.parts.state_dict())
 
     def save(self) -> None:
@@ -212,7 +235,7 @@ class Trainer:
 
     def train_on(self, batch: dict[str, Tensor]) -> dict[str, float]:
         """Take one step. Returns the losses."""
-        rate = LAST_RATE + (self._rate - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
+        rate = LAST_RATE + (self._schedule.rate - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.step + 1) / WARM_STEPS)
         with torch.autocast("cpu", torch.bfloat16, enabled=gains_by_bfloat16()):
@@ -225,6 +248,8 @@ class Trainer:
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parts.parameters(), 1.0)
         self.optimizer.step()
+        if self._schedule.keeps_detail:
+            forget_repainting(self.parts)
         self._average()
         self.step += 1
         return {name: float(loss.detach()) for name, loss in losses.items()}
@@ -330,6 +355,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
     parser.add_argument("--fresh", action="store_true", help="begin with new networks, not with the checkpoint's")
     parser.add_argument("--rate", type=float, default=BEST_RATE, help="the highest learning rate")
+    parser.add_argument("--keep-detail", action="store_true", help="the painter is to replace no fine detail")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
     options = parser.parse_args()
@@ -338,7 +364,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
     state = dict(embedded_checkpoint().tensors)
-    trainer = Trainer(options.run, options.hours, options.rate, state)
+    trainer = Trainer(options.run, Schedule(options.hours, options.rate, options.keep_detail), state)
     if options.resume:
         trainer.load(options.run / "last.pt")
     samples = Samples(options.cache, state, seed=trainer.step)
@@ -346,7 +372,7 @@ def main() -> None:
     pool = Pool(loader)
     trained = LearnedParts.from_state(state)
     if trained is not None and not options.resume and not options.fresh:
-        trainer.begin_with(trained, (pool.draw() for _ in range(FIRST_LOOKS)))
+        trainer.begin_with(trained, [pool.draw() for _ in range(FIRST_LOOKS)])
     train(trainer, pool, log_every=25, save_every_s=180)
 
 

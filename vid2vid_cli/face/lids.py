@@ -1,4 +1,4 @@
-"""Eyelids where they really are: the mesh network hardly sees an eye close, the iris network does.
+"""Eyes as they really are: the mesh network hardly sees an eye close and sees no iris, the iris network does.
 
 The iris network looks at both eyes through crops placed by the mesh. From its contour the lids' height is taken over
 (not their place along the eye), the gap between them is calibrated, and the skin around follows. Every constant
@@ -11,10 +11,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vid2vid_cli.face.detector import image_from_crops
-from vid2vid_cli.face.eyenet import CONTOUR_POINTS, EyeNet
+from vid2vid_cli.face.eyenet import EyeNet
+from vid2vid_cli.face.meshnet import LANDMARKS
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 
 Array = NDArray[np.float64]
@@ -28,6 +30,8 @@ LOOPS = np.array(
     ]
 )
 OUTER, INNER, LOWER, UPPER = 0, 8, slice(1, 8), slice(9, 16)
+IRIS = 16  # of what the network sees of an eye: what comes after the contour
+IRISES = (LANDMARKS, LANDMARKS + 1)  # of the landmarks: those after the mesh
 # The two rings of skin around each loop, point by point beside those of the loop, and how far they go with the lids:
 # so much of the displacement of the lid's edge do the network's own rings show when eyes close.
 RINGS = (
@@ -100,26 +104,31 @@ def smooth_step(value: float, low: float, high: float) -> float:
     return t * t * (3 - 2 * t)
 
 
-def fit_lids(net: EyeNet, frame: Frame, meshes: Points) -> Points:
-    """Put the lids of meshes (N, 468, 3) in frame px where the eye network sees them; only x and y of lids change."""
-    contours = see_eyes(net, frame, meshes)
-    fitted = meshes.copy()
-    for mesh, target, pair in zip(meshes, fitted, contours, strict=True):
+def fit_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Points:
+    """Put the lids of meshes (N, 468, 3) in frame px where the eye network sees them, and add the irises.
+
+    Returns (N, 470, 3): of the mesh only x and y of lids change; then the middle of the right and of the left iris.
+    """
+    seen = see_eyes(net, frame, meshes)
+    fitted = np.concatenate([meshes, meshes[:, LOOPS].mean(2)], 1)
+    for mesh, target, pair in zip(meshes, fitted, seen, strict=True):
         for eye in (0, 1):
-            move_lids(mesh.astype(np.float64), target, pair[eye], eye)
+            move_lids(mesh.astype(np.float64), target, pair[eye, :IRIS], eye)
+            target[IRISES[eye], :2] = pair[eye, IRIS]
     return fitted
 
 
 def see_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Array:
-    """Ask the network for the contours (N, 2, 16, 2) in frame px of the eyes of meshes (N, 468, 3)."""
+    """Ask the network for the eyes of meshes (N, 468, 3): (N, 2, 17, 2) in frame px, the contour and the iris' middle."""
     squares = [eye_square(mesh[:, :2].astype(np.float64), eye) for mesh in meshes for eye in (0, 1)]
     crops = [crop_square(frame, square, net.image_size) for square in squares]
     crops[1::2] = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops[1::2]]  # it knows right eyes only
-    answer = net.contour(net.trunk(image_from_crops(crops, next(net.parameters()).device)))
-    points = (answer.reshape(-1, CONTOUR_POINTS, 3)[:, :16, :2] / net.image_size).cpu().numpy().astype(np.float64)
+    contours, irises = net(image_from_crops(crops, next(net.parameters()).device))
+    answer = torch.cat([contours[:, :IRIS, :2], irises[:, :, :2].mean(1, keepdim=True)], 1)
+    points = (answer / net.image_size).cpu().numpy().astype(np.float64)
     points[1::2, :, 0] = 1 - points[1::2, :, 0]
     placed = [square.to_frame(own) for square, own in zip(squares, points, strict=True)]
-    return np.stack(placed).reshape(-1, 2, 16, 2).astype(np.float64)
+    return np.stack(placed).reshape(-1, 2, IRIS + 1, 2).astype(np.float64)
 
 
 def eye_square(mesh: Array, eye: int) -> Square:

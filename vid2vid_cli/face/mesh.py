@@ -23,7 +23,7 @@ from vid2vid_cli.face.detector import (
     store_channels_last,
 )
 from vid2vid_cli.face.eyenet import EyeNet
-from vid2vid_cli.face.lids import fit_lids
+from vid2vid_cli.face.lids import IRISES, fit_eyes
 from vid2vid_cli.face.meshnet import LANDMARKS, MeshNet
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 
@@ -44,8 +44,9 @@ class Face:
     """The mesh of one face.
 
     box: left, top, right, bottom of the landmarks in frame px.
-    landmarks_px: (468, 3) float32, frame px from the picture's left and top edge, x right, y down, z away
-    from the camera in the same unit (smaller is nearer, 0 near the middle of the head).
+    landmarks_px: (470, 3) float32, the mesh's 468 and the middles of the right and the left iris; frame px from the
+    picture's left and top edge, x right, y down, z away from the camera in the same unit (smaller is nearer, 0 near
+    the middle of the head).
     score: how sure the network is that this is a face, in [0, 1].
     """
 
@@ -65,7 +66,7 @@ class Face:
 
 
 def face_from_landmarks(landmarks: Points, score: float) -> Face:
-    """Make a face of its landmarks (468, 3) in frame px."""
+    """Make a face of its landmarks (468 or 470, 3) in frame px."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     return Face((float(low[0]), float(low[1]), float(high[0]), float(high[1])), landmarks, score)
 
@@ -134,18 +135,18 @@ class FaceAnalyzer:
 
     @torch.inference_mode()
     def landmarks(self, frame: Frame, rois: Sequence[Square]) -> tuple[Points, Points]:
-        """Lay a mesh on each region of a frame: landmarks (N, 468, 3) in frame px, scores (N,) in [0, 1].
+        """Lay a mesh on each region of a frame: landmarks (N, 470, 3) in frame px, scores (N,) in [0, 1].
 
-        The lids of the eyes are where the eye network sees them; all else is the mesh network's answer.
+        Lids and irises are where the eye network sees them; all else is the mesh network's answer.
         """
         if not rois:
-            return np.zeros((0, LANDMARKS, 3), np.float32), np.zeros(0, np.float32)
+            return np.zeros((0, LANDMARKS + len(IRISES), 3), np.float32), np.zeros(0, np.float32)
         size = self.mesh_net.image_size
         crops = [crop_square(frame, roi, size) for roi in rois]
         meshes, logits = self.mesh_net(image_from_crops(crops, next(self.mesh_net.parameters()).device))
         fractions = (meshes / size).cpu().numpy()
         placed = [roi.mesh_to_frame(mesh) for roi, mesh in zip(rois, fractions, strict=True)]
-        return fit_lids(self.eye_net, frame, np.stack(placed)), torch.sigmoid(logits).cpu().numpy()
+        return fit_eyes(self.eye_net, frame, np.stack(placed)), torch.sigmoid(logits).cpu().numpy()
 
 
 def load_prefixed(network: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:

@@ -48,14 +48,15 @@ class ReenactmentModel(Protocol):
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
         """Compute what is needed of the source, once.
 
-        image: (1, 3, H, W) in [0, 1], the source crop. landmarks: (1, 468, 3) in crop px, z away from the camera.
+        image: (1, 3, H, W) in [0, 1], the source crop. landmarks: (1, 470, 3) in crop px, z away from the camera,
+        see face.mesh.Face.
         """
         ...
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Read the motion of driving crops.
 
-        images: (B, 3, H, W) in [0, 1], or None for a family that only needs landmarks. landmarks: (B, 468, 3)
+        images: (B, 3, H, W) in [0, 1], or None for a family that only needs landmarks. landmarks: (B, 470, 3)
         in crop px. size: (height, width) of the crop.
         """
         ...
@@ -127,7 +128,7 @@ class Follower(Protocol):
         """Return the motion of a frame with what the comparison tells.
 
         motion: of one frame, as the model reads it of the frame alone. picture: (S, S), gray, of the same part of the
-        frame as the first one. landmarks: (1, 468, 3) in its px.
+        frame as the first one. landmarks: (1, 470, 3) in its px.
         """
         ...
 

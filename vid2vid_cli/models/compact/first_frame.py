@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.face.lids import LOOPS, RINGS
 from vid2vid_cli.models.compact.mesh_warp import FOLLOWING, Box, MeshWarp, PlacedMesh, Points
 
 VIEW = 288  # side of the gray picture of the square around the head
@@ -29,6 +30,11 @@ ALIKE = 2.0  # grey levels: where the warp is off by no more, nothing is gained
 GAIN = 5.0  # a fifth of the difference explained is enough to be believed
 STRANGE = 45.0  # grey levels: where that much remains, something else is seen than in the first frame
 CUT = 34.0  # grey levels of the whole picture: another scene. Within one at most 15 remained, between two 33 and more
+
+# A closing eye looks like anything but a moved open one: the more it closes, the more its lids slip as the skin around
+# them does, and how far they are apart is what the eye network says.
+LIDS = np.concatenate([LOOPS, RINGS[0][1]], 1)
+AROUND_EYES = RINGS[1][1]
 
 Picture = NDArray[np.uint8]
 Map = TypeVar("Map", Picture, Points)
@@ -84,6 +90,8 @@ class FirstFrame:
         flow /= spread[..., None]
         places = (points - (middle - half)) * (FACE_SIDE / 2 / half) - 0.5
         found: Points = _sample(flow, places[None])[0]
+        for lids, around, closing in zip(LIDS, AROUND_EYES, mesh.closing, strict=True):
+            found[lids] += closing.max() * (found[around].mean(0) - found[lids])
         return -found
 
     def _compare(self, mesh: PlacedMesh, grays: tuple[Picture, Picture], box: Box, most: float) -> Slip:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.eyelids import Eyelids
 from vid2vid_cli.models.compact.openings import inside_homes, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.rasterizer import rasterize
 from vid2vid_cli.models.compact.rings import (
@@ -62,18 +63,18 @@ class PlacedMesh:
     """The mesh as one target shows it.
 
     vertices: (V, 3) in halves of the crop's longer side, z away. values: (V, CHANNELS). triangles: (T, 3).
-    has_mirror: whether anything comes from the face's other half.
+    has_mirror: whether anything comes from the face's other half. closing: (2, 7), see eyelids.Eyelids.
     """
 
     vertices: Points
     values: Points
     triangles: NDArray[np.int32]
     has_mirror: bool
+    closing: Points
 
     def flow(self, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from. size: (height, width) of the whole crop's map."""
-        height, width = size[0] / max(size), size[1] / max(size)
-        values = self.draw((-width, -height, width, height), size, range(5 if self.has_mirror else 2))
+        values = self.draw(whole_box(size), size, range(5 if self.has_mirror else 2))
         return Flow(values) if not self.has_mirror else Flow(values[..., :2], values[..., 2:4], values[..., 4:])
 
     def draw(self, box: Box, size: tuple[int, int], channels: Sequence[int] = range(CHANNELS)) -> Points:
@@ -87,6 +88,12 @@ class PlacedMesh:
         vertices_px[:, :2] = (self.vertices[:, :2] - low) / step - 0.5
         vertices_px[:, 2] /= step.mean()
         return rasterize(vertices_px, np.ascontiguousarray(self.values[:, channels]), self.triangles, size)
+
+
+def whole_box(size: tuple[int, int]) -> Box:
+    """Return left, top, right, bottom of a whole crop of a size (height, width), in halves of its longer side."""
+    height, width = size[0] / max(size), size[1] / max(size)
+    return -width, -height, width, height
 
 
 class MeshWarp:
@@ -124,6 +131,7 @@ class MeshWarp:
         self._facing = topology.facing(points)
         self._hidden = topology.spread(_hidden_weights(self._facing, self._facing[topology.mirror]), times=3)
         self._parts = self._name_parts()
+        self._lids = Eyelids(topology, points, float(pose.scale))
 
     def flow(self, keypoints: Points, pose: Similarity, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from.
@@ -142,17 +150,21 @@ class MeshWarp:
         inside = inside_homes(self._topology, (face, scales[0]), (keypoints[:, :2], scales[1]))
         revealed = (self._topology.facing(keypoints) - self._facing).astype(np.float32)
         shown = smoothstep((revealed - 0.1) / 0.3)
+        homes = self._inset_homes(shown)
+        closing = self._lids.closing(keypoints, scales[1])
+        self._lids.unfold(homes, closing)
+        self._lids.draw_lashes(inside, targets[len(homes) :], keypoints, closing)
         values = np.zeros((len(targets), CHANNELS), np.float32)
-        values[:, :2] = np.concatenate([self._inset_homes(shown), inside]) - targets[:, :2]
+        values[:, :2] = np.concatenate([homes, inside]) - targets[:, :2]
         weights = self._mirror_weights(shown)
         if weights is not None:
-            homes = self._mirrored_homes()
-            values[:, 2:4] = np.concatenate([homes, homes[self._loops]]) - targets[:, :2]
+            mirrored = self._mirrored_homes()
+            values[:, 2:4] = np.concatenate([mirrored, mirrored[self._loops]]) - targets[:, :2]
             values[:, 4] = weights
         values[:, 5:11] = self._parts
         values[: len(keypoints), 11] = revealed
         values[len(self.homes) :, 11] = revealed[self._loops]
-        return PlacedMesh(targets, values, self.triangles, weights is not None)
+        return PlacedMesh(targets, values, self.triangles, weights is not None, closing)
 
     def target_vertices(self, keypoints: Points, pose: Similarity) -> Points:
         """Return all vertices (V, 3) of the mesh for target keypoints."""

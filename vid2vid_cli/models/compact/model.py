@@ -23,8 +23,9 @@ from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.compact import first_frame
 from vid2vid_cli.models.compact.first_frame import CELLS, FirstFrame
+from vid2vid_cli.models.compact.gaze import Irises, read_gaze
 from vid2vid_cli.models.compact.lids import LidContact
-from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp, PlacedMesh
+from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp, PlacedMesh, whole_box
 from vid2vid_cli.models.compact.mouth import SkinTone, draw_mouth, mouth_gaps, read_skin_tone
 from vid2vid_cli.models.compact.networks import Correction, LearnedParts
 from vid2vid_cli.models.compact.refine import (
@@ -43,7 +44,10 @@ from vid2vid_cli.motion import Motion, PoseOverride
 UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
 POINTS = 468  # of the mesh
+KEYPOINTS = POINTS + 1  # the last one is the gaze
 SAME_FACE = 0.015  # eye distances: faces at rest are one face up to this, and two from twice as much
+# What a stream is told of the gaze: px at 256 that a width of an eye counts, and what is usual, in such widths.
+GAZE_USUAL = {"effect": 10.0, "mean": 0.0, "deviation": 0.06, "speed": 0.01}
 FLOW_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
 
 
@@ -57,6 +61,7 @@ class CompactSource(SourceAppearance):
 
     warp: MeshWarp
     square: Square
+    irises: Irises
     mouth_gaps: NDArray[np.float32]
     tone: SkinTone
 
@@ -74,7 +79,8 @@ class CompactModel:
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         """Build from the checkpoint's tensors."""
         self.topology = FaceTopology.from_state(state)
-        self.basis = ExpressionBasis.from_state(state)
+        self._face_basis = ExpressionBasis.from_state(state)
+        self.basis = None if self._face_basis is None else with_gaze(self._face_basis)
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
         self._lids = LidContact(self.topology)
@@ -100,6 +106,7 @@ class CompactModel:
         image = image.contiguous()  # grid_sample takes ten times as long on the strides of a frame
         points = unit_points(landmarks, (image.shape[2], image.shape[3]))
         canonical, motion, warp, square = self._rig(points)
+        irises = Irises(points[0, :POINTS].numpy(), motion.expression[0, POINTS].numpy())
         kept = {"image": image}
         if self._learned is not None:
             encoded = features.get("encoded")
@@ -107,10 +114,12 @@ class CompactModel:
         width = self.mouth_width(canonical) * float(motion.scale)
         gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
         tone = read_skin_tone(image, landmarks[0].numpy())
-        return CompactSource(kept, canonical, motion, warp, square, gaps, tone)
+        return CompactSource(kept, canonical, motion, warp, square, irises, gaps, tone)
 
     def _rig(self, points: Tensor) -> tuple[Tensor, Motion, MeshWarp, Square]:
-        """Take a face (1, 468, 3) apart: canonical keypoints (1, 468, 3), motion, mesh, and the square around it."""
+        """Take a face (1, 470, 3) apart: canonical keypoints (1, 468, 3), motion, mesh, and the square around it."""
+        gaze = read_gaze(points)
+        points = points[:, :POINTS]
         pose = self._fit(points)
         offsets = pose.undo(points) - self.topology.canonical
         expression = self._project(offsets)
@@ -118,7 +127,7 @@ class CompactModel:
         face = points[0].numpy()
         border = self._still_border(face)
         warp = MeshWarp(self.topology, face, self._head(canonical, points), border)
-        return canonical, _motion_of(pose, expression), warp, _square(border, canonical)
+        return canonical, _motion_of(pose, expression, gaze), warp, _square(border, canonical)
 
     def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Follower | None:
         """Begin to compare the frames of a driving with its first one; the networks must be there to use it."""
@@ -130,8 +139,10 @@ class CompactModel:
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""
         points = unit_points(landmarks, size)
+        gaze = read_gaze(points)
+        points = points[:, :POINTS]
         pose = self._fit(points)
-        return _motion_of(pose, self._project(pose.undo(points) - self.topology.canonical))
+        return _motion_of(pose, self._project(pose.undo(points) - self.topology.canonical), gaze)
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
@@ -149,24 +160,26 @@ class CompactModel:
             expression = own.expression + self.without_shape(driving) - self.without_shape(own)
         else:
             rotation = driving.rotation @ reference.rotation.transpose(-1, -2) @ own.rotation
-            expression = own.expression + driving.expression - reference.expression + slips
+            expression = own.expression + driving.expression - reference.expression
             scale = own.scale * driving.scale / reference.scale
             translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
-        face = source.canonical + expression
+        gaze = expression[:, POINTS:] - own.expression[:, POINTS:]
+        face = source.canonical + expression[:, :POINTS] + slips
         if reference is not None:
-            mean = self.topology.canonical
-            moved = driving.expression + slips
-            seen = (source.canonical + own.expression, mean + moved, mean + reference.expression)
+            canonicals = source.canonical, self.topology.canonical, self.topology.canonical
+            moves = own.expression[:, :POINTS], driving.expression[:, :POINTS] + slips, reference.expression[:, :POINTS]
+            seen = (canonical + move for canonical, move in zip(canonicals, moves, strict=True))
             face = self._lids.set_opening(face, *seen)
         if pose is not None:
             rotation = _turn(rotation, pose)
         points = Similarity(scale.expand(len(driving), 1), rotation, translation).apply(face)
-        return points if surroundings is None else torch.cat([points, surroundings], 1)
+        return torch.cat([points, gaze] if surroundings is None else [points, gaze, surroundings], 1)
 
     def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
         """Warp the source's pixels by the mesh's flow.
 
-        keypoints: (B, 468, 3), or more: what of the driving's movement the mesh misses (first_frame.py) follows.
+        keypoints: (B, 468, 3), or more: how the gaze differs from the source's follows (gaze.py), then what of the
+        driving's movement the mesh misses (first_frame.py).
         """
         if not isinstance(source, CompactSource):
             raise ValueError("the source appearance is of another family")
@@ -183,28 +196,30 @@ class CompactModel:
 
     def without_shape(self, motion: Motion) -> Tensor:
         """Take the shape of a face out of its expressions by what is known of how both vary (a Wiener filter)."""
-        coefficients = motion.expression.flatten(1) @ self._basis.T
-        return (coefficients @ self._reader.T @ self._basis).reshape(motion.expression.shape)
+        shown, gaze = motion.expression[:, :POINTS], motion.expression[:, POINTS:]
+        coefficients = shown.flatten(1) @ self._basis.T
+        return torch.cat([(coefficients @ self._reader.T @ self._basis).reshape(shown.shape), gaze], 1)
 
     def expression_mask(self, region: Region) -> Tensor:
-        """Return how much each mesh point's expression belongs to a region: (468,)."""
+        """Return how much each mesh point's expression, and the gaze, belongs to a region: (469,)."""
         if region in ("all", "expression"):
-            return torch.ones(len(self.topology.canonical))
+            return torch.ones(KEYPOINTS)
         if region == "pose":
-            return torch.zeros(len(self.topology.canonical))
+            return torch.zeros(KEYPOINTS)
         loops = self.topology.inner_lips if region == "mouth" else self.topology.eyes
-        return self.topology.region_mask(loops, reach=0.7 if region == "mouth" else 0.45)
+        mask = self.topology.region_mask(loops, reach=0.7 if region == "mouth" else 0.45)
+        return torch.cat([mask, mask.new_tensor([float(region == "eyes")])])
 
     def _render_one(self, source: CompactSource, keypoints: Tensor, head: Similarity) -> Tensor:
         image = source.features["image"]
-        keypoints, missed = keypoints[:POINTS], _as_map(keypoints[POINTS:])
+        keypoints, gaze, missed = keypoints[:POINTS], keypoints[POINTS:KEYPOINTS], _as_map(keypoints[KEYPOINTS:])
         mesh = source.warp.place(keypoints.cpu().numpy(), head)
         own = source.motion
         target = Target(mesh, Similarity(own.scale, own.rotation, own.translation), head, missed)
         correction = None
         if self._learned is not None:
             correction = correct_flow(self._learned, source.features["encoded"], target, source.square)
-        warped = self._warp(source, mesh, correction)
+        warped = self._warp(source, mesh, gaze, correction)
         half = max(image.shape[-2:]) / 2
         points_px = keypoints.cpu().numpy() * half + (image.shape[-1] / 2, image.shape[-2] / 2, 0)
         mouth_px = self.mouth_width(source.canonical) * float(head.scale) * half
@@ -217,12 +232,15 @@ class CompactModel:
             paint_target(self._learned, warped, target, source.square, (source.features["encoded"], correction))
         return warped
 
-    def _warp(self, source: CompactSource, mesh: PlacedMesh, correction: Correction | None) -> Tensor:
-        """Warp a source by the mesh's flow, corrected where it can be: (1, 3, H, W)."""
+    def _warp(self, source: CompactSource, mesh: PlacedMesh, gaze: Tensor, correction: Correction | None) -> Tensor:
+        """Warp a source by the mesh's flow, corrected where it can be: (1, 3, H, W). gaze: (1 or 0, 3)."""
         image = source.features["image"]
         height, width = image.shape[-2:]
         shrink = min(1.0, FLOW_SIDE / max(height, width))
-        flow = mesh.flow((max(1, round(height * shrink)), max(1, round(width * shrink))))
+        size = max(1, round(height * shrink)), max(1, round(width * shrink))
+        flow = mesh.flow(size)
+        if len(gaze):
+            source.irises.move(flow.displacement, whole_box(size), mesh.vertices[:POINTS], gaze[0].cpu().numpy())
         # From halves of the longer side to halves of each side, as grid_sample counts.
         units = image.new_tensor([max(height, width) / width, max(height, width) / height])
         displacement = torch.from_numpy(flow.displacement).to(image)[None]
@@ -255,8 +273,8 @@ class CompactModel:
 
     def _project(self, offsets: Tensor) -> Tensor:
         """Return the part of offsets (B, 468, 3) that lies in the space of expressions."""
-        if self.basis is not None:
-            return self.basis.expression(self.basis.coefficients(offsets))
+        if self._face_basis is not None:
+            return self._face_basis.expression(self._face_basis.coefficients(offsets))
         coefficients = offsets.flatten(1) @ self._basis.T
         return (coefficients @ self._basis).reshape(offsets.shape)
 
@@ -300,8 +318,23 @@ class Follower:
         return self.first.warp.place(keypoints[0, :POINTS].numpy(), self.model.head_pose(self.who, keypoints))
 
 
-def _motion_of(pose: Similarity, expression: Tensor) -> Motion:
-    return Motion(pose.rotation, pose.translation, pose.scale, expression)
+def _motion_of(pose: Similarity, expression: Tensor, gaze: Tensor) -> Motion:
+    return Motion(pose.rotation, pose.translation, pose.scale, torch.cat([expression, gaze[:, None]], 1))
+
+
+def with_gaze(basis: ExpressionBasis) -> ExpressionBasis:
+    """Return a basis of expressions (K, 3) that holds a gaze after them, of which nothing is lost."""
+    count, points = basis.components.shape[:2]
+    components = basis.components.new_zeros(count + 2, points + 1, 3)
+    components[:count, :points] = basis.components
+    components[count, points, 0] = components[count + 1, points, 1] = 1
+    weights = torch.cat([basis.weights, basis.weights.new_tensor([[1.0, 1.0, 0.0]])])
+    usual = {
+        name: torch.cat([known, known.new_tensor([value, value])])
+        for name, value in GAZE_USUAL.items()
+        if (known := getattr(basis, name)) is not None
+    }
+    return replace(basis, components=components, weights=weights, **usual)
 
 
 def no_extra(like: Tensor) -> Tensor:
@@ -321,7 +354,7 @@ def _likeness(own: Motion, reference: Motion) -> float:
     How a face differs from its mesh when it turns and moves belongs to that face. On another it did harm: that one
     then followed expressions less well than by the mesh alone.
     """
-    away = float((reference.expression - own.expression).square().sum(-1).mean().sqrt())
+    away = float((reference.expression - own.expression)[:, :POINTS].square().sum(-1).mean().sqrt())
     return min(max(2 - away / SAME_FACE, 0.0), 1.0)
 
 

@@ -115,7 +115,7 @@ class FlowNet(nn.Module):
     replace a share of the analytic flow; a free residual is added.
     """
 
-    def __init__(self, features: int = 32, widths: tuple[int, int, int] = (32, 64, 96)) -> None:
+    def __init__(self, features: int = 32, widths: tuple[int, int, int] = (32, 48, 64)) -> None:
         super().__init__()
         self.net = Hourglass(CHANNELS + 2 + 2 * features, 4 + HINTS, widths)
 
@@ -142,7 +142,7 @@ class FlowNet(nn.Module):
 class Painter(nn.Module):
     """Paints where the flow brought nothing or the wrong thing: teeth, lids, the far cheek."""
 
-    def __init__(self, features: int = 32, widths: tuple[int, int, int] = (64, 96, 160)) -> None:
+    def __init__(self, features: int = 32, widths: tuple[int, int, int] = (32, 64, 128)) -> None:
         super().__init__()
         self.net = Hourglass(3 * 16 + 4 * CHANNELS + features + HINTS, 16 * 4, widths)
 

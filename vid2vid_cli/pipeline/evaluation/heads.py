@@ -12,7 +12,7 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, select_face
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.models.compact.model import unit_points
+from vid2vid_cli.models.compact.model import POINTS, unit_points
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ class HeadReader:
         motion = self._model.motion(None, landmarks, size)
         pose = Similarity(motion.scale, motion.rotation, motion.translation)
         # A face at rest is no mean face: of what its points are off by, only a part is expression.
-        shape = pose.undo(unit_points(landmarks, size)) - self._model.without_shape(motion)
-        return Head(shape[0], motion.rotation[0], motion.expression[0])
+        shown = self._model.without_shape(motion)[:, :POINTS]
+        shape = pose.undo(unit_points(landmarks, size)[:, :POINTS]) - shown
+        return Head(shape[0], motion.rotation[0], motion.expression[0, :POINTS])
 
 
 def distance_pct(one: Tensor, other: Tensor) -> float:

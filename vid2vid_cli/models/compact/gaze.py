@@ -1,0 +1,130 @@
+"""Where the eyes look: read as the place of the irises between the corners of their eyes, shown by sliding them there.
+
+A gaze is (x, y, 0): how far the irises lie to the right of the middle of their eyes in the picture, and below it, in
+widths of the eye; both eyes look the same way. It is the last of the compact family's keypoints.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vid2vid_cli.face.lids import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame, smooth_step
+from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.models.compact.mesh_warp import Box, Points
+
+Array = NDArray[np.float64]
+
+SHUT, SEEN = 0.06, 0.16  # gap over width of an eye whose iris cannot be seen, and of one whose iris can
+BELIEVED = 0.7  # of a change: the network's answers overshoot and tremble
+FURTHEST = 0.22  # widths of the eye: what is more is an error
+IRIS_RADIUS, FALL = 0.22, 0.34  # widths of the eye: what moves as the iris does, and how far the white is stretched
+LID_EDGE = 0.02  # widths of the eye: so much of an opening's rim is lid
+RIM = np.concatenate([LOOPS[:, OUTER : INNER + 1], LOOPS[:, UPPER][:, ::-1]], 1)
+"""The openings as polygons, (2, 16)."""
+
+
+def read_gaze(landmarks: Tensor) -> Tensor:
+    """Return the gazes (B, 3) of landmarks (B, 470, 3) in px or any unit; zeros where they have no irises (B, 468, 3).
+
+    Shut eyes say nothing: 0.
+    """
+    faces = landmarks.detach().cpu().double().numpy()
+    if faces.shape[1] <= IRISES[1]:
+        return landmarks.new_zeros(len(landmarks), 3)
+    return torch.from_numpy(np.array([_gaze_of(face) for face in faces], np.float32)).to(landmarks)
+
+
+def _gaze_of(face: Array) -> tuple[float, float, float]:
+    total, weights = np.zeros(2), 1e-6
+    for eye in (0, 1):
+        frame = EyeFrame.of(face[:, :2], eye)
+        seen = smooth_step(_gap(face, eye), SHUT, SEEN)
+        # The nearer eye is seen better, and is wider.
+        weight = (0.01 + seen) * frame.width_px**2
+        total += weight * seen * _mirrored(frame.to_own(face[IRISES[eye], :2]), eye)
+        weights += weight
+    x, y = np.clip(total / weights, -0.5, 0.5)
+    return float(x), float(y), 0.0
+
+
+def _gap(face: Array, eye: int) -> float:
+    """Return how far an eye of a mesh (468 or 470, 2 or 3) is open, in its widths."""
+    gaps = np.linalg.norm(face[LOOPS[eye, LOWER], :2] - face[LOOPS[eye, UPPER], :2], axis=1)
+    return float(gaps.max()) / EyeFrame.of(face[:, :2], eye).width_px
+
+
+def place_irises(mesh: Points, gaze: Points) -> Points:
+    """Return the irises (2, 3) of a mesh (468, 3) that looks so: the inverse of `read_gaze`. gaze: (3,)."""
+    irises = mesh[LOOPS].mean(1)
+    for eye in (0, 1):
+        frame = EyeFrame.of(mesh[:, :2].astype(np.float64), eye)
+        irises[eye, :2] = frame.center_px + frame.width_px * frame.axes @ _mirrored(gaze[:2].astype(np.float64), eye)
+    return irises
+
+
+def _mirrored(own: Array, eye: int) -> Array:
+    """Turn an eye's own axes, inwards and down, into right and down in the picture, or back."""
+    return own * (-1, 1) if eye else own
+
+
+class Irises:
+    """The irises of one source, ready to be moved."""
+
+    def __init__(self, points: Points, gaze: Points) -> None:
+        """Remember its eyes. points: (468, 3), its mesh. gaze: (3,), its own."""
+        mesh = points[:, :2].astype(np.float64)
+        self._frames = [EyeFrame.of(mesh, eye) for eye in (0, 1)]
+        self._lids = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
+        self._own = [_mirrored(gaze[:2].astype(np.float64), eye) for eye in (0, 1)]
+        self._trust = [BELIEVED * smooth_step(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
+
+    def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> None:
+        """Let the openings of a target's eyes show the irises elsewhere.
+
+        displacement: (h, w, 2), of a part of the target, in the mesh's unit; changed in place. box: left, top, right,
+        bottom of that part. keypoints: (468, 3), the target's. by: (2 or 3,), how the gaze differs from the source's.
+        """
+        size = float(np.linalg.norm(by[:2]))
+        if size < 1e-4:
+            return
+        change = by[:2].astype(np.float64) * min(1.0, FURTHEST / size)
+        height, width = displacement.shape[:2]
+        low, step = np.array(box[:2]), (np.array(box[2:]) - box[:2]) / (width, height)
+        for eye in (0, 1):
+            x, y = _pixels_inside((keypoints[RIM[eye], :2] - low) / step - 0.5, (height, width))
+            if not len(x):
+                continue
+            places = (np.stack([x, y], 1) + 0.5) * step + low
+            shown = self._frames[eye].to_own(places + displacement[y, x])
+            moved = self._look(shown, self._trust[eye] * _mirrored(change, eye), eye) - shown
+            displacement[y, x] += (self._frames[eye].width_px * moved @ self._frames[eye].axes.T).astype(np.float32)
+
+    def _look(self, shown: Array, change: Array, eye: int) -> Array:
+        """Return what places of an opening show of the source (P, 2) when its iris has moved, all in the eye's axes."""
+        away = np.linalg.norm(shown - self._own[eye] - change, axis=1)
+        share = 1 - smoothstep((away - IRIS_RADIUS) / FALL)
+        found = shown - share[:, None] * change
+        lids = self._lids[eye]
+        ends = lids[[OUTER, INNER]]
+        upper, lower = (
+            np.interp(found[:, 0], *np.concatenate([ends[:1], lids[part], ends[1:]]).T) for part in (UPPER, LOWER)
+        )
+        middle, half = (upper + lower) / 2, np.maximum((lower - upper) / 2 - LID_EDGE, 0)
+        found[:, 1] = np.clip(found[:, 1], middle - half, middle + half)
+        return np.asarray(found)
+
+
+def _pixels_inside(rim: NDArray[np.floating], size: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return x and y of the pixels of a map within a polygon (P, 2) in its px."""
+    low = np.maximum(np.floor(rim.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(rim.max(0)).astype(int) + 1, (size[1], size[0]))
+    if (high <= low).any():
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+    cv2.fillPoly(mask, [np.rint((rim - low) * 16).astype(np.int32)], 1, shift=4)
+    y, x = np.nonzero(mask)
+    return x + low[0], y + low[1]
