@@ -86,7 +86,7 @@ def _slim_hourglass(old: Hourglass, new: Hourglass, strength: dict[str, Tensor])
     matters = {stream: torch.zeros(size, dtype=torch.float64) for stream, (size, _) in sizes.items()}
     for layer in LAYERS:
         weight = _conv(old, layer.name).weight.double().square().sum((0, 2, 3)).sqrt() * strength[layer.name]
-        for stream, part in zip(layer.reads, weight.split([sizes[s][0] for s in layer.reads]), strict=True):
+        for stream, part in zip(layer.reads, torch.split(weight, [sizes[s][0] for s in layer.reads]), strict=True):
             matters[stream] += part
     kept = {stream: matters[stream].argsort(descending=True)[: sizes[stream][1]].sort().values for stream in sizes}
     for layer in LAYERS:

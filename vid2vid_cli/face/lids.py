@@ -85,7 +85,11 @@ class EyeFrame:
     @classmethod
     def of(cls, mesh: Array, eye: int) -> EyeFrame:
         """Lay the axes through the corners of an eye (0 right, 1 left) of a mesh (468, 2) in frame px."""
-        outer, inner = mesh[LOOPS[eye, OUTER]], mesh[LOOPS[eye, INNER]]
+        return cls.between(mesh[LOOPS[eye, OUTER]], mesh[LOOPS[eye, INNER]], eye)
+
+    @classmethod
+    def between(cls, outer: Array, inner: Array, eye: int) -> EyeFrame:
+        """Lay the axes through the corners (2,) of an eye."""
         width = max(float(np.linalg.norm(inner - outer)), 1e-6)
         along = (inner - outer) / width
         turn = -1 if eye else 1  # outwards in on the left eye is leftwards: down is then the other normal
@@ -96,6 +100,11 @@ class EyeFrame:
         """Map points (..., 2) from frame px to this eye's axes, in widths of the eye."""
         own: Array = (points - self.center_px) @ self.axes / self.width_px
         return own
+
+    def to_frame(self, own: Array) -> Array:
+        """Map points (..., 2) back."""
+        points: Array = self.center_px + self.width_px * own @ self.axes.T
+        return points
 
 
 def smooth_step(value: float, low: float, high: float) -> float:
@@ -114,12 +123,15 @@ def fit_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Points:
     for mesh, target, pair in zip(meshes, fitted, seen, strict=True):
         for eye in (0, 1):
             move_lids(mesh.astype(np.float64), target, pair[eye, :IRIS], eye)
-            target[IRISES[eye], :2] = pair[eye, IRIS]
+            # Between the corners that the eye network sees: the mesh's are off to one side.
+            corners = EyeFrame.between(pair[eye, OUTER], pair[eye, INNER], eye)
+            iris = corners.to_own(pair[eye, IRIS])
+            target[IRISES[eye], :2] = EyeFrame.of(mesh[:, :2].astype(np.float64), eye).to_frame(iris)
     return fitted
 
 
 def see_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Array:
-    """Ask the network for the eyes of meshes (N, 468, 3): (N, 2, 17, 2) in frame px, the contour and the iris' middle."""
+    """Ask the network for the eyes of meshes (N, 468, 3): (N, 2, 17, 2) in frame px, contour and middle of the iris."""
     squares = [eye_square(mesh[:, :2].astype(np.float64), eye) for mesh in meshes for eye in (0, 1)]
     crops = [crop_square(frame, square, net.image_size) for square in squares]
     crops[1::2] = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops[1::2]]  # it knows right eyes only

@@ -19,7 +19,6 @@ from vid2vid_cli.models.compact.mesh_warp import Box, Points
 Array = NDArray[np.float64]
 
 SHUT, SEEN = 0.06, 0.16  # gap over width of an eye whose iris cannot be seen, and of one whose iris can
-BELIEVED = 0.7  # of a change: the network's answers overshoot and tremble
 FURTHEST = 0.22  # widths of the eye: what is more is an error
 IRIS_RADIUS, FALL = 0.22, 0.34  # widths of the eye: what moves as the iris does, and how far the white is stretched
 LID_EDGE = 0.02  # widths of the eye: so much of an opening's rim is lid
@@ -59,10 +58,10 @@ def _gap(face: Array, eye: int) -> float:
 
 def place_irises(mesh: Points, gaze: Points) -> Points:
     """Return the irises (2, 3) of a mesh (468, 3) that looks so: the inverse of `read_gaze`. gaze: (3,)."""
-    irises = mesh[LOOPS].mean(1)
+    irises: Points = mesh[LOOPS].mean(1)
     for eye in (0, 1):
         frame = EyeFrame.of(mesh[:, :2].astype(np.float64), eye)
-        irises[eye, :2] = frame.center_px + frame.width_px * frame.axes @ _mirrored(gaze[:2].astype(np.float64), eye)
+        irises[eye, :2] = frame.to_frame(_mirrored(gaze[:2].astype(np.float64), eye))
     return irises
 
 
@@ -80,7 +79,7 @@ class Irises:
         self._frames = [EyeFrame.of(mesh, eye) for eye in (0, 1)]
         self._lids = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
         self._own = [_mirrored(gaze[:2].astype(np.float64), eye) for eye in (0, 1)]
-        self._trust = [BELIEVED * smooth_step(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
+        self._trust = [smooth_step(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
 
     def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> None:
         """Let the openings of a target's eyes show the irises elsewhere.

@@ -1,0 +1,155 @@
+"""Eyes of the compact family: what closed lids show, where irises look, and that a gaze survives on its way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vid2vid_cli.codec.space import MotionSpace
+from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
+from vid2vid_cli.face.lids import LOOPS, LOWER, RINGS, UPPER, EyeFrame
+from vid2vid_cli.face.mesh import FaceAnalyzer
+from vid2vid_cli.media.image import read_image
+from vid2vid_cli.models.compact.gaze import place_irises, read_gaze
+from vid2vid_cli.models.compact.model import KEYPOINTS, POINTS, CompactModel, CompactSource
+from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
+from vid2vid_cli.motion import Motion
+
+PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
+FOLD = RINGS[0][1][:, UPPER]
+
+
+@pytest.fixture(scope="module")
+def model(face_state: dict[str, Tensor]) -> CompactModel:
+    """The warp alone."""
+    return CompactModel({k: v for k, v in face_state.items() if not k.startswith(LEARNED_PREFIXES)})
+
+
+class Sitter:
+    """The example's portrait: picture, landmarks (1, 470, 3) in its px, and size."""
+
+    def __init__(self, analyzer: FaceAnalyzer, model: CompactModel) -> None:
+        frame = read_image(PORTRAIT)
+        (face,) = analyzer.faces(frame)
+        crop = crop_around(face, model.source_crop, (0, 0, frame.shape[1], frame.shape[0]))
+        self.picture: Frame = crop_frame(frame, crop)
+        self.landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
+        self.points = self.landmarks[0].numpy()
+
+    def image(self, picture: Frame | None = None) -> Tensor:
+        """Return a picture as a model takes it."""
+        picture = self.picture if picture is None else picture
+        return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.fixture(scope="module")
+def sitter(face_analyzer: FaceAnalyzer, model: CompactModel) -> Sitter:
+    return Sitter(face_analyzer, model)
+
+
+def shown(model: CompactModel, source: CompactSource, change: Tensor) -> Frame:
+    """Render a source (H, W, 3) whose expression changes by (469, 3)."""
+    own = source.motion
+    moved = Motion(own.rotation, own.translation, own.scale, own.expression + change)
+    image = model.render(source, model.drive(source, moved, own, None))[0]
+    return (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+
+
+def closing(model: CompactModel, source: CompactSource) -> Tensor:
+    """Return the change of expression that brings the upper lids down to the lower ones."""
+    face = (source.canonical + source.motion.expression[:, :POINTS])[0]
+    change = torch.zeros(KEYPOINTS, 3)
+    upper, lower = (torch.from_numpy(LOOPS[:, part].ravel()) for part in (UPPER, LOWER))
+    change[upper, 1] = face[lower, 1] - face[upper, 1]
+    return change
+
+
+def test_a_closed_lid_shows_skin_and_not_its_dark_edge(model: CompactModel, sitter: Sitter) -> None:
+    green = sitter.picture.copy()
+    for eye in (0, 1):  # from the edge of the lid up to its fold
+        edge = sitter.points[LOOPS[eye, UPPER], :2]
+        for share in np.linspace(-0.2, 0.6, 30):
+            x, y = (edge + share * (sitter.points[FOLD[eye], :2] - edge)).T
+            for dx in (-1, 0, 1):
+                green[y.astype(int), np.clip(x.astype(int) + dx, 0, green.shape[1] - 1)] = (0, 255, 0)
+    source = model.appearance(sitter.image(green), sitter.landmarks)
+    shut = shown(model, source, closing(model, source)).astype(int)
+    for eye in (0, 1):
+        upper, lower = (sitter.points[LOOPS[eye, part][2:5], :2].mean(0) for part in (UPPER, LOWER))
+        lid = [shut[int(y), int(x)] for x, y in upper + np.linspace(0.25, 0.7, 6)[:, None] * (lower - upper)]
+        assert max(colour[1] - colour[0] for colour in lid) < 20, lid  # skin is redder than green
+
+
+def test_shut_lids_meet_in_a_dark_line(model: CompactModel, sitter: Sitter) -> None:
+    source = model.appearance(sitter.image(), sitter.landmarks)
+    shut = shown(model, source, closing(model, source)).mean(-1)
+    for eye in (0, 1):
+        lower = sitter.points[LOOPS[eye, LOWER][2:5], :2].mean(0)
+        column = shut[int(lower[1]) - 8 : int(lower[1]) + 9, int(lower[0])]
+        skin = np.median(shut[int(lower[1]) + 15 : int(lower[1]) + 25, int(lower[0])])
+        assert column.min() < 0.75 * skin
+
+
+def test_a_gaze_is_read_as_it_was_placed_and_shut_eyes_say_nothing(sitter: Sitter) -> None:
+    mesh = sitter.points[:POINTS].copy()
+    for gaze in ((0.1, 0.0, 0), (-0.07, 0.05, 0)):
+        irises = place_irises(mesh, np.array(gaze, np.float32))
+        again = read_gaze(torch.from_numpy(np.concatenate([mesh, irises]))[None])
+        assert again[0].tolist() == pytest.approx(gaze, abs=2e-3)
+    assert not read_gaze(torch.from_numpy(mesh)[None]).any()
+    irises = place_irises(mesh, np.array([0.1, 0, 0], np.float32))
+    mesh[LOOPS[:, UPPER]] = mesh[LOOPS[:, LOWER]]
+    assert float(read_gaze(torch.from_numpy(np.concatenate([mesh, irises]))[None]).abs().max()) < 1e-3
+
+
+def test_a_mirrored_picture_looks_the_other_way(face_analyzer: FaceAnalyzer, media_dir: Path) -> None:
+    frame = read_image(media_dir / "sources" / "s27_ai_woman.png")
+    gazes = []
+    for picture in (frame, np.ascontiguousarray(frame[:, ::-1])):
+        (face,) = face_analyzer.faces(picture)
+        assert face.landmarks_px.shape == (470, 3)
+        gazes.append(read_gaze(torch.from_numpy(face.landmarks_px)[None])[0].numpy())
+    np.testing.assert_allclose(gazes[0] * (-1, 1, 1), gazes[1], atol=0.02)
+
+
+def eye_darkness(picture: Frame, points: np.ndarray, eye: int) -> np.ndarray:
+    """Return the middle (x, y) of what is dark in an eye, in widths of the eye, right and down in the picture."""
+    rim = EyeFrame.of(points[:POINTS, :2].astype(np.float64), eye)
+    low, high = points[LOOPS[eye], :2].min(0), points[LOOPS[eye], :2].max(0)
+    y, x = np.mgrid[int(low[1]) + 2 : int(high[1]) - 1, int(low[0]) + 2 : int(high[0]) - 1]
+    dark = np.clip(110 - picture[y, x].mean(-1), 0, None)
+    middle = np.array([(x * dark).sum(), (y * dark).sum()]) / dark.sum()
+    return np.asarray((middle - rim.center_px) / rim.width_px)
+
+
+def test_irises_go_where_the_driving_looks_and_nothing_else_moves(model: CompactModel, sitter: Sitter) -> None:
+    source = model.appearance(sitter.image(), sitter.landmarks)
+    before = shown(model, source, torch.zeros(KEYPOINTS, 3))
+    for x in (-0.12, 0.12):
+        change = torch.zeros(KEYPOINTS, 3)
+        change[POINTS, 0] = x
+        after = shown(model, source, change)
+        for eye in (0, 1):
+            went = eye_darkness(after, sitter.points, eye) - eye_darkness(before, sitter.points, eye)
+            assert 0.25 < went[0] / x < 1.1, (eye, x, went)
+        outside = np.ones(before.shape[:2], bool)
+        for eye in (0, 1):
+            low, high = sitter.points[LOOPS[eye], :2].min(0).astype(int), sitter.points[LOOPS[eye], :2].max(0).astype(int)
+            outside[low[1] - 3 : high[1] + 4, low[0] - 3 : high[0] + 4] = False
+        np.testing.assert_array_equal(after[outside], before[outside])
+
+
+def test_a_gaze_belongs_to_the_eyes_and_survives_a_call(model: CompactModel, sitter: Sitter) -> None:
+    assert model.expression_mask("eyes")[POINTS] == 1
+    assert model.expression_mask("mouth")[POINTS] == 0
+    own = model.appearance(sitter.image(), sitter.landmarks).motion
+    gaze = torch.tensor([0.08, -0.03, 0.0])
+    own.expression[0, POINTS] = gaze
+    space = MotionSpace(KEYPOINTS, model.basis)
+    again = space.motion(space.numbers(own))
+    assert torch.allclose(again.expression[0, POINTS], gaze, atol=1e-6)
+    assert len(space.effect()) == space.count == len(space.usual()[0])
