@@ -117,6 +117,29 @@ def test_neighbouring_triangles_leave_no_seam() -> None:
     assert (values > 0.99).all()
 
 
+def test_the_rasterizer_agrees_with_asking_each_pixel_about_each_triangle() -> None:
+    rng = np.random.default_rng(0)
+    vertices = rng.uniform(-6, 22, (30, 3)).astype(np.float32)
+    vertices[:12] = np.round(vertices[:12])  # edges along rows and columns, and through the middles of pixels
+    attributes = rng.uniform(-1, 1, (30, 2)).astype(np.float32)
+    triangles = rng.integers(0, 30, (40, 3)).astype(np.int32)
+    triangles[:3] = [[0, 0, 1], [0, 1, 1], [2, 2, 2]]  # without an area
+    values = rasterize(vertices, attributes, triangles, (16, 18))
+    for y, x in np.ndindex(16, 18):
+        shown = [pixel for t in triangles if (pixel := _at_pixel(vertices[t], attributes[t], (x, y))) is not None]
+        wanted = min(shown, key=lambda pixel: pixel[0])[1] if shown else np.zeros(2)
+        assert values[y, x] == pytest.approx(wanted, abs=2e-3)
+
+
+def _at_pixel(corners: np.ndarray, values: np.ndarray, place: tuple[int, int]) -> tuple[float, np.ndarray] | None:
+    """Return depth and values of a triangle at a place, None beside it."""
+    matrix = np.concatenate([corners[:, :2].T.astype(np.float64), np.ones((1, 3))])
+    if abs(np.linalg.det(matrix)) < 1e-9:
+        return None
+    shares = np.linalg.solve(matrix, [*place, 1])
+    return None if shares.min() < -1e-4 else (float(shares @ corners[:, 2]), shares @ values)
+
+
 def test_the_mesh_is_a_closed_disk_wound_outwards(model: CompactModel) -> None:
     triangles = model.topology.triangles
     edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
