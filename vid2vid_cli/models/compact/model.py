@@ -16,7 +16,7 @@ from torch.nn import functional
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import MotionFileError, UsageError
 from vid2vid_cli.face.crop import CropSpec
-from vid2vid_cli.geometry.grid import warp_image
+from vid2vid_cli.geometry.grid import resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
@@ -346,7 +346,7 @@ def _lay_mirrored(image: Tensor, warped: Tensor, flow: Flow, units: Tensor) -> T
         return warped
     mirrored = warp_image(image, torch.from_numpy(flow.mirrored).to(image)[None] * units)
     weight = torch.from_numpy(np.ascontiguousarray(flow.mirror_weight)).to(image).permute(2, 0, 1)[None]
-    weight = functional.interpolate(weight, image.shape[-2:], mode="bilinear", align_corners=False)
+    weight = resize_planes(weight, (image.shape[2], image.shape[3]))
     return warped + weight * (mirrored - warped)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vid2vid_cli.geometry.grid import identity_grid
+from vid2vid_cli.geometry.grid import identity_grid, resize_planes
 from vid2vid_cli.models.compact.mesh_warp import CHANNELS
 
 LEARNED_PREFIXES = ("encoder.", "flow_net.", "painter.")
@@ -222,8 +222,7 @@ def apply_painting(picture: Tensor, patch: Tensor, painting: Painting, view: Vie
     """
     view = view or View(picture.shape[-1])
     layers = _enlarge(torch.cat([painting.change, painting.repaint], 1), view)
-    # Four channels are enlarged in half the time of three.
-    coarse = _enlarge(functional.pad(functional.avg_pool2d(patch, 2), (0, 0, 0, 0, 0, 1)), view)[:, :3]
+    coarse = _enlarge(functional.avg_pool2d(patch, 2), view)
     return torch.lerp(picture, coarse, layers[:, 3:]).add_(layers[:, :3]).clamp_(0, 1)
 
 
@@ -240,10 +239,7 @@ def sample(values: Tensor, grid: Tensor) -> Tensor:
 
 def _enlarge(values: Tensor, view: View) -> Tensor:
     """Bring maps of a patch (B, C, h, h) to its size, and return what is shown."""
-    size = (view.side_px, view.side_px)
-    if values.shape[-2:] != size:
-        values = functional.interpolate(values, size, mode="bilinear", align_corners=False)
-    return values[..., view.rows, view.columns]
+    return resize_planes(values, (view.side_px, view.side_px))[..., view.rows, view.columns]
 
 
 def _window(side: int, edge: float, device: torch.device) -> Tensor:
