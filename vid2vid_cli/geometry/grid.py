@@ -16,9 +16,13 @@ from torch.nn import functional
 def identity_grid(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
     """Return the grid that samples every pixel at its own place: (1, height, width, 2), x and y."""
     height, width = size
-    x = (torch.arange(width, device=device, dtype=torch.float32) * 2 + 1) / width - 1
-    y = (torch.arange(height, device=device, dtype=torch.float32) * 2 + 1) / height - 1
+    x, y = _pixel_line(width, device), _pixel_line(height, device)
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], -1)[None]
+
+
+def _pixel_line(length: int, device: torch.device | str) -> Tensor:
+    """Return the places of the pixels along a side: (length,)."""
+    return (torch.arange(length, device=device, dtype=torch.float32) * 2 + 1) / length - 1
 
 
 def warp_image(image: Tensor, displacement: Tensor) -> Tensor:
@@ -27,8 +31,10 @@ def warp_image(image: Tensor, displacement: Tensor) -> Tensor:
     image: (B, 3, H, W). displacement: (B, h, w, 2), in [-1, 1] units of the image's own width and height, from
     the target pixel to its source; of a smaller size it is enlarged linearly. Returns (B, 3, H, W).
     """
-    size = (image.shape[2], image.shape[3])
-    grid = identity_grid(size, image.device) + resize_map(displacement, image.permute(0, 2, 3, 1))
+    x, y = _pixel_line(image.shape[3], image.device), _pixel_line(image.shape[2], image.device)
+    # The identity grid is added line by line: making it whole would take longer than the rest.
+    grid = resize_map(displacement, image.permute(0, 2, 3, 1)) + torch.stack([x, torch.zeros_like(x)], -1)
+    grid[..., 1] += y[:, None]
     return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
