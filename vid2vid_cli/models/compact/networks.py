@@ -221,9 +221,13 @@ def apply_painting(picture: Tensor, patch: Tensor, painting: Painting, view: Vie
     repainted. Returns (B, 3, H, W) in [0, 1].
     """
     view = view or View(picture.shape[-1])
-    layers = _enlarge(torch.cat([painting.change, painting.repaint], 1), view)
-    coarse = _enlarge(functional.avg_pool2d(patch, 2), view)
-    return torch.lerp(picture, coarse, layers[:, 3:]).add_(layers[:, :3]).clamp_(0, 1)
+    repaint, coarse = _enlarge(painting.repaint, view), functional.avg_pool2d(patch, 2)
+    # Colour by colour, what is enlarged stays in the processor's cache.
+    painted = [
+        torch.lerp(colour, _enlarge(smooth, view), repaint).add_(_enlarge(change, view)).clamp_(0, 1)
+        for colour, smooth, change in zip(*(of.split(1, 1) for of in (picture, coarse, painting.change)), strict=True)
+    ]
+    return torch.cat(painted, 1)
 
 
 def patch_grid(place: Tensor, side: int) -> Tensor:
