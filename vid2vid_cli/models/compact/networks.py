@@ -225,7 +225,9 @@ def apply_painting(picture: Tensor, patch: Tensor, painting: Painting, view: Vie
     # Colour by colour, what is enlarged stays in the processor's cache.
     painted = [
         torch.lerp(colour, _enlarge(smooth, view), repaint).add_(_enlarge(change, view)).clamp_(0, 1)
-        for colour, smooth, change in zip(*(of.split(1, 1) for of in (picture, coarse, painting.change)), strict=True)
+        for colour, smooth, change in zip(
+            *(torch.split(of, 1, 1) for of in (picture, coarse, painting.change)), strict=True
+        )
     ]
     return torch.cat(painted, 1)
 
