@@ -78,15 +78,22 @@ def cut_square(image: Tensor, corner_px: tuple[int, int], side_px: int, side_out
     height, width = image.shape[-2:]
     columns, *beyond_columns = _within(corner_px[0], side_px, width)
     rows, *beyond_rows = _within(corner_px[1], side_px, height)
-    part = image[..., rows, columns]
-    if any(beyond_columns + beyond_rows):
-        part = functional.pad(part, beyond_columns + beyond_rows, mode="replicate")
-    if side_px == side_out:
-        return part
-    size = (side_out, side_out)
-    if side_px < side_out:
-        return resize_planes(part, size)
-    return functional.interpolate(part, size, mode="bilinear", align_corners=False, antialias=True)
+    # The height first: torch is slow along rows, and of the border there is less to repeat then.
+    part = _resize_averaging(_repeat_border(image[..., rows, columns], [0, 0, *beyond_rows]), side_out, axis=2)
+    return _resize_averaging(_repeat_border(part, [*beyond_columns, 0, 0]), side_out, axis=3)
+
+
+def _repeat_border(image: Tensor, beyond: list[int]) -> Tensor:
+    """Repeat the border of an image (B, C, H, W) at its left, right, top and bottom."""
+    return functional.pad(image, beyond, mode="replicate") if any(beyond) else image
+
+
+def _resize_averaging(image: Tensor, length: int, axis: int) -> Tensor:
+    """Resize an image (B, C, H, W) along one axis linearly, averaged where it shrinks."""
+    size = (length, image.shape[3]) if axis == 2 else (image.shape[2], length)
+    if image.shape[axis] <= length:
+        return resize_planes(image, size)
+    return functional.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _within(begin: int, length: int, whole: int) -> tuple[slice, int, int]:
