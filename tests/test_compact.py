@@ -32,6 +32,7 @@ from vid2vid_cli.models.compact.networks import (
     SourceEncoder,
     View,
     apply_painting,
+    paint_over,
 )
 from vid2vid_cli.models.compact.openings import inside_homes
 from vid2vid_cli.models.compact.rasterizer import rasterize
@@ -435,6 +436,10 @@ def test_a_painting_over_the_border_is_that_part_of_the_whole() -> None:
     assert (whole - picture).abs().mean() > 0.1
     part = apply_painting(picture[..., view.rows, view.columns], patch, painting, view)
     assert torch.equal(part, whole[..., view.rows, view.columns])
+    beyond = picture.clone()
+    paint_over(picture[..., view.rows, view.columns], patch, painting, view)
+    beyond[..., view.rows, view.columns] = part
+    assert torch.equal(picture, beyond)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -8,7 +8,7 @@ so training starts from the warp alone. Places are in [-1, 1] of the source's sq
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -220,16 +220,21 @@ def apply_painting(picture: Tensor, patch: Tensor, painting: Painting, view: Vie
     as `view` says. What the painter adds is enlarged; of the picture's own fine detail that stays which is not to be
     repainted. Returns (B, 3, H, W) in [0, 1].
     """
-    view = view or View(picture.shape[-1])
+    return torch.cat(list(_painted_colours(picture, patch, painting, view or View(picture.shape[-1]))), 1)
+
+
+def paint_over(picture: Tensor, patch: Tensor, painting: Painting, view: View) -> None:
+    """Lay a painting over a picture as `apply_painting` does, in place."""
+    for k, painted in enumerate(_painted_colours(picture, patch, painting, view)):
+        picture[:, k : k + 1] = painted
+
+
+def _painted_colours(picture: Tensor, patch: Tensor, painting: Painting, view: View) -> Iterator[Tensor]:
+    """Yield red, green and blue (B, 1, H, W): one at a time, what is enlarged stays in the processor's cache."""
     repaint, coarse = _enlarge(painting.repaint, view), functional.avg_pool2d(patch, 2)
-    # Colour by colour, what is enlarged stays in the processor's cache.
-    painted = [
-        torch.lerp(colour, _enlarge(smooth, view), repaint).add_(_enlarge(change, view)).clamp_(0, 1)
-        for colour, smooth, change in zip(
-            *(torch.split(of, 1, 1) for of in (picture, coarse, painting.change)), strict=True
-        )
-    ]
-    return torch.cat(painted, 1)
+    for k in range(picture.shape[1]):
+        colour, smooth, change = (image[:, k : k + 1] for image in (picture, coarse, painting.change))
+        yield torch.lerp(colour, _enlarge(smooth, view), repaint).add_(_enlarge(change, view)).clamp_(0, 1)
 
 
 def patch_grid(place: Tensor, side: int) -> Tensor:
