@@ -32,6 +32,7 @@ from vid2vid_cli.models.compact.networks import (
     SourceEncoder,
     View,
     apply_painting,
+    paint_over,
 )
 from vid2vid_cli.models.compact.openings import inside_homes
 from vid2vid_cli.models.compact.rasterizer import rasterize
@@ -115,6 +116,29 @@ def test_neighbouring_triangles_leave_no_seam() -> None:
     triangles = np.array([t for i in cells for t in ((i, i + 1, i + 9), (i + 1, i + 10, i + 9))], np.int32)
     values = rasterize(vertices, np.ones((81, 1), np.float32), triangles, (40, 40))
     assert (values > 0.99).all()
+
+
+def test_the_rasterizer_agrees_with_asking_each_pixel_about_each_triangle() -> None:
+    rng = np.random.default_rng(0)
+    vertices = rng.uniform(-6, 22, (30, 3)).astype(np.float32)
+    vertices[:12] = np.round(vertices[:12])  # edges along rows and columns, and through the middles of pixels
+    attributes = rng.uniform(-1, 1, (30, 2)).astype(np.float32)
+    triangles = rng.integers(0, 30, (40, 3)).astype(np.int32)
+    triangles[:3] = [[0, 0, 1], [0, 1, 1], [2, 2, 2]]  # without an area
+    values = rasterize(vertices, attributes, triangles, (16, 18))
+    for y, x in np.ndindex(16, 18):
+        shown = [pixel for t in triangles if (pixel := _at_pixel(vertices[t], attributes[t], (x, y))) is not None]
+        wanted = min(shown, key=lambda pixel: pixel[0])[1] if shown else np.zeros(2)
+        assert values[y, x] == pytest.approx(wanted, abs=2e-3)
+
+
+def _at_pixel(corners: np.ndarray, values: np.ndarray, place: tuple[int, int]) -> tuple[float, np.ndarray] | None:
+    """Return depth and values of a triangle at a place, None beside it."""
+    matrix = np.concatenate([corners[:, :2].T.astype(np.float64), np.ones((1, 3))])
+    if abs(np.linalg.det(matrix)) < 1e-9:
+        return None
+    shares = np.linalg.solve(matrix, [*place, 1])
+    return None if shares.min() < -1e-4 else (float(shares @ corners[:, 2]), shares @ values)
 
 
 def test_the_mesh_is_a_closed_disk_wound_outwards(model: CompactModel) -> None:
@@ -412,6 +436,10 @@ def test_a_painting_over_the_border_is_that_part_of_the_whole() -> None:
     assert (whole - picture).abs().mean() > 0.1
     part = apply_painting(picture[..., view.rows, view.columns], patch, painting, view)
     assert torch.equal(part, whole[..., view.rows, view.columns])
+    beyond = picture.clone()
+    paint_over(picture[..., view.rows, view.columns], patch, painting, view)
+    beyond[..., view.rows, view.columns] = part
+    assert torch.equal(picture, beyond)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

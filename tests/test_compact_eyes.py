@@ -138,7 +138,10 @@ def test_irises_go_where_the_driving_looks_and_nothing_else_moves(model: Compact
             assert 0.25 < went[0] / x < 1.1, (eye, x, went)
         outside = np.ones(before.shape[:2], bool)
         for eye in (0, 1):
-            low, high = sitter.points[LOOPS[eye], :2].min(0).astype(int), sitter.points[LOOPS[eye], :2].max(0).astype(int)
+            low, high = (
+                sitter.points[LOOPS[eye], :2].min(0).astype(int),
+                sitter.points[LOOPS[eye], :2].max(0).astype(int),
+            )
             outside[low[1] - 3 : high[1] + 4, low[0] - 3 : high[0] + 4] = False
         np.testing.assert_array_equal(after[outside], before[outside])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,14 +13,21 @@ import torch
 from golden.make_face_networks import FILES, pattern, run_tflite
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.convert_mediapipe import convert, convert_all
-from vid2vid_cli.face.blazeface import BlazeDetector, FullRangeDetector, ShortRangeDetector, merge_candidates
-from vid2vid_cli.face.eyenet import EyeNet
+from vid2vid_cli.face.blazeface import (
+    BlazeBlock,
+    BlazeDetector,
+    FullRangeDetector,
+    ShortRangeDetector,
+    merge_candidates,
+)
+from vid2vid_cli.face.eyenet import EyeNet, WaistBlock
 from vid2vid_cli.face.lids import eye_square
 from vid2vid_cli.face.mesh import FaceAnalyzer, load_prefixed, roi_from_box
 from vid2vid_cli.face.meshnet import MeshNet
+from vid2vid_cli.face.quick_blocks import LARGE, quicken
 from vid2vid_cli.face.square import crop_square, square_around
 
 GOLDEN = Path(__file__).parent / "golden" / "face_networks.npz"
@@ -107,6 +115,32 @@ def test_other_precisions_follow_the_module(build: type[BlazeDetector | MeshNet 
     assert all(output.dtype == torch.float64 and output.isfinite().all() for output in outputs)
 
 
+@pytest.mark.parametrize(("build", "prefix"), [(MeshNet, "mesh."), (EyeNet, "eye.")])
+def test_quick_blocks_answer_as_the_plain_ones_do(
+    face_state: dict[str, Tensor], build: type[MeshNet | EyeNet], prefix: str
+) -> None:
+    plain, quick = build(), build()
+    for port in (plain, quick):
+        load_prefixed(port, face_state, prefix)
+    quicken(quick)
+    image = torch.rand(2, 3, plain.image_size, plain.image_size, generator=torch.Generator().manual_seed(0))
+    for ours, theirs in zip(quick(image), plain(image), strict=True):
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-3)
+    kinds = {type(module) for module in quick.modules()}
+    assert not kinds & {BlazeBlock, WaistBlock}
+
+
+@pytest.mark.parametrize("side", [3, 8, LARGE])  # odd, even, and where another loop takes over
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_quick_block_takes_maps_of_any_layout(side: int, stride: int) -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(BlazeBlock(5, 7, stride, slopes=True), WaistBlock(7, 4, 7))
+    quick = copy.deepcopy(plain)
+    quicken(quick)
+    maps = torch.randn(2, 5, side * stride, side * stride + 2)[..., : side * stride]
+    torch.testing.assert_close(quick(maps), plain(maps).detach(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.cuda
 def test_faces_are_the_same_on_another_device(face_state: dict[str, Tensor], face_analyzer: FaceAnalyzer) -> None:
     if not torch.cuda.is_available():
@@ -118,15 +152,16 @@ def test_faces_are_the_same_on_another_device(face_state: dict[str, Tensor], fac
     np.testing.assert_allclose(there, here, atol=0.5)
 
 
-def test_state_survives_a_file(face_analyzer: FaceAnalyzer, tmp_path: Path) -> None:
-    original = network(face_analyzer, "mesh")
+def test_state_survives_a_file(face_state: dict[str, Tensor], tmp_path: Path) -> None:
+    original = MeshNet()
+    load_prefixed(original, face_state, "mesh.")
     path = tmp_path / "mesh.safetensors"
     save_file({f"mesh.{key}": value.contiguous() for key, value in original.state_dict().items()}, path)
-    copy = MeshNet()
-    load_prefixed(copy, load_file(path), "mesh.")
+    restored = MeshNet()
+    load_prefixed(restored, load_file(path), "mesh.")
     image = torch.rand(1, 3, 192, 192)
     with torch.inference_mode():
-        torch.testing.assert_close(copy(image)[0], original(image)[0], rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(restored(image)[0], original(image)[0], rtol=1e-4, atol=1e-3)
 
 
 def test_a_missing_tensor_is_noticed(face_state: dict[str, Tensor]) -> None:

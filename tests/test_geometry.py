@@ -11,9 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from vid2vid_cli.face.crop import CropSpec, FaceCrop, crop_around, crop_frame, sample_affine
 from vid2vid_cli.face.mesh import face_from_landmarks
-from vid2vid_cli.face.paste import feather_mask, paste_face
+from vid2vid_cli.face.paste import feather_mask, paste_face, to_frame
 from vid2vid_cli.geometry.affine import apply_affine, invert_affine
-from vid2vid_cli.geometry.grid import cut_square, identity_grid, resize_map, warp_image
+from vid2vid_cli.geometry.grid import cut_square, identity_grid, resize_map, resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.rotation import (
     axis_angle_from_rotation,
@@ -126,6 +126,18 @@ def test_grids_and_maps_keep_their_ends() -> None:
     assert torch.allclose(resize_map(ramp, torch.zeros(1, 2, 4, 9)), ramp)
 
 
+@pytest.mark.parametrize("size", [(23, 40), (7, 5), (9, 4), (11, 6)])
+def test_planes_and_maps_are_resized_alike_where_gradients_are_wanted_and_where_not(size: tuple[int, int]) -> None:
+    planes = torch.rand(2, 3, 11, 6, generator=torch.Generator().manual_seed(0)).transpose(0, 1)
+    learned = resize_planes(planes.requires_grad_(), size)
+    learned.sum().backward()
+    assert planes.grad is not None and float(planes.grad.sum()) == pytest.approx(3 * 2 * size[0] * size[1], rel=1e-4)
+    plain = planes.detach()
+    assert torch.allclose(resize_planes(plain, size), learned, atol=1e-5)
+    like = torch.zeros(1, *size, 1)
+    assert torch.allclose(resize_map(plain.permute(0, 2, 3, 1), like), learned.permute(0, 2, 3, 1), atol=1e-5)
+
+
 def face_at(left: float, top: float, size: float, angle_deg: float = 0.0) -> object:
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 1, (468, 3)) * size
@@ -134,6 +146,19 @@ def face_at(left: float, top: float, size: float, angle_deg: float = 0.0) -> obj
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points[:, :2] = (points[:, :2] - size / 2) @ turn.T + size / 2 + (left, top)
     return face_from_landmarks(points.astype(np.float32), 1.0)
+
+
+@pytest.mark.parametrize("planes_first", [True, False])
+def test_an_image_is_rounded_to_the_nearest_levels(planes_first: bool) -> None:
+    levels = np.arange(256 * 3).reshape(32, 8, 3) % 256
+    image = ((levels + np.random.default_rng(0).uniform(-0.49, 0.49, levels.shape)) / 255).astype(np.float32)
+    image[0, 0], image[0, 1] = (-0.7, 1.4, -0.001), (1.001, 3, -3)
+    levels[0, 0], levels[0, 1] = (0, 255, 0), (255, 255, 0)
+    if planes_first:
+        image = np.moveaxis(np.ascontiguousarray(np.moveaxis(image, -1, 0)), 0, -1)
+    frame = to_frame(image)
+    assert frame.flags.c_contiguous
+    np.testing.assert_array_equal(frame, levels.astype(np.uint8))
 
 
 def test_a_native_crop_is_cut_and_pasted_without_loss() -> None:

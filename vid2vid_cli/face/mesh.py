@@ -25,6 +25,7 @@ from vid2vid_cli.face.detector import (
 from vid2vid_cli.face.eyenet import EyeNet
 from vid2vid_cli.face.lids import IRISES, fit_eyes
 from vid2vid_cli.face.meshnet import LANDMARKS, MeshNet
+from vid2vid_cli.face.quick_blocks import quicken
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 
 RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners: the person's right eye is left for the viewer
@@ -91,11 +92,14 @@ class FaceAnalyzer:
     """Find faces and lay meshes on them; holds the networks and no state."""
 
     def __init__(self, detector: FindsFaces, mesh_net: MeshNet, eye_net: EyeNet) -> None:
+        """Take the networks over: they are made quick for good, where they are on the processor."""
         self.detector = detector
         self.mesh_net = mesh_net.eval()
         self.eye_net = eye_net.eval()
-        store_channels_last(mesh_net)
-        store_channels_last(eye_net)
+        for network in (mesh_net, eye_net):
+            store_channels_last(network)
+            if next(network.parameters()).device.type == "cpu":
+                quicken(network)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> FaceAnalyzer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,9 +16,13 @@ from torch.nn import functional
 def identity_grid(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
     """Return the grid that samples every pixel at its own place: (1, height, width, 2), x and y."""
     height, width = size
-    x = (torch.arange(width, device=device, dtype=torch.float32) * 2 + 1) / width - 1
-    y = (torch.arange(height, device=device, dtype=torch.float32) * 2 + 1) / height - 1
+    x, y = _pixel_line(width, device), _pixel_line(height, device)
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], -1)[None]
+
+
+def _pixel_line(length: int, device: torch.device | str) -> Tensor:
+    """Return the places of the pixels along a side: (length,)."""
+    return (torch.arange(length, device=device, dtype=torch.float32) * 2 + 1) / length - 1
 
 
 def warp_image(image: Tensor, displacement: Tensor) -> Tensor:
@@ -26,19 +31,43 @@ def warp_image(image: Tensor, displacement: Tensor) -> Tensor:
     image: (B, 3, H, W). displacement: (B, h, w, 2), in [-1, 1] units of the image's own width and height, from
     the target pixel to its source; of a smaller size it is enlarged linearly. Returns (B, 3, H, W).
     """
-    size = (image.shape[2], image.shape[3])
-    grid = identity_grid(size, image.device) + resize_map(displacement, image.permute(0, 2, 3, 1))
+    x, y = _pixel_line(image.shape[3], image.device), _pixel_line(image.shape[2], image.device)
+    # The identity grid is added line by line: making it whole would take longer than the rest.
+    grid = resize_map(displacement, image.permute(0, 2, 3, 1)) + torch.stack([x, torch.zeros_like(x)], -1)
+    grid[..., 1] += y[:, None]
     return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def resize_map(values: Tensor, like: Tensor) -> Tensor:
     """Resize a map (B, h, w, C) linearly to the height and width of another (B, H, W, any)."""
-    size = like.shape[1:3]
-    if values.shape[1:3] == size:
+    height, width = like.shape[1:3]
+    if values.shape[1:3] == (height, width):
         return values
-    planes = values.permute(0, 3, 1, 2).contiguous()  # strided planes take four times as long
-    planes = functional.interpolate(planes, size, mode="bilinear", align_corners=False)
-    return planes.permute(0, 2, 3, 1)
+    if _suits_opencv(values):
+        return _resize_with_opencv(values, (height, width))
+    return resize_planes(values.permute(0, 3, 1, 2), (height, width)).permute(0, 2, 3, 1)
+
+
+def resize_planes(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize planes (B, C, h, w) linearly to (B, C, height, width); where they shrink nothing is averaged."""
+    if planes.shape[-2:] == size:
+        return planes
+    if _suits_opencv(planes):
+        return _resize_with_opencv(planes.flatten(0, 1), size).reshape(*planes.shape[:2], *size)
+    # Strided planes take four times as long.
+    return functional.interpolate(planes.contiguous(), size, mode="bilinear", align_corners=False)
+
+
+def _suits_opencv(values: Tensor) -> bool:
+    return values.device.type == "cpu" and values.dtype == torch.float32 and not values.requires_grad
+
+
+def _resize_with_opencv(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize each of N pictures (N, h, w) or (N, h, w, C): OpenCV takes a fifth of torch's time."""
+    resized = torch.empty(len(pictures), *size, *pictures.shape[3:])
+    for picture, result in zip(pictures.contiguous().numpy(), resized.numpy(), strict=True):
+        cv2.resize(picture, (size[1], size[0]), dst=result, interpolation=cv2.INTER_LINEAR)
+    return resized
 
 
 def cut_square(image: Tensor, corner_px: tuple[int, int], side_px: int, side_out: int) -> Tensor:
@@ -49,13 +78,22 @@ def cut_square(image: Tensor, corner_px: tuple[int, int], side_px: int, side_out
     height, width = image.shape[-2:]
     columns, *beyond_columns = _within(corner_px[0], side_px, width)
     rows, *beyond_rows = _within(corner_px[1], side_px, height)
-    part = image[..., rows, columns]
-    if any(beyond_columns + beyond_rows):
-        part = functional.pad(part, beyond_columns + beyond_rows, mode="replicate")
-    if side_px == side_out:
-        return part
-    antialias = side_px > side_out
-    return functional.interpolate(part, (side_out, side_out), mode="bilinear", align_corners=False, antialias=antialias)
+    # The height first: torch is slow along rows, and of the border there is less to repeat then.
+    part = _resize_averaging(_repeat_border(image[..., rows, columns], [0, 0, *beyond_rows]), side_out, axis=2)
+    return _resize_averaging(_repeat_border(part, [*beyond_columns, 0, 0]), side_out, axis=3)
+
+
+def _repeat_border(image: Tensor, beyond: list[int]) -> Tensor:
+    """Repeat the border of an image (B, C, H, W) at its left, right, top and bottom."""
+    return functional.pad(image, beyond, mode="replicate") if any(beyond) else image
+
+
+def _resize_averaging(image: Tensor, length: int, axis: int) -> Tensor:
+    """Resize an image (B, C, H, W) along one axis linearly, averaged where it shrinks."""
+    size = (length, image.shape[3]) if axis == 2 else (image.shape[2], length)
+    if image.shape[axis] <= length:
+        return resize_planes(image, size)
+    return functional.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _within(begin: int, length: int, whole: int) -> tuple[slice, int, int]:

@@ -153,8 +153,9 @@ def _shrink(picture: Picture) -> Picture:
 
 def _sample(values: Map, places_px: Points) -> Map:
     """Sample a map (h, w) or (h, w, 2) at places (H, W, 2) in its px; its border is repeated outside."""
-    x, y = cv2.split(np.asarray(places_px, np.float32))
-    return np.asarray(cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), values.dtype)
+    places = np.asarray(places_px, np.float32)
+    sampled = cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(sampled, values.dtype)
 
 
 def _difference(one: Picture, other: Picture) -> Points:

@@ -116,6 +116,8 @@ class MeshWarp:
         self._ring_places = place_rings(centre, rays, border, self._reaches)
         self._push = silhouette_push(points[:, :2], self._ring_places, centre)
         self._ring_homes = _push_out(self._ring_places, centre, self._push)
+        self._rest_outline = pose.undo_array(self._outline)
+        self._rest_rings = self._place_rest_rings()
         self._ring_anchors = self._anchor_rings(pose)
         (left, top), (right, bottom) = box
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
@@ -170,7 +172,7 @@ class MeshWarp:
         """Return all vertices (V, 3) of the mesh for target keypoints."""
         anchors = self._anchor_rings(pose)
         moved = anchors - self._ring_anchors
-        rigid = pose.apply_array(self._pose.undo_array(self._outline))
+        rigid = pose.apply_array(self._rest_outline)
         bend = keypoints[self._topology.oval, :2] - rigid[:, :2]
         flex = np.array([ring.flex for ring in RINGS], np.float32)[:, None, None]
         rings = self._ring_places + self._follow[..., None] * moved[..., :2] + flex * bend
@@ -207,17 +209,17 @@ class MeshWarp:
         share = np.clip(needed / np.maximum(self._push, 1e-6), 0, 1).astype(np.float32)
         return _push_out(rings, centre, share * self._push)
 
+    def _place_rest_rings(self) -> Points:
+        """Return the rings as points of the canonical head: (rings, 36, 3)."""
+        outline = self._rest_outline
+        rings = np.repeat(outline[None], len(RINGS), 0)
+        rings[..., :2] += self._reaches[..., None] * (outline[:, :2] - outline[:, :2].mean(0))
+        rings[..., 2] += np.array([ring.depth for ring in RINGS], np.float32)[:, None]
+        return rings
+
     def _anchor_rings(self, pose: Similarity) -> Points:
         """Return the rings as points of the rigid head under a pose: (rings, 36, 3)."""
-        outline = self._pose.undo_array(self._outline)
-        centre = outline[:, :2].mean(0)
-        rings = []
-        for ring, reach in zip(RINGS, self._reaches, strict=True):
-            vertices = outline.copy()
-            vertices[:, :2] += reach[:, None] * (outline[:, :2] - centre)
-            vertices[:, 2] += ring.depth
-            rings.append(pose.apply_array(vertices))
-        return np.stack(rings)
+        return pose.apply_array(self._rest_rings.reshape(-1, 3)).reshape(self._rest_rings.shape)
 
     def _assemble(self, face: Points, rings: Points, ring_depths: Points) -> Points:
         rings3 = np.concatenate([rings, ring_depths[..., None]], -1).reshape(-1, 3)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import MotionFileError, UsageError
 from vid2vid_cli.face.crop import CropSpec
-from vid2vid_cli.geometry.grid import warp_image
+from vid2vid_cli.geometry.grid import resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
@@ -188,7 +188,7 @@ class CompactModel:
             self._render_one(source, points, Similarity(*(t[i : i + 1] for t in heads)))
             for i, points in enumerate(keypoints)
         ]
-        return torch.cat(frames)
+        return frames[0] if len(frames) == 1 else torch.cat(frames)
 
     def head_pose(self, source: SourceAppearance, keypoints: Tensor) -> Similarity:
         """Find the pose of a source's own head in its keypoints (B, 468 or more, 3)."""
@@ -241,13 +241,11 @@ class CompactModel:
         flow = mesh.flow(size)
         if len(gaze):
             source.irises.move(flow.displacement, whole_box(size), mesh.vertices[:POINTS], gaze[0].cpu().numpy())
-        # From halves of the longer side to halves of each side, as grid_sample counts.
-        units = image.new_tensor([max(height, width) / width, max(height, width) / height])
         displacement = torch.from_numpy(flow.displacement).to(image)[None]
         if correction is not None:
-            displacement = displacement + spread_residual(correction, source.square, displacement)
-        warped = warp_image(image, displacement * units)
-        return warped if flow.mirrored is None else _lay_mirrored(image, warped, flow, units)
+            displacement += spread_residual(correction, source.square, displacement)
+        warped = warp_image(image, _in_halves_of_sides(displacement, image))
+        return warped if flow.mirrored is None else _lay_mirrored(image, warped, flow)
 
     def _still_border(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return left and top, right and bottom of the square that the crop is, or would be in a larger frame.
@@ -373,13 +371,21 @@ def _square(border: tuple[NDArray[np.float32], NDArray[np.float32]], canonical: 
     return Square((float(left + right) / 2, float(top + bottom) / 2), float(right - left) / 2, head, back)
 
 
-def _lay_mirrored(image: Tensor, warped: Tensor, flow: Flow, units: Tensor) -> Tensor:
+def _in_halves_of_sides(displacement: Tensor, image: Tensor) -> Tensor:
+    """Change a displacement (1, h, w, 2) from halves of an image's longer side to halves of each side, in place."""
+    height, width = image.shape[-2:]
+    if height != width:
+        displacement[..., 0 if width < height else 1] *= max(height, width) / min(height, width)
+    return displacement
+
+
+def _lay_mirrored(image: Tensor, warped: Tensor, flow: Flow) -> Tensor:
     """Return a warped image with the face's other half laid over it where the flow says so."""
     if flow.mirrored is None or flow.mirror_weight is None:
         return warped
-    mirrored = warp_image(image, torch.from_numpy(flow.mirrored).to(image)[None] * units)
+    mirrored = warp_image(image, _in_halves_of_sides(torch.from_numpy(flow.mirrored).to(image)[None], image))
     weight = torch.from_numpy(np.ascontiguousarray(flow.mirror_weight)).to(image).permute(2, 0, 1)[None]
-    weight = functional.interpolate(weight, image.shape[-2:], mode="bilinear", align_corners=False)
+    weight = resize_planes(weight, (image.shape[2], image.shape[3]))
     return warped + weight * (mirrored - warped)
 
 

@@ -8,14 +8,14 @@ so training starts from the warp alone. Places are in [-1, 1] of the source's sq
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vid2vid_cli.geometry.grid import identity_grid
+from vid2vid_cli.geometry.grid import identity_grid, resize_planes
 from vid2vid_cli.models.compact.mesh_warp import CHANNELS
 
 LEARNED_PREFIXES = ("encoder.", "flow_net.", "painter.")
@@ -220,11 +220,21 @@ def apply_painting(picture: Tensor, patch: Tensor, painting: Painting, view: Vie
     as `view` says. What the painter adds is enlarged; of the picture's own fine detail that stays which is not to be
     repainted. Returns (B, 3, H, W) in [0, 1].
     """
-    view = view or View(picture.shape[-1])
-    layers = _enlarge(torch.cat([painting.change, painting.repaint], 1), view)
-    # Four channels are enlarged in half the time of three.
-    coarse = _enlarge(functional.pad(functional.avg_pool2d(patch, 2), (0, 0, 0, 0, 0, 1)), view)[:, :3]
-    return torch.lerp(picture, coarse, layers[:, 3:]).add_(layers[:, :3]).clamp_(0, 1)
+    return torch.cat(list(_painted_colours(picture, patch, painting, view or View(picture.shape[-1]))), 1)
+
+
+def paint_over(picture: Tensor, patch: Tensor, painting: Painting, view: View) -> None:
+    """Lay a painting over a picture as `apply_painting` does, in place."""
+    for k, painted in enumerate(_painted_colours(picture, patch, painting, view)):
+        picture[:, k : k + 1] = painted
+
+
+def _painted_colours(picture: Tensor, patch: Tensor, painting: Painting, view: View) -> Iterator[Tensor]:
+    """Yield red, green and blue (B, 1, H, W): one at a time, what is enlarged stays in the processor's cache."""
+    repaint, coarse = _enlarge(painting.repaint, view), functional.avg_pool2d(patch, 2)
+    for k in range(picture.shape[1]):
+        colour, smooth, change = (image[:, k : k + 1] for image in (picture, coarse, painting.change))
+        yield torch.lerp(colour, _enlarge(smooth, view), repaint).add_(_enlarge(change, view)).clamp_(0, 1)
 
 
 def patch_grid(place: Tensor, side: int) -> Tensor:
@@ -240,10 +250,7 @@ def sample(values: Tensor, grid: Tensor) -> Tensor:
 
 def _enlarge(values: Tensor, view: View) -> Tensor:
     """Bring maps of a patch (B, C, h, h) to its size, and return what is shown."""
-    size = (view.side_px, view.side_px)
-    if values.shape[-2:] != size:
-        values = functional.interpolate(values, size, mode="bilinear", align_corners=False)
-    return values[..., view.rows, view.columns]
+    return resize_planes(values, (view.side_px, view.side_px))[..., view.rows, view.columns]
 
 
 def _window(side: int, edge: float, device: torch.device) -> Tensor:

@@ -49,20 +49,40 @@ def _fill(
             continue
         top = max(0, int(np.ceil(min(ay, by, cy))))
         bottom = min(height - 1, int(np.floor(max(ay, by, cy))))
-        left = max(0, int(np.ceil(min(ax, bx, cx))))
-        right = min(width - 1, int(np.floor(max(ax, bx, cx))))
+        left = max(0.0, np.ceil(min(ax, bx, cx)))
+        right = min(width - 1.0, np.floor(max(ax, bx, cx)))
+        if left > right:
+            continue
+        # The shares u, v, w of the three vertices, and with them the depth, change by a step from pixel to pixel.
         inverse = 1.0 / area
+        v_step, w_step = (cy - ay) * inverse, (ay - by) * inverse
+        z_step = v_step * (bz - az) + w_step * (cz - az)
         for y in range(top, bottom + 1):
-            for x in range(left, right + 1):
-                v = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) * inverse
-                w = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) * inverse
-                u = 1.0 - v - w
-                # The small slack closes the seams between neighbours that rounding would open.
-                if u < -1e-4 or v < -1e-4 or w < -1e-4:
-                    continue
-                z = u * az + v * bz + w * cz
+            v_row = (ay - y) * (cx - ax) * inverse - ax * v_step
+            w_row = (y - ay) * (bx - ax) * inverse - ax * w_step
+            z_row = az + v_row * (bz - az) + w_row * (cz - az)
+            first, last = _where_positive(v_row, v_step, left, right)
+            first, last = _where_positive(w_row, w_step, first, last)
+            first, last = _where_positive(1.0 - v_row - w_row, -v_step - w_step, first, last)
+            if first > last:
+                continue
+            for x in range(int(np.ceil(first)), int(np.floor(last)) + 1):
+                z = z_row + x * z_step
                 if z >= depth[y, x]:
                     continue
                 depth[y, x] = z
+                v, w = v_row + x * v_step, w_row + x * w_step
+                u = 1.0 - v - w
                 for k in range(channels):
                     values[y, x, k] = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _where_positive(share: float, step: float, first: float, last: float) -> tuple[float, float]:
+    """Return which part of a row, from first to last, has share + x * step >= 0; it is empty if first > last."""
+    share += 1e-4  # a small slack closes the seams between neighbours that rounding would open
+    if step > 0:
+        return max(first, -share / step), last
+    if step < 0:
+        return first, min(last, -share / step)
+    return first, last if share >= 0 else first - 1

@@ -19,7 +19,7 @@ from vid2vid_cli.models.compact.networks import (
     Correction,
     LearnedParts,
     View,
-    apply_painting,
+    paint_over,
     sample,
 )
 
@@ -144,8 +144,7 @@ def paint_target(
     patch = cut_square(warped, corner, side, PATCH_SIDE)
     painting = parts.paint(patch, guide, place, *learned)
     (columns, shown_columns), (rows, shown_rows) = _shown(corner[0], side, width), _shown(corner[1], side, height)
-    picture = warped[..., rows, columns]
-    picture.copy_(apply_painting(picture, patch, painting, View(side, shown_rows, shown_columns)))
+    paint_over(warped[..., rows, columns], patch, painting, View(side, shown_rows, shown_columns))
 
 
 def _shown(begin: int, length: int, whole: int) -> tuple[slice, slice]:
