@@ -22,12 +22,12 @@ VIEW = 288  # side of the gray picture of the square around the head
 CELLS = 24  # of the grid on which the surroundings move
 SIDE = 144  # of the square that is compared
 FACE_SIDE = 160  # of the face that is compared
-FACE_ROOM = 1.25  # side of the face's box over that of its keypoints
-FACE_BLUR = 2.0  # px, over which neighbouring keypoints share what is found
+FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
+FACE_BLUR = 1.0  # px, over which neighbouring keypoints share what is found
 MOST, MOST_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but a hand before the face
 IN_FACE = 0.98  # of following the head: what lies beyond the face follows it less
 ALIKE = 2.0  # grey levels: where the warp is off by no more, nothing is gained
-GAIN = 5.0  # a fifth of the difference explained is enough to be believed
+GAIN = 10.0  # a tenth of the difference explained is enough to be believed
 STRANGE = 45.0  # grey levels: where that much remains, something else is seen than in the first frame
 CUT = 34.0  # grey levels of the whole picture: another scene. Within one at most 15 remained, between two 33 and more
 
@@ -51,6 +51,14 @@ class Slip(NamedTuple):
     in_face: NDArray[np.bool_]
 
 
+class Part(NamedTuple):
+    """A part of the square to compare: its box, what is too much for a movement in shares of its side, and by what."""
+
+    box: Box
+    most: float
+    search: cv2.DISOpticalFlow
+
+
 class FirstFrame:
     """The first frame of a driving, to compare the others with."""
 
@@ -63,6 +71,7 @@ class FirstFrame:
         self.warp, self._box, self._picture = warp, box, picture
         self._small = _shrink(picture)
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._rough_search, self._fine_search = _make_search(1, 16, 0, 4), _make_search(0, 12, 5, 5)
 
     def surroundings(self, mesh: PlacedMesh, picture: Picture) -> Points:
         """Return what is to be added to the mesh's displacement towards the first frame, beside the face.
@@ -70,20 +79,22 @@ class FirstFrame:
         mesh: the first frame's, placed as the frame shows it. picture: (VIEW, VIEW), the frame's square. Returns
         (CELLS, CELLS, 2), x and y, in halves of the square's side.
         """
-        slip = self._compare(mesh, (self._small, _shrink(picture)), self._box, MOST)
+        slip = self._compare(mesh, (self._small, _shrink(picture)), Part(self._box, MOST, self._search))
         flow = np.where(slip.in_face[..., None], 0, slip.flow) * (2 / (self._box[2] - self._box[0]))
         return np.asarray(cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
 
-    def keypoints(self, mesh: PlacedMesh, picture: Picture) -> Points:
+    def keypoints(self, mesh: PlacedMesh, picture: Picture, *, finely: bool) -> Points:
         """Return how far each keypoint of the face must move to lie where the frame shows it: (468, 2).
 
-        mesh, picture: as for `surroundings`. In the mesh's unit.
+        mesh, picture: as for `surroundings`. finely: look at single pixels, which takes three times as long; best
+        where a first look has been followed already. In the mesh's unit.
         """
         points = mesh.vertices[: self.warp.keypoint_count, :2]
         low, high = points.min(0), points.max(0)
         middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
         box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
-        slip = self._compare(mesh, (self._picture, self._cut(picture, box)), box, MOST_IN_FACE)
+        part = Part(box, MOST_IN_FACE, self._fine_search if finely else self._rough_search)
+        slip = self._compare(mesh, (self._picture, self._cut(picture, box)), part)
         weight = slip.in_face.astype(np.float32)
         spread = cv2.GaussianBlur(weight, (0, 0), FACE_BLUR) + 0.05
         flow = np.asarray(cv2.GaussianBlur(slip.flow * weight[..., None], (0, 0), FACE_BLUR), np.float32)
@@ -94,9 +105,9 @@ class FirstFrame:
             found[lids] += closing.max() * (found[around].mean(0) - found[lids])
         return -found
 
-    def _compare(self, mesh: PlacedMesh, grays: tuple[Picture, Picture], box: Box, most: float) -> Slip:
+    def _compare(self, mesh: PlacedMesh, grays: tuple[Picture, Picture], part: Part) -> Slip:
         """Compare the first frame's whole square, warped to a part of it, with what a frame shows there (N, N)."""
-        first, shown = grays
+        (first, shown), box = grays, part.box
         side = len(shown)
         step = (box[2] - box[0]) / side
         drawn = mesh.draw(box, (side, side), (0, 1, FOLLOWING))
@@ -105,11 +116,11 @@ class FirstFrame:
         scale = len(first) / (self._box[2] - self._box[0])
         corner = self._to_px(np.array(box[:2]) + step / 2, len(first))
         warped = _sample(first, here * np.float32(step * scale) + corner + drawn[..., :2] * np.float32(scale))
-        flow = self._search.calc(shown, warped, None)  # type: ignore[call-overload]
+        flow = part.search.calc(shown, warped, None)  # type: ignore[call-overload]
         before, after = _difference(shown, warped), _difference(shown, _sample(warped, here + flow))
         believed = np.clip(GAIN * (before - after) / (before + ALIKE), 0, 1)
         believed *= _fade(after / STRANGE) * _fade(after.mean() / CUT)
-        believed *= _fade(cv2.magnitude(flow[..., 0], flow[..., 1]) / (most * side))
+        believed *= _fade(cv2.magnitude(flow[..., 0], flow[..., 1]) / (part.most * side))
         believed *= self._inside(box, side)
         flow *= np.float32(step) * cv2.blur(believed, (5, 5))[..., None]
         return Slip(flow, drawn[..., 2] > IN_FACE)
@@ -133,6 +144,16 @@ class FirstFrame:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         cut = cv2.warpAffine(picture, matrix, (FACE_SIDE, FACE_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cut, np.uint8)
+
+
+def _make_search(finest: int, steps: int, refinements: int, stride: int) -> cv2.DISOpticalFlow:
+    """Return a search for flow: down to pixels halved so often, by so many steps, refined so often, patch by patch."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search.setFinestScale(finest)
+    search.setGradientDescentIterations(steps)
+    search.setVariationalRefinementIterations(refinements)
+    search.setPatchStride(stride)
+    return search
 
 
 def _fade(share: Points | np.floating) -> Points:

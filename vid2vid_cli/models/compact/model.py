@@ -297,15 +297,16 @@ class Follower:
         halves of the square; see first_frame.py.
         """
         nothing = no_extra(motion.expression)
+        slips, surroundings = nothing[:, :POINTS], nothing[:, POINTS:]
         mesh = self._place(replace(motion, extra=nothing))
         if mesh is None:
             return nothing
-        slips = torch.from_numpy(self.first.keypoints(mesh, picture))[None]
-        turned = functional.pad(slips, (0, 1)) @ motion.rotation / motion.scale[:, None]
-        finer = torch.cat([turned, nothing[:, POINTS:]], 1)
-        mesh = self._place(replace(motion, extra=finer)) or mesh
+        for finely in (False, True):
+            found = torch.from_numpy(self.first.keypoints(mesh, picture, finely=finely))[None]
+            slips = slips + functional.pad(found, (0, 1)) @ motion.rotation / motion.scale[:, None]
+            mesh = self._place(replace(motion, extra=torch.cat([slips, surroundings], 1))) or mesh
         cells = torch.from_numpy(self.first.surroundings(mesh, picture))[None]
-        return torch.cat([turned, functional.pad(cells.flatten(1, 2), (0, 1))], 1)
+        return torch.cat([slips, functional.pad(cells.flatten(1, 2), (0, 1))], 1)
 
     def _place(self, motion: Motion) -> PlacedMesh | None:
         """Return the first frame's mesh as a motion moves it; None for numbers that are not finite."""
