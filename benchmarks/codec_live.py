@@ -44,6 +44,7 @@ class LiveCall:
     receiver_ms: processor time a frame, ffmpeg's with the sender's; it hardly minds what else the machine does.
     delay_ms, longest_ms: from a frame's coming in to its being shown, the median and the longest, where frames come at
     PACE_FPS. late_share: of the frames, those that are shown later than two frames after the usual delay.
+    repeated_share: those for which the frame before was shown again, since rendering was too slow.
     """
 
     frames: int
@@ -55,6 +56,7 @@ class LiveCall:
     delay_ms: float
     longest_ms: float
     late_share: float
+    repeated_share: float
 
 
 def measure_live(material: Material, count: int) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def measure_live(material: Material, count: int) -> dict[str, Any]:
             delay_ms=1000 * usual,
             longest_ms=1000 * max(delays),
             late_share=late / len(delays),
+            repeated_share=sum(paced.is_repeat[WARM_UP:]) / len(delays),
         )
     )
     return {"machine": describe_machine(), **result}
@@ -117,6 +120,8 @@ class Times:
     sender_busy_s: list[float] = field(default_factory=list)
     shown_s: list[float] = field(default_factory=list)
     receiver_busy_s: list[float] = field(default_factory=list)
+    is_repeat: list[bool] = field(default_factory=list)
+    """Of each picture, whether it is the one before, to the last bit."""
     is_seen: threading.Event = field(default_factory=threading.Event)
     """Whether the first picture is there: both ends have started."""
 
@@ -184,10 +189,13 @@ def watch(receiver: subprocess.Popen[bytes], times: Times) -> None:
     """Take the pictures that a receiver shows, as a player would, and note when each was there."""
     film = pipe(receiver.stdout)
     film.readline()  # the header
-    while len(film.read(FRAME_BYTES)) == FRAME_BYTES:
+    before = b""
+    while len(picture := film.read(FRAME_BYTES)) == FRAME_BYTES:
         times.shown_s.append(time.monotonic())
         times.receiver_busy_s.append(busy_s(receiver.pid))
+        times.is_repeat.append(picture == before)
         times.is_seen.set()
+        before = picture
     times.is_seen.set()  # also where nothing came
 
 

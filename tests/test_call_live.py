@@ -46,7 +46,7 @@ def model() -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def call(tmp_path_factory: pytest.TempPathFactory, model: LoadedModel) -> bytes:
-    """Encode 12 frames of the example, keys at 0, 5 and 10, without sound, as live calls are; its picture is frame 4."""
+    """Encode 12 frames of the example, keys at 0, 5 and 10, without sound, like a live call; frame 4 is its picture."""
     path = tmp_path_factory.mktemp("call") / "talk.v2v"
     encode_call(DRIVING, path, EncodeOptions(end="0.48", size=SIDE, audio="none", source="4"), model=model)
     return path.read_bytes()
