@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -595,19 +596,33 @@ FULL = {
 }
 
 
-@linux_only
-@pytest.mark.parametrize("full", FULL.values(), ids=FULL.keys())
-def test_a_file_that_cannot_grow(full: Full, face: Image.Image, media_dir: Path, tmp_path: Path) -> None:
-    """The same words of the system, and the same ways out of it, as on a disk that is full."""
+@contextlib.contextmanager
+def files_of_at_most(count: int) -> Iterator[None]:
+    """Let this process, and those that it starts, write no more than so many bytes into a file."""
     import resource
 
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@linux_only
+@pytest.mark.parametrize("full", FULL.values(), ids=FULL.keys())
+def test_a_file_that_cannot_grow(
+    full: Full, face: Image.Image, media_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same words of the system, and the same ways out of it, as on a disk that is full."""
     face.resize((512, 512)).save(tmp_path / "face.png")
     clip = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
     words = [word.format(face=tmp_path / "face.png", clip=clip) for word in full.words]
-    limits = (full.most_bytes, full.most_bytes)
-    done = run_with(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits), *words)
-    assert (done.returncode, done.stdout) == (1, "") and done.stderr.count("\n") == 1, done.stderr
-    assert f"{words[words.index('-o') + 1]}: cannot be written: " in done.stderr and "File too large" in done.stderr
+    with files_of_at_most(full.most_bytes):
+        code = main(words)
+    out, said = capsys.readouterr()
+    assert (code, out) == (1, "") and said.count("\n") == 1, said
+    assert f"{words[words.index('-o') + 1]}: cannot be written: " in said and "File too large" in said
     assert left() == []
 
 

@@ -88,8 +88,8 @@ class IncomingCall(Driving):
 
     def _moments(self, receiver: Receiver, clock: Clock) -> Iterator[Moment]:
         for arrival in chain(self.opening.early, self.opening.coming):
-            clock.look(arrival)
             for moment in receiver.take(arrival.packet):
+                clock.look(is_last=arrival.is_last)
                 self.came_s.append(arrival.came_s)
                 yield moment
             if self.tally.is_complete:
@@ -124,15 +124,14 @@ class Clock:
     def __init__(self, fps: Fraction, limit_s: float) -> None:
         """Wait for the first frame. limit_s: how far behind its time a frame may be."""
         self._fps, self._limit_s = float(fps), limit_s
-        self._began_s = math.inf
+        self._began_s, self._count = math.inf, 0
         self.is_late = False
 
-    def look(self, arrival: Arrival) -> None:
-        """Look at a packet whose turn has come now. Time begins with the frame that was earliest."""
-        began_s = time.perf_counter() - arrival.packet.time / self._fps
-        if arrival.packet.kind in FRAMES:
-            self._began_s = min(self._began_s, began_s)
-            self.is_late = not arrival.is_last and began_s - self._began_s > self._limit_s
+    def look(self, *, is_last: bool) -> None:
+        """Look at the next frame, whose turn is now. is_last: of those that have come. Time began with the earliest."""
+        began_s = time.perf_counter() - self._count / self._fps
+        self._began_s, self._count = min(self._began_s, began_s), self._count + 1
+        self.is_late = not is_last and began_s - self._began_s > self._limit_s
 
 
 def open_incoming(
@@ -161,6 +160,8 @@ def _open(stream: IncomingStream, parts: Iterable[bytes], model: ReenactmentMode
             reference = beginning.reference if beginning.reference is not None else _key_of(packet, header)
             if reference is not None:
                 return Opening(header, space, beginning.picture, reference, early, coming)
+        if packet.kind == Kind.END:
+            break
     raise CallFileError(f"{NAME}: the call ended before its first frame")
 
 
