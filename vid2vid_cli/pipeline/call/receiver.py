@@ -19,12 +19,14 @@ from vid2vid_cli.pipeline.call.incoming import IncomingCall, open_incoming
 from vid2vid_cli.pipeline.call.live import STANDARD, Delays
 from vid2vid_cli.pipeline.call.recording import no_picture
 from vid2vid_cli.pipeline.engine import Engine, start_engine
+from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.options import DecodeOptions, ReenactOptions
 from vid2vid_cli.pipeline.output import is_picture_name
+from vid2vid_cli.pipeline.parsing import parse_colour
 from vid2vid_cli.pipeline.pose import AXES, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
 from vid2vid_cli.pipeline.reenact import Scene, check_numbers, play, set_scene
-from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source import Source, check_size, parse_choice
 from vid2vid_cli.pipeline.wishes import check_family
 from vid2vid_cli.temporary import Scratch
 
@@ -71,7 +73,16 @@ def check_live(options: DecodeOptions, call: str | Path, target: str | Path | No
             raise UsageError(f"--{name} {getattr(options, name)}: nobody knows how long a live call is; give one angle")
     if options.source is not None and sniff(Path(options.source)) == "video":
         raise UsageError(f"--source {options.source}: is a video, which ends; a live call needs a picture")
+    _check_picture(options)
     _check_target(options, target)
+
+
+def _check_picture(options: DecodeOptions) -> None:
+    """Look at the options of a picture that may come much later."""
+    parse_colour(options.background)
+    check_size(options)
+    parse_choice(options)
+    Finisher(Path(NAME), options)
 
 
 def _check_target(options: DecodeOptions, target: str | Path) -> None:
