@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out
 PYTEST_FLAGS ?=
+TEST_WORKERS ?= 2
 BENCH_FLAGS ?=
 BENCH_CODEC_FLAGS ?=
 EVALUATE_FLAGS ?=
@@ -27,8 +28,8 @@ demo: $(RUNTIME)  ## Turn a portrait and a driving clip into a video, and a port
 	$(BIN)/vid2vid rotate examples/portrait.jpg --yaw=-30:30:10 -o $(OUT)/rotate.png --force
 	@echo "Look at $(OUT)/demo.mp4 (source, driving and result side by side) and $(OUT)/rotate.png"
 
-test: $(DEV)  ## Run the tests; PYTEST_FLAGS="-k media -x" narrows them
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+test: $(DEV)  ## Run the tests; PYTEST_FLAGS="-k media -x" narrows them, TEST_WORKERS=0 runs one after the other
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_FLAGS)
 
 lint: $(DEV)  ## Check style and formatting
 	$(BIN)/ruff check

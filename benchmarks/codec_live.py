@@ -1,15 +1,13 @@
 """A live call on two cores: a sender and a receiver, each a process on a core of its own, and a pipe between them.
 
 python -m benchmarks.codec --live      measure, and put it into benchmarks/codec.json
-python -m benchmarks.codec_live        the receiver's process: a call on standard input, what it saw as JSON at the end
 
-The sender is `vid2vid encode - --live`, ffmpeg and all. The receiver reads each packet as it comes and renders its
-frame as `vid2vid decode` does; nothing is encoded again, as if it were shown on a screen.
+The sender is `vid2vid encode - --live`, ffmpeg and all, the receiver `vid2vid decode - --live -o -`, whose raw video
+is read here in the place of a player.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -17,35 +15,25 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from benchmarks.machine import describe_machine
 from benchmarks.material import Material
 from benchmarks.processes import busy_s
-from vid2vid_cli.codec.header import read_header
-from vid2vid_cli.codec.packets import Damage, Kind, Packet, read_packets
-from vid2vid_cli.codec.stream import Receiver, StreamReader, Tally
-from vid2vid_cli.errors import CallFileError
+from vid2vid_cli.codec.incoming import IncomingStream
+from vid2vid_cli.codec.stream import FRAMES, Tally
 from vid2vid_cli.media.ffmpeg import file_input, run
-from vid2vid_cli.pipeline.call.recording import space_of
-from vid2vid_cli.pipeline.engine import Engine, start_engine
-from vid2vid_cli.pipeline.finish import Finisher
-from vid2vid_cli.pipeline.finite import frame_of
-from vid2vid_cli.pipeline.options import DecodeOptions
-from vid2vid_cli.pipeline.source import Source
 
 SIDE = 512
 PACE_FPS = 25.0
 """What both ends shall keep up with."""
 WARM_UP = 15  # frames that are not counted: kernels are compiled, memory is fetched
 SENDER = [sys.executable, "-m", "vid2vid_cli", "encode", "-", "--live", "-o", "-", "--threads", "1", "--quiet"]
-RECEIVER = [sys.executable, "-m", "benchmarks.codec_live"]
-BEGINNING = frozenset({Kind.PICTURE, Kind.REFERENCE, Kind.SOUND})
+RECEIVER = [sys.executable, "-m", "vid2vid_cli", "decode", "-", "--live", "-o", "-", "--threads", "1", "--quiet"]
+ALL_FRAMES = ["--every-frame"]  # where frames come as fast as may be, none is shown twice
+FRAME_BYTES = len(b"FRAME\n") + SIDE * SIDE * 3 // 2
 
 
 @dataclass(frozen=True)
@@ -56,6 +44,7 @@ class LiveCall:
     receiver_ms: processor time a frame, ffmpeg's with the sender's; it hardly minds what else the machine does.
     delay_ms, longest_ms: from a frame's coming in to its being shown, the median and the longest, where frames come at
     PACE_FPS. late_share: of the frames, those that are shown later than two frames after the usual delay.
+    repeated_share: those for which the frame before was shown again, since rendering was too slow.
     """
 
     frames: int
@@ -67,6 +56,7 @@ class LiveCall:
     delay_ms: float
     longest_ms: float
     late_share: float
+    repeated_share: float
 
 
 def measure_live(material: Material, count: int) -> dict[str, Any]:
@@ -88,6 +78,7 @@ def measure_live(material: Material, count: int) -> dict[str, Any]:
             delay_ms=1000 * usual,
             longest_ms=1000 * max(delays),
             late_share=late / len(delays),
+            repeated_share=sum(paced.is_repeat[WARM_UP:]) / len(delays),
         )
     )
     return {"machine": describe_machine(), **result}
@@ -129,23 +120,30 @@ class Times:
     sender_busy_s: list[float] = field(default_factory=list)
     shown_s: list[float] = field(default_factory=list)
     receiver_busy_s: list[float] = field(default_factory=list)
+    is_repeat: list[bool] = field(default_factory=list)
+    """Of each picture, whether it is the one before, to the last bit."""
+    is_seen: threading.Event = field(default_factory=threading.Event)
+    """Whether the first picture is there: both ends have started."""
 
 
 def call(head: bytes, frames: list[bytes], fps: float | None) -> Times:
     """Call once and say when what happened.
 
-    fps: at which frames come in; None: as fast as the sender takes them.
+    fps: at which frames come in; None: as fast as the sender takes them, and the receiver renders every one.
     """
     cores = choose_cores() or (None, None)
-    receiver = start_on(cores[1], RECEIVER)
-    receiver_ready(receiver)
+    receiver = start_on(cores[1], [*RECEIVER, *(ALL_FRAMES if fps is None else [])])
     sender = start_on(cores[0], SENDER)
     times = Times()
-    feeding = threading.Thread(target=feed, args=(sender, head, frames, fps, times))
-    feeding.start()
+    threads = [
+        threading.Thread(target=feed, args=(sender, head, frames, fps, times)),
+        threading.Thread(target=watch, args=(receiver, times)),
+    ]
+    for thread in threads:
+        thread.start()
     pass_on(sender, receiver, times)
-    feeding.join()
-    times.shown_s, times.receiver_busy_s = json.loads(pipe(receiver.stdout).read())
+    for thread in threads:
+        thread.join()
     if receiver.wait() != 0 or not len(times.sent_s) == len(times.shown_s) == len(frames):
         raise RuntimeError(f"of {len(frames)} frames {len(times.sent_s)} were sent and {len(times.shown_s)} shown")
     return times
@@ -164,13 +162,6 @@ def start_on(core: int | None, command: list[str]) -> subprocess.Popen[bytes]:
             os.sched_setaffinity(0, own)
 
 
-def receiver_ready(receiver: subprocess.Popen[bytes]) -> None:
-    """Wait until a receiver has loaded its model, as somebody who waits for a call has."""
-    line = pipe(receiver.stdout).readline()
-    if line != b"ready\n":
-        raise RuntimeError("the receiver did not start")
-
-
 def pipe(stream: IO[bytes] | None) -> IO[bytes]:
     """Return a process' stream, which was asked for."""
     if stream is None:
@@ -179,113 +170,45 @@ def pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def feed(sender: subprocess.Popen[bytes], head: bytes, frames: list[bytes], fps: float | None, times: Times) -> None:
-    """Hand frames to a sender, each at its time, and note when. The time begins when the first one is taken."""
+    """Hand frames to a sender, each at its time, and note when. Time begins when the first one has been seen."""
     camera, began = pipe(sender.stdin), 0.0
     camera.write(head)
     for index, frame in enumerate(frames):
-        if fps is not None and index > 1:
+        if fps is not None and index:
             time.sleep(max(0.0, began + index / fps - time.monotonic()))
         times.fed_s.append(time.monotonic())
         camera.write(frame)
         camera.flush()
-        if index == 1:  # by now the sender has started: two frames do not fit into a pipe
-            began = time.monotonic() - index / (fps or 1)
+        if not index:
+            times.is_seen.wait()
+            began = time.monotonic()
     camera.close()
+
+
+def watch(receiver: subprocess.Popen[bytes], times: Times) -> None:
+    """Take the pictures that a receiver shows, as a player would, and note when each was there."""
+    film = pipe(receiver.stdout)
+    film.readline()  # the header
+    before = b""
+    while len(picture := film.read(FRAME_BYTES)) == FRAME_BYTES:
+        times.shown_s.append(time.monotonic())
+        times.receiver_busy_s.append(busy_s(receiver.pid))
+        times.is_repeat.append(picture == before)
+        times.is_seen.set()
+        before = picture
+    times.is_seen.set()  # also where nothing came
 
 
 def pass_on(sender: subprocess.Popen[bytes], receiver: subprocess.Popen[bytes], times: Times) -> None:
     """Carry what a sender says to a receiver, as a network would, and note when each frame's packet passed."""
-    said, line = CallPieces(), pipe(receiver.stdin)
+    said, line = IncomingStream(Tally()), pipe(receiver.stdin)
     while part := os.read(pipe(sender.stdout).fileno(), 1 << 16):
         now = time.monotonic()
         line.write(part)
         line.flush()
-        frames = [packet for packet in said.take(part) if packet.kind in (Kind.KEY, Kind.DELTA, Kind.HOLD)]
+        frames = [packet for packet in said.take(part) if packet.kind in FRAMES]
         times.sent_s += [now] * len(frames)
         times.sender_busy_s += [busy_s(sender.pid)] * len(frames)
     line.close()
     if sender.wait() != 0:
         raise RuntimeError("the sender failed")
-
-
-class CallPieces:
-    """Makes packets of the bytes of a call as they come, on a line that loses nothing."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self.head = b""
-
-    def take(self, part: bytes) -> Iterator[Packet]:
-        """Yield the packets that are whole now."""
-        self._rest += part
-        if not self.head:
-            try:
-                _, end = read_header(self._rest)
-            except CallFileError:
-                return
-            self.head, self._rest = self._rest[:end], self._rest[end:]
-        whole = 0
-        for met, end in read_packets(self._rest, 0, int.from_bytes(self.head[-4:], "little")):
-            if isinstance(met, Damage):
-                break
-            whole = end
-            yield met
-        self._rest = self._rest[whole:]
-
-
-class Screen:
-    """Renders the frames of a call, one after the other."""
-
-    def __init__(self, engine: Engine, beginning: bytes, folder: Path) -> None:
-        """beginning: the header and the packets before the first frame."""
-        self._model, reader = engine.loaded.model, StreamReader(beginning)
-        header = reader.header
-        self._space = space_of(self._model, header.keypoints, header.extra_shape)
-        picture, reference = reader.picture(), reader.reference()
-        if picture is None or reference is None:
-            raise ValueError("a call that does not begin with its picture")
-        self._reference = self._space.motion(reference[None])
-        path, options = folder / "picture", DecodeOptions()
-        path.write_bytes(picture)
-        self._source = next(Source(path, options, engine, print).frames())
-        self._path, self._finish = path, Finisher(path, options)
-        self._receiver = Receiver(header, Tally())
-
-    def show(self, packet: Packet) -> int:
-        """Render the frames that a packet tells of; return how many."""
-        shown = 0
-        (face,) = self._source.faces
-        if face.appearance is None:
-            raise ValueError("no face in the picture")
-        for moment in self._receiver.take(packet):
-            motion = self._reference if moment.numbers is None else self._space.motion(moment.numbers[None])
-            keypoints = self._model.drive(face.appearance, motion, self._reference, None)
-            image = self._model.render(face.appearance, keypoints)
-            self._finish(self._source, [frame_of(image, self._path)])
-            shown += 1
-        return shown
-
-
-def receive() -> tuple[list[float], list[float]]:
-    """Receive the call on standard input to its end.
-
-    Returns when each frame was there, by time.monotonic, and this process' processor time then.
-    """
-    engine, pieces, early, screen = start_engine(DecodeOptions(threads=1), None), CallPieces(), b"", None
-    print("ready", flush=True)
-    shown_s, own_s = list[float](), list[float]()
-    with tempfile.TemporaryDirectory() as name, torch.inference_mode():
-        while part := os.read(sys.stdin.fileno(), 1 << 16):
-            for packet in pieces.take(part):
-                if packet.kind in BEGINNING:
-                    early += packet.write(int.from_bytes(pieces.head[-4:], "little"))
-                    continue
-                screen = screen or Screen(engine, pieces.head + early, Path(name))
-                shown = screen.show(packet)
-                shown_s += [time.monotonic()] * shown
-                own_s += [time.process_time()] * shown
-    return shown_s, own_s
-
-
-if __name__ == "__main__":
-    print(json.dumps(receive()))

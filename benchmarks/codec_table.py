@@ -80,7 +80,7 @@ def live_table(results: dict[str, Any]) -> str:
             "",
             f"On {live['machine']['processor']}. With 25 frames/s coming in, a frame was seen after "
             f"{live['delay_ms']:.0f} ms, {live['longest_ms']:.0f} at most; {live['late_share']:.0%} came more than two "
-            "frames later than that.",
+            f"frames later than that, and for {live['repeated_share']:.0%} the frame before was shown again.",
         ]
     )
 

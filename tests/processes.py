@@ -26,7 +26,7 @@ def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
 
 def wait_for(is_there: Callable[[], object], child: subprocess.Popen[str]) -> None:
     """Wait until something is there while a child is at work."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300  # Ray takes two minutes to begin where ten processes share a core
     while not is_there():
         if time.monotonic() > deadline or child.poll() is not None:
             child.kill()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
 import sys
 import wave
 from collections.abc import Iterator
@@ -404,75 +402,6 @@ def test_outputs_are_not_replaced(call: Path, model: LoadedModel, tmp_path: Path
     with pytest.raises(MediaError, match="its own input"):
         decode_call(call, call, DecodeOptions(force=True), model=model)
     assert (tmp_path / "there.v2v").read_bytes() == b"mine"
-
-
-def y4m_frames(count: int) -> tuple[bytes, list[bytes]]:
-    """Return the header and the frames of the example as Y4M, 256x256."""
-    arguments = ["-vf", "scale=256:256", "-frames:v", count, "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "pipe:1"]
-    data = ffmpeg("-i", DRIVING, *arguments)
-    head, rest = data.split(b"\n", 1)
-    size = len(rest) // count
-    return head + b"\n", [rest[index * size : (index + 1) * size] for index in range(count)]
-
-
-def live_call(*more: str) -> subprocess.Popen[bytes]:
-    command = [*MODULE, "encode", "-", "--live", "-o", "-", *more]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
-
-
-def test_live_sends_a_packet_for_a_frame_before_the_next_comes(tmp_path: Path, model: LoadedModel) -> None:
-    """Each frame is fed when the packet of the one before has come out: whoever looks ahead waits for ever."""
-    head, frames = y4m_frames(8)
-    process = live_call()
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-    process.stdin.write(head)
-    got = b""
-    for index, frame in enumerate(frames):
-        process.stdin.write(frame)
-        process.stdin.flush()
-        while count_frames(got) <= index:
-            part = process.stdout.read1(1 << 16)  # type: ignore[attr-defined]
-            assert part, process.stderr.read().decode()
-            got += part
-    process.stdin.close()
-    got += process.stdout.read()
-    assert process.wait() == 0
-    said = process.stderr.read().decode()
-    assert "8 frames at 25 fps" in said and "delay" in said and "sound" not in said
-    whole = tmp_path / "film.y4m"
-    whole.write_bytes(head + b"".join(frames))
-    encode_call(whole, tmp_path / "file.v2v", model=model)
-    assert got == (tmp_path / "file.v2v").read_bytes(), "a file's call is the same"
-
-
-def count_frames(data: bytes) -> int:
-    from vid2vid_cli.codec.stream import StreamReader
-
-    try:
-        return sum(packet.kind in (Kind.KEY, Kind.DELTA) for packet in StreamReader(data).packets())
-    except CallFileError:
-        return 0
-
-
-@pytest.mark.parametrize("feed", [b"", b"this is no video " * 1000])
-def test_live_without_a_video_ends_with_a_line(feed: bytes) -> None:
-    out, error = (process := live_call()).communicate(feed)
-    assert process.returncode == 1 and out == b""
-    assert len(error.decode().splitlines()) == 1 and "standard input" in error.decode()
-
-
-def test_live_sound_is_left_out_with_a_word(tmp_path: Path) -> None:
-    ffmpeg("-i", DRIVING, "-t", "0.2", "-vf", "scale=128:128", "-c:a", "pcm_s16le", tmp_path / "talk.mkv")
-    out, error = live_call().communicate((tmp_path / "talk.mkv").read_bytes())
-    assert "standard input: its sound is left out" in error.decode()
-    stream = read_stream(out)
-    assert len(stream.frames) == 5 and stream.sound is None and not stream.audio
-    process = live_call("--audio", "copy")
-    _, error = process.communicate(b"")
-    assert process.returncode == 2 and "a live call carries motion only" in error.decode()
 
 
 def test_encode_tells_its_result(tmp_path: Path, model: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:

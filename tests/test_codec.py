@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,15 +13,16 @@ import torch
 from bitstream_reader import RangeDecoder, read_integers, read_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streams import SPACE, edit_packets, make_header, make_numbers, make_stream
+from streams import CHECK, SPACE, edit_packets, make_header, make_numbers, make_stream
 
 from vid2vid_cli.codec.coder import MotionDecoder, MotionEncoder
 from vid2vid_cli.codec.entropy import RATIOS, decode_numbers, encode_numbers, follow, make_frequencies
 from vid2vid_cli.codec.header import MAGIC, read_header
+from vid2vid_cli.codec.incoming import IncomingStream
 from vid2vid_cli.codec.packets import Kind, Packet, read_number, write_number
 from vid2vid_cli.codec.quantizer import LIMIT, STEP_UNIT, Scales
 from vid2vid_cli.codec.space import MotionSpace
-from vid2vid_cli.codec.stream import Moment, StreamReader, StreamWriter, Tally
+from vid2vid_cli.codec.stream import FRAMES, Moment, StreamReader, StreamWriter, Tally
 from vid2vid_cli.errors import CallFileError
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.motion import Motion
@@ -303,3 +306,64 @@ def test_large_values_are_clipped_not_wrapped() -> None:
 
 def test_the_magic_is_that_of_the_text() -> None:
     assert MAGIC.hex() == "8f5632560d0a1a0a" and make_header().fps == Fraction(30000, 1001)
+
+
+def take_in_parts(data: bytes, cuts: list[int]) -> tuple[list[Packet], Tally]:
+    """Return the packets of a stream that comes in parts, and what was counted."""
+    tally = Tally()
+    stream = IncomingStream(tally)
+    edges = [0, *sorted(cuts), len(data)]
+    got = [packet for start, stop in itertools.pairwise(edges) for packet in stream.take(data[start:stop])]
+    stream.end()
+    return got, tally
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 13_000), max_size=40))
+def test_a_stream_in_parts_gives_the_same_packets(cuts: list[int]) -> None:
+    data = make_stream(list(make_numbers(20)))
+    whole = Tally()
+    expected = list(StreamReader(data).packets(whole))
+    got, tally = take_in_parts(data, cuts)
+    assert got == expected
+    assert (tally.counts, tally.sizes, tally.damaged) == (whole.counts, whole.sizes, 0)
+
+
+def test_a_packet_is_there_with_its_last_byte() -> None:
+    data = make_stream(list(make_numbers(3)))
+    tally = Tally()
+    stream, reader = IncomingStream(tally), StreamReader(data)
+    wanted, at = list(reader.packets()), []
+    for index in range(len(data)):
+        at += [index for _ in stream.take(data[index : index + 1])]
+    seed = int.from_bytes(data[reader.header_size - CHECK : reader.header_size], "little")
+    ends = np.cumsum([len(packet.write(seed)) for packet in wanted]) + reader.header_size - 1
+    assert at == ends.tolist()
+
+
+def test_damage_on_the_way_costs_no_more_than_up_to_the_next_key() -> None:
+    """A length that claims more than there is would make a reader wait for it: the next key behind it is enough."""
+    data = bytearray(make_stream(list(make_numbers(20)), interval=4))
+    packets = list(StreamReader(bytes(data)).packets())
+    seed = int.from_bytes(data[StreamReader(bytes(data)).header_size - CHECK :][:CHECK], "little")
+    delta = next(p for p in packets if p.kind == Kind.DELTA and p.time == 5).write(seed)
+    key = next(p for p in packets if p.kind == Kind.KEY and p.time == 8).write(seed)
+    data[data.index(delta) + 1 : data.index(delta) + 2] = b"\xff\x3f"  # 8191 bytes
+    seen = bytes(data[: data.index(key) + len(key)])
+    stream = IncomingStream(Tally())
+    assert [p.time for p in stream.take(seen) if p.kind in FRAMES][-1] == 8
+
+
+def test_noise_is_not_hoarded() -> None:
+    data = make_stream(list(make_numbers(2)))
+    tally = Tally()
+    stream = IncomingStream(tally)
+    list(stream.take(data))
+    noise = np.random.default_rng(0).bytes(1 << 16)
+    tracemalloc.start()
+    for _ in range(100):
+        assert list(stream.take(noise)) == []
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    stream.end()
+    assert kept < 20_000 and tally.damaged == 100 << 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 import zlib
 
@@ -10,6 +11,7 @@ from streams import CHECK, SPACE, make_numbers, make_stream
 
 from vid2vid_cli.codec.coder import MotionDecoder, MotionEncoder
 from vid2vid_cli.codec.header import read_header
+from vid2vid_cli.codec.incoming import IncomingStream
 from vid2vid_cli.codec.packets import LONGEST_PAYLOAD, SYNC, Kind, Packet, read_packets
 from vid2vid_cli.codec.quantizer import LIMIT, Scales
 from vid2vid_cli.codec.stream import MOST_MISSING, StreamReader, Tally
@@ -101,6 +103,23 @@ def test_files() -> None:
     read = [read_all(whole[:start] + mutate(whole[start:], rng)) for _ in range(FILES)]
     # Damage never adds frames, and most of the time it leaves most of them.
     assert max(read) <= FRAMES and np.mean(read) > FRAMES / 3
+
+
+def test_streams_that_come_in_parts() -> None:
+    """Every byte after the header is one of a packet or a damaged one, whatever the parts."""
+    rng = np.random.default_rng(6)
+    whole = make_stream(list(make_numbers(FRAMES)), picture=bytes(100))
+    start = StreamReader(whole).header_size
+    for _ in range(1000):
+        rest = mutate(whole[start:], rng)
+        tally = Tally()
+        stream = IncomingStream(tally)
+        list(stream.take(whole[:start]))
+        cuts = [0, *sorted(rng.integers(0, len(rest) + 1, 12).tolist()), len(rest)]
+        for one, other in itertools.pairwise(cuts):
+            list(stream.take(rest[one:other]))
+        stream.end()
+        assert sum(tally.sizes.values()) + tally.damaged == len(rest)
 
 
 def test_files_whose_checksums_were_made_right_again() -> None:

@@ -58,10 +58,10 @@ def test_a_clip_driven_by_itself_keeps_the_face_where_it_was(
     clip: str, media_dir: Path, tmp_path: Path, face_analyzer: FaceAnalyzer, model: LoadedModel
 ) -> None:
     path = media_dir / "drivings" / f"{clip}.mp4"
-    frames = list(read_video(path, ReadOptions(end_s=2)))
+    frames = list(read_video(path, ReadOptions(end_s=1.2)))
     still = tmp_path / "first.png"
     Image.fromarray(frames[0]).save(still)
-    options = ReenactOptions(end="2", reference_frame="0")
+    options = ReenactOptions(end="1.2", reference_frame="0")
     reenact(still, path, "out.mp4", options, model=model)
     rendered = list(read_video(tmp_path / "out.mp4"))
     assert len(rendered) == len(frames)
@@ -218,7 +218,7 @@ def test_no_face_anywhere_is_an_error_and_leaves_no_file(media_dir: Path, model:
 
 def test_regions_and_strength(model: LoadedModel) -> None:
     def most_moved(**options: object) -> np.ndarray:
-        reenact(PORTRAIT, DRIVING, "o", ReenactOptions(end="2", force=True, **options), model=model)  # type: ignore[arg-type]
+        reenact(PORTRAIT, DRIVING, "o", ReenactOptions(end="1.2", force=True, **options), model=model)  # type: ignore[arg-type]
         frames = [read_image(path).astype(int) for path in sorted(Path("o").glob("*.png"))]
         return max(frames, key=lambda frame: np.abs(frame - still).mean())
 
@@ -250,12 +250,12 @@ def test_a_motion_file_drives_as_its_clip_does(tmp_path: Path, model: LoadedMode
 
 def test_the_nearest_frame_is_the_reference(model: LoadedModel, tmp_path: Path, face_analyzer: FaceAnalyzer) -> None:
     # The source is frame 20 of the driving: with the right reference it comes out about as it went in.
-    frames = list(read_video(DRIVING, ReadOptions(end_s=2)))
+    frames = list(read_video(DRIVING, ReadOptions(end_s=1)))
     Image.fromarray(frames[20]).save(tmp_path / "s.png")
     truth = landmarks_of(frames[20], face_analyzer)[:, :2]
 
     def error_px(reference: str) -> float:
-        options = ReenactOptions(end="2", smooth=0.0, reference_frame=reference, force=True)
+        options = ReenactOptions(end="1.6", smooth=0.0, reference_frame=reference, force=True)
         reenact("s.png", DRIVING, "o", options, model=model)
         seen = landmarks_of(read_image(sorted(Path("o").glob("*"))[20]), face_analyzer)[:, :2]
         return float(np.linalg.norm(seen - truth, axis=1).mean())

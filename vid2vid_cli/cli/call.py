@@ -43,30 +43,35 @@ def encode(
 
 
 def _describe_encoding(result: EncodeResult) -> str:
-    delay = ""
-    if result.delays_ms is not None:
-        delay = f", delay {result.delays_ms[0]:.1f} ms in the mean and {result.delays_ms[1]:.1f} ms at most"
-    return f"{summary(result)}, {result.bytes} bytes{delay}"
+    return f"{summary(result)}, {result.bytes} bytes{_describe_delays(result.delays_ms)}"
+
+
+def _describe_delays(delays_ms: tuple[float, float] | None) -> str:
+    if delays_ms is None:
+        return ""
+    return f", delay {delays_ms[0]:.1f} ms in the mean and {delays_ms[1]:.1f} ms at most"
 
 
 def _encoding_facts(result: EncodeResult) -> dict[str, Any]:
-    mean_ms, longest_ms = result.delays_ms or (None, None)
-    return {
-        **result_facts(result),
-        "bytes": result.bytes,
-        "delay_mean_ms": mean_ms,
-        "delay_longest_ms": longest_ms,
-    }
+    return {**result_facts(result), "bytes": result.bytes, **_delay_facts(result.delays_ms)}
+
+
+def _delay_facts(delays_ms: tuple[float, float] | None) -> dict[str, Any]:
+    mean_ms, longest_ms = delays_ms or (None, None)
+    return {"delay_mean_ms": mean_ms, "delay_longest_ms": longest_ms}
 
 
 @takes_options
 @guarded
 def decode(
-    call: Annotated[str, typer.Argument(metavar="CALL", help="A file that vid2vid encode wrote.")],
+    call: Annotated[str, typer.Argument(metavar="CALL", help="A file that vid2vid encode wrote; - with --live.")],
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", help="Video (.mp4 .mov .mkv .webm .gif) or folder of frames; default: CALL.mp4 here."
+            "--output",
+            "-o",
+            help="Video (.mp4 .mov .mkv .webm .gif) or folder of frames; default: CALL.mp4 here. "
+            "With --live also -: raw video (Y4M) on standard output.",
         ),
     ] = None,
     *,
@@ -79,7 +84,11 @@ def decode(
             from vid2vid_cli.pipeline.call.decode import decode_call
 
         result = decode_call(call, output, options, hooks=reporter.hooks)
-    reporter.tell_result(result)
+    text = summary(result) + _describe_delays(result.delays_ms)
+    if output == "-":
+        reporter.note(text)
+    else:
+        reporter.tell(one_line(text), result_facts(result) | (_delay_facts(result.delays_ms) if options.live else {}))
 
 
 @takes_options

@@ -72,6 +72,17 @@ def is_call(head: bytes) -> bool:
     return head[: len(MAGIC)] == MAGIC
 
 
+def can_tell(data: bytes) -> bool:
+    """Say whether the beginning of a stream is enough for `read_header`: a whole header, or one to be refused."""
+    if not is_call(data):
+        return not MAGIC.startswith(data[: len(MAGIC)])
+    if len(data) < _START.size:
+        return False
+    _, version, length = _START.unpack_from(data)
+    is_whole = len(data) >= _START.size + length + _CHECK.size
+    return is_whole or bool(version != VERSION)
+
+
 def read_header(data: bytes) -> tuple[StreamHeader, int]:
     """Read the header; returns it and where the packets begin. CallFileError says what is wrong."""
     if not is_call(data):

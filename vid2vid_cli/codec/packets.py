@@ -12,6 +12,8 @@ SYNC = b"\x9eV2V"
 """Stands before packets with which a reader can begin anew."""
 LONGEST_PAYLOAD = 8191
 CHECK_BYTES = 4
+LONGEST_NUMBER = 6
+LONGEST_PACKET = len(SYNC) + 1 + 2 * LONGEST_NUMBER + LONGEST_PAYLOAD + CHECK_BYTES
 
 
 class Kind(enum.IntEnum):
@@ -79,7 +81,7 @@ def write_number(value: int) -> bytes:
 def read_number(data: bytes, at: int) -> tuple[int, int]:
     """Read such a number of at most six bytes; returns it and where it ends. ValueError where there is none."""
     value = 0
-    for index, byte in enumerate(data[at : at + 6]):
+    for index, byte in enumerate(data[at : at + LONGEST_NUMBER]):
         value |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             return value, at + index + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ LONGEST_HEADER = 1 << 17
 MOST_MISSING = 1 << 16
 """A packet that claims more missing frames before it is taken for a damaged one."""
 MOST_CHUNKS = 1 << 13
-_TIMED = (Kind.KEY, Kind.DELTA, Kind.HOLD, Kind.END)
+FRAMES = frozenset({Kind.KEY, Kind.DELTA, Kind.HOLD})
+_TIMED = FRAMES | {Kind.END}
 _CHUNK = struct.Struct("<HH")  # number of a piece of the picture, and of all pieces
 _CHECK_BYTES = 4
 
@@ -117,6 +119,14 @@ class Tally:
         """Frames for which the last motion is held, since their packets are of no use."""
         return self.lost + self.waited
 
+    def meet(self, met: Packet | Damage, size: int) -> None:
+        """Count a packet of so many bytes, or so many that are none."""
+        if isinstance(met, Damage):
+            self.damaged += size
+        else:
+            self.counts[met.kind] += 1
+            self.sizes[met.kind] += size
+
 
 class StreamReader:
     """Reads a stream out of bytes or a mapped file. Only a damaged header is an error."""
@@ -138,34 +148,28 @@ class StreamReader:
         tally = tally or Tally()
         before = self._start
         for met, end in read_packets(self._data, self._start, self._seed):
-            if isinstance(met, Damage):
-                tally.damaged += met.stop - met.start
-            else:
-                tally.counts[met.kind] += 1
-                tally.sizes[met.kind] += end - before
+            tally.meet(met, end - before)
+            if isinstance(met, Packet):
                 yield met
             before = end
 
     def picture(self) -> bytes | None:
         """Return the key picture's file; None where there is none or a piece of it is missing."""
-        pieces: dict[int, bytes] = {}
+        beginning = Beginning(self.header)
         for packet in self.packets():
-            if packet.kind == Kind.PICTURE and len(packet.payload) >= _CHUNK.size:
-                index, count = _CHUNK.unpack_from(packet.payload)
-                pieces[index] = packet.payload[_CHUNK.size :]
-                if count <= MOST_CHUNKS and len(pieces) == count and all(i in pieces for i in range(count)):
-                    return b"".join(pieces[i] for i in range(count))
-        return None
+            beginning.take(packet)
+            if beginning.picture is not None:
+                break
+        return beginning.picture
 
     def reference(self) -> Numbers | None:
         """Return the numbers of the motion that the key picture shows; None where they are missing."""
+        beginning = Beginning(self.header)
         for packet in self.packets():
-            if packet.kind == Kind.REFERENCE:
-                try:
-                    return MotionDecoder(self.header.scales).key(packet.payload)
-                except CallFileError:
-                    continue
-        return None
+            beginning.take(packet)
+            if beginning.reference is not None:
+                break
+        return beginning.reference
 
     def count(self) -> int:
         """Count the frames, those that are missing included, without reading their numbers."""
@@ -186,13 +190,44 @@ class StreamReader:
                 return
 
 
+class Beginning:
+    """Collects what a stream sends once.
+
+    picture: the key picture's file. reference: the numbers of the motion that it shows. None until they are there.
+    """
+
+    def __init__(self, header: StreamHeader) -> None:
+        self._scales = header.scales
+        self._pieces: dict[int, bytes] = {}
+        self.picture: bytes | None = None
+        self.reference: Numbers | None = None
+
+    def take(self, packet: Packet) -> None:
+        """Keep what a packet brings; the first of each that is whole counts."""
+        if packet.kind == Kind.PICTURE and self.picture is None and len(packet.payload) >= _CHUNK.size:
+            index, count = _CHUNK.unpack_from(packet.payload)
+            self._add_piece(index, count, packet.payload[_CHUNK.size :])
+        elif packet.kind == Kind.REFERENCE and self.reference is None:
+            with contextlib.suppress(CallFileError):
+                self.reference = MotionDecoder(self._scales).key(packet.payload)
+
+    def _add_piece(self, index: int, count: int, piece: bytes) -> None:
+        if not index < count <= MOST_CHUNKS:
+            return
+        self._pieces[index] = piece
+        if len(self._pieces) == count and all(i in self._pieces for i in range(count)):
+            self.picture = b"".join(self._pieces[i] for i in range(count))
+            self._pieces = {}
+
+
 class Receiver:
     """Makes frames of packets as they come in."""
 
-    def __init__(self, header: StreamHeader, tally: Tally) -> None:
+    def __init__(self, header: StreamHeader, tally: Tally, first: int = 0) -> None:
+        """Wait for a frame. first: its number; those before it are not missed."""
         self.tally = tally
         self._decoder = MotionDecoder(header.scales)
-        self._expected = 0
+        self._expected = first
         self._numbers: Numbers | None = None
         self._wait = 0
 

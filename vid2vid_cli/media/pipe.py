@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import time
@@ -14,11 +15,13 @@ from types import TracebackType
 import numpy as np
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.ffmpeg import DEMUXERS, Child, each_frame_once
+from vid2vid_cli.media.ffmpeg import DEMUXERS, LOOK_EVERY_MS, Child, each_frame_once
 from vid2vid_cli.media.files import check_pixels
 from vid2vid_cli.media.reader import Frame
+from vid2vid_cli.streaming import AbandonedError, is_abandoned
 
 NAME = "standard input"
+PART_BYTES = 1 << 16
 _PICTURE = re.compile(r"Video: rawvideo.*?, (\d+)x(\d+)[ ,\[].*?([\d.]+) fps")
 _SOUND = re.compile(r"^ *Stream #0:\S+ *Audio: ", re.MULTILINE)
 _NTSC = (24, 30, 48, 60, 120)
@@ -101,6 +104,24 @@ def _wait_for_frame(child: Child) -> None:
     poller.register(child.stdout.fileno(), select.POLLIN)
     while not poller.poll(100):
         pass
+
+
+def parts_of(descriptor: int) -> Iterator[bytes]:
+    """Yield what comes in by a descriptor, as it comes, until it is closed. However long that takes."""
+    poller = select.poll() if hasattr(select, "poll") else None  # Windows: it waits as long as it takes
+    if poller is not None:
+        poller.register(descriptor, select.POLLIN)
+    while True:
+        while poller is not None and not poller.poll(LOOK_EVERY_MS):
+            if is_abandoned():
+                raise AbandonedError
+        try:
+            part = os.read(descriptor, PART_BYTES)
+        except OSError as error:
+            raise MediaError(f"{NAME}: cannot be read: {error.strerror}") from error
+        if not part:
+            return
+        yield part
 
 
 def exact_rate(text: str) -> Fraction:

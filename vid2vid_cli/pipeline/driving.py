@@ -40,11 +40,13 @@ class DrivenFrame:
     """One driving frame: its motion (of one frame), None before a first face was seen.
 
     found: whether a face is in this very frame. picture: the frame itself, None for a motion file.
+    is_repeat: whether the output frame before shall be shown again, where there is one.
     """
 
     motion: Motion | None
     found: bool
     picture: Frame | None
+    is_repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -275,8 +277,7 @@ class Call:
         for wanted in self.chosen.tolist():
             while index < wanted:
                 index, frame = next(received)
-            is_seen = frame.found or (frame.is_missing and frame.motion is not None)
-            yield DrivenFrame(frame.motion, is_seen, None)
+            yield DrivenFrame(frame.motion, frame.is_shown, None)
         for _ in received:
             pass
         missing = tell_missing(self.recording.path, tally)

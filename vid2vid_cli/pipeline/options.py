@@ -231,6 +231,15 @@ class DecodeOptions(EncodingOptions, PictureOptions, FollowOptions, PoseOptions,
     start: str | None = option(None, "Where in the call to begin: seconds or [H:]MM:SS.", panel="Time")
     end: str | None = option(None, "Where in the call to end: seconds or [H:]MM:SS.", panel="Time")
     sound: bool = option(True, "Keep the sound (default) or leave it out.", panel="Time")
+    live: bool = option(
+        False, "CALL is -, standard input: a frame is shown for every packet that comes in.", "--live", panel="Time"
+    )
+    catch_up: bool = option(
+        True,
+        "Live: show a frame again rather than fall behind where rendering is too slow; or render every frame.",
+        "--catch-up/--every-frame",
+        panel="Time",
+    )
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.image import write_image
-from vid2vid_cli.media.video import WriteOptions, open_writer
+from vid2vid_cli.media.video import FrameWriter, WriteOptions, open_writer
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.streaming import prefetch
 
+OpenWriter = Callable[[str | Path, tuple[int, int], WriteOptions], FrameWriter]
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -23,9 +24,18 @@ def is_picture_name(path: str | Path) -> bool:
 
 
 def write_frames(
-    path: str | Path, frames: Iterator[Frame], options: WriteOptions, total: int | None, hooks: Hooks
+    path: str | Path,
+    frames: Iterator[Frame],
+    options: WriteOptions,
+    total: int | None,
+    hooks: Hooks,
+    *,
+    open_output: OpenWriter = open_writer,
 ) -> tuple[int, tuple[int, int]]:
-    """Write all frames while a thread renders the next ones. Returns their number and size (height, width)."""
+    """Write all frames while a thread renders the next ones. Returns their number and size (height, width).
+
+    open_output: gives a writer for the path and the size.
+    """
     with closing(prefetch(frames, 4)) as rendered:  # type: ignore[type-var]
         first = next(rendered, None)
         if first is None:
@@ -36,7 +46,7 @@ def write_frames(
             for _ in rendered:  # a still has one frame; its end also says what went wrong
                 pass
             return 1, size
-        with open_writer(path, size, options) as writer:
+        with open_output(path, size, options) as writer:
             for count, frame in enumerate(itertools.chain([first], rendered), 1):
                 writer.write(frame)
                 hooks.progress(count, total)

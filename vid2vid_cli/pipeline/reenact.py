@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import check_output
-from vid2vid_cli.media.video import WriteOptions, audio_of, check_encoding
+from vid2vid_cli.media.video import WriteOptions, audio_of, check_encoding, open_writer
 from vid2vid_cli.models.base import Follows, ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_motion
@@ -27,7 +27,7 @@ from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.finite import frame_of, require_finite, require_finite_motion, retried_in_float32
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import ReenactOptions
-from vid2vid_cli.pipeline.output import is_picture_name, write_frames
+from vid2vid_cli.pipeline.output import OpenWriter, is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
@@ -113,17 +113,23 @@ def reenact(
         if not is_picture_name(target):
             check_encoding(target, options.codec, options.crf, options.preset)
         warn_of_range(engine.loaded.model, sweeps, options, recorder)
-        scene = _set_scene(engine, who, what_drives, options, sweeps)
+        scene = set_scene(engine, who, what_drives, options, sweeps)
         if scene.total < what_drives.count:
             recorder.warn(f"{source}: shorter than the driving; the output ends with it")
-        writing = _write_options(scene, recorder)
-        frames, size = write_frames(target, _render_all(scene), writing, scene.total, hooks or Hooks())
-        _report_missing(scene, recorder)
-        counts = scene.counts
-    seconds = time.perf_counter() - began
-    return Result(
-        Path(target), frames, counts.held, counts.skipped, seconds, writing.fps, size, tuple(recorder.warnings)
-    )
+        result = play(scene, target, recorder, hooks or Hooks())
+    return replace(result, seconds=time.perf_counter() - began)
+
+
+def play(
+    scene: Scene, target: str | Path, recorder: Recorder, hooks: Hooks, open_output: OpenWriter = open_writer
+) -> Result:
+    """Render all frames of a scene and write them. open_output: gives a writer for the target."""
+    began = time.perf_counter()
+    writing = _write_options(scene, recorder)
+    frames, size = write_frames(target, _render_all(scene), writing, scene.total, hooks, open_output=open_output)
+    _report_missing(scene, recorder)
+    held, skipped, seconds = scene.counts.held, scene.counts.skipped, time.perf_counter() - began
+    return Result(Path(target), frames, held, skipped, seconds, writing.fps, size, tuple(recorder.warnings))
 
 
 def _report_missing(scene: Scene, recorder: Recorder) -> None:
@@ -149,7 +155,7 @@ def _default_output(source: Source, driving: Driving) -> Path:
     return Path(f"{source.path.stem}--{driving.path.stem}{suffix}")
 
 
-def _set_scene(engine: Engine, source: Source, driving: Driving, options: ReenactOptions, sweeps: Sweeps) -> Scene:
+def set_scene(engine: Engine, source: Source, driving: Driving, options: ReenactOptions, sweeps: Sweeps) -> Scene:
     """Find the reference frame and count what is to come."""
     reference = None
     if options.relative and not driving.is_still:
@@ -206,8 +212,12 @@ def _render_all(scene: Scene) -> Iterator[Frame]:
     """Yield the output frames in order."""
     smoother = MotionSmoother(scene.options.smooth, float(scene.driving.fps)) if scene.options.smooth else None
     source_frames = scene.source.frames(_output_fps(scene.source, scene.driving, scene.options))
+    last: Frame | None = None
     for index, (source, driven) in enumerate(zip(source_frames, _driven(scene), strict=False)):
         if driven is None:
+            continue
+        if driven.is_repeat and last is not None:
+            yield last
             continue
         motion = driven.motion
         if motion is not None:
@@ -216,7 +226,8 @@ def _render_all(scene: Scene) -> Iterator[Frame]:
         is_seen = any(face.appearance is not None for face in source.faces)
         scene.counts.source_seen += is_seen
         scene.counts.source_lost += not is_seen
-        yield _render_frame(scene, source, DrivenFrame(motion, driven.found, driven.picture), index)
+        last = _render_frame(scene, source, DrivenFrame(motion, driven.found, driven.picture), index)
+        yield last
     if not scene.counts.found:
         raise scene.driving.no_face()
     if not scene.counts.source_seen:

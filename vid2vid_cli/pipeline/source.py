@@ -58,9 +58,8 @@ class Source:
         self.path, self._options, self._engine, self._warn = path, options, engine, warn
         self._background = parse_colour(options.background)
         self.info = probe_video(path, options.max_pixels) if sniff(path) == "video" else None
-        if options.size is not None and not SMALLEST_PX <= options.size <= LARGEST_PX:
-            raise UsageError(f"--size {options.size}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
-        self._select: Select | None = None if options.face == "all" else parse_face(options.face)
+        check_size(options)
+        self._select = parse_choice(options)
 
     @property
     def is_video(self) -> bool:
@@ -197,6 +196,17 @@ class Source:
             return picture, 1.0
         frame = resize_frame(picture, fit_size(picture.shape[:2], self._options.size))
         return frame, max(frame.shape[:2]) / max(picture.shape[:2])
+
+
+def check_size(options: PictureOptions) -> None:
+    """Raise UsageError for a size that is none."""
+    if options.size is not None and not SMALLEST_PX <= options.size <= LARGEST_PX:
+        raise UsageError(f"--size {options.size}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
+
+
+def parse_choice(options: PictureOptions) -> Select | None:
+    """Read which face shall move; None for all."""
+    return None if options.face == "all" else parse_face(options.face)
 
 
 def scale_face(face: Face, scale: float) -> Face:

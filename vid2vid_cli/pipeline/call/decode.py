@@ -9,9 +9,10 @@ from pathlib import Path
 from vid2vid_cli.errors import CallFileError
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.call.receiver import DecodeResult, Screen, check_live, receive_call
 from vid2vid_cli.pipeline.call.recording import CallRecording, is_call_file
 from vid2vid_cli.pipeline.options import DecodeOptions, ReenactOptions
-from vid2vid_cli.pipeline.progress import Hooks, Result
+from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact
 
 
@@ -22,17 +23,23 @@ def decode_call(
     *,
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
-) -> Result:
+) -> DecodeResult:
     """Render a call. output: as `reenact` takes it; default: the call's name with .mp4, in the current folder.
 
-    Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
+    With `live` the call is `-`, standard input, and the output may be `-`, standard output.
+    Raises a subclass of Vid2VidError whose text is one line; of a file nothing is left behind then.
     """
-    options, call = options or DecodeOptions(), Path(call)
+    options = options or DecodeOptions()
+    check_live(options, call, output)
+    if options.live and output is not None:
+        chosen = None if options.source is None else Path(options.source)
+        return receive_call(Screen(output, _as_reenactment(options), chosen, options.catch_up), model, hooks or Hooks())
+    call = Path(call)
     target = f"{call.stem}.mp4" if output is None else output
     check_output(target, force=options.force, inputs=[call])
     with closing(open_call(call)) as recording:
         source = recording.save_picture() if options.source is None else Path(options.source)
-        return reenact(source, call, target, _as_reenactment(options), model=model, hooks=hooks)
+        return DecodeResult(**vars(reenact(source, call, target, _as_reenactment(options), model=model, hooks=hooks)))
 
 
 def open_call(path: Path) -> CallRecording:

@@ -19,7 +19,7 @@ from vid2vid_cli.media.files import check_output, open_scratch, publish
 from vid2vid_cli.media.ogg import OpusPacket
 from vid2vid_cli.media.opus import opus_of
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.pipeline.call.live import LiveDriving, open_live
+from vid2vid_cli.pipeline.call.live import STANDARD, Delays, LiveDriving, open_live
 from vid2vid_cli.pipeline.call.sender import Sender
 from vid2vid_cli.pipeline.driving import Driving, Look, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
@@ -29,8 +29,6 @@ from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
 from vid2vid_cli.pipeline.source import LARGEST_PX, SMALLEST_PX
 from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
 from vid2vid_cli.temporary import Scratch
-
-STANDARD = "-"
 
 
 @dataclass(frozen=True)
@@ -87,28 +85,9 @@ def _send_all(sender: Sender, clip: Driving, hooks: Hooks, delays: Delays) -> No
     for driven in clip.frames():
         sender.take(driven)
         if isinstance(clip, LiveDriving):
-            delays.add(1000 * (time.perf_counter() - clip.came_s))
+            delays.add_since(clip.came_s)
         hooks.progress(sender.frames, clip.count or None)
     sender.end()
-
-
-@dataclass
-class Delays:
-    """How long frames took from their coming in to their packets, in ms. Sums, since a call may last for days."""
-
-    count: int = 0
-    sum_ms: float = 0.0
-    longest_ms: float = 0.0
-
-    def add(self, delay_ms: float) -> None:
-        """Count one."""
-        self.count, self.sum_ms = self.count + 1, self.sum_ms + delay_ms
-        self.longest_ms = max(self.longest_ms, delay_ms)
-
-    @property
-    def told_ms(self) -> tuple[float, float] | None:
-        """Return the mean and the longest; None where there were none."""
-        return (self.sum_ms / self.count, self.longest_ms) if self.count else None
 
 
 def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:

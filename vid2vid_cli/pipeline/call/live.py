@@ -1,4 +1,4 @@
-"""A driving that comes in by a pipe."""
+"""What is live at the sender's end: a driving that comes in by a pipe. And what both ends count."""
 
 from __future__ import annotations
 
@@ -10,6 +10,29 @@ from pathlib import Path
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.pipe import NAME, PipedVideo, open_pipe
 from vid2vid_cli.pipeline.driving import Driving, Look
+
+STANDARD = "-"
+"""The name of standard input and standard output."""
+
+
+@dataclass
+class Delays:
+    """How long frames took from their coming in to their going out, in ms. Sums, since a call may last for days."""
+
+    count: int = 0
+    sum_ms: float = 0.0
+    longest_ms: float = 0.0
+
+    def add_since(self, came_s: float) -> None:
+        """Count a frame that goes out now. came_s: when it came in, by time.perf_counter."""
+        delay_ms = 1000 * (time.perf_counter() - came_s)
+        self.count, self.sum_ms = self.count + 1, self.sum_ms + delay_ms
+        self.longest_ms = max(self.longest_ms, delay_ms)
+
+    @property
+    def told_ms(self) -> tuple[float, float] | None:
+        """Return the mean and the longest; None where there were none."""
+        return (self.sum_ms / self.count, self.longest_ms) if self.count else None
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from vid2vid_cli.codec.header import StreamHeader, is_call
 from vid2vid_cli.codec.packets import Kind
 from vid2vid_cli.codec.space import MotionSpace, Numbers
-from vid2vid_cli.codec.stream import StreamReader, Tally
+from vid2vid_cli.codec.stream import Moment, StreamReader, Tally
 from vid2vid_cli.errors import CallFileError, MediaError
 from vid2vid_cli.media.files import require_file
 from vid2vid_cli.media.ogg import OpusPacket, packet_duration, write_opus
@@ -33,6 +33,11 @@ class Received:
     found: bool
     is_missing: bool
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether the frame counts as one with a face: one that is missing shows the last motion."""
+        return self.found or (self.is_missing and self.motion is not None)
+
 
 def is_call_file(path: Path) -> bool:
     """Say whether a file looks like a call, of whatever version and however damaged."""
@@ -47,6 +52,38 @@ def space_of(model: ReenactmentModel, keypoints: int, extra_shape: tuple[int, ..
     """Return the numbers by which a model's motion is sent."""
     basis = model.basis if isinstance(model, HasBasis) else None
     return MotionSpace(keypoints, basis, extra_shape or None)
+
+
+def fitting_space(header: StreamHeader, model: ReenactmentModel, path: Path) -> MotionSpace:
+    """Return the space of a call's numbers; CallFileError unless it fits the model. path: for messages."""
+    if header.family != model.name:
+        raise CallFileError(
+            f"{path}: a call of the {header.family} family does not fit -c {model.name}; "
+            f"use -c {header.family} or encode it again"
+        )
+    space = space_of(model, header.keypoints, header.extra_shape)
+    if space.basis_id != header.basis_id or space.expression_count != header.expression_count:
+        raise CallFileError(
+            f"{path}: was encoded with another basis of expressions than {model.name} has here; "
+            "use the checkpoint that encoded it, or encode it again"
+        )
+    if header.keypoints != len(model.expression_mask("all")):
+        raise CallFileError(f"{path}: has {header.keypoints} keypoints and not those of this checkpoint")
+    return space
+
+
+def received(moments: Iterable[Moment], space: MotionSpace) -> Iterator[Received]:
+    """Yield every moment with its motion, the same object again where its numbers are."""
+    last: tuple[Numbers, Motion] | None = None
+    for moment in moments:
+        if moment.numbers is not None and (last is None or last[0] is not moment.numbers):
+            last = moment.numbers, space.motion(moment.numbers[None])
+        yield Received(None if last is None else last[1], moment.found, moment.is_missing)
+
+
+def no_picture(path: Path) -> CallFileError:
+    """Return the error of a call whose key picture is not whole."""
+    return CallFileError(f"{path}: its picture is missing or damaged; give one with --source")
 
 
 class CallRecording:
@@ -84,29 +121,11 @@ class CallRecording:
 
     def require_model(self, model: ReenactmentModel) -> MotionSpace:
         """Return the space of the call's numbers; CallFileError unless it fits the model."""
-        header = self.header
-        if header.family != model.name:
-            raise CallFileError(
-                f"{self.path}: a call of the {header.family} family does not fit -c {model.name}; "
-                f"use -c {header.family} or encode it again"
-            )
-        space = space_of(model, header.keypoints, header.extra_shape)
-        if space.basis_id != header.basis_id or space.expression_count != header.expression_count:
-            raise CallFileError(
-                f"{self.path}: was encoded with another basis of expressions than {model.name} has here; "
-                "use the checkpoint that encoded it, or encode it again"
-            )
-        if header.keypoints != len(model.expression_mask("all")):
-            raise CallFileError(f"{self.path}: has {header.keypoints} keypoints and not those of this checkpoint")
-        return space
+        return fitting_space(self.header, model, self.path)
 
     def frames(self, space: MotionSpace, tally: Tally | None = None) -> Iterator[Received]:
         """Yield every frame in order."""
-        last: tuple[Numbers, Motion] | None = None
-        for moment in self.reader.frames(tally):
-            if moment.numbers is not None and (last is None or last[0] is not moment.numbers):
-                last = moment.numbers, space.motion(moment.numbers[None])
-            yield Received(None if last is None else last[1], moment.found, moment.is_missing)
+        return received(self.reader.frames(tally), space)
 
     def reference(self, space: MotionSpace) -> Motion | None:
         """Return the motion that the key picture shows."""
@@ -117,7 +136,7 @@ class CallRecording:
         """Write the key picture into a scratch file that lives until `close`. CallFileError where there is none."""
         data = self.reader.picture()
         if data is None:
-            raise CallFileError(f"{self.path}: its picture is missing or damaged; give one with --source")
+            raise no_picture(self.path)
         path = self._folder().file(f"picture of {self.path.stem}")
         path.write_bytes(data)
         return path

@@ -1,0 +1,69 @@
+"""A stream that is still on its way: packets as soon as their last byte is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vid2vid_cli.codec.header import StreamHeader, can_tell, is_call, read_header
+from vid2vid_cli.codec.packets import CHECK_BYTES, LONGEST_PACKET, Damage, Packet, read_packets
+from vid2vid_cli.codec.stream import Tally
+from vid2vid_cli.errors import CallFileError
+
+
+class IncomingStream:
+    """Makes packets of the bytes of a stream as they come, in whatever parts. Holds a packet's length of them at most.
+
+    header: None until all of it is there.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        """Wait for the header. tally: counts packets and damaged bytes."""
+        self.header: StreamHeader | None = None
+        self._tally = tally
+        self._rest = b""
+        self._seed = 0
+
+    def take(self, part: bytes) -> Iterator[Packet]:
+        """Yield the packets that a part completes. CallFileError for a header that cannot be read.
+
+        Bytes that are no packet may be the beginning of one: they are given up when a whole packet follows, or when
+        they are more than any packet has.
+        """
+        self._rest += part
+        if self.header is None and not self._read_header():
+            return
+        data, self._rest = self._rest, b""
+        known = 0
+        for met, end in read_packets(data, 0, self._seed):
+            if isinstance(met, Damage) and end == len(data):
+                break
+            self._tally.meet(met, end - known)
+            known = end
+            if not isinstance(met, Damage):
+                yield met
+        given_up = max(0, len(data) - known - LONGEST_PACKET)
+        self._tally.damaged += given_up
+        self._rest = data[known + given_up :]
+
+    def require_header(self) -> StreamHeader:
+        """Return the header, which is there when a packet is."""
+        if self.header is None:
+            raise ValueError("the header has not come yet")
+        return self.header
+
+    def end(self) -> None:
+        """Say that nothing follows. CallFileError where not even the header came."""
+        if self.header is None:
+            raise CallFileError("the call ended within its header" if self._rest else "ended before a call began")
+        self._tally.damaged += len(self._rest)
+        self._rest = b""
+
+    def _read_header(self) -> bool:
+        if not can_tell(self._rest):
+            return False
+        if not is_call(self._rest):
+            raise CallFileError("does not begin as a call of vid2vid does; a call must be read from its beginning")
+        self.header, end = read_header(self._rest)
+        self._seed = int.from_bytes(self._rest[end - CHECK_BYTES : end], "little")
+        self._rest = self._rest[end:]
+        return True
