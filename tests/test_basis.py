@@ -52,7 +52,7 @@ def track(path: Path, analyzer: FaceAnalyzer, model: CompactModel) -> tuple[Tens
         face = tracker.update(frame)
         if face is not None:
             crop = crop or crop_around(face, model.driving_crop, (0.0, 0.0, frame.shape[1], frame.shape[0]))
-            meshes.append(crop.to_crop(face.landmarks_px))
+            meshes.append(crop.to_crop(face.landmarks_px[:468]))
     assert crop is not None
     return torch.from_numpy(np.stack(meshes)).float(), crop.size
 
@@ -69,13 +69,14 @@ def test_it_holds_the_points_of_people_it_never_saw(
         :, None
     ] @ motion.rotation - model.topology.canonical
     moves = offsets - offsets.mean(0)
-    left = (moves - basis.expression(basis.coefficients(moves)))[..., :2] * motion.scale[:, None] * 128
+    moves = torch.cat([moves, torch.zeros(len(moves), 1, 3)], 1)  # no gaze
+    left = (moves - basis.expression(basis.coefficients(moves)))[:, :468, :2] * motion.scale[:, None] * 128
     error = left.square().sum(-1)
     lips, eyes = (torch.from_numpy(near(model.topology, *where)) for where in loops(model))
     assert error.mean().sqrt() < 0.3
     assert error[:, lips].mean().sqrt() < 0.2
     assert error[:, eyes].mean().sqrt() < 0.2
-    moved = (moves[..., :2] * motion.scale[:, None] * 128).square().sum(-1).mean().sqrt()
+    moved = (moves[:, :468, :2] * motion.scale[:, None] * 128).square().sum(-1).mean().sqrt()
     assert moved > 4 * error.mean().sqrt(), "there was something to hold"
 
 
@@ -95,7 +96,9 @@ def test_statistics_are_those_of_faces(basis: ExpressionBasis) -> None:
     )
     count = 7 + len(basis.components)
     assert all(len(t) == count and torch.isfinite(t).all() for t in (basis.effect, basis.deviation, basis.speed))
-    seen = (basis.effect * basis.deviation)[7:]
+    seen = (basis.effect * basis.deviation)[7:-2]
+    gaze = (basis.effect * basis.deviation)[-2:]
+    assert 0.1 < gaze.min() and gaze.max() < 2
     assert seen[0] > 10 * seen[-1] > 0 and (seen[:4].min() > seen[12:].max())
     assert (basis.speed < 3 * basis.deviation).all()
 
@@ -104,7 +107,7 @@ def test_the_effect_is_what_points_do_on_the_screen(basis: ExpressionBasis, mode
     """One step of yaw, of x, of the scale and of a coefficient, on the mean face at the usual scale."""
     assert basis.effect is not None
     scale = float(basis.effect[7]) / 128
-    weight = basis.weights[:, 0]
+    weight = basis.weights[:468, 0]
     step = 0.01
 
     def moved(points: Tensor) -> float:
@@ -116,7 +119,9 @@ def test_the_effect_is_what_points_do_on_the_screen(basis: ExpressionBasis, mode
     assert moved(canonical @ turn.T * scale) == pytest.approx(float(basis.effect[0]), rel=0.02)
     assert moved(canonical * scale + torch.tensor([step, 0, 0])) == pytest.approx(float(basis.effect[3]), rel=0.02)
     assert moved(canonical * scale * (1 + step)) == pytest.approx(float(basis.effect[6]), rel=0.02)
-    assert moved((canonical + step * basis.components[0]) * scale) == pytest.approx(float(basis.effect[7]), rel=0.1)
+    assert moved((canonical + step * basis.components[0, :468]) * scale) == pytest.approx(
+        float(basis.effect[7]), rel=0.1
+    )
 
 
 def test_all_motion_of_compact_lies_in_it(basis: ExpressionBasis, model: CompactModel) -> None:
@@ -129,7 +134,7 @@ def test_all_motion_of_compact_lies_in_it(basis: ExpressionBasis, model: Compact
 def test_a_checkpoint_without_a_basis_still_works(face_state: Mapping[str, Tensor]) -> None:
     plain = CompactModel({name: tensor for name, tensor in face_state.items() if not name.startswith("basis.")})
     assert plain.basis is None
-    assert plain.motion(None, torch.rand(1, 468, 3) * 100, (100, 100)).expression.shape == (1, 468, 3)
+    assert plain.motion(None, torch.rand(1, 468, 3) * 100, (100, 100)).expression.shape == (1, 469, 3)
     with pytest.raises(WeightsError, match=r"basis\.speed"):
         CompactModel({name: tensor for name, tensor in face_state.items() if name != "basis.speed"})
 

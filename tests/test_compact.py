@@ -240,7 +240,7 @@ def open_mouth(model: CompactModel, sitter: Sitter, gap: float) -> Tensor:
     below[loop[:11]] = 0.0
     upper = model.topology.canonical[loop[5], 1]
     below = torch.where(model.topology.canonical[:, 1] < upper + 0.005, torch.zeros_like(below), below)
-    expression[0, :, 1] += gap * below
+    expression[0, :468, 1] += gap * below
     moved = Motion(own.rotation, own.translation, own.scale, expression)
     return model.drive(sitter.source, moved, own, None)
 
@@ -287,9 +287,9 @@ def test_lids_slide_over_eyeballs_and_do_not_squeeze_them(model: CompactModel) -
 def test_an_eye_that_closes_in_the_driving_closes_in_the_source(model: CompactModel, sitter: Sitter) -> None:
     mean = model.topology.canonical
     shut = torch.from_numpy(squeeze_eyes(model, 0.0))
-    expression = torch.zeros(1, 468, 3)
-    expression[0, :, 1] = shut[:, 1] - mean[:, 1]
-    rest = Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.ones(1, 1), torch.zeros(1, 468, 3))
+    expression = torch.zeros(1, 469, 3)
+    expression[0, :468, 1] = shut[:, 1] - mean[:, 1]
+    rest = Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.ones(1, 1), torch.zeros(1, 469, 3))
     closing = Motion(rest.rotation, rest.translation, rest.scale, expression)
 
     def openings(motion: Motion) -> list[float]:
@@ -353,10 +353,10 @@ def turn_matrix(yaw: float, pitch: float, roll: float) -> Tensor:
 
 def test_relative_motion_scales_with_the_face(model: CompactModel, sitter: Sitter) -> None:
     own = sitter.source.motion
-    start = Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.tensor([[0.2]]), torch.zeros(1, 468, 3))
+    start = Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.tensor([[0.2]]), torch.zeros(1, 469, 3))
     moved = Motion(start.rotation, torch.tensor([[0.1, 0.0, 0.0]]), start.scale, start.expression)
     still = model.drive(sitter.source, start, start, None)
-    shift = (model.drive(sitter.source, moved, start, None) - still)[0, :, 0]
+    shift = (model.drive(sitter.source, moved, start, None) - still)[0, :468, 0]
     expected = 0.1 * own.scale.item() / 0.2  # as many face widths as the driving moved
     assert torch.allclose(shift, torch.full_like(shift, expected), atol=1e-5)
 
@@ -375,10 +375,10 @@ def test_a_turned_source_shows_its_hidden_cheek_by_the_other_one(
     frontal = PoseOverride(*(torch.zeros(1) for _ in range(3)), absolute=True)
     keypoints = model.drive(sitter.source, own, own, frontal)
     head = model.head_pose(sitter.source, keypoints)
-    flow = sitter.source.warp.flow(keypoints[0].numpy(), head, (128, 128))
+    flow = sitter.source.warp.flow(keypoints[0, :468].numpy(), head, (128, 128))
     assert flow.mirror_weight is not None and flow.mirror_weight.max() > 0.8
     same = model.drive(sitter.source, own, own, None)
-    unturned = sitter.source.warp.flow(same[0].numpy(), model.head_pose(sitter.source, same), (128, 128))
+    unturned = sitter.source.warp.flow(same[0, :468].numpy(), model.head_pose(sitter.source, same), (128, 128))
     assert unturned.mirror_weight is None
     yaw = read_pose(model.render(sitter.source, keypoints), face_analyzer, model)[0]
     assert abs(yaw) < 8

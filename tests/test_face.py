@@ -127,12 +127,12 @@ def test_several_regions_at_once_are_as_one_by_one(face_analyzer: FaceAnalyzer, 
     frame = still(media_dir, "s21")
     rois = [roi_from_landmarks(face.landmarks_px) for face in face_analyzer.faces(frame)]
     landmarks, scores = face_analyzer.landmarks(frame, rois)
-    assert landmarks.shape == (3, 468, 3)
+    assert landmarks.shape == (3, 470, 3)
     for i, roi in enumerate(rois):
         one, score = face_analyzer.landmarks(frame, [roi])
         np.testing.assert_allclose(one[0], landmarks[i], atol=1e-2)
         np.testing.assert_allclose(score[0], scores[i], atol=1e-4)
-    assert face_analyzer.landmarks(frame, [])[0].shape == (0, 468, 3)
+    assert face_analyzer.landmarks(frame, [])[0].shape == (0, 470, 3)
 
 
 def test_nose_is_nearer_than_cheeks_and_eyes_are_where_they_belong(

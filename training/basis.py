@@ -26,12 +26,14 @@ from training.prepare import SPEC
 from vid2vid_cli.codec.space import BASIS_PREFIX, PX_AT_256, ExpressionBasis, pose_numbers
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.hashing import hash_file
+from vid2vid_cli.models.compact.gaze import read_gaze
 from vid2vid_cli.models.compact.model import POINTS, CompactModel, unit_points
 from vid2vid_cli.models.compact.topology import FaceTopology, IntArray
 from vid2vid_cli.motion import Motion, MotionSmoother
 
 Array = NDArray[np.float64]
-COMPONENTS = 32
+COMPONENTS = 32  # of expressions; two more hold the gaze
+GAZE_PX = 10.0  # at 256, that an iris which moves by a width of the eye counts
 LIP_REACH, LIP_WEIGHT = 0.13, 6.0  # eye distances
 EYE_REACH, EYE_WEIGHT = 0.10, 5.0
 DEPTH_SHARE = 0.15  # of the weight; a head turned by 20 degrees shows a third of what happens in depth
@@ -56,12 +58,23 @@ def near(topology: FaceTopology, loops: IntArray, reach: float) -> NDArray[np.bo
 
 
 def fit_clip(path: Path, topology: FaceTopology) -> tuple[Similarity, Tensor]:
-    """Return the head's pose in the frames of a prepared clip, and the offsets (T, 468, 3) in the canonical frame."""
+    """Return the head's pose in the frames of a prepared clip, and (T, 469, 3): canonical offsets, then the gaze."""
     with safe_open(path, "pt") as file:
-        points = unit_points(file.get_tensor("landmarks")[:, :POINTS], SQUARE)
+        landmarks = file.get_tensor("landmarks")
+    points = unit_points(landmarks[:, :POINTS], SQUARE)
     points = points * (SPEC.scale / CompactModel.driving_crop.scale)  # as in the crop that drives
     pose = fit_similarity(topology.canonical[None], points, topology.rigid_weights)
-    return pose, pose.undo(points) - topology.canonical
+    return pose, torch.cat([pose.undo(points) - topology.canonical, read_gaze(landmarks)[:, None]], 1)
+
+
+def with_gaze(components: Array, weights: Array) -> ExpressionBasis:
+    """Return the basis of offsets (C, 468, 3), (468, 3) and of a gaze after them, of which nothing is lost."""
+    count, points = components.shape[:2]
+    both = np.zeros((count + 2, points + 1, 3))
+    both[:count, :points] = components
+    both[count, points, 0] = both[count + 1, points, 1] = 1
+    all_weights = np.concatenate([weights, [[1.0, 1.0, 0.0]]])
+    return ExpressionBasis(torch.from_numpy(both).float(), torch.from_numpy(all_weights).float())
 
 
 def principal_components(people: dict[str, Array], weights: Array) -> Array:
@@ -103,14 +116,15 @@ def make_basis(cache: Path, topology: FaceTopology) -> tuple[dict[str, Tensor], 
     for path in sorted(cache.glob("t*.safetensors")):
         pose, offsets = fit_clip(path, topology)
         clips.append((pose, offsets))
-        people.setdefault(path.stem.split("_")[0], []).append(offsets.double().numpy())
+        people.setdefault(path.stem.split("_")[0], []).append(offsets[:, :POINTS].double().numpy())
     weights = point_weights(topology)
     components = principal_components({who: np.concatenate(parts) for who, parts in people.items()}, weights)
     scale = float(np.mean([float(pose.scale.mean()) for pose, _ in clips]))
-    basis = ExpressionBasis(torch.from_numpy(components).float(), torch.from_numpy(weights).float())
+    basis = with_gaze(components, weights)
     numbers = statistics(clips, basis)
     effect = np.concatenate([pose_effect(topology, weights, scale), np.ones(COMPONENTS)]) * scale * PX_AT_256
-    made = {"components": components, "weights": weights, "effect": effect, **numbers}
+    effect = np.concatenate([effect, [GAZE_PX, GAZE_PX]])
+    made = {"components": basis.components.numpy(), "weights": basis.weights.numpy(), "effect": effect, **numbers}
     note = {"components": COMPONENTS, "identities": len(people), "frames": sum(len(o) for _, o in clips)}
     return {BASIS_PREFIX + name: torch.from_numpy(value).float() for name, value in made.items()}, note
 
@@ -118,6 +132,7 @@ def make_basis(cache: Path, topology: FaceTopology) -> tuple[dict[str, Tensor], 
 def show(tensors: dict[str, Tensor]) -> None:
     """Print what each number of a stream does on the screen."""
     names = ["yaw", "pitch", "roll", "x", "y", "z", "ln scale", *(f"expression {i}" for i in range(COMPONENTS))]
+    names += ["gaze x", "gaze y"]
     effect, deviation, speed = (tensors[BASIS_PREFIX + name] for name in ("effect", "deviation", "speed"))
     print(f"{'px at 256':14}{'deviation':>10}{'a frame':>10}")
     for name, px, spread, change in zip(names, effect, deviation, speed, strict=True):

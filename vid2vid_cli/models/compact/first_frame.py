@@ -24,17 +24,20 @@ SIDE = 144  # of the square that is compared
 FACE_SIDE = 160  # of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
 FACE_BLUR = 1.0  # px, over which neighbouring keypoints share what is found
-MOST, MOST_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but a hand before the face
+MOST, MOST_IN_FACE, MOST_LEFT = 0.2, 0.06, 0.02  # of the box' side: more is no movement, but a hand before the face
 IN_FACE = 0.98  # of following the head: what lies beyond the face follows it less
 ALIKE = 2.0  # grey levels: where the warp is off by no more, nothing is gained
 GAIN = 10.0  # a tenth of the difference explained is enough to be believed
 STRANGE = 45.0  # grey levels: where that much remains, something else is seen than in the first frame
 CUT = 34.0  # grey levels of the whole picture: another scene. Within one at most 15 remained, between two 33 and more
 
-# A closing eye looks like anything but a moved open one: the more it closes, the more its lids slip as the skin around
-# them does, and how far they are apart is what the eye network says.
-LIDS = np.concatenate([LOOPS, RINGS[0][1]], 1)
-AROUND_EYES = RINGS[1][1]
+# An eye that closes or a mouth that opens looks like anything but itself moved: the more it does so, the more its
+# keypoints slip as the skin around them does, and the networks alone say what they do. Eyes, then the mouth.
+LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+INSIDE_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+CHANGING = (*np.concatenate([LOOPS, RINGS[0][1]], 1), np.array((*LIPS, *INSIDE_LIPS)))
+AROUND = (*RINGS[1][1], np.array((2, 206, 426, 216, 436, 200)))
+LITTLE_OPEN, WIDE_OPEN = 0.08, 0.25  # height over width of a mouth, more than in the first frame
 
 Picture = NDArray[np.uint8]
 Map = TypeVar("Map", Picture, Points)
@@ -93,7 +96,7 @@ class FirstFrame:
         low, high = points.min(0), points.max(0)
         middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
         box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
-        part = Part(box, MOST_IN_FACE, self._fine_search if finely else self._rough_search)
+        part = Part(box, MOST_LEFT, self._fine_search) if finely else Part(box, MOST_IN_FACE, self._rough_search)
         slip = self._compare(mesh, (self._picture, self._cut(picture, box)), part)
         weight = slip.in_face.astype(np.float32)
         spread = cv2.GaussianBlur(weight, (0, 0), FACE_BLUR) + 0.05
@@ -101,8 +104,9 @@ class FirstFrame:
         flow /= spread[..., None]
         places = (points - (middle - half)) * (FACE_SIDE / 2 / half) - 0.5
         found: Points = _sample(flow, places[None])[0]
-        for lids, around, closing in zip(LIDS, AROUND_EYES, mesh.closing, strict=True):
-            found[lids] += closing.max() * (found[around].mean(0) - found[lids])
+        changing = *mesh.closing.max(1), _opening(points, self.warp.homes[:, :2])
+        for part, around, change in zip(CHANGING, AROUND, changing, strict=True):
+            found[part] += change * (found[around].mean(0) - found[part])
         return -found
 
     def _compare(self, mesh: PlacedMesh, grays: tuple[Picture, Picture], part: Part) -> Slip:
@@ -144,6 +148,12 @@ class FirstFrame:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         cut = cv2.warpAffine(picture, matrix, (FACE_SIDE, FACE_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cut, np.uint8)
+
+
+def _opening(points: Points, first: Points) -> float:
+    """Return how much further a mouth is open than in the first frame: 0 to 1. Both: (468 or more, 2)."""
+    shown, known = (np.linalg.norm(p[13] - p[14]) / max(np.linalg.norm(p[78] - p[308]), 1e-6) for p in (points, first))
+    return min(max((float(shown - known) - LITTLE_OPEN) / (WIDE_OPEN - LITTLE_OPEN), 0.0), 1.0)
 
 
 def _make_search(finest: int, steps: int, refinements: int, stride: int) -> cv2.DISOpticalFlow:

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.face.lids import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame, smooth_step
-from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.mesh_warp import Box, Points
 
 Array = NDArray[np.float64]
 
 SHUT, SEEN = 0.06, 0.16  # gap over width of an eye whose iris cannot be seen, and of one whose iris can
 FURTHEST = 0.22  # widths of the eye: what is more is an error
-IRIS_RADIUS, FALL = 0.22, 0.34  # widths of the eye: what moves as the iris does, and how far the white is stretched
-LID_EDGE = 0.02  # widths of the eye: so much of an opening's rim is lid
+IRIS_RADIUS = 0.2  # widths of the eye
+CORNER, ROOM, LEFT_OUT = 0.5, 0.46, 0.16  # widths of the eye, from its middle: its corners, and as far as an iris goes
+LID_EDGE = 0.03  # widths of the eye: so much of an opening's rim is lid
 RIM = np.concatenate([LOOPS[:, OUTER : INNER + 1], LOOPS[:, UPPER][:, ::-1]], 1)
 """The openings as polygons, (2, 16)."""
 
@@ -104,13 +104,21 @@ class Irises:
 
     def _look(self, shown: Array, change: Array, eye: int) -> Array:
         """Return what places of an opening show of the source (P, 2) when its iris has moved, all in the eye's axes."""
-        away = np.linalg.norm(shown - self._own[eye] - change, axis=1)
-        share = 1 - smoothstep((away - IRIS_RADIUS) / FALL)
-        found = shown - share[:, None] * change
+        x, (begin, end) = shown[:, 0], self._own[eye][0] + np.array([-IRIS_RADIUS, IRIS_RADIUS])
+        begin, end = max(begin, -ROOM), min(end, ROOM)
+        along = float(np.clip(change[0], min(-ROOM - begin, 0.0), max(ROOM - end, 0.0)))
+        # The iris keeps its width; the white on either side is stretched or pressed together, up to the corners. Where it
+        # is stretched, what lies right at the corner is left out: it is skin already.
+        left, right = (min(max(away, 0.0), LEFT_OUT) for away in (along, -along))
+        ends = [min(left - CORNER, begin), max(CORNER - right, end)]
+        knots = [-CORNER, begin + along, end + along, CORNER]
+        across = change[1] * np.interp(x, knots, [0.0, 1.0, 1.0, 0.0])
+        inside = np.where(np.abs(x) < CORNER, np.interp(x, knots, [ends[0], begin, end, ends[1]]), x)
+        found = np.stack([inside, shown[:, 1] - across], 1)
         lids = self._lids[eye]
-        ends = lids[[OUTER, INNER]]
+        outer, inner = lids[[OUTER]], lids[[INNER]]
         upper, lower = (
-            np.interp(found[:, 0], *np.concatenate([ends[:1], lids[part], ends[1:]]).T) for part in (UPPER, LOWER)
+            np.interp(found[:, 0], *np.concatenate([outer, lids[part], inner]).T) for part in (UPPER, LOWER)
         )
         middle, half = (upper + lower) / 2, np.maximum((lower - upper) / 2 - LID_EDGE, 0)
         found[:, 1] = np.clip(found[:, 1], middle - half, middle + half)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vid2vid_cli.codec.space import ExpressionBasis
-from vid2vid_cli.errors import MotionFileError, UsageError
+from vid2vid_cli.errors import MotionFileError, UsageError, WeightsError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.grid import resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
@@ -46,8 +46,6 @@ UNDERTURN_AT_RAD = math.radians(15)
 POINTS = 468  # of the mesh
 KEYPOINTS = POINTS + 1  # the last one is the gaze
 SAME_FACE = 0.015  # eye distances: faces at rest are one face up to this, and two from twice as much
-# What a stream is told of the gaze: px at 256 that a width of an eye counts, and what is usual, in such widths.
-GAZE_USUAL = {"effect": 10.0, "mean": 0.0, "deviation": 0.06, "speed": 0.01}
 FLOW_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
 
 
@@ -79,8 +77,8 @@ class CompactModel:
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         """Build from the checkpoint's tensors."""
         self.topology = FaceTopology.from_state(state)
-        self._face_basis = ExpressionBasis.from_state(state)
-        self.basis = None if self._face_basis is None else with_gaze(self._face_basis)
+        self.basis = ExpressionBasis.from_state(state)
+        self._face_basis = None if self.basis is None else _of_face(self.basis)
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
         self._lids = LidContact(self.topology)
@@ -321,19 +319,11 @@ def _motion_of(pose: Similarity, expression: Tensor, gaze: Tensor) -> Motion:
     return Motion(pose.rotation, pose.translation, pose.scale, torch.cat([expression, gaze[:, None]], 1))
 
 
-def with_gaze(basis: ExpressionBasis) -> ExpressionBasis:
-    """Return a basis of expressions (K, 3) that holds a gaze after them, of which nothing is lost."""
-    count, points = basis.components.shape[:2]
-    components = basis.components.new_zeros(count + 2, points + 1, 3)
-    components[:count, :points] = basis.components
-    components[count, points, 0] = components[count + 1, points, 1] = 1
-    weights = torch.cat([basis.weights, basis.weights.new_tensor([[1.0, 1.0, 0.0]])])
-    usual = {
-        name: torch.cat([known, known.new_tensor([value, value])])
-        for name, value in GAZE_USUAL.items()
-        if (known := getattr(basis, name)) is not None
-    }
-    return replace(basis, components=components, weights=weights, **usual)
+def _of_face(basis: ExpressionBasis) -> ExpressionBasis:
+    """Return the part of a basis that is no gaze: its last two components and its last keypoint are left out."""
+    if basis.weights.shape[0] != KEYPOINTS:
+        raise WeightsError(f"the checkpoint's basis has {len(basis.weights)} keypoints, not {KEYPOINTS}; make it again")
+    return ExpressionBasis(basis.components[:-2, :POINTS], basis.weights[:POINTS])
 
 
 def no_extra(like: Tensor) -> Tensor:
