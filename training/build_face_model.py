@@ -30,6 +30,7 @@ from torch import Tensor
 
 from training.checkpoint_file import update_checkpoint
 from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker
+from vid2vid_cli.face.meshnet import LANDMARKS
 from vid2vid_cli.geometry.keypoints import fit_similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
@@ -173,7 +174,7 @@ def measure_stills(folder: Path, analyzer: FaceAnalyzer) -> Array:
     for path in sorted(folder.glob("*.jpg")):
         faces = analyzer.faces(read_image(path))
         if len(faces) == 1:
-            shapes.append(faces[0].landmarks_px.astype(np.float64))
+            shapes.append(faces[0].landmarks_px[:LANDMARKS].astype(np.float64))
     meshes = np.stack(shapes)
     # Frontal: the nose's tip lies midway between the ears.
     nose = (meshes[:, 1, 0] - meshes[:, EARS[0], 0]) / (meshes[:, EARS[1], 0] - meshes[:, EARS[0], 0])
@@ -185,7 +186,7 @@ def track_clips(folder: Path, analyzer: FaceAnalyzer) -> Iterator[tuple[str, Arr
     for path in sorted(folder.glob("*.mp4")):
         tracker = FaceTracker(analyzer)
         faces = [tracker.update(frame) for frame in read_video(path)]
-        meshes = [face.landmarks_px for face in faces if face is not None]
+        meshes = [face.landmarks_px[:LANDMARKS] for face in faces if face is not None]
         if len(meshes) > 10:
             yield path.stem.split("_")[0], np.stack(meshes).astype(np.float64)
 

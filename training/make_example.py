@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.audio import AudioSource, Muxing, add_sound, codec_arguments, find_sound
@@ -25,6 +26,7 @@ from vid2vid_cli.media.encoder import CONTAINERS, container_arguments
 from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.mark import SYNTHETIC_MARK
 from vid2vid_cli.models.checkpoint import embedded_checkpoint
+from vid2vid_cli.models.compact.model import KEYPOINTS, POINTS
 from vid2vid_cli.models.compact.topology import FaceTopology
 from vid2vid_cli.motion import Motion, MotionFile, save_motion
 from vid2vid_cli.pipeline.engine import start_engine
@@ -186,7 +188,7 @@ def script_motion(topology: FaceTopology, resting: Array) -> Motion:
         rotation=rotation_from_pose(*angles),
         translation=torch.from_numpy(lean).float(),
         scale=torch.full((FRAMES, 1), 0.4),
-        expression=torch.from_numpy(expression).float(),
+        expression=functional.pad(torch.from_numpy(expression).float(), (0, 0, 0, KEYPOINTS - POINTS)),  # eyes ahead
     )
 
 
@@ -194,7 +196,7 @@ def resting_face(portrait: Path) -> Array:
     """Return the mesh of a portrait with its expression, in the canonical frame: (468, 3)."""
     source = Source(portrait, PictureOptions(), start_engine(EngineOptions(), None), print)
     who = source.first_appearance()
-    return (who.canonical + who.motion.expression)[0].numpy().astype(np.float64)
+    return (who.canonical + who.motion.expression[:, :POINTS])[0].numpy().astype(np.float64)
 
 
 def hum_voice() -> NDArray[np.int16]:

@@ -152,8 +152,10 @@ class FirstFrame:
 
 def _opening(points: Points, first: Points) -> float:
     """Return how much further a mouth is open than in the first frame: 0 to 1. Both: (468 or more, 2)."""
-    shown, known = (np.linalg.norm(p[13] - p[14]) / max(np.linalg.norm(p[78] - p[308]), 1e-6) for p in (points, first))
-    return min(max((float(shown - known) - LITTLE_OPEN) / (WIDE_OPEN - LITTLE_OPEN), 0.0), 1.0)
+    shown, known = (
+        float(np.linalg.norm(p[13] - p[14])) / max(float(np.linalg.norm(p[78] - p[308])), 1e-6) for p in (points, first)
+    )
+    return min(max((shown - known - LITTLE_OPEN) / (WIDE_OPEN - LITTLE_OPEN), 0.0), 1.0)
 
 
 def _make_search(finest: int, steps: int, refinements: int, stride: int) -> cv2.DISOpticalFlow:

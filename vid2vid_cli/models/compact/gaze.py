@@ -107,8 +107,8 @@ class Irises:
         x, (begin, end) = shown[:, 0], self._own[eye][0] + np.array([-IRIS_RADIUS, IRIS_RADIUS])
         begin, end = max(begin, -ROOM), min(end, ROOM)
         along = float(np.clip(change[0], min(-ROOM - begin, 0.0), max(ROOM - end, 0.0)))
-        # The iris keeps its width; the white on either side is stretched or pressed together, up to the corners. Where it
-        # is stretched, what lies right at the corner is left out: it is skin already.
+        # The iris keeps its width; the white on either side is stretched or pressed together, up to the corners.
+        # Where it is stretched, what lies right at the corner is left out: it is skin already.
         left, right = (min(max(away, 0.0), LEFT_OUT) for away in (along, -along))
         ends = [min(left - CORNER, begin), max(CORNER - right, end)]
         knots = [-CORNER, begin + along, end + along, CORNER]
