@@ -24,7 +24,7 @@ SIDE = 144  # of the square that is compared
 FACE_SIDE = 160  # of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
 FACE_BLUR = 1.0  # px, over which neighbouring keypoints share what is found
-MOST, MOST_IN_FACE, MOST_LEFT = 0.2, 0.06, 0.02  # of the box' side: more is no movement, but a hand before the face
+MOST, MOST_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but something before the face
 IN_FACE = 0.98  # of following the head: what lies beyond the face follows it less
 ALIKE = 2.0  # grey levels: where the warp is off by no more, nothing is gained
 GAIN = 10.0  # a tenth of the difference explained is enough to be believed
@@ -96,7 +96,7 @@ class FirstFrame:
         low, high = points.min(0), points.max(0)
         middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
         box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
-        part = Part(box, MOST_LEFT, self._fine_search) if finely else Part(box, MOST_IN_FACE, self._rough_search)
+        part = Part(box, MOST_IN_FACE, self._fine_search if finely else self._rough_search)
         slip = self._compare(mesh, (self._picture, self._cut(picture, box)), part)
         weight = slip.in_face.astype(np.float32)
         spread = cv2.GaussianBlur(weight, (0, 0), FACE_BLUR) + 0.05
