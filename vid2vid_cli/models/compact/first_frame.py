@@ -21,7 +21,7 @@ from vid2vid_cli.models.compact.mesh_warp import FOLLOWING, Box, MeshWarp, Place
 VIEW = 288  # side of the gray picture of the square around the head
 CELLS = 24  # of the grid on which the surroundings move
 SIDE = 144  # of the square that is compared
-FACE_SIDE = 160  # of the face that is compared
+FACE_SIDE = 192  # of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
 FACE_BLUR = 1.0  # px, over which neighbouring keypoints share what is found
 MOST, MOST_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but something before the face
