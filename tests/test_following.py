@@ -18,11 +18,12 @@ from tests.clips import make_clip
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop_frame, glimpse_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
+from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
-from vid2vid_cli.models.compact.first_frame import CELLS
-from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.model import CompactModel, unit_points
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion, load_motion, save_motion
@@ -301,3 +302,30 @@ def test_without_networks_nothing_is_followed(
     bare = CompactModel({name: t for name, t in face_state.items() if not name.startswith(LEARNED_PREFIXES)})
     reader = MotionReader(Look(bare, face_analyzer, "largest", torch.device("cpu")), portrait, face)
     assert reader.read(portrait, face).extra is None
+
+
+def test_lips_of_an_opening_mouth_slip_as_the_skin_around_them(portrait: Frame, face: Face, model: LoadedModel) -> None:
+    """Where lips part, flow finds anything: they slip as what is around them, all alike."""
+    compact = model.model
+    assert isinstance(compact, CompactModel)
+    crop = torch.from_numpy(portrait.copy()).permute(2, 0, 1)[None].float() / 255
+    landmarks = torch.from_numpy(face.landmarks_px)[None]
+    who = compact.appearance(crop, landmarks)
+    points = unit_points(landmarks, portrait.shape[:2])[:, :468]
+    middle, half = who.square.middle, who.square.half
+    view = (np.array([[-half, -half], [half, half]]) + middle) * 192 + 192
+    (left, top), (right, bottom) = np.clip(view, 0, 384).astype(int)
+    gray = cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[top:bottom, left:right]
+    shown = cv2.resize(gray, (VIEW, VIEW), interpolation=cv2.INTER_AREA)
+    first = FirstFrame(who.warp, who.square.box, shown)
+    y, x = np.mgrid[:VIEW, :VIEW].astype(np.float32)
+    moved = cv2.remap(shown, x + 1.5 * np.sin(y / 9), y + 1.5 * np.sin(x / 9), cv2.INTER_LINEAR)
+
+    def spread(opening: float) -> float:
+        opened = points[0].numpy().copy()
+        opened[[14, 87, 178, 88, 95, 317, 402, 318, 324], 1] += opening
+        mesh = who.warp.place(opened, compact.head_pose(who, points))
+        return float(np.ptp(first.keypoints(mesh, moved, finely=True)[list(LIPS)], axis=0).max())
+
+    assert spread(0.0) > 1e-3
+    assert spread(0.15) < 1e-6

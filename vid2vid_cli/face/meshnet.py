@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from vid2vid_cli.face.blazeface import BlazeBlock, SameConv
 
 LANDMARKS = 468
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+LIPS = (*OUTER_LIPS, *INNER_LIPS)
+"""Those of the landmarks that are the lips."""
 
 
 class MeshNet(nn.Module):

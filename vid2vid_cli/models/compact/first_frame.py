@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.face.lids import LOOPS, RINGS
+from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.models.compact.mesh_warp import FOLLOWING, Box, MeshWarp, PlacedMesh, Points
 
 VIEW = 288  # side of the gray picture of the square around the head
@@ -33,9 +34,7 @@ CUT = 34.0  # grey levels of the whole picture: another scene. Within one at mos
 
 # An eye that closes or a mouth that opens looks like anything but itself moved: the more it does so, the more its
 # keypoints slip as the skin around them does, and the networks alone say what they do. Eyes, then the mouth.
-LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
-INSIDE_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-CHANGING = (*np.concatenate([LOOPS, RINGS[0][1]], 1), np.array((*LIPS, *INSIDE_LIPS)))
+CHANGING = (*np.concatenate([LOOPS, RINGS[0][1]], 1), np.array(LIPS))
 AROUND = (*RINGS[1][1], np.array((2, 206, 426, 216, 436, 200)))
 LITTLE_OPEN, WIDE_OPEN = 0.08, 0.25  # height over width of a mouth, more than in the first frame
 

@@ -12,14 +12,12 @@ from vid2vid_cli.errors import Vid2VidError
 from vid2vid_cli.face.alignment import load_aligner
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, select_face
+from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.pipeline.evaluation.dlib_faces import DlibEmbedding, DlibFaces
 from vid2vid_cli.pipeline.evaluation.measures import Points
 from vid2vid_cli.pipeline.options import LandmarkJudge
 
-# Of the 468 points of the mesh: the outer lips, then the inner ones.
-OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
-MESH_LIPS = np.array((*OUTER_LIPS, *INNER_LIPS))
+MESH_LIPS = np.array(LIPS)
 LIPS_OF_68 = np.arange(48, 68)
 
 
