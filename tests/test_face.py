@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from vid2vid_cli.face.detector import FaceBox, FaceDetector
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, roi_from_landmarks, select_face
+from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 from vid2vid_cli.media.video import read_video
 
@@ -212,3 +213,17 @@ def test_choosing_among_faces() -> None:
     assert select_face(faces, 0, frame) is faces[0]
     assert select_face(faces, 3, frame) is None
     assert select_face([], "largest", frame) is None
+
+
+@pytest.mark.parametrize(("shrink", "angle"), [(1.0, 0.0), (2.0, 0.3), (3.0, 0.0), (4.4, -0.2)])
+def test_a_sample_is_the_mean_around_where_it_lies(shrink: float, angle: float) -> None:
+    ramp = np.add.outer(np.arange(70.0) * 1.5, np.arange(80.0) * 1.7)
+    frame = np.repeat(np.rint(ramp)[..., None], 3, 2).astype(np.uint8)
+    turned = shrink * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    affine = np.column_stack([turned, (39.0, 34.0) - turned @ (5.0, 5.0)])
+    sampled = sample_linear(frame, affine, (10, 10))
+    y, x = np.mgrid[:10, :10] + 0.5
+    places = np.einsum("ij,jhw->ihw", turned, np.stack([x, y])) + affine[:, 2, None, None]
+    expected = (places[1] - 0.5) * 1.5 + (places[0] - 0.5) * 1.7
+    assert np.abs(sampled[..., 0] - expected).max() < 1.3
+    assert abs((sampled[..., 0] - expected).mean()) < 0.5  # half a pixel would make 1.6

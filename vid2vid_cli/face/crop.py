@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vid2vid_cli.face.mesh import Face
+from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine
 
 Frame = NDArray[np.uint8]
@@ -115,18 +116,8 @@ def crop_frame(frame: Frame, crop: FaceCrop) -> Frame:
 
 def glimpse_frame(frame: Frame, crop: FaceCrop) -> Frame:
     """Cut a crop as `crop_frame` does, but in gray, several times as fast, and less finely: (height, width)."""
-    frame = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
-    linear, offset = crop.affine[:, :2], crop.affine[:, 2]
-    shrink = max(1, int(np.sqrt(abs(np.linalg.det(linear)))))
-    height, width = max(1, frame.shape[0] // shrink), max(1, frame.shape[1] // shrink)
-    small = frame if shrink == 1 else cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-    share = np.array([width / frame.shape[1], height / frame.shape[0]])
-    linear, offset = linear * share[:, None], offset * share
-    # From edges to pixel centres, as cv2 counts.
-    matrix = np.column_stack([linear, offset + linear @ (0.5, 0.5) - 0.5])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpAffine(small, matrix, (crop.size[1], crop.size[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(seen, np.uint8)
+    gray = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
+    return sample_linear(gray, crop.affine, crop.size)
 
 
 def sample_affine(frame: Frame, affine: Matrix, size: tuple[int, int]) -> Frame:

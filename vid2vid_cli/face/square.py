@@ -1,4 +1,4 @@
-"""Turned squares on a frame, and exact, quick cropping of what they hold."""
+"""Turned squares on a frame, and quick cropping of what they hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from vid2vid_cli.face.sampling import sample_linear
 
 Frame = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -50,35 +51,7 @@ def square_around(frame: Frame, margin: float = 1.0, angle_rad: float = 0.0) -> 
 
 
 def crop_square(frame: Frame, square: Square, size: int, *, repeat_edge: bool = True) -> Frame:
-    """Sample a square as a picture (size, size, 3): bilinear, after averaging whole pixels where it shrinks.
-
-    Outside of the frame lies its repeated border, or black without repeat_edge.
-    """
-    shrink = max(1, int(square.size_px / size))
-    half = square.size_px / 2 * (abs(math.cos(square.angle_rad)) + abs(math.sin(square.angle_rad))) + shrink + 1
-    bounds = [math.floor(v) for v in (square.x_px - half, square.y_px - half, square.x_px + half, square.y_px + half)]
-    patch, left, top = cut_patch(frame, bounds, repeat_edge=repeat_edge)
-    picture = Image.fromarray(patch)
-    if shrink > 1:
-        picture = picture.reduce(shrink)
+    """Sample a square of a frame (H, W, 3) as a picture (size, size, 3); see sampling.sample_linear."""
     axes = square.axes * (square.size_px / size)
-    corner = np.array([square.x_px - left, square.y_px - top]) - axes @ (size / 2, size / 2)
-    affine = np.concatenate([axes, corner[:, None]], axis=1) / shrink
-    sampled = picture.transform(
-        (size, size), Image.Transform.AFFINE, tuple(affine.ravel().tolist()), Image.Resampling.BILINEAR
-    )
-    return np.asarray(sampled)
-
-
-def cut_patch(frame: Frame, bounds: list[int], *, repeat_edge: bool) -> tuple[Frame, int, int]:
-    """Cut left, top, right, bottom from a frame; also give left and top of what was cut, in frame px."""
-    height, width = frame.shape[:2]
-    left, right = min(max(bounds[0], 0), width - 1), max(min(bounds[2], width), 1)
-    top, bottom = min(max(bounds[1], 0), height - 1), max(min(bounds[3], height), 1)
-    patch = np.ascontiguousarray(frame[top:bottom, left:right])
-    if not repeat_edge or (left <= bounds[0] and top <= bounds[1] and right >= bounds[2] and bottom >= bounds[3]):
-        return patch, left, top
-    before = max(top - bounds[1], 0), max(left - bounds[0], 0)
-    after = max(bounds[3] - bottom, 0), max(bounds[2] - right, 0)
-    padding = ((before[0], after[0]), (before[1], after[1]), (0, 0))
-    return np.pad(patch, padding, mode="edge"), left - before[1], top - before[0]
+    corner = np.array([square.x_px, square.y_px]) - axes @ (size / 2, size / 2)
+    return sample_linear(frame, np.column_stack([axes, corner]), (size, size), repeat_edge=repeat_edge)

@@ -1,0 +1,87 @@
+"""Find how large the numbers in the networks get, and put that into the checkpoint for `--dtype int8`.
+
+    python -m training.ranges ../shared/media/train -o weights/compact.safetensors
+
+Each clip drives its own first frame, as in `vid2vid evaluate self`. Renews SHA256SUMS beside the checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training.checkpoint_file import renew_sum, update_checkpoint
+from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.networks import LearnedParts
+from vid2vid_cli.models.compact.quantized import MAPS, RANGES
+from vid2vid_cli.pipeline.engine import Engine, start_engine
+from vid2vid_cli.pipeline.evaluation.material import Material, Shots
+from vid2vid_cli.pipeline.evaluation.performers import Performer
+from vid2vid_cli.pipeline.options import EngineOptions, FrameOptions
+from vid2vid_cli.pipeline.progress import Hooks, Recorder
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", type=Path, help="a clip, or a folder of clips")
+    parser.add_argument("--every", type=int, default=15)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint")
+    given = parser.parse_args()
+    engine = start_engine(EngineOptions(checkpoint=str(given.output), dtype="float32"), None)
+    recorder = Recorder(Hooks(warn=print))
+    model = engine.loaded.model
+    parts = model.networks if isinstance(model, CompactModel) else None
+    if parts is None:
+        raise WeightsError(f"{given.output}: has no networks")
+    with watch(parts) as largest:
+        for clip in Material(recorder).clips(given.clips):
+            frames = drive(engine, Shots(clip, FrameOptions(given.every, 0), engine.analyzer, recorder))
+            print(f"{clip.path.name}: {frames} frames", flush=True)
+    tensors = {RANGES[network]: values for network, values in largest.items()}
+    update_checkpoint(given.output, tensors, {})
+    renew_sum(given.output)
+    print({name: [round(value, 2) for value in values.tolist()] for name, values in tensors.items()})
+
+
+def drive(engine: Engine, shots: Shots) -> int:
+    """Let a clip drive its own first frame; return how many frames were rendered."""
+    source, stream = shots.split()
+    performer, count = Performer(engine.loaded.model, engine, source), 0
+    with closing(stream):  # type: ignore[type-var]
+        for shot in stream:
+            performer.follow(shot.frame, shot.face)
+            count += 1
+    return count
+
+
+@contextmanager
+def watch(parts: LearnedParts) -> Iterator[dict[str, Tensor]]:
+    """Yield the largest numbers that each of quantized.MAPS takes, by network, while the `with` block runs."""
+    largest = {network: torch.zeros(len(MAPS)) for network in RANGES}
+    with ExitStack() as hooks:
+        for network, values in largest.items():
+            for index, name in enumerate(MAPS):
+                hook = _Keeper(values, index)
+                hooks.enter_context(parts.get_submodule(f"{network}.net.{name}").register_forward_hook(hook))
+        yield largest
+
+
+class _Keeper:
+    """Keeps the largest number that a layer gives; what is below 0 is cut off by the ReLU after it."""
+
+    def __init__(self, values: Tensor, index: int) -> None:
+        self._values, self._index = values, index
+
+    def __call__(self, _layer: nn.Module, _given: object, made: Tensor) -> None:
+        self._values[self._index] = torch.maximum(self._values[self._index], made.max())
+
+
+if __name__ == "__main__":
+    main()
