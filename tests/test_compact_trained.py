@@ -17,6 +17,7 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
+from vid2vid_cli.models.compact.quantized import can_quantize
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LIDS = ((159, 145, 33, 133), (386, 374, 362, 263))  # upper, lower, both corners of each eye
@@ -70,6 +71,23 @@ def moments(face_analyzer: FaceAnalyzer) -> tuple[list[Face], tuple[int, int]]:
         if face is not None:
             faces.append(face)
     return faces, size
+
+
+def test_whole_numbers_render_what_float32_renders(face_state: Mapping[str, Tensor]) -> None:
+    if not can_quantize():
+        pytest.skip("this torch has no operators for whole numbers")
+    exact, quick = (render_golden(face_state, dtype).astype(float) for dtype in (torch.float32, torch.int8))
+    away = np.abs(quick - exact)
+    assert 0 < away.mean() < 0.15
+    assert away.max() < 20
+    without = {name: tensor for name, tensor in face_state.items() if not name.startswith(LEARNED_PREFIXES)}
+    assert np.abs(render_golden(without).astype(float) - exact).mean() > 5 * away.mean()
+
+
+def test_without_ranges_there_are_no_whole_numbers(face_state: Mapping[str, Tensor]) -> None:
+    rangeless = {name: tensor for name, tensor in face_state.items() if not name.startswith("ranges.")}
+    assert torch.int8 not in CompactModel(rangeless).quick_dtypes
+    assert (torch.int8 in CompactModel(face_state).quick_dtypes) == can_quantize()
 
 
 def test_the_embedded_checkpoint_has_networks(face_state: Mapping[str, Tensor]) -> None:

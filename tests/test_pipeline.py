@@ -487,9 +487,25 @@ def test_auto_takes_bfloat16_where_the_model_may_and_the_processor_gains(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_matrices)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_vectors)
     monkeypatch.setattr(device, "_processor", lambda: f"vendor_id\t: {maker}\n")
-    assert choose_dtype("auto", True, cpu) == (torch.bfloat16 if gains else torch.float32)
-    assert choose_dtype("auto", True, torch.device("cuda")) == choose_dtype("auto", False, cpu) == torch.float32
-    assert choose_dtype("float16", False, cpu) == torch.float16
+    half, nothing = frozenset({torch.bfloat16}), frozenset[torch.dtype]()
+    assert choose_dtype("auto", half, cpu) == (torch.bfloat16 if gains else torch.float32)
+    assert choose_dtype("auto", half, torch.device("cuda")) == choose_dtype("auto", nothing, cpu) == torch.float32
+    assert choose_dtype("float16", nothing, cpu) == torch.float16
+
+
+@pytest.mark.parametrize("has_vnni", [True, False])
+def test_auto_takes_int8_before_bfloat16_where_model_and_processor_can(
+    has_vnni: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, both = torch.device("cpu"), frozenset({torch.bfloat16, torch.int8})
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: has_vnni)
+    monkeypatch.setattr(device, "gains_by_bfloat16", lambda: True)
+    assert choose_dtype("auto", both, cpu) == (torch.int8 if has_vnni else torch.bfloat16)
+    assert choose_dtype("auto", both, torch.device("cuda")) == torch.float32
+    assert choose_dtype("int8", both, cpu) == torch.int8
+    for quick, where in ((both, torch.device("cuda")), (frozenset({torch.bfloat16}), cpu)):
+        with pytest.raises(UsageError, match="--dtype int8"):
+            choose_dtype("int8", quick, where)
 
 
 def test_a_device_that_is_not_there_is_refused(model: LoadedModel) -> None:

@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
-from training.checkpoint_file import read_existing, update_checkpoint
+from training.checkpoint_file import read_existing, renew_sum, update_checkpoint
 from training.prepare import SPEC
 from vid2vid_cli.codec.space import BASIS_PREFIX, PX_AT_256, ExpressionBasis, pose_numbers
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
-from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.models.compact.gaze import read_gaze
 from vid2vid_cli.models.compact.model import POINTS, CompactModel, unit_points
 from vid2vid_cli.models.compact.topology import FaceTopology, IntArray
@@ -148,8 +147,7 @@ def main() -> None:
     torch.set_num_threads(1)
     tensors, note = make_basis(options.cache, FaceTopology.from_state(read_existing(options.output)[0]))
     update_checkpoint(options.output, tensors, {"basis": json.dumps(note)}, replaces=(BASIS_PREFIX,))
-    sums = options.output.with_name("SHA256SUMS")
-    sums.write_text(f"{hash_file(options.output)}  {options.output.name}\n")
+    renew_sum(options.output)
     show(tensors)
     print(note)
 

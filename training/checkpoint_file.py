@@ -9,6 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vid2vid_cli.hashing import hash_file
+
 
 def read_existing(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata of a safetensors file, nothing when there is none yet."""
@@ -27,3 +29,8 @@ def update_checkpoint(
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({**old, **{name: t.contiguous() for name, t in tensors.items()}}, path, {**old_metadata, **metadata})
     path.chmod(0o644)  # the writer makes it readable to its owner only
+
+
+def renew_sum(path: Path) -> None:
+    """Write the checkpoint's hash to SHA256SUMS beside it."""
+    path.with_name("SHA256SUMS").write_text(f"{hash_file(path)}  {path.name}\n")

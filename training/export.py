@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from training import dataset
-from training.checkpoint_file import update_checkpoint
+from training.checkpoint_file import renew_sum, update_checkpoint
 from training.normalize import add_norms, fold_norms
 from training.train import TARGETS_IN_BATCH, WEIGHTS, forget_repainting
-from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES, LearnedParts
+from vid2vid_cli.models.compact.quantized import RANGES
 
 
 def main() -> None:
@@ -48,9 +48,9 @@ def main() -> None:
         forget_repainting(parts)
         record["keeps_detail"] = True
     networks = {name: tensor.half() for name, tensor in fold_norms(parts).state_dict().items()}
-    update_checkpoint(options.output, networks, {"training": json.dumps(record)}, replaces=LEARNED_PREFIXES)
-    sums = options.output.with_name("SHA256SUMS")
-    sums.write_text(f"{hash_file(options.output)}  {options.output.name}\n")
+    replaced = (*LEARNED_PREFIXES, *RANGES.values())
+    update_checkpoint(options.output, networks, {"training": json.dumps(record)}, replaces=replaced)
+    renew_sum(options.output)
     print(record, f"{options.output.stat().st_size / 1e6:.1f} MB")
 
 

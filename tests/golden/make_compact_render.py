@@ -29,12 +29,14 @@ SIDE = 200
 
 
 @torch.inference_mode()
-def render_golden(state: Mapping[str, Tensor]) -> Frame:
+def render_golden(state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Frame:
     """Turn the head of the example portrait, in a small picture: (about 200, 200, 3)."""
     portrait = read_image(ROOT / "examples" / "portrait.jpg")
     height, width = portrait.shape[:2]
     frame = resize_frame(portrait, (SIDE, round(width * SIDE / height)))
     model, analyzer = CompactModel(state), FaceAnalyzer.from_state(state)
+    if model.networks is not None:
+        model.to(torch.device("cpu"), dtype)
     face = max(analyzer.faces(frame), key=lambda f: f.size_px)
     crop = crop_around(face, model.source_crop, (0, 0, frame.shape[1], frame.shape[0]))
     image = torch.from_numpy(crop_frame(frame, crop).copy()).permute(2, 0, 1)[None].float() / 255

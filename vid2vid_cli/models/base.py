@@ -38,8 +38,14 @@ class ReenactmentModel(Protocol):
     driving_crop: CropSpec
     # Largest |yaw|, |pitch|, |roll| in degrees for which the pictures hold; past it the user is warned.
     pose_range_deg: tuple[float, float, float]
-    # Whether a viewer sees no difference when the networks compute in bfloat16; then --dtype auto takes it.
-    takes_bfloat16: bool
+
+    @property
+    def quick_dtypes(self) -> frozenset[torch.dtype]:
+        """Give what the networks may compute in without a difference to the eye, of int8 and bfloat16.
+
+        --dtype auto takes it where the processor is quicker in it; int8 is computed in only where it is named here.
+        """
+        ...
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks. UsageError when the family has none that would compute in `dtype`."""
@@ -124,11 +130,10 @@ class HasBasis(Protocol):
 class Follower(Protocol):
     """Compares the frames of one driving with its first one."""
 
-    def follow(self, motion: Motion, picture: NDArray[np.uint8], landmarks: Tensor) -> Motion:
-        """Return the motion of a frame with what the comparison tells.
+    def compare(self, motion: Motion, picture: NDArray[np.uint8]) -> Tensor:
+        """Return what the motion of a frame misses, its `extra`: (1, P, 3).
 
-        motion: of one frame, as the model reads it of the frame alone. picture: (S, S), gray, of the same part of the
-        frame as the first one. landmarks: (1, 470, 3) in its px.
+        picture: (S, S), gray, of the same part of the frame as the first one. motion: of one frame, as it reads there.
         """
         ...
 
@@ -137,13 +142,17 @@ class Follower(Protocol):
 class Follows(Protocol):
     """A model that learns more of a driving's motion by comparing its frames than by looking at each alone.
 
-    follow_crop: what it wants to see of the frames, square and of fixed size, where the first frame shows the face.
+    follow_crop: what it wants to see of the frames, square and of fixed size, where the first frame shows the face; not
+    turned against its driving crop.
     """
 
     follow_crop: CropSpec
 
     def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Follower | None:
-        """Begin with the first frame, arguments as for `follow`; None where the checkpoint has no use for it."""
+        """Begin with the first frame; None where the checkpoint has no use for it.
+
+        picture: (S, S), gray, what follow_crop shows of it. landmarks: (1, 470, 3) in its px.
+        """
         ...
 
 

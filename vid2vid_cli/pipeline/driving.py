@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,18 @@ class Look:
     follows: bool = True
 
 
+@dataclass(frozen=True)
+class Glance:
+    """What a frame alone tells of the motion, and what to ask for the rest of it; nothing where that is all."""
+
+    motion: Motion
+    compare: Callable[[], Tensor] | None = None
+
+    def complete(self) -> Motion:
+        """Return the whole motion."""
+        return self.motion if self.compare is None else replace(self.motion, extra=self.compare())
+
+
 class MotionReader:
     """Reads the motion of one face through a driving, in the crop that the first frame with that face gives."""
 
@@ -76,20 +89,30 @@ class MotionReader:
         self._follower: Follower | None = None
         if look.follows and isinstance(look.model, Follows):
             self._view = crop_around(face, look.model.follow_crop, EVERYWHERE)
-            self._follower = look.model.follow(*self._in_view(frame, face))
+            self._follower = look.model.follow(glimpse_frame(frame, self._view), _landmarks_in(self._view, face))
 
     def read(self, frame: Frame, face: Face) -> Motion:
         """Return the motion (of one frame)."""
+        return self.glance(frame, face).complete()
+
+    def glance(self, frame: Frame, face: Face) -> Glance:
+        """Return what the frame alone tells."""
         model = self._look.model
         needs_picture = model.driving_crop.size is not None
         image = image_of(crop_frame(frame, self._crop), self._look.device) if needs_picture else None
         motion = model.motion(image, _landmarks_in(self._crop, face), self._crop.size)
         if self._follower is None:
-            return motion
-        return self._follower.follow(motion, *self._in_view(frame, face))
+            return Glance(motion)
+        seen = _motion_in(self._view, motion, self._crop)
+        return Glance(motion, partial(self._follower.compare, seen, glimpse_frame(frame, self._view)))
 
-    def _in_view(self, frame: Frame, face: Face) -> tuple[Frame, Tensor]:
-        return glimpse_frame(frame, self._view), _landmarks_in(self._view, face)
+
+def _motion_in(view: FaceCrop, motion: Motion, crop: FaceCrop) -> Motion:
+    """Return a motion that was read in a crop as it reads in a view that is not turned against it."""
+    half, view_half = (max(one.size) / 2 * float(np.linalg.norm(one.affine[:, 0])) for one in (crop, view))
+    shift = torch.from_numpy(np.append((crop.center_px - view.center_px) / view_half, 0.0)).to(motion.translation)
+    scale = half / view_half
+    return replace(motion, scale=motion.scale * scale, translation=motion.translation * scale + shift)
 
 
 def _landmarks_in(crop: FaceCrop, face: Face) -> Tensor:
@@ -136,9 +159,13 @@ class Driving:
         """
         if frame == "picture":
             return self._of_picture()
-        wanted = None if frame == "auto" else _frame_number(frame, self.count)
-        candidates = self._candidates(wanted)
-        return candidates if len(candidates) == 1 else candidates[nearest_frame(model, candidates, own)]
+        if frame != "auto":
+            return self._motion_of(_frame_number(frame, self.count))
+        if self._recorded is not None:
+            return self._recorded.motion[nearest_frame(model, self._recorded.motion, own)]
+        glances = self._candidates()
+        nearest = nearest_frame(model, join_motions([glance.motion for glance in glances]), own)
+        return glances[nearest].complete()
 
     def _of_picture(self) -> Motion:
         reference = None if self._call is None else self._call.recording.reference(self._call.space)
@@ -146,33 +173,44 @@ class Driving:
             raise UsageError(f"--reference-frame picture: {self.path} carries no picture; write auto or a number")
         return reference
 
-    def _candidates(self, wanted: int | None) -> Motion:
+    def _motion_of(self, index: int) -> Motion:
         if self._recorded is not None:
-            motion = self._recorded.motion
-            return motion[wanted] if wanted is not None else motion
-        if wanted is None and self._memory is not None:
-            return self._remember_candidates(self._memory)
-        return self._find_candidates(wanted)
+            return self._recorded.motion[index]
+        frames = self._call.frames() if self._call is not None else self._known_frames() or self._watch()
+        driven = next(itertools.islice(frames, index, None), None)
+        if driven is None or driven.motion is None or not driven.found:
+            raise NoFaceError(f"{self.path}: no face in frame {index}; choose another --reference-frame")
+        return driven.motion
 
-    def _find_candidates(self, wanted: int | None) -> Motion:
-        step = 1 if wanted is not None else max(1, round(float(self.fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
-        motions: list[Motion] = []
-        if self._call is not None:
-            frames: Iterator[DrivenFrame] = itertools.islice(self._call.frames(), 0, None, step)
-        else:
-            frames = self._watch(step) if wanted is None else self._known_frames() or self._watch()
-        for index, driven in enumerate(frames):
-            if driven.motion is not None and driven.found and wanted is None:
-                motions.append(driven.motion)
-            if index == wanted:
-                if driven.motion is None or not driven.found:
-                    raise NoFaceError(f"{self.path}: no face in frame {wanted}; choose another --reference-frame")
-                return driven.motion
-            if len(motions) >= REFERENCE_CANDIDATES:
-                break
-        if not motions:
+    def _candidates(self) -> list[Glance]:
+        """Return what may be the reference, whole where it is remembered."""
+        memory = self._memory
+        key = self._key(memory, "candidates") if memory is not None else ""
+        known = memory.recall_motion(key) if memory is not None else None
+        if known is not None:
+            return [Glance(motion) for motion, _ in known if motion is not None]
+        found = list(itertools.islice(self._glances(), REFERENCE_CANDIDATES))
+        if not found:
             raise self.no_face()
-        return join_motions(motions)
+        if memory is None:
+            return found
+        # To another source another one may be the nearest.
+        motions = [glance.complete() for glance in found]
+        with memory.record_motion(key) as recorder:
+            for motion in motions:
+                recorder.append(motion, found=True)
+            recorder.finish()
+        return [Glance(motion) for motion in motions]
+
+    def _glances(self) -> Iterator[Glance]:
+        """Yield what frames alone tell, some of each second, from the first face on."""
+        step = max(1, round(float(self.fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
+        if self._call is None:
+            yield from (glance for _, glance in self._seen(step) if glance is not None)
+            return
+        for driven in itertools.islice(self._call.frames(), 0, None, step):
+            if driven.motion is not None and driven.found:
+                yield Glance(driven.motion)
 
     @property
     def _memory(self) -> Memory | None:
@@ -183,18 +221,6 @@ class Driving:
         times = (reading.start_s, reading.end_s, reading.fps)
         seen = (look.select, look.follows) if look is not None else None
         return memory.key(self.path, what, *times, seen)
-
-    def _remember_candidates(self, memory: Memory) -> Motion:
-        key = self._key(memory, "candidates")
-        known = memory.recall_motion(key)
-        if known is not None:
-            return join_motions([motion for motion, _ in known if motion is not None])
-        candidates = self._find_candidates(None)
-        with memory.record_motion(key) as recorder:
-            for index in range(len(candidates)):
-                recorder.append(candidates[index], found=True)
-            recorder.finish()
-        return candidates
 
     def _known_frames(self) -> Iterator[DrivenFrame] | None:
         """Return the frames without their pictures where the whole clip's motion is remembered."""
@@ -229,20 +255,24 @@ class Driving:
             return UsageError(f"--driving-face {select}: {self.path} never shows so many; see vid2vid faces")
         return NoFaceError(f"{self.path}: no face found in any frame; see it with vid2vid faces")
 
-    def _watch(self, step: int = 1) -> Iterator[DrivenFrame]:
-        """Track the face through every `step`th frame of the clip."""
+    def _watch(self) -> Iterator[DrivenFrame]:
+        """Follow the face through every frame of the clip."""
+        last: Motion | None = None
+        for picture, glance in self._seen(1):
+            last = last if glance is None else glance.complete()
+            yield DrivenFrame(last, glance is not None, picture)
+
+    def _seen(self, step: int) -> Iterator[tuple[Frame, Glance | None]]:
+        """Yield every `step`th frame of the clip, and what it tells; None where it shows no face."""
         look = self._look
         if look is None:
             raise ValueError("a driving without pictures cannot be watched")
         tracker = FaceTracker(look.analyzer, look.select)
-        last: Motion | None = None
         for picture in self._pictures(step):
             face = tracker.update(picture) if not self.is_still else self._still_face(picture)
-            if face is not None:
-                if self._reader is None:
-                    self._reader = MotionReader(look, picture, face)
-                last = self._reader.read(picture, face)
-            yield DrivenFrame(last, face is not None, picture)
+            if face is not None and self._reader is None:
+                self._reader = MotionReader(look, picture, face)
+            yield picture, self._reader.glance(picture, face) if face is not None and self._reader else None
 
     def _pictures(self, step: int) -> Iterator[Frame]:
         if self.is_still:

@@ -32,7 +32,7 @@ def start_engine(options: EngineOptions, model: LoadedModel | None, memory: Memo
     device = choose_device(options.device)
     loaded = model or load_model(options.checkpoint)
     loaded = grant_wishes(loaded, options)
-    dtype = choose_dtype(options.dtype, loaded.model.takes_bfloat16, device)
+    dtype = choose_dtype(options.dtype, loaded.model.quick_dtypes, device)
     loaded.model.to(device, dtype)
     if memory is not None:
         computed = f"{str(dtype).removeprefix('torch.')} {options.detector}"

@@ -16,7 +16,7 @@ from vid2vid_cli.media.files import MAX_PIXELS
 Audio = Literal["driving", "source", "none"]
 OnMissing = Literal["hold", "skip", "fail"]
 LandmarkJudge = Literal["mesh", "face-alignment"]
-DType = Literal["auto", "float32", "float16", "bfloat16"]
+DType = Literal["auto", "float32", "float16", "bfloat16", "int8"]
 Via = Literal["auto", "hub", "url"]
 StoredDType = Literal["float32", "float16"]
 Rate = Literal["low", "medium", "high"]
@@ -43,7 +43,7 @@ class EngineOptions:
     checkpoint: str = option("compact", "Family name or checkpoint file.", "--checkpoint", "-c", panel="Engine")
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", panel="Engine")
     dtype: DType = option(
-        "auto", "Arithmetic of the networks; auto: bfloat16 if quicker here and as good.", panel="Engine"
+        "auto", "Arithmetic of the networks; auto: the quickest here that is as good.", panel="Engine"
     )
     threads: int = option(0, "Threads of the networks; 0 leaves one core to decoder and encoder.", panel="Engine")
     detector: Detector = option("built-in", "What finds faces; face-alignment fetches its own weights.", panel="Engine")

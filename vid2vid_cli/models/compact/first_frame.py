@@ -8,7 +8,6 @@ face it tells how hair, neck, shoulders and camera move, on a coarse grid, which
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -18,13 +17,14 @@ from numpy.typing import NDArray
 from vid2vid_cli.face.lids import LOOPS, RINGS
 from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.models.compact.mesh_warp import FOLLOWING, Box, MeshWarp, PlacedMesh, Points
+from vid2vid_cli.models.compact.pixel_loops import believe, places_of, scaled
 
 VIEW = 288  # side of the gray picture of the square around the head
 CELLS = 24  # of the grid on which the surroundings move
 SIDE = 144  # of the square that is compared
 FACE_SIDE = 192  # of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
-FACE_BLUR = 1.0  # px, over which neighbouring keypoints share what is found
+FACE_BLUR = 1 / 192  # of its side, over which neighbouring keypoints share what is found
 MOST, MOST_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but something before the face
 IN_FACE = 0.98  # of following the head: what lies beyond the face follows it less
 ALIKE = 2.0  # grey levels: where the warp is off by no more, nothing is gained
@@ -46,11 +46,11 @@ class Slip(NamedTuple):
     """How the warped first frame must be moved to be like a frame.
 
     flow: (N, N, 2), from a pixel to what should be there, in the mesh's unit, as far as it is believed.
-    in_face: (N, N) bool, where the mesh of the face is.
+    in_face: (N, N), 1 where the mesh of the face is, 0 elsewhere.
     """
 
     flow: Points
-    in_face: NDArray[np.bool_]
+    in_face: Points
 
 
 class Part(NamedTuple):
@@ -73,7 +73,8 @@ class FirstFrame:
         self.warp, self._box, self._picture = warp, box, picture
         self._small = _shrink(picture)
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        self._rough_search, self._fine_search = _make_search(1, 16, 0, 4), _make_search(0, 12, 5, 5)
+        self._rough_search, self._fine_search = _make_search(16, 0, 4), _make_search(12, 2, 5)
+        self._fine_search.setCoarsestScale(1)  # what moves further, the rough one has found
 
     def surroundings(self, mesh: PlacedMesh, picture: Picture) -> Points:
         """Return what is to be added to the mesh's displacement towards the first frame, beside the face.
@@ -82,31 +83,31 @@ class FirstFrame:
         (CELLS, CELLS, 2), x and y, in halves of the square's side.
         """
         slip = self._compare(mesh, (self._small, _shrink(picture)), Part(self._box, MOST, self._search))
-        flow = np.where(slip.in_face[..., None], 0, slip.flow) * (2 / (self._box[2] - self._box[0]))
+        flow = scaled(slip.flow, 1 - slip.in_face, 2 / (self._box[2] - self._box[0]))
         return np.asarray(cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
 
     def keypoints(self, mesh: PlacedMesh, picture: Picture, *, finely: bool) -> Points:
         """Return how far each keypoint of the face must move to lie where the frame shows it: (468, 2).
 
-        mesh, picture: as for `surroundings`. finely: look at single pixels, which takes three times as long; best
-        where a first look has been followed already. In the mesh's unit.
+        mesh, picture: as for `surroundings`. finely: look at twice as many pixels, which takes five times as long;
+        best where a first look has been followed already. In the mesh's unit.
         """
         points = mesh.vertices[: self.warp.keypoint_count, :2]
         low, high = points.min(0), points.max(0)
         middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
         box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
+        side = FACE_SIDE if finely else FACE_SIDE // 2
         part = Part(box, MOST_IN_FACE, self._fine_search if finely else self._rough_search)
-        slip = self._compare(mesh, (self._picture, self._cut(picture, box)), part)
-        weight = slip.in_face.astype(np.float32)
-        spread = cv2.GaussianBlur(weight, (0, 0), FACE_BLUR) + 0.05
-        flow = np.asarray(cv2.GaussianBlur(slip.flow * weight[..., None], (0, 0), FACE_BLUR), np.float32)
-        flow /= spread[..., None]
-        places = (points - (middle - half)) * (FACE_SIDE / 2 / half) - 0.5
-        found: Points = _sample(flow, places[None])[0]
+        slip = self._compare(mesh, (self._picture, self._cut(picture, box, side)), part)
+        places = np.asarray((points - (middle - half)) * (side / 2 / half) - 0.5, np.float32)[None]
+        flow, weight = scaled(slip.flow, slip.in_face, 1.0), slip.in_face
+        around = [cv2.GaussianBlur(one, (0, 0), FACE_BLUR * side) for one in (flow, weight)]
+        found, weights = (_sample(np.asarray(one, np.float32), places)[0] for one in around)
+        found /= weights[:, None] + np.float32(0.05)
         changing = *mesh.closing.max(1), _opening(points, self.warp.homes[:, :2])
         for part, around, change in zip(CHANGING, AROUND, changing, strict=True):
             found[part] += change * (found[around].mean(0) - found[part])
-        return -found
+        return np.asarray(-found, np.float32)
 
     def _compare(self, mesh: PlacedMesh, grays: tuple[Picture, Picture], part: Part) -> Slip:
         """Compare the first frame's whole square, warped to a part of it, with what a frame shows there (N, N)."""
@@ -114,19 +115,18 @@ class FirstFrame:
         side = len(shown)
         step = (box[2] - box[0]) / side
         drawn = mesh.draw(box, (side, side), (0, 1, FOLLOWING))
-        here = _pixels(side)
         # From the part's px over the mesh's unit to px of the first frame's picture.
         scale = len(first) / (self._box[2] - self._box[0])
-        corner = self._to_px(np.array(box[:2]) + step / 2, len(first))
-        warped = _sample(first, here * np.float32(step * scale) + corner + drawn[..., :2] * np.float32(scale))
+        left, top = self._to_px(np.array(box[:2]) + step / 2, len(first)).tolist()
+        warped = _sample(first, places_of(drawn, scale, step * scale, (left, top)))
         flow = part.search.calc(shown, warped, None)  # type: ignore[call-overload]
-        before, after = _difference(shown, warped), _difference(shown, _sample(warped, here + flow))
-        believed = np.clip(GAIN * (before - after) / (before + ALIKE), 0, 1)
-        believed *= _fade(after / STRANGE) * _fade(after.mean() / CUT)
-        believed *= _fade(cv2.magnitude(flow[..., 0], flow[..., 1]) / (part.most * side))
+        followed = _sample(warped, places_of(flow, 1.0, 1.0, (0.0, 0.0)))
+        differences = _difference(shown, warped), _difference(shown, followed)
+        same_scene = min(max(2 - 2 * float(differences[1].mean()) / CUT, 0.0), 1.0)
+        believed = believe(differences, flow, (STRANGE, part.most * side, ALIKE), (same_scene, GAIN))
         believed *= self._inside(box, side)
-        flow *= np.float32(step) * cv2.blur(believed, (5, 5))[..., None]
-        return Slip(flow, drawn[..., 2] > IN_FACE)
+        flow = scaled(flow, np.asarray(cv2.blur(believed, (5, 5)), np.float32), step)
+        return Slip(flow, np.asarray(drawn[..., 2] > IN_FACE, np.float32))
 
     def _inside(self, box: Box, side: int) -> Points:
         """Return 1 at the pixels of a box that lie within the square, beyond which nothing is seen: (side, side)."""
@@ -139,13 +139,13 @@ class FirstFrame:
         """Bring places (..., 2) from the mesh's unit to px of the square's picture of a side."""
         return np.asarray((places - self._box[:2]) * (side / (self._box[2] - self._box[0])) - 0.5, np.float32)
 
-    def _cut(self, picture: Picture, box: Box) -> Picture:
-        """Cut a box out of the square's picture: (FACE_SIDE, FACE_SIDE)."""
-        step = (box[2] - box[0]) / (self._box[2] - self._box[0]) * len(picture) / FACE_SIDE
+    def _cut(self, picture: Picture, box: Box, side: int) -> Picture:
+        """Cut a box out of the square's picture: (side, side)."""
+        step = (box[2] - box[0]) / (self._box[2] - self._box[0]) * len(picture) / side
         left, top = self._to_px(np.array(box[:2]), len(picture)) + step / 2
         matrix = np.array([[step, 0, left], [0, step, top]], np.float64)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cut = cv2.warpAffine(picture, matrix, (FACE_SIDE, FACE_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        cut = cv2.warpAffine(picture, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cut, np.uint8)
 
 
@@ -157,26 +157,14 @@ def _opening(points: Points, first: Points) -> float:
     return min(max((shown - known - LITTLE_OPEN) / (WIDE_OPEN - LITTLE_OPEN), 0.0), 1.0)
 
 
-def _make_search(finest: int, steps: int, refinements: int, stride: int) -> cv2.DISOpticalFlow:
-    """Return a search for flow: down to pixels halved so often, by so many steps, refined so often, patch by patch."""
+def _make_search(steps: int, refinements: int, stride: int) -> cv2.DISOpticalFlow:
+    """Return a search for flow down to single pixels: by so many steps, refined so often, a patch every few pixels."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    search.setFinestScale(finest)
+    search.setFinestScale(0)
     search.setGradientDescentIterations(steps)
     search.setVariationalRefinementIterations(refinements)
     search.setPatchStride(stride)
     return search
-
-
-def _fade(share: Points | np.floating) -> Points:
-    """Return 1 up to a half, and down to 0 at 1."""
-    return np.asarray(np.clip(2 - 2 * share, 0, 1), np.float32)
-
-
-@lru_cache(maxsize=4)
-def _pixels(side: int) -> Points:
-    """Return x and y of each pixel of a square: (side, side, 2)."""
-    line = np.arange(side, dtype=np.float32)
-    return np.stack(np.meshgrid(line, line), -1)
 
 
 def _shrink(picture: Picture) -> Picture:
@@ -192,5 +180,4 @@ def _sample(values: Map, places_px: Points) -> Map:
 
 def _difference(one: Picture, other: Picture) -> Points:
     """Return the mean difference around each pixel."""
-    away = cv2.absdiff(one, other).astype(np.float32)
-    return np.asarray(cv2.blur(away, (len(one) // 8, len(one) // 8)), np.float32)
+    return np.asarray(cv2.boxFilter(cv2.absdiff(one, other), cv2.CV_32F, (len(one) // 8, len(one) // 8)), np.float32)

@@ -28,6 +28,7 @@ from vid2vid_cli.models.compact.lids import LidContact
 from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp, PlacedMesh, whole_box
 from vid2vid_cli.models.compact.mouth import SkinTone, draw_mouth, mouth_gaps, read_skin_tone
 from vid2vid_cli.models.compact.networks import Correction, LearnedParts
+from vid2vid_cli.models.compact.quantized import RANGES, can_quantize, quantize
 from vid2vid_cli.models.compact.refine import (
     Square,
     Target,
@@ -83,14 +84,30 @@ class CompactModel:
         self._reader = state["expression.reader"].float()
         self._lids = LidContact(self.topology)
         self._stored = self._learned = LearnedParts.from_state(state)
-        self.takes_bfloat16 = self._stored is not None
+        self._ranges = {network: state[name] for network, name in RANGES.items() if name in state}
+
+    @property
+    def networks(self) -> LearnedParts | None:
+        """Give the learned parts, as they compute; None where the checkpoint has none."""
+        return self._learned
+
+    @property
+    def quick_dtypes(self) -> frozenset[torch.dtype]:
+        """Give what else the learned parts compute in as well as in float32: see models.base.ReenactmentModel."""
+        if self._stored is None:
+            return frozenset()
+        whole = {torch.int8} if len(self._ranges) == len(RANGES) and can_quantize() else set()
+        return frozenset({torch.bfloat16} | whole)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the learned parts; the mesh is computed on the processor, in float32."""
         if self._stored is not None:
             # A copy, so that a later call with a longer arithmetic does not compute with rounded weights.
             self._learned = copy.deepcopy(self._stored)
-            self._learned.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            floating = torch.float32 if dtype == torch.int8 else dtype
+            self._learned.to(device, floating, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if dtype == torch.int8:
+                quantize(self._learned, self._ranges)
         elif dtype != torch.float32:
             name = str(dtype).removeprefix("torch.")
             raise UsageError(f"--dtype {name}: this checkpoint has no networks that compute in it; leave --dtype out")
@@ -283,33 +300,32 @@ class Follower:
     who: SourceAppearance
     first: FirstFrame
 
-    def follow(self, motion: Motion, picture: NDArray[np.uint8], landmarks: Tensor) -> Motion:
-        """Return the motion with what the comparison tells as `extra`; see models.base.Follower."""
-        size = (picture.shape[0], picture.shape[1])
-        return replace(motion, extra=self.compare(self.model.motion(None, landmarks, size), picture))
-
     def compare(self, motion: Motion, picture: NDArray[np.uint8]) -> Tensor:
-        """Return what a motion that is read in the first frame's own unit misses: (1, 468 + CELLS * CELLS, 3).
+        """Return what a motion misses: (1, 468 + CELLS * CELLS, 3); see models.base.Follower.
 
         First how far keypoints slip on the canonical head, then how the cells of the surroundings move (x, y, 0), in
         halves of the square; see first_frame.py.
         """
-        nothing = no_extra(motion.expression)
-        slips, surroundings = nothing[:, :POINTS], nothing[:, POINTS:]
-        mesh = self._place(replace(motion, extra=nothing))
+        mesh = self._place(motion, motion.expression.new_zeros(1, POINTS, 3))
         if mesh is None:
-            return nothing
-        for finely in (False, True):
-            found = torch.from_numpy(self.first.keypoints(mesh, picture, finely=finely))[None]
-            slips = slips + functional.pad(found, (0, 1)) @ motion.rotation / motion.scale[:, None]
-            mesh = self._place(replace(motion, extra=torch.cat([slips, surroundings], 1))) or mesh
+            return no_extra(motion.expression)
+        slips = self._slips(motion, mesh, picture, finely=False)
+        mesh = self._place(motion, slips) or mesh
+        slips = slips + self._slips(motion, mesh, picture, finely=True)
         cells = torch.from_numpy(self.first.surroundings(mesh, picture))[None]
         return torch.cat([slips, functional.pad(cells.flatten(1, 2), (0, 1))], 1)
 
-    def _place(self, motion: Motion) -> PlacedMesh | None:
+    def _slips(self, motion: Motion, mesh: PlacedMesh, picture: NDArray[np.uint8], *, finely: bool) -> Tensor:
+        """Return how far keypoints slip on the canonical head: (1, 468, 3)."""
+        found = torch.from_numpy(self.first.keypoints(mesh, picture, finely=finely))[None]
+        return functional.pad(found, (0, 1)) @ motion.rotation / motion.scale[:, None]
+
+    def _place(self, motion: Motion, slips: Tensor) -> PlacedMesh | None:
         """Return the first frame's mesh as a motion moves it; None for numbers that are not finite."""
         own = self.who.motion
-        keypoints = self.model.drive(self.who, motion, replace(own, extra=no_extra(own.expression)), None)
+        nothing = no_extra(own.expression)
+        extra = torch.cat([slips, nothing[:, POINTS:]], 1)
+        keypoints = self.model.drive(self.who, replace(motion, extra=extra), replace(own, extra=nothing), None)
         if not bool(torch.isfinite(keypoints).all()):
             return None
         return self.first.warp.place(keypoints[0, :POINTS].numpy(), self.model.head_pose(self.who, keypoints))

@@ -231,10 +231,13 @@ def paint_over(picture: Tensor, patch: Tensor, painting: Painting, view: View) -
 
 def _painted_colours(picture: Tensor, patch: Tensor, painting: Painting, view: View) -> Iterator[Tensor]:
     """Yield red, green and blue (B, 1, H, W): one at a time, what is enlarged stays in the processor's cache."""
-    repaint, coarse = _enlarge(painting.repaint, view), functional.avg_pool2d(patch, 2)
+    repaints = painting.repaint.requires_grad or bool(painting.repaint.any())
+    repaint = _enlarge(painting.repaint, view) if repaints else None
+    coarse = functional.avg_pool2d(patch, 2) if repaints else patch
     for k in range(picture.shape[1]):
         colour, smooth, change = (image[:, k : k + 1] for image in (picture, coarse, painting.change))
-        yield torch.lerp(colour, _enlarge(smooth, view), repaint).add_(_enlarge(change, view)).clamp_(0, 1)
+        kept = colour if repaint is None else torch.lerp(colour, _enlarge(smooth, view), repaint)
+        yield (kept + _enlarge(change, view)).clamp_(0, 1)
 
 
 def patch_grid(place: Tensor, side: int) -> Tensor:

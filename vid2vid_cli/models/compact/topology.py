@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -59,11 +60,7 @@ class FaceTopology:
 
         points: (468, 3), x right, y down, z away. Returns (468,). Triangles are wound so that outside is seen.
         """
-        a, b, c = (points[self.triangles[:, k]] for k in range(3))
-        across = np.cross(b - a, c - a)
-        normals = np.zeros_like(points)
-        for k in range(3):
-            np.add.at(normals, self.triangles[:, k], across)
+        normals = _normals(np.ascontiguousarray(points, np.float32), self.triangles)
         length = np.linalg.norm(normals, axis=1)
         return np.asarray(-normals[:, 2] / np.maximum(length, 1e-12), np.float32)
 
@@ -84,3 +81,19 @@ class FaceTopology:
         distance = torch.cdist(self.canonical[:, :2], anchors[:, :2]).min(1).values
         fade = (1 - (distance - reach / 2) / (reach / 2)).clamp(0, 1)
         return fade * fade * (3 - 2 * fade)
+
+
+@numba.njit(cache=True, nogil=True)
+def _normals(points: NDArray[np.float32], triangles: IntArray) -> NDArray[np.float32]:
+    """Return the sum of the normals of the triangles (T, 3) around each point (P, 3), each as long as its is large."""
+    normals = np.zeros_like(points)
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        for k in range(3):
+            i, j = (k + 1) % 3, (k + 2) % 3
+            across = (points[b, i] - points[a, i]) * (points[c, j] - points[a, j])
+            across -= (points[b, j] - points[a, j]) * (points[c, i] - points[a, i])
+            normals[a, k] += across
+            normals[b, k] += across
+            normals[c, k] += across
+    return normals

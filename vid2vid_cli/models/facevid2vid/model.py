@@ -47,7 +47,7 @@ class FaceVid2VidModel:
     source_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     driving_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     pose_range_deg = (30.0, 20.0, 20.0)
-    takes_bfloat16 = False
+    quick_dtypes: frozenset[torch.dtype] = frozenset()
 
     def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
         """Build from the checkpoint's tensors. WeightsError for the older layout, whose axes are others.

@@ -41,7 +41,7 @@ class FommModel:
     source_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     driving_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     pose_range_deg = (0.0, 0.0, 0.0)
-    takes_bfloat16 = False
+    quick_dtypes: frozenset[torch.dtype] = frozenset()
 
     def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
         """Build from the checkpoint's tensors. rewrite: what is done to each network once it is loaded."""

@@ -48,7 +48,7 @@ class LivePortraitModel:
     source_crop = CropSpec(scale=2.3, shift_up=0.125, upright=True, size=256, below_forehead=True)
     driving_crop = CropSpec(scale=2.2, shift_up=0.1, upright=True, size=256, below_forehead=True)
     pose_range_deg = (25.0, 15.0, 15.0)
-    takes_bfloat16 = False
+    quick_dtypes: frozenset[torch.dtype] = frozenset()
 
     def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
         """Build from the tensors of its files, each under the name of its role.
