@@ -17,6 +17,7 @@ from torch import Tensor
 from tests.clips import make_clip
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop_frame, glimpse_frame
+from vid2vid_cli.face.lids import LOOPS, LOWER, RINGS, UPPER
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
 from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.geometry.keypoints import Similarity
@@ -304,28 +305,49 @@ def test_without_networks_nothing_is_followed(
     assert reader.read(portrait, face).extra is None
 
 
-def test_lips_of_an_opening_mouth_slip_as_the_skin_around_them(portrait: Frame, face: Face, model: LoadedModel) -> None:
+class Waver:
+    """The portrait as the first frame of a driving, and a second one whose skin wavers a little everywhere."""
+
+    def __init__(self, portrait: Frame, face: Face, model: LoadedModel) -> None:
+        compact = model.model
+        assert isinstance(compact, CompactModel)
+        landmarks = torch.from_numpy(face.landmarks_px)[None]
+        who = compact.appearance(torch.from_numpy(portrait.copy()).permute(2, 0, 1)[None].float() / 255, landmarks)
+        points = unit_points(landmarks, portrait.shape[:2])[:, :468]
+        middle, half = who.square.middle, who.square.half
+        view = (np.array([[-half, -half], [half, half]]) + middle) * 192 + 192
+        (left, top), (right, bottom) = np.clip(view, 0, 384).astype(int)
+        gray = cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[top:bottom, left:right]
+        shown = cv2.resize(gray, (VIEW, VIEW), interpolation=cv2.INTER_AREA)
+        y, x = np.mgrid[:VIEW, :VIEW].astype(np.float32)
+        self.picture = cv2.remap(shown, x + 1.5 * np.sin(y / 9), y + 1.5 * np.sin(x / 9), cv2.INTER_LINEAR)
+        self.points, self._warp = points[0].numpy(), who.warp
+        self._first, self._pose = FirstFrame(who.warp, who.square.box, shown), compact.head_pose(who, points)
+
+    def spread(self, points: NDArray[np.float32], part: NDArray[np.int64]) -> float:
+        """Return how differently the keypoints of a part slip where the mesh lies so."""
+        slips = self._first.keypoints(self._warp.place(points, self._pose), self.picture, finely=True)
+        return float(np.ptp(slips[part], axis=0).max())
+
+
+@pytest.fixture(scope="module")
+def waver(portrait: Frame, face: Face, model: LoadedModel) -> Waver:
+    return Waver(portrait, face, model)
+
+
+def test_lips_of_an_opening_mouth_slip_as_the_skin_around_them(waver: Waver) -> None:
     """Where lips part, flow finds anything: they slip as what is around them, all alike."""
-    compact = model.model
-    assert isinstance(compact, CompactModel)
-    crop = torch.from_numpy(portrait.copy()).permute(2, 0, 1)[None].float() / 255
-    landmarks = torch.from_numpy(face.landmarks_px)[None]
-    who = compact.appearance(crop, landmarks)
-    points = unit_points(landmarks, portrait.shape[:2])[:, :468]
-    middle, half = who.square.middle, who.square.half
-    view = (np.array([[-half, -half], [half, half]]) + middle) * 192 + 192
-    (left, top), (right, bottom) = np.clip(view, 0, 384).astype(int)
-    gray = cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[top:bottom, left:right]
-    shown = cv2.resize(gray, (VIEW, VIEW), interpolation=cv2.INTER_AREA)
-    first = FirstFrame(who.warp, who.square.box, shown)
-    y, x = np.mgrid[:VIEW, :VIEW].astype(np.float32)
-    moved = cv2.remap(shown, x + 1.5 * np.sin(y / 9), y + 1.5 * np.sin(x / 9), cv2.INTER_LINEAR)
+    opened = waver.points.copy()
+    opened[[14, 87, 178, 88, 95, 317, 402, 318, 324], 1] += 0.15
+    assert waver.spread(waver.points, np.array(LIPS)) > 1e-3
+    assert waver.spread(opened, np.array(LIPS)) < 1e-6
 
-    def spread(opening: float) -> float:
-        opened = points[0].numpy().copy()
-        opened[[14, 87, 178, 88, 95, 317, 402, 318, 324], 1] += opening
-        mesh = who.warp.place(opened, compact.head_pose(who, points))
-        return float(np.ptp(first.keypoints(mesh, moved, finely=True)[list(LIPS)], axis=0).max())
 
-    assert spread(0.0) > 1e-3
-    assert spread(0.15) < 1e-6
+@pytest.mark.parametrize("eye", [0, 1])
+def test_lids_of_a_closing_eye_slip_as_the_skin_around_them(waver: Waver, eye: int) -> None:
+    lids, other = (np.concatenate([LOOPS[one], RINGS[0][1][one]]) for one in (eye, 1 - eye))
+    shut = waver.points.copy()
+    shut[LOOPS[eye, UPPER]] = shut[LOOPS[eye, LOWER]]
+    assert waver.spread(waver.points, lids) > 1e-3
+    assert waver.spread(shut, lids) < 1e-6
+    assert waver.spread(shut, other) == pytest.approx(waver.spread(waver.points, other), rel=0.3)

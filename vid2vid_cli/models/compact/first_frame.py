@@ -89,8 +89,8 @@ class FirstFrame:
     def keypoints(self, mesh: PlacedMesh, picture: Picture, *, finely: bool) -> Points:
         """Return how far each keypoint of the face must move to lie where the frame shows it: (468, 2).
 
-        mesh, picture: as for `surroundings`. finely: look at twice as many pixels, which takes five times as long;
-        best where a first look has been followed already. In the mesh's unit.
+        mesh, picture: as for `surroundings`. finely: look at four times as many pixels, for small differences; where a
+        first look has been followed already. In the mesh's unit.
         """
         points = mesh.vertices[: self.warp.keypoint_count, :2]
         low, high = points.min(0), points.max(0)
