@@ -35,7 +35,7 @@ class Ring:
 RINGS = (
     Ring(reach=0.09, limit=0.20, depth=0.05, follow_top=0.97, follow_bottom=0.93, flex=0.4, mirror=1.0),
     Ring(reach=0.30, limit=0.45, depth=0.12, follow_top=0.97, follow_bottom=0.75, flex=0.3, mirror=1.0),
-    Ring(reach=0.44, limit=0.62, depth=0.15, follow_top=0.84, follow_bottom=0.60, flex=0.1, mirror=0.5),
+    Ring(reach=0.44, limit=0.62, depth=0.15, follow_top=0.84, follow_bottom=0.60, flex=0.1, mirror=0.0),
     Ring(reach=0.78, limit=0.78, depth=0.15, follow_top=0.12, follow_bottom=0.45, flex=0.0, mirror=0.0),
     Ring(reach=1.30, limit=0.90, depth=0.15, follow_top=0.00, follow_bottom=0.25, flex=0.0, mirror=0.0),
 )
