@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.face.lids import LOOPS, RINGS
 from vid2vid_cli.face.meshnet import LIPS
+from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.models.compact.mesh_warp import FOLLOWING, Box, MeshWarp, PlacedMesh, Points
 from vid2vid_cli.models.compact.pixel_loops import believe, places_of, scaled
 
@@ -101,8 +102,8 @@ class FirstFrame:
         slip = self._compare(mesh, (self._picture, self._cut(picture, box, side)), part)
         places = np.asarray((points - (middle - half)) * (side / 2 / half) - 0.5, np.float32)[None]
         flow, weight = scaled(slip.flow, slip.in_face, 1.0), slip.in_face
-        around = [cv2.GaussianBlur(one, (0, 0), FACE_BLUR * side) for one in (flow, weight)]
-        found, weights = (_sample(np.asarray(one, np.float32), places)[0] for one in around)
+        shared = (np.asarray(cv2.GaussianBlur(one, (0, 0), FACE_BLUR * side), np.float32) for one in (flow, weight))
+        found, weights = (_sample(one, places)[0] for one in shared)
         found /= weights[:, None] + np.float32(0.05)
         changing = *mesh.closing.max(1), _opening(points, self.warp.homes[:, :2])
         for part, around, change in zip(CHANGING, AROUND, changing, strict=True):
@@ -141,12 +142,9 @@ class FirstFrame:
 
     def _cut(self, picture: Picture, box: Box, side: int) -> Picture:
         """Cut a box out of the square's picture: (side, side)."""
-        step = (box[2] - box[0]) / (self._box[2] - self._box[0]) * len(picture) / side
-        left, top = self._to_px(np.array(box[:2]), len(picture)) + step / 2
-        matrix = np.array([[step, 0, left], [0, step, top]], np.float64)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cut = cv2.warpAffine(picture, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(cut, np.uint8)
+        scale = len(picture) / (self._box[2] - self._box[0])
+        step, (left, top) = (box[2] - box[0]) * scale / side, (np.array(box[:2]) - self._box[:2]) * scale
+        return sample_linear(picture, np.array([[step, 0, left], [0, step, top]]), (side, side))
 
 
 def _opening(points: Points, first: Points) -> float:
