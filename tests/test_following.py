@@ -26,6 +26,7 @@ from vid2vid_cli.media.video import ReadOptions, read_video
 from vid2vid_cli.models.compact.first_frame import CELLS, VIEW, FirstFrame
 from vid2vid_cli.models.compact.model import CompactModel, unit_points
 from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
+from vid2vid_cli.models.compact.pixel_loops import even_out
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion, load_motion, save_motion
 from vid2vid_cli.pipeline.call.encode import encode_call
@@ -351,3 +352,26 @@ def test_lids_of_a_closing_eye_slip_as_the_skin_around_them(waver: Waver, eye: i
     assert waver.spread(waver.points, lids) > 1e-3
     assert waver.spread(shut, lids) < 1e-6
     assert waver.spread(shut, other) == pytest.approx(waver.spread(waver.points, other), rel=0.3)
+
+
+def test_moves_are_evened_out_where_the_mesh_would_fold() -> None:
+    y, x = np.mgrid[:6, :6].astype(np.float32)
+    points = np.stack([x.ravel(), y.ravel()], 1)
+    corners = (np.arange(36).reshape(6, 6)[:5, :5]).ravel()
+    triangles = np.concatenate(
+        [np.stack([corners, corners + 1, corners + 6], 1), np.stack([corners + 1, corners + 7, corners + 6], 1)]
+    ).astype(np.int32)
+
+    def areas(moves: NDArray[np.float32]) -> NDArray[np.float32]:
+        a, b, c = (points[triangles[:, k]] + moves[triangles[:, k]] for k in range(3))
+        return (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+
+    gentle = np.stack([0.1 * np.sin(y.ravel()), 0.1 * np.cos(x.ravel())], 1).astype(np.float32)
+    assert np.array_equal(even_out(points, gentle, triangles, 0.25, 20), gentle)
+    torn = gentle.copy()
+    torn[7] += (2.5, 0.0)  # past its neighbour
+    assert areas(torn).min() < 0
+    evened = even_out(points, torn, triangles, 0.25, 20)
+    assert areas(evened).min() > 0.2
+    assert np.array_equal(evened[[23, 28, 35]], gentle[[23, 28, 35]])
+    assert evened[7, 0] > gentle[7, 0] + 0.1

@@ -18,7 +18,7 @@ from vid2vid_cli.face.lids import LOOPS, RINGS
 from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.models.compact.mesh_warp import FOLLOWING, Box, MeshWarp, PlacedMesh, Points
-from vid2vid_cli.models.compact.pixel_loops import believe, places_of, scaled
+from vid2vid_cli.models.compact.pixel_loops import believe, even_out, places_of, scaled
 
 VIEW = 288  # side of the gray picture of the square around the head
 CELLS = 24  # of the grid on which the surroundings move
@@ -31,6 +31,7 @@ IN_FACE = 0.98  # of following the head: what lies beyond the face follows it le
 ALIKE = 2.0  # grey levels: where the warp is off by no more, nothing is gained
 GAIN = 10.0  # a tenth of the difference explained is enough to be believed
 STRANGE = 45.0  # grey levels: where that much remains, something else is seen than in the first frame
+LEAST_AREA, UNFOLD_TIMES = 0.02, 20  # share of its area that a triangle keeps, and how often that is looked after
 CUT = 34.0  # grey levels of the whole picture: another scene. Within one at most 15 remained, between two 33 and more
 
 # An eye that closes or a mouth that opens looks like anything but itself moved: the more it does so, the more its
@@ -73,6 +74,8 @@ class FirstFrame:
         """
         self.warp, self._box, self._picture = warp, box, picture
         self._small = _shrink(picture)
+        is_changing = np.isin(warp.face_triangles, np.concatenate(CHANGING)).any(1)
+        self._changing = np.ascontiguousarray(warp.face_triangles[is_changing])
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._rough_search, self._fine_search = _make_search(16, 0, 4), _make_search(12, 2, 5)
         self._fine_search.setCoarsestScale(1)  # what moves further, the rough one has found
@@ -109,6 +112,11 @@ class FirstFrame:
         for part, around, change in zip(CHANGING, AROUND, changing, strict=True):
             found[part] += change * (found[around].mean(0) - found[part])
         return np.asarray(-found, np.float32)
+
+    def without_folds(self, mesh: PlacedMesh, moves: Points) -> Points:
+        """Return moves of a mesh's keypoints (468, 2), made alike where lids or lips would fold over the skin."""
+        points = np.ascontiguousarray(mesh.vertices[: self.warp.keypoint_count, :2])
+        return even_out(points, moves, self._changing, LEAST_AREA, UNFOLD_TIMES)
 
     def _compare(self, mesh: PlacedMesh, grays: tuple[Picture, Picture], part: Part) -> Slip:
         """Compare the first frame's whole square, warped to a part of it, with what a frame shows there (N, N)."""

@@ -106,7 +106,7 @@ class MeshWarp:
         of 1. box: left and top, right and bottom of the border that holds still, in the same unit.
         """
         self._topology, self._pose = topology, pose
-        self.keypoint_count = len(points)
+        self.keypoint_count, self.face_triangles = len(points), topology.triangles
         self._outline = points[topology.oval]
         canonical = topology.canonical.numpy()[topology.oval]
         centre = self._outline[:, :2].mean(0)

@@ -309,16 +309,12 @@ class Follower:
         mesh = self._place(motion, motion.expression.new_zeros(1, POINTS, 3))
         if mesh is None:
             return no_extra(motion.expression)
-        slips = self._slips(motion, mesh, picture, finely=False)
-        mesh = self._place(motion, slips) or mesh
-        slips = slips + self._slips(motion, mesh, picture, finely=True)
-        cells = torch.from_numpy(self.first.surroundings(mesh, picture))[None]
+        moves = self.first.keypoints(mesh, picture, finely=False)
+        near = self._place(motion, _on_head(motion, moves)) or mesh
+        moves = moves + self.first.keypoints(near, picture, finely=True)
+        slips = _on_head(motion, self.first.without_folds(mesh, moves))
+        cells = torch.from_numpy(self.first.surroundings(near, picture))[None]
         return torch.cat([slips, functional.pad(cells.flatten(1, 2), (0, 1))], 1)
-
-    def _slips(self, motion: Motion, mesh: PlacedMesh, picture: NDArray[np.uint8], *, finely: bool) -> Tensor:
-        """Return how far keypoints slip on the canonical head: (1, 468, 3)."""
-        found = torch.from_numpy(self.first.keypoints(mesh, picture, finely=finely))[None]
-        return functional.pad(found, (0, 1)) @ motion.rotation / motion.scale[:, None]
 
     def _place(self, motion: Motion, slips: Tensor) -> PlacedMesh | None:
         """Return the first frame's mesh as a motion moves it; None for numbers that are not finite."""
@@ -329,6 +325,11 @@ class Follower:
         if not bool(torch.isfinite(keypoints).all()):
             return None
         return self.first.warp.place(keypoints[0, :POINTS].numpy(), self.model.head_pose(self.who, keypoints))
+
+
+def _on_head(motion: Motion, moves: NDArray[np.float32]) -> Tensor:
+    """Return moves of keypoints in the picture (468, 2) as slips on the canonical head: (1, 468, 3)."""
+    return functional.pad(torch.from_numpy(moves)[None], (0, 1)) @ motion.rotation / motion.scale[:, None]
 
 
 def _motion_of(pose: Similarity, expression: Tensor, gaze: Tensor) -> Motion:

@@ -1,4 +1,4 @@
-"""Loops over the pixels of what first_frame.py compares, compiled by numba and released from the GIL.
+"""Loops over the pixels and triangles of what first_frame.py compares, compiled by numba, released from the GIL.
 
 numpy takes ten times as long for them: it begins anew for each pair of x and y, and writes each step to memory.
 """
@@ -55,3 +55,38 @@ def scaled(flow: Map, share: Map, factor: float) -> Map:
             by = factor * share[y, x]
             result[y, x, 0], result[y, x, 1] = by * flow[y, x, 0], by * flow[y, x, 1]
     return result
+
+
+@numba.njit(cache=True, nogil=True)
+def even_out(points: Map, moves: Map, triangles: NDArray[np.int32], least: float, times: int) -> Map:
+    """Return the moves (P, 2) of points (P, 2), made alike where a triangle would turn over or all but vanish.
+
+    triangles: (T, 3). least: the share of its area that a triangle keeps. times: how often to look again, since what is
+    evened out in one triangle may fold its neighbours.
+    """
+    moves = moves.copy()
+    for _ in range(times):
+        sums, counts, moved = np.zeros_like(moves), np.zeros(len(moves), np.int32), points + moves
+        for t in range(len(triangles)):
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            before, after = _area(points, a, b, c), _area(moved, a, b, c)
+            if after * np.sign(before) < least * abs(before):
+                for k in range(2):
+                    mean = (moves[a, k] + moves[b, k] + moves[c, k]) / 3
+                    for corner in (a, b, c):
+                        sums[corner, k] += mean
+                for corner in (a, b, c):
+                    counts[corner] += 1
+        if not counts.any():
+            break
+        for p in range(len(moves)):
+            if counts[p]:
+                moves[p] = sums[p] / counts[p]
+    return moves
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _area(points: Map, a: int, b: int, c: int) -> float:
+    """Return twice the area of a triangle, signed."""
+    along = (points[b, 0] - points[a, 0]) * (points[c, 1] - points[a, 1])
+    return float(along - (points[b, 1] - points[a, 1]) * (points[c, 0] - points[a, 0]))
