@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -75,7 +76,8 @@ def moments(face_analyzer: FaceAnalyzer) -> tuple[list[Face], tuple[int, int]]:
 
 def test_whole_numbers_render_what_float32_renders(face_state: Mapping[str, Tensor]) -> None:
     if not can_quantize():
-        pytest.skip("this torch has no operators for whole numbers")
+        assert platform.machine() not in {"x86_64", "AMD64"}, "torch has operators for whole numbers here"
+        pytest.skip("torch has no operators for whole numbers on this kind of processor")
     exact, quick = (render_golden(face_state, dtype).astype(float) for dtype in (torch.float32, torch.int8))
     away = np.abs(quick - exact)
     assert 0 < away.mean() < 0.15

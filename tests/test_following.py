@@ -375,3 +375,33 @@ def test_moves_are_evened_out_where_the_mesh_would_fold() -> None:
     assert areas(evened).min() > 0.2
     assert np.array_equal(evened[[23, 28, 35]], gentle[[23, 28, 35]])
     assert evened[7, 0] > gentle[7, 0] + 0.1
+
+
+def test_slips_do_not_fold_lips_over_the_skin(
+    portrait: Frame, face: Face, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compact = model.model
+    assert isinstance(compact, CompactModel)
+    view = crop_around(face, compact.follow_crop, EVERYWHERE)
+    shown, landmarks = glimpse_frame(portrait, view), torch.from_numpy(view.to_crop(face.landmarks_px)).float()[None]
+    follower = compact.follow(shown, landmarks)
+    assert follower is not None
+    y, x = np.mgrid[:VIEW, :VIEW].astype(np.float32)
+    torn = cv2.remap(shown, x + 5 * np.sin(y / 4), y + 5 * np.sin(x / 4), cv2.INTER_LINEAR)
+    motion = compact.motion(None, landmarks, (VIEW, VIEW))
+    triangles = compact.topology.triangles
+    triangles = triangles[np.isin(triangles, LIPS).any(1)]
+
+    def folded() -> int:
+        slips = follower.compare(motion, torn)[:, :468]
+        before, after = (follower._place(motion, one) for one in (torch.zeros_like(slips), slips))
+        assert before is not None and after is not None
+        signs = []
+        for mesh in (before, after):
+            a, b, c = (mesh.vertices[triangles[:, k], :2] for k in range(3))
+            signs.append(np.sign((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]))
+        return int((signs[0] != signs[1]).sum())
+
+    assert folded() <= 2
+    monkeypatch.setattr(FirstFrame, "without_folds", lambda _self, _mesh, moves: moves)
+    assert folded() > 4

@@ -44,7 +44,9 @@ def choose_dtype(name: str, quick: Set[torch.dtype], device: torch.device) -> to
         return next(found, torch.float32)
     dtype: torch.dtype = getattr(torch, name)
     if dtype == torch.int8 and (dtype not in quick or device.type != "cpu"):
-        raise UsageError("--dtype int8: only for compact, on the processor; write auto, float32, bfloat16 or float16")
+        raise UsageError(
+            "--dtype int8: not with this checkpoint, device or torch; write auto, float32, bfloat16 or float16"
+        )
     return dtype
 
 
