@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.material import REPOSITORY
-from vid2vid_cli.models.checkpoint import flatten
-from vid2vid_cli.models.layouts import ROLES
+from vid2vid_cli.checkpoints.reading import flatten
+from vid2vid_cli.checkpoints.tensor_names import ROLES
 
 FILES = {"facevid2vid": "A_facevid2vid_vox256_spade.pth.tar", "fomm": "E_fomm_vox256.pth.tar"}
 

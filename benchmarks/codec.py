@@ -33,15 +33,15 @@ from benchmarks.codec_rivals import SETTINGS, encode_video, field_bytes, float16
 from benchmarks.codec_table import format_tables, live_table
 from benchmarks.material import REPOSITORY, find_material
 from benchmarks.report import Report
+from vid2vid_cli.call.decode import decode_call
+from vid2vid_cli.call.encode import encode_call
+from vid2vid_cli.call.info import describe_call
 from vid2vid_cli.codec.quantizer import STEP_UNIT
 from vid2vid_cli.codec.stream import StreamWriter
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import Frame
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
-from vid2vid_cli.pipeline.call.decode import decode_call
-from vid2vid_cli.pipeline.call.encode import encode_call
-from vid2vid_cli.pipeline.call.info import describe_call
-from vid2vid_cli.pipeline.call.recording import CallRecording
+from vid2vid_cli.pipeline.call_recording import CallRecording
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.codec.packets import Kind, Packet
 from vid2vid_cli.codec.stream import Receiver, Tally
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import join_motions
-from vid2vid_cli.pipeline.call.encode import encode_call
-from vid2vid_cli.pipeline.call.recording import CallRecording
+from vid2vid_cli.pipeline.call_recording import CallRecording
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import EncodeOptions, EngineOptions, PictureOptions
 from vid2vid_cli.pipeline.source import Source

@@ -11,15 +11,15 @@ import numpy as np
 
 from benchmarks.material import REPOSITORY
 from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.evaluation.dlib_faces import DlibFaces
+from vid2vid_cli.evaluation.judges import Landmarks, MeshLandmarks
+from vid2vid_cli.evaluation.material import judged_square
+from vid2vid_cli.evaluation.measures import Points, keypoint_distance, peak_signal_to_noise, similarity
 from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.ffmpeg import Child
 from vid2vid_cli.media.video import Frame, probe_video, read_video
-from vid2vid_cli.pipeline.evaluation.dlib_faces import DlibFaces
-from vid2vid_cli.pipeline.evaluation.judges import Landmarks, MeshLandmarks
-from vid2vid_cli.pipeline.evaluation.material import judged_square
-from vid2vid_cli.pipeline.evaluation.measures import Points, keypoint_distance, peak_signal_to_noise, similarity
 
 SIDE = 512
 JUDGED_SIDE = 256  # at which keypoints are sought, as in the literature

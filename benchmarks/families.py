@@ -33,8 +33,8 @@ from benchmarks.naive import FAMILIES, build_plain, prepare_again
 from benchmarks.processes import peak_memory
 from benchmarks.report import Report
 from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.fast.rewrites import REWRITES, make_fast
 from vid2vid_cli.models.registry import load_model
-from vid2vid_cli.models.rewrites import REWRITES, make_fast
 
 REPORT = Report(Path(__file__).with_name("families.json"), "families", format_families)
 NAIVE, ONCE, HALF = "naive", "source once", "bfloat16"

@@ -15,9 +15,9 @@ from vid2vid_cli.models.base import ReenactmentModel, SourceAppearance
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel
 from vid2vid_cli.models.fomm.model import FommModel
 from vid2vid_cli.models.fomm.networks import LocalMotion
+from vid2vid_cli.models.layers.spade import SpadeDecoder
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel
-from vid2vid_cli.models.spade import SpadeDecoder
-from vid2vid_cli.models.state import Part
+from vid2vid_cli.models.loading import Part
 
 FAMILIES: dict[str, Callable[..., ReenactmentModel]] = {
     "facevid2vid": FaceVid2VidModel,

@@ -35,11 +35,11 @@ from benchmarks.naive import FAMILIES
 from benchmarks.runtimes_table import format_runtimes, list_faults, ours
 from benchmarks.table import update_readme
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel
-from vid2vid_cli.models.folding import fold_norms
+from vid2vid_cli.models.fast.batch_norm import fold_norms
+from vid2vid_cli.models.fast.rewrites import make_fast
+from vid2vid_cli.models.layers.volume import PreparedVolume, VolumeWarper
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel
 from vid2vid_cli.models.precision import moved
-from vid2vid_cli.models.rewrites import make_fast
-from vid2vid_cli.models.volume import PreparedVolume, VolumeWarper
 
 RESULTS = Path(__file__).with_name("runtimes.json")
 MARK = "runtimes"

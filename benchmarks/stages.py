@@ -23,8 +23,9 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.face.paste import paste_face, to_frame
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_video
-from vid2vid_cli.models.compact import mesh_warp, model
-from vid2vid_cli.pipeline.driving import Look, MotionReader
+from vid2vid_cli.models.compact import model
+from vid2vid_cli.models.compact.mesh import warp as mesh_warp
+from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.source import Source
@@ -93,7 +94,7 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
     options = ReenactOptions(size=512)
     engine = start_engine(options, None)
     network = engine.loaded.model
-    look = Look(network, engine.analyzer, "largest", engine.device)
+    look = ReaderSetup(network, engine.analyzer, "largest", engine.device)
     source = Source(material.source, options, engine, print)
     still, who = next(source.frames()), source.first_appearance()
     tracker, reader, reference = FaceTracker(engine.analyzer), None, None

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vid2vid_cli.models.layouts import LAYOUTS, ROLES, Layout
+from vid2vid_cli.checkpoints.tensor_names import LAYOUTS, ROLES, Layout
 
 
 def layout(variant: str) -> Layout:

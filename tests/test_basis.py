@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training.basis import EYE_REACH, LIP_REACH, near
+from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
@@ -23,8 +24,7 @@ from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.compact.model import CompactModel, unit_points
 from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.motion import Motion, load_motion
-from vid2vid_cli.pipeline.call.encode import encode_call
-from vid2vid_cli.pipeline.call.recording import CallRecording
+from vid2vid_cli.pipeline.call_recording import CallRecording
 from vid2vid_cli.pipeline.options import EncodeOptions
 from vid2vid_cli.pipeline.source import image_of
 

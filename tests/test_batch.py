@@ -26,6 +26,12 @@ from processes import MODULE, all_end_promptly, processes_in, start, wait_for
 from safetensors.torch import save_file
 from test_cli_run import run_in_terminal
 
+from vid2vid_cli.batch import local, workbench
+from vid2vid_cli.batch.jobs import Job, check_clashes, check_template, checkpoint_parts, find_files, pair_files
+from vid2vid_cli.batch.local import Queue
+from vid2vid_cli.batch.options import BatchOptions
+from vid2vid_cli.batch.report import Outcome, Report, failure
+from vid2vid_cli.batch.run import BatchHooks, BatchResult, make_jobs, run_batch
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.cli.batch import summary
 from vid2vid_cli.errors import MediaError, UsageError
@@ -33,19 +39,6 @@ from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.pipeline import memory
-from vid2vid_cli.pipeline.batch import local, workbench
-from vid2vid_cli.pipeline.batch.jobs import (
-    Job,
-    check_clashes,
-    check_template,
-    checkpoint_parts,
-    find_files,
-    pair_files,
-)
-from vid2vid_cli.pipeline.batch.local import Queue
-from vid2vid_cli.pipeline.batch.options import BatchOptions
-from vid2vid_cli.pipeline.batch.report import Outcome, Report, failure
-from vid2vid_cli.pipeline.batch.run import BatchHooks, BatchResult, make_jobs, run_batch
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact

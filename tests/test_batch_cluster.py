@@ -18,12 +18,9 @@ from clips import ffmpeg
 from PIL import Image
 from processes import MODULE, all_end_promptly, start, wait_for
 
-from vid2vid_cli.cli.app import main
-from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.video import probe_video
-from vid2vid_cli.pipeline.batch.cluster import resources, sigterm_kept
-from vid2vid_cli.pipeline.batch.jobs import Job
-from vid2vid_cli.pipeline.batch.node import (
+from vid2vid_cli.batch.cluster import resources, sigterm_kept
+from vid2vid_cli.batch.jobs import Job
+from vid2vid_cli.batch.node import (
     LateError,
     Shipment,
     pack_output,
@@ -33,6 +30,9 @@ from vid2vid_cli.pipeline.batch.node import (
     unpack,
     vid2vid_job,
 )
+from vid2vid_cli.cli.app import main
+from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 

@@ -21,6 +21,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from streams import edit_packets
 
+from vid2vid_cli.batch.jobs import find_files
+from vid2vid_cli.call.decode import decode_call
+from vid2vid_cli.call.encode import EncodeResult, encode_call
+from vid2vid_cli.call.info import describe_call
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.codec.packets import Kind, Packet
 from vid2vid_cli.errors import CallFileError, MediaError, NoFaceError, UsageError, Vid2VidError
@@ -28,12 +32,8 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.ogg import packet_duration
 from vid2vid_cli.media.video import probe_video, read_mark
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.pipeline.batch.jobs import find_files
-from vid2vid_cli.pipeline.call.decode import decode_call
-from vid2vid_cli.pipeline.call.encode import EncodeResult, encode_call
-from vid2vid_cli.pipeline.call.info import describe_call
-from vid2vid_cli.pipeline.call.recording import CallRecording
-from vid2vid_cli.pipeline.motion import extract_motion
+from vid2vid_cli.pipeline.call_recording import CallRecording
+from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions, ReenactOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact

@@ -19,6 +19,9 @@ from clips import ffmpeg
 from processes import MODULE
 from streams import edit_packets
 
+from vid2vid_cli.call.decode import decode_call
+from vid2vid_cli.call.encode import encode_call
+from vid2vid_cli.call.incoming import open_incoming
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.codec.packets import Kind, Packet
 from vid2vid_cli.codec.stream import FRAMES, StreamReader
@@ -26,9 +29,6 @@ from vid2vid_cli.errors import CallFileError, UsageError
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_mark
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.pipeline.call.decode import decode_call
-from vid2vid_cli.pipeline.call.encode import encode_call
-from vid2vid_cli.pipeline.call.incoming import open_incoming
 from vid2vid_cli.pipeline.driving import DrivenFrame
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions
 

@@ -29,10 +29,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import Tensor
 
+from vid2vid_cli.checkpoints.file_format import ForeignFileError
+from vid2vid_cli.checkpoints.reading import checkpoint_files, flatten, read_checkpoint
+from vid2vid_cli.checkpoints.tensor_names import LAYOUTS, ROLES, expand, recognise
 from vid2vid_cli.errors import WeightsError
-from vid2vid_cli.models.checkpoint import checkpoint_files, flatten, read_checkpoint
-from vid2vid_cli.models.foreign import ForeignFileError
-from vid2vid_cli.models.layouts import LAYOUTS, ROLES, expand, recognise
 from vid2vid_cli.models.registry import load_model
 
 VARIANTS = ["vox-256, SPADE", "vox-256, original", "vox-256", "SadTalker: renders", "SadTalker with", "human"]

@@ -18,10 +18,10 @@ import typer.main
 
 from vid2vid_cli import __version__
 from vid2vid_cli.cli.app import main
+from vid2vid_cli.cli.console import Reporter, Verbosity
 from vid2vid_cli.cli.failure import guarded, one_line
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.errors import MediaError, NoFaceError, UsageError, WeightsError
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions, option
 
@@ -69,8 +69,8 @@ def parse_choices(*arguments: str) -> Choices:
 
 def test_fields_become_options_of_their_type_and_default() -> None:
     assert parse_choices() == Choices()
-    wishes = ["--mood", "sad", "--no-is-loud", "--is-fast", "--right", "-s", "-0.5"]
-    assert parse_choices(*wishes) == Choices("sad", False, True, False, -0.5)
+    request = ["--mood", "sad", "--no-is-loud", "--is-fast", "--right", "-s", "-0.5"]
+    assert parse_choices(*request) == Choices("sad", False, True, False, -0.5)
 
 
 def test_what_a_dataclass_refuses_is_a_usage_error() -> None:
@@ -167,10 +167,10 @@ def test_each_end_has_its_code_and_its_line(
     error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @guarded
-    def command(*, talk: Talk) -> None:
+    def command(*, talk: Verbosity) -> None:
         raise error
 
-    assert command(talk=Talk()) == code
+    assert command(talk=Verbosity()) == code
     assert capsys.readouterr().err == line
 
 
@@ -186,7 +186,7 @@ def test_one_line_keeps_names_as_they_are() -> None:
 
 
 def test_quiet_and_json_say_what_they_should(capsys: pytest.CaptureFixture[str]) -> None:
-    for talk in (Talk(), Talk(quiet=True), Talk(json=True)):
+    for talk in (Verbosity(), Verbosity(quiet=True), Verbosity(json=True)):
         with Reporter(talk) as reporter:
             reporter.hooks.warn("[a].png is small")
             reporter.hooks.progress(1, None)
@@ -204,7 +204,7 @@ def test_the_installed_command_prints_its_version() -> None:
 
 SAYS_MUCH = """
 from vid2vid_cli.cli.failure import guarded
-from vid2vid_cli.cli.talk import Reporter, Talk
+from vid2vid_cli.cli.console import Reporter, Talk
 
 @guarded
 def command(*, talk):

@@ -21,12 +21,13 @@ from clips import ffmpeg
 from PIL import Image, ImageOps
 from processes import processes_in
 
+from vid2vid_cli.checkpoints.cache import recorded_sha256
 from vid2vid_cli.cli.app import main
-from vid2vid_cli.errors import MediaError
+from vid2vid_cli.errors import MediaError, WeightsError
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import VideoInfo, probe_video, read_video
 from vid2vid_cli.motion import load_motion
-from vid2vid_cli.pipeline.doctor import UnwellError, examine, recorded_sha256
+from vid2vid_cli.pipeline.doctor import examine
 from vid2vid_cli.pipeline.face_marks import AXES
 from vid2vid_cli.pipeline.faces import find_faces
 
@@ -299,7 +300,7 @@ def test_doctor_sees_a_changed_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("compact.safetensors", "SHA256SUMS"):
         (tmp_path / name).write_bytes((ROOT / "weights" / name).read_bytes())
     (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  compact.safetensors\n")
-    monkeypatch.setattr("vid2vid_cli.models.checkpoint.bundled_file", lambda folder, name: tmp_path / name)
+    monkeypatch.setattr("vid2vid_cli.checkpoints.reading.bundled_file", lambda folder, name: tmp_path / name)
     found = {check.name: check for check in examine()}["checkpoint"]
     assert not found.ok and "0" * 64 in found.found and found.cure
 
@@ -308,5 +309,5 @@ def test_the_recorded_sha256_is_that_of_the_checkpoint(tmp_path: Path) -> None:
     weights = ROOT / "weights"
     sha256 = hashlib.sha256((weights / "compact.safetensors").read_bytes()).hexdigest()
     assert recorded_sha256(weights / "SHA256SUMS", "compact.safetensors") == sha256
-    with pytest.raises(UnwellError, match="records no sha256"):
+    with pytest.raises(WeightsError, match="records no sha256"):
         recorded_sha256(weights / "SHA256SUMS", "other.safetensors")

@@ -14,15 +14,14 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from vid2vid_cli.checkpoints.reading import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.errors import UsageError, WeightsError
 from vid2vid_cli.face.crop import FaceCrop, Frame, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation
 from vid2vid_cli.media.image import read_image
-from vid2vid_cli.models.checkpoint import embedded_checkpoint, find_checkpoint, read_checkpoint
-from vid2vid_cli.models.compact.model import CompactModel, CompactSource, unit_points
-from vid2vid_cli.models.compact.networks import (
+from vid2vid_cli.models.compact.learned.networks import (
     LEARNED_PREFIXES,
     PATCH_SIDE,
     FlowNet,
@@ -34,8 +33,9 @@ from vid2vid_cli.models.compact.networks import (
     apply_painting,
     paint_over,
 )
-from vid2vid_cli.models.compact.openings import inside_homes
-from vid2vid_cli.models.compact.rasterizer import rasterize
+from vid2vid_cli.models.compact.mesh.openings import inside_source_xy
+from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
+from vid2vid_cli.models.compact.model import CompactModel, CompactSource, unit_points
 from vid2vid_cli.models.registry import FAMILIES, load_model
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -277,7 +277,7 @@ def test_lids_slide_over_eyeballs_and_do_not_squeeze_them(model: CompactModel) -
     lids = model.topology.eyes.ravel()
 
     def shown(share: float) -> np.ndarray:
-        return inside_homes(model.topology, (face, 1.0), (squeeze_eyes(model, share), 1.0))[: len(lids)]
+        return inside_source_xy(model.topology, (face, 1.0), (squeeze_eyes(model, share), 1.0))[: len(lids)]
 
     np.testing.assert_allclose(shown(1.0), face[lids], atol=1e-5)  # as open: the whole inside
     np.testing.assert_allclose(shown(0.4), squeeze_eyes(model, 0.4)[lids], atol=3e-3)  # a slice of it, unsqueezed

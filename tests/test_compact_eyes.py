@@ -11,12 +11,12 @@ from torch import Tensor
 
 from vid2vid_cli.codec.space import MotionSpace
 from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
-from vid2vid_cli.face.lids import LOOPS, LOWER, RINGS, UPPER, EyeFrame
+from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER, EyeFrame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact.gaze import place_irises, read_gaze
+from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.compact.model import KEYPOINTS, POINTS, CompactModel, CompactSource
-from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
 from vid2vid_cli.motion import Motion
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"

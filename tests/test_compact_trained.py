@@ -16,9 +16,9 @@ from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
+from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
+from vid2vid_cli.models.compact.learned.quantized import can_quantize
 from vid2vid_cli.models.compact.model import CompactModel
-from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
-from vid2vid_cli.models.compact.quantized import can_quantize
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LIDS = ((159, 145, 33, 133), (386, 374, 362, 263))  # upper, lower, both corners of each eye

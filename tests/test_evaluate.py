@@ -21,24 +21,18 @@ from PIL import Image
 from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
+from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, NoFaceError, OutputExistsError, UsageError, WeightsError
-from vid2vid_cli.face.crop import crop_frame
-from vid2vid_cli.face.mesh import face_from_landmarks
-from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
-from vid2vid_cli.media.image import read_image
-from vid2vid_cli.media.video import ReadOptions, read_video
-from vid2vid_cli.models.checkpoint import embedded_checkpoint
-from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
-from vid2vid_cli.pipeline.evaluation import dlib_faces
-from vid2vid_cli.pipeline.evaluation.cross_reenactment import evaluate_cross
-from vid2vid_cli.pipeline.evaluation.free_view import asked_turns, evaluate_rotate, override
-from vid2vid_cli.pipeline.evaluation.heads import Following, angle_between_deg
-from vid2vid_cli.pipeline.evaluation.judges import FanLandmarks
-from vid2vid_cli.pipeline.evaluation.material import judged_square
-from vid2vid_cli.pipeline.evaluation.measures import (
+from vid2vid_cli.evaluation import dlib_faces
+from vid2vid_cli.evaluation.cross_reenactment import evaluate_cross
+from vid2vid_cli.evaluation.free_view import asked_turns, evaluate_rotate, override
+from vid2vid_cli.evaluation.heads import Following, angle_between_deg
+from vid2vid_cli.evaluation.judges import FanLandmarks
+from vid2vid_cli.evaluation.material import judged_square
+from vid2vid_cli.evaluation.measures import (
     MOST_PSNR_DB,
-    Tally,
+    MeanScores,
     keypoint_distance,
     mean_error,
     peak_signal_to_noise,
@@ -46,10 +40,16 @@ from vid2vid_cli.pipeline.evaluation.measures import (
     similarity_of_scales,
     window_around,
 )
-from vid2vid_cli.pipeline.evaluation.performers import LEARNED_PREFIXES, without_networks
-from vid2vid_cli.pipeline.evaluation.report import METRICS, Evaluation, Row, mean_rows
-from vid2vid_cli.pipeline.evaluation.self_reenactment import evaluate_self
-from vid2vid_cli.pipeline.evaluation.sheet import WHITE_ERROR, Spread, Worst, error_map
+from vid2vid_cli.evaluation.performers import LEARNED_PREFIXES, without_networks
+from vid2vid_cli.evaluation.report import METRICS, Evaluation, FigureRow, mean_rows
+from vid2vid_cli.evaluation.self_reenactment import evaluate_self
+from vid2vid_cli.evaluation.sheet import WHITE_ERROR, Spread, Worst, error_map
+from vid2vid_cli.face.crop import crop_frame
+from vid2vid_cli.face.mesh import face_from_landmarks
+from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
+from vid2vid_cli.media.image import read_image
+from vid2vid_cli.media.video import ReadOptions, read_video
+from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
 from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOptions
 from vid2vid_cli.pipeline.pose import AXES
 from vid2vid_cli.pipeline.progress import Hooks
@@ -152,14 +152,17 @@ def test_a_window_lies_around_its_points_and_within_the_picture() -> None:
 
 
 def test_means_pass_over_what_is_not_known() -> None:
-    tally = Tally()
+    tally = MeanScores()
     tally.add({"a": 1.0, "b": None, "c": None})
     tally.add({"a": 3.0, "b": 5.0, "c": None})
     assert tally.means() == {"a": 2.0, "b": 5.0, "c": None}
 
 
 def test_every_clip_counts_alike_however_many_frames_it_has() -> None:
-    rows = [Row(("long",), "model", {"l1": 10.0}, judged=90), Row(("short",), "model", {"l1": 20.0}, judged=2)]
+    rows = [
+        FigureRow(("long",), "model", {"l1": 10.0}, judged=90),
+        FigureRow(("short",), "model", {"l1": 20.0}, judged=2),
+    ]
     (mean,) = mean_rows(rows, ("mean of {}",))
     assert (mean.subject, mean.scores["l1"], mean.judged) == (("mean of 2",), 15.0, 92)
 

@@ -13,7 +13,7 @@ from vid2vid_cli.geometry.rotation import pose_from_rotation
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import Frame, ReadOptions, probe_video, read_mark, read_video
 from vid2vid_cli.models.registry import load_face_analyzer, load_model
-from vid2vid_cli.pipeline.driving import Look, open_driving
+from vid2vid_cli.pipeline.driving import ReaderSetup, open_driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import ReenactOptions
 
@@ -87,7 +87,7 @@ def eye_redness(frame: Frame, face: Face) -> float:
 
 def test_driving_turns_the_head_both_ways_and_begins_at_rest() -> None:
     engine = start_engine(ReenactOptions(), load_model())
-    look = Look(engine.loaded.model, engine.analyzer, "largest", engine.device)
+    look = ReaderSetup(engine.loaded.model, engine.analyzer, "largest", engine.device)
     driven = open_driving(DRIVING, ReadOptions(), look).frames()
     yaw_deg = np.array([np.degrees(float(pose_from_rotation(frame.motion.rotation)[0])) for frame in driven])
     turned = yaw_deg - yaw_deg[0]

@@ -25,11 +25,11 @@ from face_alignment.models import FAN
 from torch import Tensor, nn
 
 from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.evaluation.judges import FanLandmarks
 from vid2vid_cli.face.alignment import load_alignment
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
-from vid2vid_cli.pipeline.evaluation.judges import FanLandmarks
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 

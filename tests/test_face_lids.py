@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from vid2vid_cli.face.eyenet import EyeNet
-from vid2vid_cli.face.lids import LOOPS, RINGS, far_side_trust, fit_eyes, move_lids
+from vid2vid_cli.face.eyes import LOOPS, RINGS, far_side_trust, fit_eyes, move_lids
 from vid2vid_cli.face.mesh import FaceAnalyzer, roi_from_landmarks
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 from vid2vid_cli.media.video import read_video

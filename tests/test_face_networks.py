@@ -24,10 +24,10 @@ from vid2vid_cli.face.blazeface import (
     merge_candidates,
 )
 from vid2vid_cli.face.eyenet import EyeNet, WaistBlock
-from vid2vid_cli.face.lids import eye_square
+from vid2vid_cli.face.eyes import eye_square
+from vid2vid_cli.face.fast_blocks import LARGE, quicken
 from vid2vid_cli.face.mesh import FaceAnalyzer, load_prefixed, roi_from_box
 from vid2vid_cli.face.meshnet import MeshNet
-from vid2vid_cli.face.quick_blocks import LARGE, quicken
 from vid2vid_cli.face.square import crop_square, square_around
 
 GOLDEN = Path(__file__).parent / "golden" / "face_networks.npz"

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from vid2vid_cli.errors import UsageError, WeightsError
 from vid2vid_cli.geometry.rotation import pose_from_rotation
-from vid2vid_cli.models.base import Adjustable, ReenactmentModel, SourceAppearance, Wishes
+from vid2vid_cli.models.base import Adjustable, FamilyRequest, ReenactmentModel, SourceAppearance
 from vid2vid_cli.models.facevid2vid import pose as facevid2vid_pose
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel
 from vid2vid_cli.models.fomm.model import FommModel
 from vid2vid_cli.models.liveportrait import posing as liveportrait_posing
 from vid2vid_cli.models.liveportrait.model import EYES, MOUTH, LivePortraitModel
+from vid2vid_cli.models.loading import fold_spectral_norm
 from vid2vid_cli.models.registry import FAMILIES, load_model
-from vid2vid_cli.models.state import fold_spectral_norm
 from vid2vid_cli.motion import Motion, PoseOverride
 
 SIZE = 64
@@ -65,7 +65,7 @@ def look(model: ReenactmentModel, count: int = 3) -> tuple[SourceAppearance, Mot
 
 
 def without_stitching(model: ReenactmentModel) -> ReenactmentModel:
-    return model.adjusted(Wishes(stitch=False)) if isinstance(model, LivePortraitModel) else model
+    return model.adjusted(FamilyRequest(stitch=False)) if isinstance(model, LivePortraitModel) else model
 
 
 @pytest.mark.parametrize("name", [*NAMES, "sadtalker", "compact"])
@@ -167,7 +167,7 @@ def test_a_model_in_half_precision_leaves_the_one_it_was_made_of_alone(model: Re
     keypoints = model.drive(source, motion, motion[0], None)
     exact = model.render(source, keypoints)
     assert isinstance(model, Adjustable)
-    other = model.adjusted(Wishes())
+    other = model.adjusted(FamilyRequest())
     other.to(CPU, torch.bfloat16)
     halved = other.render(look(other)[0], keypoints)
     assert not torch.equal(halved, exact)
@@ -282,8 +282,8 @@ def test_the_movement_scale_is_that_of_the_hulls(name: str, states: dict[str, ti
     assert isinstance(model, Adjustable)
     source, motion = look(model)
     own = model.drive(source, source.motion, None, None)
-    plain = model.adjusted(Wishes(adapt_scale=False)).drive(source, motion, motion[0], None) - own
-    scaled = model.adjusted(Wishes(adapt_scale=True)).drive(source, motion, motion[0], None) - own
+    plain = model.adjusted(FamilyRequest(adapt_scale=False)).drive(source, motion, motion[0], None) - own
+    scaled = model.adjusted(FamilyRequest(adapt_scale=True)).drive(source, motion, motion[0], None) - own
     places = slice(0, 2 if name == "fomm" else 3)
     ratios = scaled[1:, :, places] / plain[1:, :, places]
     assert ratios.std() < 0.01 * ratios.mean(), "all keypoints are scaled alike"
@@ -314,8 +314,8 @@ def liveportrait(states: dict[str, tiny.Tensors]) -> LivePortraitModel:
 def test_stitching_is_on_and_can_be_turned_off(liveportrait: LivePortraitModel) -> None:
     source, motion = look(liveportrait)
     stitched = liveportrait.drive(source, motion, motion[0], None)
-    plain = liveportrait.adjusted(Wishes(stitch=False)).drive(source, motion, motion[0], None)
-    own = liveportrait.adjusted(Wishes(stitch=False)).drive(source, source.motion, None, None)
+    plain = liveportrait.adjusted(FamilyRequest(stitch=False)).drive(source, motion, motion[0], None)
+    own = liveportrait.adjusted(FamilyRequest(stitch=False)).drive(source, source.motion, None, None)
     torch.testing.assert_close(stitched, liveportrait.retargeting.stitch(own, plain))
     assert (stitched - plain).abs().max() > 1e-3
 
@@ -327,7 +327,7 @@ def test_set_openings_do_not_depend_on_the_driving(
     source, motion = look(liveportrait)
     still = Motion(*(t[:1].expand_as(t) for t in motion.tensors()[:3]), motion.expression, motion.extra)
     keypoints = {
-        value: liveportrait.adjusted(Wishes(stitch=False, **{part: value})).drive(source, still, still[0], None)
+        value: liveportrait.adjusted(FamilyRequest(stitch=False, **{part: value})).drive(source, still, still[0], None)
         for value in (0.1, 0.4)
     }
     moved = keypoints[0.1][:, [point for point in points if point < tiny.LIVEPORTRAIT_KEYPOINTS]]
@@ -338,9 +338,11 @@ def test_set_openings_do_not_depend_on_the_driving(
 def test_retargeting_follows_the_drivings_openings(liveportrait: LivePortraitModel) -> None:
     source, motion = look(liveportrait)
     assert motion.extra is not None
-    follows = liveportrait.adjusted(Wishes(stitch=False, retarget_lips=True)).drive(source, motion, motion[0], None)
+    follows = liveportrait.adjusted(FamilyRequest(stitch=False, retarget_lips=True)).drive(
+        source, motion, motion[0], None
+    )
     for index in range(3):
-        fixed = liveportrait.adjusted(Wishes(stitch=False, lips=float(motion.extra[index, 2])))
+        fixed = liveportrait.adjusted(FamilyRequest(stitch=False, lips=float(motion.extra[index, 2])))
         expected = fixed.drive(source, motion[index], motion[0], None)
         torch.testing.assert_close(follows[index : index + 1], expected, rtol=0, atol=1e-5)
 

@@ -20,7 +20,7 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_video
 from vid2vid_cli.models.registry import FAMILIES, load_model
 from vid2vid_cli.motion import load_motion, save_motion
-from vid2vid_cli.pipeline.motion import extract_motion
+from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
@@ -210,7 +210,7 @@ def test_a_wish_changes_the_picture_and_others_refuse_it(
     assert np.abs(reenact_to_frames(checkpoints[name], tmp_path, **wish) - plain[name]).max() > 0
     (option,) = wish
     for other in FAMILIES:
-        if option in other.wishes:
+        if option in other.request:
             continue
         checkpoint = "compact" if other.name == "compact" else checkpoints[other.name]
         words = f"--{option.replace('_', '-')}: {other.name} does not know it"

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.cli.signals import signals_clean_up
-from vid2vid_cli.ending import leave_nothing
 from vid2vid_cli.errors import NonFiniteError
 from vid2vid_cli.media.ffmpeg import Child, executable
 from vid2vid_cli.media.video import probe_video
@@ -33,7 +32,8 @@ from vid2vid_cli.models.registry import FAMILIES, LoadedModel
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
-from vid2vid_cli.temporary import Scratch, sweep
+from vid2vid_cli.process.scratch import Scratch, sweep
+from vid2vid_cli.process.shutdown import leave_nothing
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc, and needs a shell")
@@ -246,7 +246,7 @@ PROGRAM = """
 import hashlib, threading, time
 from vid2vid_cli.__main__ import main
 from vid2vid_cli.media.ffmpeg import Child
-from vid2vid_cli.temporary import Scratch
+from vid2vid_cli.process.scratch import Scratch
 
 def swallow(child, data):
     while True:

@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.clips import make_clip
+from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.errors import MotionFileError
+from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop_frame, glimpse_frame
-from vid2vid_cli.face.lids import LOOPS, LOWER, RINGS, UPPER
+from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
 from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
-from vid2vid_cli.models.compact.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.pixel_loops import even_out
+from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.compact.model import CompactModel, unit_points
-from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES
-from vid2vid_cli.models.compact.pixel_loops import even_out
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion, load_motion, save_motion
-from vid2vid_cli.pipeline.call.encode import encode_call
-from vid2vid_cli.pipeline.driving import Look, MotionReader, open_driving
-from vid2vid_cli.pipeline.evaluation.self_reenactment import evaluate_self
-from vid2vid_cli.pipeline.motion import extract_motion
+from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup, open_driving
+from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.options import EncodeOptions, EvaluateClipsOptions, MotionOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
@@ -79,7 +79,7 @@ def move_surroundings(frame: Frame, face: Face, by_px: float) -> Frame:
 
 def read_extra(model: LoadedModel, analyzer: FaceAnalyzer, frames: list[Frame], faces: list[Face]) -> Tensor:
     """Return what is read of the last frame after the first: (CELLS, CELLS, 2)."""
-    reader = MotionReader(Look(model.model, analyzer, "largest", torch.device("cpu")), frames[0], faces[0])
+    reader = MotionReader(ReaderSetup(model.model, analyzer, "largest", torch.device("cpu")), frames[0], faces[0])
     extra = [reader.read(frame, seen).extra for frame, seen in zip(frames, faces, strict=True)][-1]
     assert extra is not None
     return surroundings(extra)[0]
@@ -128,7 +128,7 @@ def test_slips_of_the_mesh_are_seen(
     for middle, by in ((mouth, (0.0, 3.0)), (eyes, (0.0, -2.5))):
         near = np.exp(-np.square(slipped[:, :2] - middle).sum(1) / (2 * (0.2 * face.size_px) ** 2))
         slipped[:, :2] += near[:, None] * np.array(by, np.float32)
-    look = Look(model.model, face_analyzer, "largest", torch.device("cpu"))
+    look = ReaderSetup(model.model, face_analyzer, "largest", torch.device("cpu"))
     wrong = replace(face, landmarks_px=slipped)
     compact = model.model
     assert isinstance(compact, CompactModel)
@@ -180,7 +180,7 @@ def test_a_sheet_before_the_face_does_not_drag_it(
     covered = portrait.copy()
     mouth = face.landmarks_px[[13, 14], :2].mean(0)
     cv2.circle(covered, tuple(int(v) for v in mouth), int(face.size_px * 0.22), (255, 255, 255), -1)
-    reader = MotionReader(Look(model.model, face_analyzer, "largest", torch.device("cpu")), portrait, face)
+    reader = MotionReader(ReaderSetup(model.model, face_analyzer, "largest", torch.device("cpu")), portrait, face)
     extra = reader.read(covered, face).extra
     assert extra is not None
     dragged = extra[:, :468].norm(dim=-1)  # in distances of the eyes
@@ -290,7 +290,7 @@ def read() -> Callable[[str], list[Frame]]:
 
 def test_a_call_sends_the_head_alone(swaying: Path, model: LoadedModel, face_analyzer: FaceAnalyzer) -> None:
     encode_call(swaying, "c.v2v", EncodeOptions(audio="none"), model=model)
-    look = Look(model.model, face_analyzer, "largest", torch.device("cpu"))
+    look = ReaderSetup(model.model, face_analyzer, "largest", torch.device("cpu"))
     driving = open_driving(Path("c.v2v"), ReadOptions(), look)
     try:
         assert all(driven.motion is None or driven.motion.extra is None for driven in driving.frames())
@@ -302,7 +302,7 @@ def test_without_networks_nothing_is_followed(
     face_state: Mapping[str, Tensor], face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
 ) -> None:
     bare = CompactModel({name: t for name, t in face_state.items() if not name.startswith(LEARNED_PREFIXES)})
-    reader = MotionReader(Look(bare, face_analyzer, "largest", torch.device("cpu")), portrait, face)
+    reader = MotionReader(ReaderSetup(bare, face_analyzer, "largest", torch.device("cpu")), portrait, face)
     assert reader.read(portrait, face).extra is None
 
 

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.geometry.keypoints import hull_measure, movement_scale
-from vid2vid_cli.models.facevid2vid.generator import Generator
+from vid2vid_cli.models.facevid2vid.generator import VolumeGenerator
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel
 from vid2vid_cli.models.facevid2vid.pose import RawPose, rotation_from_degrees
 from vid2vid_cli.models.facevid2vid.posing import follow, pose_keypoints
 from vid2vid_cli.models.facevid2vid.sadtalker import CoefficientMapper, vertical_only
+from vid2vid_cli.models.fast.rewrites import make_fast
+from vid2vid_cli.models.layers.volume import PreparedVolume
+from vid2vid_cli.models.loading import Part, fold_spectral_norm, load_module
 from vid2vid_cli.models.registry import FAMILIES
-from vid2vid_cli.models.rewrites import make_fast
-from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module
-from vid2vid_cli.models.volume import PreparedVolume
 from vid2vid_cli.motion import Motion, PoseOverride
 
 SPADE = "A_facevid2vid_vox256_spade"
@@ -59,7 +59,7 @@ def model(state: dict[str, Tensor]) -> FaceVid2VidModel:
 class Stages:
     """A source of a golden generator, and a check of each stage up to the picture."""
 
-    generator: Generator
+    generator: VolumeGenerator
     source: PreparedVolume
 
     def check(self, wanted: golden.Golden, name: str, keypoints: Tensor) -> None:
@@ -74,7 +74,7 @@ class Stages:
         wanted.check_image(name, self.generator.decoder(maps))
 
 
-def stages(generator: Generator, wanted: golden.Golden) -> Stages:
+def stages(generator: VolumeGenerator, wanted: golden.Golden) -> Stages:
     return Stages(generator, generator.prepare(golden.images()[0], wanted["kp_transformed"][:1]))
 
 
@@ -180,7 +180,7 @@ def test_golden_a_batch_of_two_equals_two_of_one(spade_stages: Stages, spade: go
         spade.check_image(name, both[index : index + 1])
 
 
-def check_half(generator: Generator, wanted: golden.Golden, limit: float) -> None:
+def check_half(generator: VolumeGenerator, wanted: golden.Golden, limit: float) -> None:
     half = copy.deepcopy(generator).to(torch.bfloat16)
     source = half.prepare(golden.images()[0], wanted["kp_transformed"][:1])
     wanted.check_half_image("d2", half(source, generator_keypoints(wanted, "d2")), limit)
@@ -254,7 +254,7 @@ def plain() -> golden.Golden:
 @pytest.fixture(scope="module")
 def plain_stages(plain: golden.Golden) -> Stages:
     tensors = golden.fill(f"{ORIGINAL}.pth.tar", lambda key: key.startswith("generator"))
-    generator = Generator(Part(fold_spectral_norm(tensors)) / "generator")
+    generator = VolumeGenerator(Part(fold_spectral_norm(tensors)) / "generator")
     make_fast(generator)
     return stages(generator, plain)
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from vid2vid_cli.checkpoints.tensor_names import ROLES
 from vid2vid_cli.geometry.keypoints import hull_measure
-from vid2vid_cli.models.layouts import ROLES
+from vid2vid_cli.models.layers.volume import PreparedVolume
 from vid2vid_cli.models.liveportrait.extractor import RawMotion
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel
 from vid2vid_cli.models.liveportrait.posing import amplify, follow, pose_keypoints, rotation_from_degrees
 from vid2vid_cli.models.liveportrait.retargeting import openings
 from vid2vid_cli.models.registry import FAMILIES
-from vid2vid_cli.models.volume import PreparedVolume
 from vid2vid_cli.motion import Motion
 
 # Where the reference measures eyes and lips in its 203 landmarks: above, below, and the corners.

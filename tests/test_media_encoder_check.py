@@ -40,10 +40,10 @@ Wishes = tuple[str | None, int | None, str | None]
     ],
 )
 def test_the_wish_at_fault_and_what_is_possible_are_named(
-    tmp_path: Path, name: str, wishes: Wishes, telling: str
+    tmp_path: Path, name: str, request: Wishes, telling: str
 ) -> None:
     with pytest.raises(MediaError, match=telling) as caught:
-        check_encoding(tmp_path / name, *wishes)
+        check_encoding(tmp_path / name, *request)
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -59,9 +59,9 @@ def test_the_wish_at_fault_and_what_is_possible_are_named(
         ("a.mov", ("mpeg4", None, None)),
     ],
 )
-def test_what_passes_the_check_can_be_written(tmp_path: Path, name: str, wishes: Wishes) -> None:
-    check_encoding(tmp_path / name, *wishes)
-    codec, crf, preset = wishes
+def test_what_passes_the_check_can_be_written(tmp_path: Path, name: str, request: Wishes) -> None:
+    check_encoding(tmp_path / name, *request)
+    codec, crf, preset = request
     options = WriteOptions(Fraction(25), codec=codec, crf=crf, preset=preset)
     with open_writer(tmp_path / name, (64, 80), options) as writer:
         for frame in numbered_frames(3):

@@ -74,7 +74,7 @@ def test_wheel_names_the_command_and_the_licences(unpacked: Path) -> None:
 
 def test_installed_wheel_finds_its_own_checkpoint_and_example(unpacked: Path, tmp_path: Path) -> None:
     code = (
-        "from vid2vid_cli.models.checkpoint import bundled_file, find_checkpoint\n"
+        "from vid2vid_cli.checkpoints.reading import bundled_file, find_checkpoint\n"
         "print(find_checkpoint('compact'))\n"
         "print(bundled_file('examples', 'portrait.jpg'))"
     )
@@ -96,7 +96,7 @@ def test_installed_wheel_says_so_when_its_weights_are_gone(wheel: Path, tmp_path
     (site / "vid2vid_cli" / "weights" / "compact.safetensors").unlink()
     code = (
         "from vid2vid_cli.errors import WeightsError\n"
-        "from vid2vid_cli.models.checkpoint import find_checkpoint\n"
+        "from vid2vid_cli.checkpoints.reading import find_checkpoint\n"
         "try:\n    find_checkpoint('compact')\nexcept WeightsError as error:\n    print(error)"
     )
     message = run_elsewhere(site, tmp_path, code)

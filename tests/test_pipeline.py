@@ -23,7 +23,7 @@ from vid2vid_cli.models.device import choose_dtype
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion, MotionFile, load_motion, save_motion
 from vid2vid_cli.pipeline.driving import nearest_frame
-from vid2vid_cli.pipeline.motion import extract_motion
+from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps, parse_sweep, parse_time
 from vid2vid_cli.pipeline.progress import Hooks

@@ -16,15 +16,15 @@ from hypothesis.strategies import DrawFn
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from vid2vid_cli.batch.jobs import Job, check_clashes, check_template, output_name
+from vid2vid_cli.batch.manifest import jobs_of_manifest
+from vid2vid_cli.batch.options import BatchOptions
+from vid2vid_cli.batch.report import read_rows
 from vid2vid_cli.errors import MotionFileError, UsageError
 from vid2vid_cli.face.crop import FaceCrop, crop_frame
 from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.geometry.rotation import interpolate_rotation, pose_from_rotation, rotation_from_pose
 from vid2vid_cli.motion import Motion, MotionFile, PoseOverride, blend_motion, load_motion, save_motion
-from vid2vid_cli.pipeline.batch.jobs import Job, check_clashes, check_template, output_name
-from vid2vid_cli.pipeline.batch.manifest import jobs_of_manifest
-from vid2vid_cli.pipeline.batch.options import BatchOptions
-from vid2vid_cli.pipeline.batch.report import read_rows
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import ReenactOptions
 

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.models.blocks import Convolution, DownBlock, ResidualBlock, UpBlock, half_size
-from vid2vid_cli.models.depth import SpectralConv, TapConv
-from vid2vid_cli.models.enlarged import CompactConv, EnlargedConv, assemble
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel
 from vid2vid_cli.models.facevid2vid.pose import Bottleneck, PoseEstimator
-from vid2vid_cli.models.folding import fold_norms
+from vid2vid_cli.models.fast.batch_norm import fold_norms
+from vid2vid_cli.models.fast.rewrites import REWRITES, make_fast
+from vid2vid_cli.models.fast.spade import FastSpadeBlock, normalise
+from vid2vid_cli.models.fast.upsampling import CompactConv, UpsampledConv, assemble
+from vid2vid_cli.models.fast.volume import SpectralConv, TapConv
 from vid2vid_cli.models.fomm.model import FommModel
+from vid2vid_cli.models.layers.blocks import Convolution, DownBlock, ResidualBlock, UpBlock, half_size
+from vid2vid_cli.models.layers.spade import SpadeBlock
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel
-from vid2vid_cli.models.rewrites import REWRITES, make_fast
-from vid2vid_cli.models.spade import SpadeBlock
-from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module
-from vid2vid_cli.models.steered import SteeredBlock, normalise
+from vid2vid_cli.models.loading import Part, fold_spectral_norm, load_module
 
 EXACT = 1e-10
 MODELS: dict[str, Callable[..., ReenactmentModel]] = {
@@ -69,7 +69,7 @@ def test_a_doubled_map_is_convolved_before_it_is_doubled(
     kind: type[Convolution], size: tuple[int, ...], bias: bool
 ) -> None:
     conv, x = layer(kind, 3, 4, bias=bias), draw(2, 3, *size)
-    check(EnlargedConv(conv)(x), conv(enlarged(x, 2)))
+    check(UpsampledConv(conv)(x), conv(enlarged(x, 2)))
 
 
 @pytest.mark.parametrize("size", [(5, 3), (1, 1), (8, 8)])
@@ -77,7 +77,7 @@ def test_two_convolutions_of_a_map_of_four_times_its_size(size: tuple[int, int])
     """The first one's four copies of a pixel are three; the second sees the middle one twice."""
     first, second, x = layer(nn.Conv2d, 3, 4), layer(nn.Conv2d, 4, 5), draw(2, 3, *size)
     large = first(enlarged(x, 4))
-    compact = EnlargedConv(first, 4)(x)
+    compact = UpsampledConv(first, 4)(x)
     rows, columns = (torch.tensor([4 * i + j for i in range(side) for j in (0, 1, 3)]) for side in size)
     check(compact, large[:, :, rows[:, None], columns])
     check(assemble(CompactConv(second)(compact), 4), second(large))
@@ -156,7 +156,7 @@ def test_a_steered_block_does_what_a_spade_block_does(out: int, factor: int, cou
     height, width = (5, 3) if factor == 1 else (5 * factor // 2, 3 * factor // 2)
     x, condition = draw(count, 6, height, width), draw(count, 3, 5, 3)
     wanted = plain(x, condition)
-    check(SteeredBlock(plain, factor)(x, condition), wanted)
+    check(FastSpadeBlock(plain, factor)(x, condition), wanted)
 
 
 # All together
@@ -199,7 +199,7 @@ def test_every_rewrite_finds_its_layers(name: str) -> None:
     inside = [module for network in networks_of(MODELS[name](state_of(name))) for module in network.modules()]
     assert not any(isinstance(module, SpadeBlock) for module in inside)
     assert not any(isinstance(module, nn.Conv3d) and module.kernel_size[0] == 7 for module in inside)
-    assert all(isinstance(block.conv, EnlargedConv) for block in inside if isinstance(block, UpBlock))
+    assert all(isinstance(block.conv, UpsampledConv) for block in inside if isinstance(block, UpBlock))
     assert all(isinstance(block.norm, nn.Identity) for block in inside if isinstance(block, DownBlock))
     weights = [conv.weight for conv in inside if isinstance(conv, nn.Conv2d)]
     assert weights and all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vid2vid_cli.streaming import AbandonedError, is_abandoned, prefetch
+from vid2vid_cli.process.streaming import AbandonedError, is_abandoned, prefetch
 
 
 def threads_of_ours() -> list[threading.Thread]:
@@ -170,7 +170,7 @@ def test_an_interrupt_just_when_the_thread_starts_ends_it(monkeypatch: pytest.Mo
 def test_interrupt_ends_producer_and_process() -> None:
     program = """
 import time
-from vid2vid_cli.streaming import AbandonedError, is_abandoned, prefetch
+from vid2vid_cli.process.streaming import AbandonedError, is_abandoned, prefetch
 
 def source():
     try:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from training.normalize import add_norms, fold_norms, normalize_as
-from training.slim import slim
-from vid2vid_cli.models.compact.networks import FlowNet, LearnedParts, Painter, SourceEncoder
+from training.prune_channels import slim
+from vid2vid_cli.models.compact.learned.networks import FlowNet, LearnedParts, Painter, SourceEncoder
 
 
 def test_networks_of_a_checkpoint_go_on_with_normalisations_as_they_were() -> None:

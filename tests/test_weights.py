@@ -20,17 +20,17 @@ import pytest
 from checkpoints import save_liveportrait, save_public
 from weights_server import COMMIT, Given, Server, serving
 
+from vid2vid_cli.checkpoints import catalogue
+from vid2vid_cli.checkpoints.catalogue import CATALOGUE, Checkpoint, CheckpointFile, HubAddress, Licence
+from vid2vid_cli.checkpoints.download import Patience, Wanted, download
+from vid2vid_cli.checkpoints.reading import find_checkpoint, read_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import UsageError, WeightsError
-from vid2vid_cli.models import catalogue
-from vid2vid_cli.models.catalogue import CATALOGUE, Checkpoint, CheckpointFile, HubAddress, Licence
-from vid2vid_cli.models.checkpoint import find_checkpoint, read_checkpoint
 from vid2vid_cli.pipeline.doctor import examine
-from vid2vid_cli.pipeline.download import Patience, Wanted, download
 from vid2vid_cli.pipeline.options import PullOptions
 from vid2vid_cli.pipeline.progress import Hooks
-from vid2vid_cli.pipeline.weights import list_weights, verify_weights, weights_path
-from vid2vid_cli.pipeline.weights_pull import Pulled, pull_weights
+from vid2vid_cli.pipeline.weights.inventory import list_weights, verify_weights, weights_path
+from vid2vid_cli.pipeline.weights.pull import Pulled, pull_weights
 
 HASTE = Patience(attempts=3, pause_s=0.0, silence_s=20.0)
 NETWORK = ("HF_ENDPOINT", "VID2VID_MIRROR", "HF_HUB_OFFLINE", "VID2VID_OFFLINE", "HTTP_PROXY", "http_proxy")
@@ -357,8 +357,8 @@ def test_a_second_pull_at_the_same_time_is_refused(
 
 CHILD = """
 import json, resource, sys
-from vid2vid_cli.models import catalogue
-from vid2vid_cli.models.catalogue import Checkpoint, CheckpointFile, HubAddress, Licence
+from vid2vid_cli.checkpoints import catalogue
+from vid2vid_cli.checkpoints.catalogue import Checkpoint, CheckpointFile, HubAddress, Licence
 facts = json.loads(sys.argv[1])
 hub = HubAddress(*facts["hub"]) if facts.get("hub") else None
 file = CheckpointFile("model.pth.tar", facts["bytes"], facts["sha256"], hub, facts.get("url"))

@@ -17,11 +17,11 @@ from checkpoints import nested, save_liveportrait, save_public, save_sadtalker, 
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from vid2vid_cli.checkpoints.reading import read_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, OutputExistsError, UsageError, WeightsError
-from vid2vid_cli.models.checkpoint import read_checkpoint
 from vid2vid_cli.pipeline.options import ConvertOptions
-from vid2vid_cli.pipeline.weights_file import SMALL, convert_weights, inspect_weights
+from vid2vid_cli.pipeline.weights.convert import SMALL, convert_weights, inspect_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,7 +43,7 @@ def test_a_public_checkpoint_is_known_and_complete(variant: str, family: str, tm
 
 
 def test_fomm_is_known_and_complete(tmp_path: Path) -> None:
-    from vid2vid_cli.models.layouts import LAYOUTS
+    from vid2vid_cli.checkpoints.tensor_names import LAYOUTS
 
     names = next(one for one in LAYOUTS if one.family == "fomm").names
     torch.save(nested({name: torch.zeros(2) for name in names}), tmp_path / "vox-cpk.pth.tar")

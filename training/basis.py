@@ -26,8 +26,8 @@ from training.prepare import SPEC
 from vid2vid_cli.codec.space import BASIS_PREFIX, PX_AT_256, ExpressionBasis, pose_numbers
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.compact.gaze import read_gaze
+from vid2vid_cli.models.compact.mesh.topology import FaceTopology, IntArray
 from vid2vid_cli.models.compact.model import POINTS, CompactModel, unit_points
-from vid2vid_cli.models.compact.topology import FaceTopology, IntArray
 from vid2vid_cli.motion import Motion, MotionSmoother
 
 Array = NDArray[np.float64]

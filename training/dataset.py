@@ -21,15 +21,15 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from vid2vid_cli.face.lids import IRISES
+from vid2vid_cli.face.eyes import IRISES
 from vid2vid_cli.geometry.keypoints import Similarity
-from vid2vid_cli.models.compact.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.first_frame import CELLS, VIEW, FirstFrame
 from vid2vid_cli.models.compact.gaze import place_irises
-from vid2vid_cli.models.compact.mesh_warp import Box
-from vid2vid_cli.models.compact.model import POINTS, CompactModel, CompactSource, Follower, no_extra
+from vid2vid_cli.models.compact.learned.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
+from vid2vid_cli.models.compact.learned.refine import draw_guide, rigid_flow
+from vid2vid_cli.models.compact.mesh.warp import Box
+from vid2vid_cli.models.compact.model import POINTS, CompactModel, CompactSource, FirstFrameFollower, no_extra
 from vid2vid_cli.models.compact.mouth import draw_mouth
-from vid2vid_cli.models.compact.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
-from vid2vid_cli.models.compact.refine import draw_guide, rigid_flow
 from vid2vid_cli.motion import PoseOverride
 
 Picture = NDArray[np.uint8]
@@ -134,7 +134,7 @@ class SampleMaker:
             follower = None
             if self._rng.random() < (FOLLOWED if len(targets) > 1 else FOLLOWED_STILLS):
                 first = FirstFrame(appearance.warp, appearance.square.box, _view(source, appearance))
-                follower = Follower(self._model, appearance, first)
+                follower = FirstFrameFollower(self._model, appearance, first)
             parts += [describe_target(self._model, (appearance, image, follower), source, target) for target in targets]
             sources.append(image[0])
             which += [index] * len(targets)
@@ -255,7 +255,7 @@ def to_image(picture: Picture) -> Tensor:
 
 
 def describe_target(
-    model: CompactModel, who: tuple[CompactSource, Tensor, Follower | None], shot: Shot, target: Shot
+    model: CompactModel, who: tuple[CompactSource, Tensor, FirstFrameFollower | None], shot: Shot, target: Shot
 ) -> dict[str, Tensor]:
     """Return everything that a training step needs of one target, drawn and cut.
 

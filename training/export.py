@@ -19,8 +19,8 @@ from training import dataset
 from training.checkpoint_file import renew_sum, update_checkpoint
 from training.normalize import add_norms, fold_norms
 from training.train import TARGETS_IN_BATCH, WEIGHTS, forget_repainting
-from vid2vid_cli.models.compact.networks import LEARNED_PREFIXES, LearnedParts
-from vid2vid_cli.models.compact.quantized import RANGES
+from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES, LearnedParts
+from vid2vid_cli.models.compact.learned.quantized import RANGES
 
 
 def main() -> None:

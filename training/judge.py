@@ -11,16 +11,16 @@ import json
 import time
 from pathlib import Path
 
+from vid2vid_cli.evaluation.bench import Bench, judged_models
+from vid2vid_cli.evaluation.dlib_faces import DlibEmbedding, DlibFaces
+from vid2vid_cli.evaluation.judges import Judges
+from vid2vid_cli.evaluation.material import Material, Shots
+from vid2vid_cli.evaluation.report import METRICS, FigureRow, mean_rows
+from vid2vid_cli.evaluation.self_reenactment import judge_clip
+from vid2vid_cli.evaluation.sheet import Worst
 from vid2vid_cli.pipeline.engine import start_engine
-from vid2vid_cli.pipeline.evaluation.bench import Bench, judged_models
-from vid2vid_cli.pipeline.evaluation.dlib_faces import DlibEmbedding, DlibFaces
-from vid2vid_cli.pipeline.evaluation.judges import Judges
-from vid2vid_cli.pipeline.evaluation.material import Material, Shots
-from vid2vid_cli.pipeline.evaluation.report import METRICS, Row, mean_rows
-from vid2vid_cli.pipeline.evaluation.self_reenactment import judge_clip
-from vid2vid_cli.pipeline.evaluation.sheet import Worst
 from vid2vid_cli.pipeline.options import EngineOptions, FrameOptions
-from vid2vid_cli.pipeline.progress import Hooks, Recorder
+from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 
 
 def main() -> None:
@@ -28,11 +28,11 @@ def main() -> None:
     given = arguments()
     began = time.perf_counter()
     bench = make_bench(given)
-    recorder = Recorder(Hooks(warn=print))
+    log = WarningLog(Hooks(warn=print))
     print(f"{'clip':22}{'method':7}" + "".join(f"{metric.name:>12}" for metric in METRICS["self"]))
-    rows: list[Row] = []
-    for clip in Material(recorder).clips(given.clips):
-        shots = Shots(clip, FrameOptions(given.every, given.frames), bench.engine.analyzer, recorder)
+    rows: list[FigureRow] = []
+    for clip in Material(log).clips(given.clips):
+        shots = Shots(clip, FrameOptions(given.every, given.frames), bench.engine.analyzer, log)
         judged = judge_clip(shots, bench, Worst(), lambda: None)
         rows += judged
         show(judged)
@@ -67,7 +67,7 @@ def make_bench(given: argparse.Namespace) -> Bench:
     return Bench(engine, models, Judges(faces, DlibEmbedding(faces)), given.size, follows=not given.head_only)
 
 
-def show(rows: list[Row] | tuple[Row, ...]) -> None:
+def show(rows: list[FigureRow] | tuple[FigureRow, ...]) -> None:
     """Print rows of the table."""
     for row in rows:
         values = [(row.scores.get(metric.name), metric.digits + 1) for metric in METRICS["self"]]

@@ -71,7 +71,7 @@ class FaceLoss(nn.Module):
         return features, points.reshape(len(patch), -1, 3)
 
 
-class PatchJudge(nn.Module):
+class PatchDiscriminator(nn.Module):
     """A small discriminator of mouths and eyes: real or painted, patch by patch (hinge loss, spectral norm)."""
 
     def __init__(self, width: int = 32) -> None:

@@ -20,14 +20,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.audio import AudioSource, Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import CONTAINERS, container_arguments
 from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.mark import SYNTHETIC_MARK
-from vid2vid_cli.models.checkpoint import embedded_checkpoint
+from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.model import KEYPOINTS, POINTS
-from vid2vid_cli.models.compact.topology import FaceTopology
 from vid2vid_cli.motion import Motion, MotionFile, save_motion
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import EngineOptions, PictureOptions, ReenactOptions

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from training.checkpoint_file import renew_sum, update_checkpoint
 from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.evaluation.material import Material, Shots
+from vid2vid_cli.evaluation.performers import Performer
+from vid2vid_cli.models.compact.learned.networks import LearnedParts
+from vid2vid_cli.models.compact.learned.quantized import MAPS, RANGES
 from vid2vid_cli.models.compact.model import CompactModel
-from vid2vid_cli.models.compact.networks import LearnedParts
-from vid2vid_cli.models.compact.quantized import MAPS, RANGES
 from vid2vid_cli.pipeline.engine import Engine, start_engine
-from vid2vid_cli.pipeline.evaluation.material import Material, Shots
-from vid2vid_cli.pipeline.evaluation.performers import Performer
 from vid2vid_cli.pipeline.options import EngineOptions, FrameOptions
-from vid2vid_cli.pipeline.progress import Hooks, Recorder
+from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 
 
 def main() -> None:
@@ -35,14 +35,14 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint")
     given = parser.parse_args()
     engine = start_engine(EngineOptions(checkpoint=str(given.output), dtype="float32"), None)
-    recorder = Recorder(Hooks(warn=print))
+    log = WarningLog(Hooks(warn=print))
     model = engine.loaded.model
     parts = model.networks if isinstance(model, CompactModel) else None
     if parts is None:
         raise WeightsError(f"{given.output}: has no networks")
     with watch(parts) as largest:
-        for clip in Material(recorder).clips(given.clips):
-            frames = drive(engine, Shots(clip, FrameOptions(given.every, 0), engine.analyzer, recorder))
+        for clip in Material(log).clips(given.clips):
+            frames = drive(engine, Shots(clip, FrameOptions(given.every, 0), engine.analyzer, log))
             print(f"{clip.path.name}: {frames} frames", flush=True)
     tensors = {RANGES[network]: values for network, values in largest.items()}
     update_checkpoint(given.output, tensors, {})

@@ -30,12 +30,12 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from training.dataset import CLIPS, STILLS, TARGETS, Samples
-from training.losses import FaceLoss, PatchJudge, gradient_l1, pyramid_l1, roughness, weighted_l1
+from training.losses import FaceLoss, PatchDiscriminator, gradient_l1, pyramid_l1, roughness, weighted_l1
 from training.normalize import add_norms, normalize_as
 from training.plot import draw_curves
-from training.slim import slim
-from vid2vid_cli.models.checkpoint import embedded_checkpoint
-from vid2vid_cli.models.compact.networks import (
+from training.prune_channels import slim
+from vid2vid_cli.checkpoints.reading import embedded_checkpoint
+from vid2vid_cli.models.compact.learned.networks import (
     PATCH_SIDE,
     SOURCE_SIDE,
     Correction,
@@ -66,7 +66,7 @@ WEIGHTS = {
     "points": 0.03,
     "steady": 0.5,
     "rough": 0.02,
-    "judge": 0.01,
+    "discriminator": 0.01,
 }
 
 
@@ -164,7 +164,7 @@ class Losses:
         return weighted_l1(change, wanted, weight[last])
 
 
-def judged_parts(image: Tensor) -> Tensor:
+def discriminated_parts(image: Tensor) -> Tensor:
     """Return the middle of patches, where eyes and mouth are: (B, 3, 96, 96)."""
     begin = PATCH_SIDE // 4
     return image[..., begin : begin + PATCH_SIDE // 2, begin : begin + PATCH_SIDE // 2]
@@ -186,10 +186,10 @@ class Trainer:
         self.parts = LearnedParts.fresh()
         add_norms(self.parts)
         self.parts.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.judge = PatchJudge()
+        self.discriminator = PatchDiscriminator()
         self.average = copy.deepcopy(self.parts).requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(self.parts.parameters(), BEST_RATE, betas=(0.9, 0.999), weight_decay=1e-4)
-        self.judge_optimizer = torch.optim.AdamW(self.judge.parameters(), 2e-4, betas=(0.5, 0.99))
+        self.discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), 2e-4, betas=(0.5, 0.99))
         self.losses = Losses(state)
         self.step, self.seconds = 0, 0.0
 
@@ -231,7 +231,7 @@ class Trainer:
 
     @staticmethod
     def _stateful() -> tuple[str, ...]:
-        return "parts", "average", "judge", "optimizer", "judge_optimizer"
+        return "parts", "average", "discriminator", "optimizer", "discriminator_optimizer"
 
     def train_on(self, batch: dict[str, Tensor]) -> dict[str, float]:
         """Take one step. Returns the losses."""
@@ -242,7 +242,7 @@ class Trainer:
             made = render_batch(self.parts, batch)
             losses = self.losses(made, batch)
             if self.progress > JUDGE_FROM:
-                losses |= self._judge(made.painted, batch["patch_target"])
+                losses |= self._discriminate(made.painted, batch["patch_target"])
         total = sum((WEIGHTS[name] * loss for name, loss in losses.items()), torch.zeros(()))
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -254,17 +254,20 @@ class Trainer:
         self.step += 1
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def _judge(self, painted: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Teach the judge (hinge loss), and return what it thinks of the painted faces."""
-        fake, real = judged_parts(painted), judged_parts(target)
-        loss = functional.relu(1 + self.judge(fake.detach())).mean() + functional.relu(1 - self.judge(real)).mean()
-        self.judge_optimizer.zero_grad(set_to_none=True)
+    def _discriminate(self, painted: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Teach the discriminator (hinge loss), and return what it thinks of the painted faces."""
+        fake, real = discriminated_parts(painted), discriminated_parts(target)
+        loss = (
+            functional.relu(1 + self.discriminator(fake.detach())).mean()
+            + functional.relu(1 - self.discriminator(real)).mean()
+        )
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.judge_optimizer.step()
-        self.judge.requires_grad_(False)
-        opinion = -self.judge(fake).mean()
-        self.judge.requires_grad_(True)
-        return {"judge": opinion}
+        self.discriminator_optimizer.step()
+        self.discriminator.requires_grad_(False)
+        opinion = -self.discriminator(fake).mean()
+        self.discriminator.requires_grad_(True)
+        return {"discriminator": opinion}
 
     def _average(self) -> None:
         share = max(1 / (self.step + 1), 1 / AVERAGE_OVER)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from vid2vid_cli.version import __version__
+
 __all__ = ["Motion", "__version__", "load_model", "reenact", "rotate"]
 
 if TYPE_CHECKING:

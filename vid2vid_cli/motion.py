@@ -14,12 +14,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vid2vid_cli.errors import MotionFileError, OutputExistsError
-from vid2vid_cli.geometry.rotation import (
-    interpolate_rotation,
-    pose_from_rotation,
-    rotation_from_pose,
-)
-from vid2vid_cli.temporary import Scratch
+from vid2vid_cli.geometry.rotation import interpolate_rotation, pose_from_rotation, rotation_from_pose
+from vid2vid_cli.process.scratch import Scratch
 
 SCHEMA_VERSION = 1
 MOST_HEADER_BYTES = 1 << 27

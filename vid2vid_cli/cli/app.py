@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 import typer.main
 
-from vid2vid_cli import __version__
 from vid2vid_cli.cli.batch import batch
 from vid2vid_cli.cli.call import decode, encode, info
+from vid2vid_cli.cli.console import write_result
 from vid2vid_cli.cli.doctor import doctor
 from vid2vid_cli.cli.evaluate import evaluate
 from vid2vid_cli.cli.faces import faces
@@ -20,10 +20,10 @@ from vid2vid_cli.cli.motion import motion
 from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
 from vid2vid_cli.cli.signals import signals_clean_up
-from vid2vid_cli.cli.talk import write_result
 from vid2vid_cli.cli.weights import app as weights
-from vid2vid_cli.ending import leave_nothing
 from vid2vid_cli.errors import UsageError, describe_failure
+from vid2vid_cli.process.shutdown import leave_nothing
+from vid2vid_cli.version import __version__
 
 USAGE = UsageError.exit_code
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vid2vid_cli.cli.batch_talk import BatchReporter
+from vid2vid_cli.batch.options import BatchOptions
+from vid2vid_cli.cli.batch_console import BatchReporter
+from vid2vid_cli.cli.console import Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Talk
 from vid2vid_cli.errors import UsageError, one_line
-from vid2vid_cli.pipeline.batch.options import BatchOptions
 from vid2vid_cli.pipeline.options import ReenactOptions
 
 if TYPE_CHECKING:
-    from vid2vid_cli.pipeline.batch.jobs import Job
-    from vid2vid_cli.pipeline.batch.run import BatchResult
+    from vid2vid_cli.batch.jobs import Job
+    from vid2vid_cli.batch.run import BatchResult
 
 PARTLY_DONE = 5
 MOST_FAILURES_SHOWN = 20
@@ -37,23 +37,23 @@ def batch(
     *,
     batching: BatchOptions,
     options: ReenactOptions,
-    talk: Talk,
+    verbosity: Verbosity,
 ) -> int:
     """Do many jobs: every one of SOURCES moves as every one of DRIVINGS does. All options of reenact hold for all."""
     sides = _two_sides(inputs or [])
     with signals_held():
-        from vid2vid_cli.pipeline.batch.run import make_jobs, passed_over, run_batch
+        from vid2vid_cli.batch.run import make_jobs, passed_over, run_batch
 
     jobs = make_jobs(sides, output, options, batching)
-    with BatchReporter(talk, len(jobs)) as reporter:
+    with BatchReporter(verbosity, len(jobs)) as reporter:
         unused = passed_over(sides) if sides is not None else 0
         if unused:
-            reporter.note(f"note: {unused} files of these folders are no pictures or videos by name, and left out")
+            reporter.log(f"note: {unused} files of these folders are no pictures or videos by name, and left out")
         if batching.dry_run:
-            reporter.tell("\n".join(map(_describe, jobs)), {"jobs": [job.to_json() for job in jobs]})
+            reporter.print_result("\n".join(map(_describe, jobs)), {"jobs": [job.to_json() for job in jobs]})
             return 0
         result = run_batch(jobs, output, batching, reporter.hooks)
-    reporter.tell(summary(result), result_facts(result))
+    reporter.print_result(summary(result), result_facts(result))
     return PARTLY_DONE if result.failures else 0
 
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vid2vid_cli.cli.console import Reporter, Verbosity, result_facts, summary
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Reporter, Talk, result_facts, summary
 from vid2vid_cli.errors import one_line
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions
 
 if TYPE_CHECKING:
-    from vid2vid_cli.pipeline.call.encode import EncodeResult
-    from vid2vid_cli.pipeline.call.info import CallInfo
+    from vid2vid_cli.call.encode import EncodeResult
+    from vid2vid_cli.call.info import CallInfo
 
 
 @takes_options
@@ -27,19 +27,19 @@ def encode(
     output: Annotated[str, typer.Option("--output", "-o", help="The call, such as call.v2v; - is standard output.")],
     *,
     options: EncodeOptions,
-    talk: Talk,
+    verbosity: Verbosity,
 ) -> None:
     """Encode DRIVING as a call: its picture once, then some bytes a frame, and the sound."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.call.encode import encode_call
+            from vid2vid_cli.call.encode import encode_call
 
         result = encode_call(driving, output, options, hooks=reporter.hooks)
     text = _describe_encoding(result)
     if output == "-":
-        reporter.note(text)
+        reporter.log(text)
     else:
-        reporter.tell(one_line(text), _encoding_facts(result))
+        reporter.print_result(one_line(text), _encoding_facts(result))
 
 
 def _describe_encoding(result: EncodeResult) -> str:
@@ -76,19 +76,21 @@ def decode(
     ] = None,
     *,
     options: DecodeOptions,
-    talk: Talk,
+    verbosity: Verbosity,
 ) -> None:
     """Show a call: the picture that it carries, or another one, moves as the sender did."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.call.decode import decode_call
+            from vid2vid_cli.call.decode import decode_call
 
         result = decode_call(call, output, options, hooks=reporter.hooks)
     text = summary(result) + _describe_delays(result.delays_ms)
     if output == "-":
-        reporter.note(text)
+        reporter.log(text)
     else:
-        reporter.tell(one_line(text), result_facts(result) | (_delay_facts(result.delays_ms) if options.live else {}))
+        reporter.print_result(
+            one_line(text), result_facts(result) | (_delay_facts(result.delays_ms) if options.live else {})
+        )
 
 
 @takes_options
@@ -96,15 +98,15 @@ def decode(
 def info(
     call: Annotated[str, typer.Argument(metavar="CALL", help="A file that vid2vid encode wrote.")],
     *,
-    talk: Talk,
+    verbosity: Verbosity,
 ) -> None:
     """Say what a call holds, how many bytes each part takes, and what is damaged."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.call.info import describe_call
+            from vid2vid_cli.call.info import describe_call
 
         found = describe_call(call)
-    reporter.tell(_table(found), _facts(found))
+    reporter.print_result(_table(found), _facts(found))
 
 
 def _facts(found: CallInfo) -> dict[str, Any]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from vid2vid_cli.cli.console import Reporter, Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.errors import one_line
 
 
 @takes_options
 @guarded
-def doctor(*, talk: Talk) -> int:
+def doctor(*, verbosity: Verbosity) -> int:
     """Check that everything vid2vid needs is there and works."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.doctor import examine
 
@@ -27,5 +27,5 @@ def doctor(*, talk: Talk) -> int:
         lines.append(one_line(f"{'ok ' if check.ok else 'BAD'}  {check.name:<{width}}  {check.found}"))
         if not check.ok:
             lines.append(" " * (width + 7) + one_line(check.cure))
-    reporter.tell("\n".join(lines), {"ok": is_well, "checks": [asdict(check) for check in checks]})
+    reporter.print_result("\n".join(lines), {"ok": is_well, "checks": [asdict(check) for check in checks]})
     return 0 if is_well else 1

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vid2vid_cli.cli.console import Reporter, Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.errors import one_line
 from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOptions
 
 if TYPE_CHECKING:
-    from vid2vid_cli.pipeline.evaluation.report import Evaluation, Metric, Row
+    from vid2vid_cli.evaluation.report import Evaluation, FigureRow, Metric
 
 PARTLY_DONE = 5
 MOST_LINES = 90  # of single results in a table; past that only means are shown
@@ -34,11 +34,11 @@ evaluate = typer.Typer(
 @evaluate.command("self")
 @takes_options
 @guarded
-def evaluate_self(clips: Clips, *, options: EvaluateClipsOptions, talk: Talk) -> int:
+def evaluate_self(clips: Clips, *, options: EvaluateClipsOptions, verbosity: Verbosity) -> int:
     """Move the first frame of each clip as the clip does, and compare with the clip itself."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.evaluation.self_reenactment import evaluate_self as run
+            from vid2vid_cli.evaluation.self_reenactment import evaluate_self as run
 
         found = run(clips, options, hooks=reporter.hooks)
     return _tell(reporter, found, options)
@@ -47,11 +47,11 @@ def evaluate_self(clips: Clips, *, options: EvaluateClipsOptions, talk: Talk) ->
 @evaluate.command("cross")
 @takes_options
 @guarded
-def evaluate_cross(sources: Sources, drivings: Drivings, *, options: EvaluateClipsOptions, talk: Talk) -> int:
+def evaluate_cross(sources: Sources, drivings: Drivings, *, options: EvaluateClipsOptions, verbosity: Verbosity) -> int:
     """Move every picture as every clip does: identity kept, pose and expression followed."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.evaluation.cross_reenactment import evaluate_cross as run
+            from vid2vid_cli.evaluation.cross_reenactment import evaluate_cross as run
 
         found = run(sources, drivings, options, hooks=reporter.hooks)
     return _tell(reporter, found, options)
@@ -60,11 +60,11 @@ def evaluate_cross(sources: Sources, drivings: Drivings, *, options: EvaluateCli
 @evaluate.command("rotate")
 @takes_options
 @guarded
-def evaluate_rotate(sources: Sources, *, options: EvaluateTurnsOptions, talk: Talk) -> int:
+def evaluate_rotate(sources: Sources, *, options: EvaluateTurnsOptions, verbosity: Verbosity) -> int:
     """Turn every picture to every angle: error of the pose, and identity kept."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.evaluation.free_view import evaluate_rotate as run
+            from vid2vid_cli.evaluation.free_view import evaluate_rotate as run
 
         found = run(sources, options, hooks=reporter.hooks)
     return _tell(reporter, found, options)
@@ -74,7 +74,7 @@ def _tell(reporter: Reporter, found: Evaluation, options: EvaluateClipsOptions |
     """Write the result to stdout. Returns the exit code."""
     written = [f"wrote {path}" for path in (options.csv, options.sheet) if path is not None]
     text = "\n".join([table(found), *map(one_line, written)])
-    reporter.tell(text, {**found.facts(), "csv": options.csv, "sheet": options.sheet})
+    reporter.print_result(text, {**found.facts(), "csv": options.csv, "sheet": options.sheet})
     return PARTLY_DONE if found.skipped else 0
 
 
@@ -100,6 +100,6 @@ def table(found: Evaluation) -> str:
     return "\n".join(line.rstrip() for line in paper.getvalue().rstrip("\n").split("\n"))
 
 
-def _cells(metrics: tuple[Metric, ...], row: Row) -> list[str]:
+def _cells(metrics: tuple[Metric, ...], row: FigureRow) -> list[str]:
     values = ((row.scores.get(metric.name), metric.digits) for metric in metrics)
     return ["-" if value is None else f"{value:.{digits}f}" for value, digits in values]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vid2vid_cli.cli.console import Reporter, Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.errors import one_line
 from vid2vid_cli.pipeline.options import LimitOptions
 
@@ -32,15 +32,15 @@ def faces(
     force: Annotated[bool, typer.Option("--force", help="Replace a drawing that exists.")] = False,
     *,
     limits: LimitOptions,
-    talk: Talk,
+    verbosity: Verbosity,
 ) -> None:
     """List the faces from left to right, with box, size, head pose and score: what --face and --driving-face count."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.faces import find_faces
 
         found = find_faces(source, draw, frame=frame, force=force, max_pixels=limits.max_pixels, hooks=reporter.hooks)
-    reporter.tell(_table(found), _facts(found))
+    reporter.print_result(_table(found), _facts(found))
 
 
 def _facts(found: FacesFound) -> dict[str, Any]:

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from vid2vid_cli.ending import leave_nothing
 from vid2vid_cli.errors import describe_failure, one_line
+from vid2vid_cli.process.shutdown import leave_nothing
 
 INTERRUPTED = 130
 
 
 def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
-    """Let a command return its exit code, also where it fails; its parameter `talk` says how to tell of it."""
-    if "talk" not in inspect.signature(command).parameters:
-        raise ValueError("a command takes a parameter talk")
+    """Let a command return its exit code, also where it fails; its parameter `verbosity` says how to tell of it."""
+    if "verbosity" not in inspect.signature(command).parameters:
+        raise ValueError("a command takes a parameter verbosity")
 
     @wraps(command)
     def run(**given: Any) -> int:
@@ -28,7 +28,7 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
             leave_nothing()
             return fail("interrupted", INTERRUPTED)
         except Exception as error:  # noqa: BLE001  the last stop: told to the user, with an exit code
-            if given["talk"].verbose:
+            if given["verbosity"].verbose:
                 traceback.print_exc()
             return fail(*describe_failure(error))
 

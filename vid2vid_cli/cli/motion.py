@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from vid2vid_cli.cli.console import Reporter, Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.pipeline.options import MotionOptions
 
 
@@ -20,12 +20,12 @@ def motion(
     output: Annotated[str, typer.Option("--output", "-o", help="The motion file, such as smile.safetensors.")],
     *,
     options: MotionOptions,
-    talk: Talk,
+    verbosity: Verbosity,
 ) -> None:
     """Save the motion of DRIVING in a small file that `reenact` takes as DRIVING."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.motion import extract_motion
+            from vid2vid_cli.pipeline.extract_motion import extract_motion
 
         result = extract_motion(driving, output, options, hooks=reporter.hooks)
-    reporter.tell_result(result)
+    reporter.print_summary(result)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from vid2vid_cli.cli.console import Reporter, Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.pipeline.options import ReenactOptions
 
 
@@ -30,12 +30,12 @@ def reenact(
     ] = None,
     *,
     options: ReenactOptions,
-    talk: Talk,
+    verbosity: Verbosity,
 ) -> None:
     """Make SOURCE move as DRIVING does."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.reenact import reenact as run
 
         result = run(source, driving, output, options, hooks=reporter.hooks)
-    reporter.tell_result(result)
+    reporter.print_summary(result)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from vid2vid_cli.cli.console import Reporter, Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Reporter, Talk
 from vid2vid_cli.pipeline.options import RotateOptions
 
 
@@ -27,14 +27,14 @@ def rotate(
     ] = None,
     *,
     options: RotateOptions,
-    talk: Talk,
+    verbosity: Verbosity,
 ) -> None:
     """Turn the head of SOURCE: one view (--yaw 20), a sweep (--yaw -30:30:2), or to the camera (--frontalize)."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.rotate import rotate as run
 
         result = run(source, output, options, hooks=reporter.hooks)
     if source is None:
-        reporter.note("note: no SOURCE was given; this is the bundled example")
-    reporter.tell_result(result)
+        reporter.log("note: no SOURCE was given; this is the bundled example")
+    reporter.print_summary(result)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
-from vid2vid_cli.ending import ENDING, SIGNAL_BASE, STDERR, ended_in_time, handlers, interrupts_held
+from vid2vid_cli.process.shutdown import ENDING, SIGNAL_BASE, STDERR, ended_in_time, handlers, interrupts_held
 
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # which a progress bar hides
 CLEANING_S = 1.6

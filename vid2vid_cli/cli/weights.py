@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vid2vid_cli.cli.console import Reporter, Verbosity, write_result
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.cli.talk import Reporter, Talk, write_result
 from vid2vid_cli.errors import UsageError, WeightsError, one_line
 from vid2vid_cli.pipeline.options import ConvertOptions, PullOptions
 
 if TYPE_CHECKING:
-    from vid2vid_cli.pipeline.weights import Standing
-    from vid2vid_cli.pipeline.weights_file import WeightsInfo
+    from vid2vid_cli.pipeline.weights.convert import WeightsInfo
+    from vid2vid_cli.pipeline.weights.inventory import WeightsStatus
 
 NAMES_SHOWN = 5
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `weights list` has it.")]
@@ -34,23 +34,23 @@ def weights(context: typer.Context) -> int:
 
 @takes_options
 @guarded
-def list_(*, talk: Talk) -> None:
+def list_(*, verbosity: Verbosity) -> None:
     """List the published checkpoints: family, size, licence, and whether they are here and verified."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.weights import list_weights
+            from vid2vid_cli.pipeline.weights.inventory import list_weights
 
         standings = list_weights()
-    reporter.tell(_table(standings), {"weights": [_facts(each) for each in standings]})
+    reporter.print_result(_table(standings), {"weights": [_facts(each) for each in standings]})
 
 
 @takes_options
 @guarded
-def pull(name: Name, *, options: PullOptions, talk: Talk) -> None:
+def pull(name: Name, *, options: PullOptions, verbosity: Verbosity) -> None:
     """Fetch a checkpoint and check it; the only command that uses the network."""
-    with Reporter(talk, unit="bytes") as reporter:
+    with Reporter(verbosity, unit="bytes") as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.weights_pull import pull_weights
+            from vid2vid_cli.pipeline.weights.pull import pull_weights
 
         pulled = pull_weights(name, options, hooks=reporter.hooks)
     licence = pulled.checkpoint.licence.name
@@ -65,20 +65,20 @@ def pull(name: Name, *, options: PullOptions, talk: Talk) -> None:
         "seconds": round(pulled.seconds, 3),
         "warnings": list(pulled.warnings),
     }
-    reporter.tell(one_line(text), facts)
+    reporter.print_result(one_line(text), facts)
 
 
 @takes_options
 @guarded
-def verify(name: AnyName = None, *, talk: Talk) -> int:
+def verify(name: AnyName = None, *, verbosity: Verbosity) -> int:
     """Read what is here and compare size and sha256 with what is published."""
-    with Reporter(talk, unit="checkpoints") as reporter:
+    with Reporter(verbosity, unit="checkpoints") as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.weights import verify_weights
+            from vid2vid_cli.pipeline.weights.inventory import verify_weights
 
         standings = verify_weights(name, reporter.hooks)
     wrong = [each for each in standings if each.is_wrong]
-    reporter.tell(_table(standings), {"ok": not wrong, "weights": [_facts(each) for each in standings]})
+    reporter.print_result(_table(standings), {"ok": not wrong, "weights": [_facts(each) for each in standings]})
     if wrong:
         raise WeightsError("; ".join(each.problem for each in wrong))
     return 0
@@ -86,14 +86,14 @@ def verify(name: AnyName = None, *, talk: Talk) -> int:
 
 @takes_options
 @guarded
-def info(file: AnyFile, *, talk: Talk) -> None:
+def info(file: AnyFile, *, verbosity: Verbosity) -> None:
     """Say of a file or folder of weights which family and variant it is, and what it lacks or has too much."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.weights_file import inspect_weights
+            from vid2vid_cli.pipeline.weights.convert import inspect_weights
 
         found = inspect_weights(file)
-    reporter.tell(_description(found), {**asdict(found), "path": str(found.path)})
+    reporter.print_result(_description(found), {**asdict(found), "path": str(found.path)})
 
 
 @takes_options
@@ -103,12 +103,12 @@ def convert(
     output: Annotated[str, typer.Option("--output", "-o", help="The file to write, such as small.safetensors.")],
     *,
     options: ConvertOptions,
-    talk: Talk,
+    verbosity: Verbosity,
 ) -> None:
     """Write weights as one small safetensors file, without optimisers and discriminators."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.weights_file import convert_weights
+            from vid2vid_cli.pipeline.weights.convert import convert_weights
 
         made = convert_weights(file, output, options)
     before, after = made.bytes
@@ -124,19 +124,19 @@ def convert(
         "sha256": made.info.sha256,
         "left_out": list(made.left_out),
     }
-    reporter.tell(one_line(text), facts)
+    reporter.print_result(one_line(text), facts)
 
 
 @takes_options
 @guarded
-def path(name: AnyName = None, *, talk: Talk) -> None:
+def path(name: AnyName = None, *, verbosity: Verbosity) -> None:
     """Print where a checkpoint lies, or the folder of all that is pulled."""
-    with Reporter(talk) as reporter:
+    with Reporter(verbosity) as reporter:
         with signals_held():
-            from vid2vid_cli.pipeline.weights import weights_path
+            from vid2vid_cli.pipeline.weights.inventory import weights_path
 
         found = weights_path(name)
-    reporter.tell(str(found), {"path": str(found)})
+    reporter.print_result(str(found), {"path": str(found)})
 
 
 COMMANDS = {command.__name__.rstrip("_"): command for command in (list_, pull, verify, info, convert, path)}
@@ -145,7 +145,7 @@ for command_name, command in COMMANDS.items():
     app.command(command_name)(command)
 
 
-def _facts(standing: Standing) -> dict[str, Any]:
+def _facts(standing: WeightsStatus) -> dict[str, Any]:
     checkpoint = standing.checkpoint
     return {
         "name": checkpoint.name,
@@ -160,7 +160,7 @@ def _facts(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _table(standings: list[Standing]) -> str:
+def _table(standings: list[WeightsStatus]) -> str:
     """Lay checkpoints out as lines of columns."""
     rows = [("name", "family", "MB", "state", "licence", "where")]
     for each in standings:

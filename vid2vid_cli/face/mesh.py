@@ -23,9 +23,9 @@ from vid2vid_cli.face.detector import (
     store_channels_last,
 )
 from vid2vid_cli.face.eyenet import EyeNet
-from vid2vid_cli.face.lids import IRISES, fit_eyes
+from vid2vid_cli.face.eyes import IRISES, fit_eyes
+from vid2vid_cli.face.fast_blocks import quicken
 from vid2vid_cli.face.meshnet import LANDMARKS, MeshNet
-from vid2vid_cli.face.quick_blocks import quicken
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 
 RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners: the person's right eye is left for the viewer

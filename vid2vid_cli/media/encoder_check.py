@@ -60,8 +60,8 @@ def check_encoding(path: str | Path, codec: str | None, crf: int | None, preset:
     It is tried in a hidden folder beside `path`. Returns at once where all are None. The line names the wish at fault
     as the command line does, and what is possible instead.
     """
-    wishes = {"codec": codec, "crf": crf, "preset": preset}
-    given = next((f"--{name} {wish}" for name, wish in wishes.items() if wish is not None), None)
+    request = {"codec": codec, "crf": crf, "preset": preset}
+    given = next((f"--{name} {wish}" for name, wish in request.items() if wish is not None), None)
     if given is None:
         return
     if names_folder(path):

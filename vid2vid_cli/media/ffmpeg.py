@@ -17,9 +17,9 @@ from typing import IO, cast
 
 import imageio_ffmpeg
 
-from vid2vid_cli.ending import interrupts_held
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.streaming import AbandonedError, is_abandoned
+from vid2vid_cli.process.shutdown import Cleaner, CleanupStage, interrupts_held, register_cleaner
+from vid2vid_cli.process.streaming import AbandonedError, is_abandoned
 
 # Only what holds pictures or sound in itself: no playlists that name other files, no text read as a terminal.
 DEMUXERS = (
@@ -271,3 +271,6 @@ def run(arguments: list[str], failure: str) -> str:
         if child.wait() != 0:
             raise MediaError(f"{failure}: {child.last_words()}")
         return answer.decode("utf-8", "replace")
+
+
+register_cleaner(CleanupStage.CHILDREN, Cleaner(kill_all, strike_all))

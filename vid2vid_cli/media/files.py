@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
 from vid2vid_cli.hashing import add_file
-from vid2vid_cli.temporary import Scratch, sweep
+from vid2vid_cli.process.scratch import Scratch, sweep
 
 FILE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".safetensors"}

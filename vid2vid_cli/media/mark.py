@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from vid2vid_cli import __version__
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.ffmpeg import file_input, run
 from vid2vid_cli.media.files import require_file
 from vid2vid_cli.media.still import open_still
+from vid2vid_cli.version import __version__
 
 MARK_PREFIX = "synthetic media"
 """How every mark begins, so that it is told from any other comment."""

@@ -16,7 +16,7 @@ from vid2vid_cli.media.ffmpeg import Child
 from vid2vid_cli.media.files import check_output, names_folder, open_scratch, publish, publish_frames
 from vid2vid_cli.media.gif import make_gif
 from vid2vid_cli.media.image import save_still
-from vid2vid_cli.temporary import Scratch
+from vid2vid_cli.process.scratch import Scratch
 
 Frame = npt.NDArray[np.uint8]
 

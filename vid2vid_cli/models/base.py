@@ -91,7 +91,7 @@ class ReenactmentModel(Protocol):
 
 
 @dataclass(frozen=True)
-class Wishes:
+class FamilyRequest:
     """What a user can ask of some families: how keypoints follow the driving, and what is corrected afterwards.
 
     None, and False for the last two, leave it to the family. adapt_scale: scale movements by the size of the face.
@@ -115,7 +115,7 @@ class Wishes:
 class Adjustable(Protocol):
     """A model that can be asked for more than any other."""
 
-    def adjusted(self, wishes: Wishes) -> ReenactmentModel:
+    def adjusted(self, request: FamilyRequest) -> ReenactmentModel:
         """Return a model of the same networks that drives as wished."""
         ...
 
@@ -176,7 +176,7 @@ class Family:
 
     detect: tensors by name -> whether they are of this family. build: tensors by name -> model.
     has_head_pose: whether its motion knows yaw, pitch and roll. regions: what may move alone. wishes: which of
-    the names of `Wishes` it grants; its models are `Adjustable` where there are any.
+    the names of `FamilyRequest` it grants; its models are `Adjustable` where there are any.
     """
 
     name: str
@@ -184,4 +184,4 @@ class Family:
     build: Callable[[Mapping[str, Tensor]], ReenactmentModel]
     has_head_pose: bool = True
     regions: frozenset[Region] = frozenset(get_args(Region))
-    wishes: frozenset[str] = frozenset()
+    request: frozenset[str] = frozenset()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from vid2vid_cli.checkpoints.reading import embedded_checkpoint, find_checkpoint, read_checkpoint
+from vid2vid_cli.checkpoints.tensor_names import why_no_family
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.base import Family, ReenactmentModel
-from vid2vid_cli.models.checkpoint import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel, is_facevid2vid
 from vid2vid_cli.models.fomm.model import FommModel, is_fomm
-from vid2vid_cli.models.layouts import why_no_family
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel, is_liveportrait
 
 FAMILIES = (
@@ -26,13 +26,13 @@ FAMILIES = (
         detect=is_facevid2vid,
         build=FaceVid2VidModel,
         regions=frozenset({"all", "pose", "expression"}),
-        wishes=frozenset({"adapt_scale"}),
+        request=frozenset({"adapt_scale"}),
     ),
     Family(
         name="liveportrait",
         detect=is_liveportrait,
         build=LivePortraitModel,
-        wishes=frozenset({"stitch", "eyes", "lips", "retarget_eyes", "retarget_lips"}),
+        request=frozenset({"stitch", "eyes", "lips", "retarget_eyes", "retarget_lips"}),
     ),
     Family(
         name="fomm",
@@ -40,7 +40,7 @@ FAMILIES = (
         build=FommModel,
         has_head_pose=False,
         regions=frozenset({"all"}),
-        wishes=frozenset({"adapt_scale"}),
+        request=frozenset({"adapt_scale"}),
     ),
 )
 

@@ -12,8 +12,8 @@ from fractions import Fraction
 from importlib import import_module, metadata
 from pathlib import Path
 
-from vid2vid_cli import __version__
-from vid2vid_cli.temporary import Scratch
+from vid2vid_cli.process.scratch import Scratch
+from vid2vid_cli.version import __version__
 
 OLDEST_PYTHON = (3, 10)
 NEEDED = ("numpy", "numba", "pillow", "safetensors", "imageio-ffmpeg", "typer", "rich")
@@ -152,7 +152,8 @@ def _encoder(suffix: str) -> Callable[[], str]:
 
 
 def _checkpoint() -> str:
-    from vid2vid_cli.models.checkpoint import EMBEDDED, bundled_file, embedded_checkpoint
+    from vid2vid_cli.checkpoints.cache import recorded_sha256
+    from vid2vid_cli.checkpoints.reading import EMBEDDED, bundled_file, embedded_checkpoint
     from vid2vid_cli.models.registry import load_face_analyzer, load_model
 
     file = embedded_checkpoint()
@@ -167,7 +168,7 @@ def _checkpoint() -> str:
 
 def _pulled() -> str:
     """Tell of what lies in the caches, without reading it: sizes and times tell."""
-    from vid2vid_cli.pipeline.weights import list_weights
+    from vid2vid_cli.pipeline.weights.inventory import list_weights
 
     here = [each for each in list_weights() if not each.checkpoint.is_embedded and each.path is not None]
     wrong = [each.problem for each in here if each.is_wrong]
@@ -176,24 +177,15 @@ def _pulled() -> str:
     return ", ".join(f"{each.checkpoint.name} {each.state} ({each.path})" for each in here) or "none; none are needed"
 
 
-def recorded_sha256(sums: Path, name: str) -> str:
-    """Return the sha256 that a file in the format of sha256sum records for a name."""
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        sha256, _, file = line.partition(" ")
-        if file.strip(" *") == name:
-            return sha256
-    raise UnwellError(f"{sums}: records no sha256 for {name}")
-
-
 def _example() -> str:
-    from vid2vid_cli.models.checkpoint import bundled_file
+    from vid2vid_cli.checkpoints.reading import bundled_file
     from vid2vid_cli.pipeline.rotate import EXAMPLE
 
     return str(bundled_file("examples", EXAMPLE))
 
 
 def _numba_cache() -> str:
-    from vid2vid_cli.models.compact import rasterizer
+    from vid2vid_cli.models.compact.mesh import rasterizer
 
     folder = Path(str(rasterizer._fill.stats.cache_path))
     return f"{folder}, {_write_into(folder)}"

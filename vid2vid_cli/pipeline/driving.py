@@ -25,11 +25,11 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel
 from vid2vid_cli.motion import Motion, MotionFile, is_motion_file, join_motions, load_motion
-from vid2vid_cli.pipeline.call.recording import CallRecording, is_call_file, tell_missing
+from vid2vid_cli.pipeline.call_recording import CallRecording, is_call_file, tell_missing
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.parsing import is_index
 from vid2vid_cli.pipeline.source import image_of, whole_head
-from vid2vid_cli.streaming import prefetch
+from vid2vid_cli.process.streaming import prefetch
 
 REFERENCE_WINDOW_S = 4.0  # how much of a clip is searched for the reference frame
 REFERENCE_CANDIDATES = 32
@@ -51,7 +51,7 @@ class DrivenFrame:
 
 
 @dataclass(frozen=True)
-class Look:
+class ReaderSetup:
     """How a model looks at driving frames: which face, with what, where it computes.
 
     memory: of what was seen before. needs_pictures: whether frames are shown, and not only their motion is wanted.
@@ -69,7 +69,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Glance:
+class FrameReading:
     """What a frame alone tells of the motion, and what to ask for the rest of it; nothing where that is all."""
 
     motion: Motion
@@ -83,7 +83,7 @@ class Glance:
 class MotionReader:
     """Reads the motion of one face through a driving, in the crop that the first frame with that face gives."""
 
-    def __init__(self, look: Look, frame: Frame, face: Face) -> None:
+    def __init__(self, look: ReaderSetup, frame: Frame, face: Face) -> None:
         """Begin with that first frame; it must be read, too."""
         self._look, self._crop = look, whole_head(look.model.driving_crop, face, frame)
         self._follower: Follower | None = None
@@ -95,16 +95,16 @@ class MotionReader:
         """Return the motion (of one frame)."""
         return self.glance(frame, face).complete()
 
-    def glance(self, frame: Frame, face: Face) -> Glance:
+    def glance(self, frame: Frame, face: Face) -> FrameReading:
         """Return what the frame alone tells."""
         model = self._look.model
         needs_picture = model.driving_crop.size is not None
         image = image_of(crop_frame(frame, self._crop), self._look.device) if needs_picture else None
         motion = model.motion(image, _landmarks_in(self._crop, face), self._crop.size)
         if self._follower is None:
-            return Glance(motion)
+            return FrameReading(motion)
         seen = _motion_in(self._view, motion, self._crop)
-        return Glance(motion, partial(self._follower.compare, seen, glimpse_frame(frame, self._view)))
+        return FrameReading(motion, partial(self._follower.compare, seen, glimpse_frame(frame, self._view)))
 
 
 def _motion_in(view: FaceCrop, motion: Motion, crop: FaceCrop) -> Motion:
@@ -130,7 +130,7 @@ class Driving:
     is_still: bool
     audio: AudioSource | None = None
     picture_size: tuple[int, int] | None = None
-    _look: Look | None = None
+    _look: ReaderSetup | None = None
     _reading: ReadOptions = field(default_factory=ReadOptions)
     _info: VideoInfo | None = None
     _recorded: MotionFile | None = None
@@ -182,13 +182,13 @@ class Driving:
             raise NoFaceError(f"{self.path}: no face in frame {index}; choose another --reference-frame")
         return driven.motion
 
-    def _candidates(self) -> list[Glance]:
+    def _candidates(self) -> list[FrameReading]:
         """Return what may be the reference, whole where it is remembered."""
         memory = self._memory
         key = self._key(memory, "candidates") if memory is not None else ""
         known = memory.recall_motion(key) if memory is not None else None
         if known is not None:
-            return [Glance(motion) for motion, _ in known if motion is not None]
+            return [FrameReading(motion) for motion, _ in known if motion is not None]
         found = list(itertools.islice(self._glances(), REFERENCE_CANDIDATES))
         if not found:
             raise self.no_face()
@@ -200,9 +200,9 @@ class Driving:
             for motion in motions:
                 recorder.append(motion, found=True)
             recorder.finish()
-        return [Glance(motion) for motion in motions]
+        return [FrameReading(motion) for motion in motions]
 
-    def _glances(self) -> Iterator[Glance]:
+    def _glances(self) -> Iterator[FrameReading]:
         """Yield what frames alone tell, some of each second, from the first face on."""
         step = max(1, round(float(self.fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
         if self._call is None:
@@ -210,7 +210,7 @@ class Driving:
             return
         for driven in itertools.islice(self._call.frames(), 0, None, step):
             if driven.motion is not None and driven.found:
-                yield Glance(driven.motion)
+                yield FrameReading(driven.motion)
 
     @property
     def _memory(self) -> Memory | None:
@@ -262,7 +262,7 @@ class Driving:
             last = last if glance is None else glance.complete()
             yield DrivenFrame(last, glance is not None, picture)
 
-    def _seen(self, step: int) -> Iterator[tuple[Frame, Glance | None]]:
+    def _seen(self, step: int) -> Iterator[tuple[Frame, FrameReading | None]]:
         """Yield every `step`th frame of the clip, and what it tells; None where it shows no face."""
         look = self._look
         if look is None:
@@ -325,7 +325,7 @@ def _tee(kept: list[str], warn: Callable[[str], None]) -> Callable[[str], None]:
     return keep
 
 
-def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
+def open_driving(path: Path, reading: ReadOptions, look: ReaderSetup) -> Driving:
     """Open a driving video, animation, image or motion file. Errors name what it is instead."""
     require_file(path)
     if is_motion_file(path):
@@ -351,7 +351,7 @@ def open_driving(path: Path, reading: ReadOptions, look: Look) -> Driving:
     )
 
 
-def _open_motion_file(path: Path, reading: ReadOptions, look: Look) -> Driving:
+def _open_motion_file(path: Path, reading: ReadOptions, look: ReaderSetup) -> Driving:
     recorded, model = load_motion(path), look.model
     if recorded.family != model.name:
         raise MotionFileError(

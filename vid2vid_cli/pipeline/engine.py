@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
+from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.face.alignment import load_alignment
 from vid2vid_cli.face.mesh import FaceAnalyzer
-from vid2vid_cli.models.checkpoint import embedded_checkpoint
 from vid2vid_cli.models.device import choose_device, choose_dtype, set_threads
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
+from vid2vid_cli.pipeline.family_request import apply_request
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import EngineOptions
-from vid2vid_cli.pipeline.wishes import grant_wishes
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def start_engine(options: EngineOptions, model: LoadedModel | None, memory: Memo
     set_threads(options.threads)
     device = choose_device(options.device)
     loaded = model or load_model(options.checkpoint)
-    loaded = grant_wishes(loaded, options)
+    loaded = apply_request(loaded, options)
     dtype = choose_dtype(options.dtype, loaded.model.quick_dtypes, device)
     loaded.model.to(device, dtype)
     if memory is not None:

@@ -55,7 +55,7 @@ class FacesFound:
 
 
 @dataclass(frozen=True)
-class Sight:
+class FrameFaces:
     """The faces in a frame with their rotations (N, 3, 3), canonical to camera."""
 
     index: int
@@ -65,7 +65,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Clip:
+class ProbedClip:
     """A clip that is probed already, so that it is not again, and who hears of it."""
 
     source: Path
@@ -98,8 +98,8 @@ def find_faces(
     _check(source, target, frame, is_clip=info is not None)
     if target is not None:
         check_output(target, force=force, inputs=[source])
-    look = Look(load_model().model, load_face_analyzer())
-    clip = None if info is None else Clip(source, info, hooks)
+    look = FaceFinder(load_model().model, load_face_analyzer())
+    clip = None if info is None else ProbedClip(source, info, hooks)
     sight = _look_at_still(source, look, max_pixels) if clip is None else _look_at_clip(clip, frame, look)
     if target is not None and is_picture_name(target):
         write_image(target, _draw(sight), force=force, mark=None)
@@ -123,24 +123,24 @@ def _check(source: Path, target: Path | None, frame: int | None, *, is_clip: boo
         raise UsageError(f"--draw {target}: one frame makes a picture; name a .png, or leave --frame out")
 
 
-class Look:
+class FaceFinder:
     """Finds the faces in a frame and reads their head pose."""
 
     def __init__(self, model: ReenactmentModel, analyzer: FaceAnalyzer) -> None:
         self._model, self._analyzer = model, analyzer
 
     @torch.inference_mode()
-    def __call__(self, index: int, frame: Frame, *, thorough: bool) -> Sight:
+    def __call__(self, index: int, frame: Frame, *, thorough: bool) -> FrameFaces:
         """Look at a frame (H, W, 3)."""
         faces = self._analyzer.faces(frame, thorough=thorough)
         if not faces:
-            return Sight(index, frame, [], torch.zeros(0, 3, 3))
+            return FrameFaces(index, frame, [], torch.zeros(0, 3, 3))
         landmarks = torch.from_numpy(np.stack([face.landmarks_px for face in faces])).float()
         motion = self._model.motion(None, landmarks, (frame.shape[0], frame.shape[1]))
-        return Sight(index, frame, faces, motion.rotation)
+        return FrameFaces(index, frame, faces, motion.rotation)
 
 
-def describe_faces(sight: Sight) -> tuple[FoundFace, ...]:
+def describe_faces(sight: FrameFaces) -> tuple[FoundFace, ...]:
     """Put the faces of a frame into numbers, rounded to what they are good for."""
     angles = zip(*(angle.tolist() for angle in pose_from_rotation(sight.rotations)), strict=True)
     return tuple(_describe(index, *both) for index, both in enumerate(zip(sight.faces, angles, strict=True)))
@@ -152,14 +152,14 @@ def _describe(index: int, face: Face, angles: tuple[float, ...]) -> FoundFace:
     return FoundFace(index, (left, top, right, bottom), round(face.size_px, 1), yaw, pitch, roll, round(face.score, 3))
 
 
-def _look_at_still(source: Path, look: Look, max_pixels: int) -> Sight:
+def _look_at_still(source: Path, look: FaceFinder, max_pixels: int) -> FrameFaces:
     sight = look(0, read_image(source, max_pixels=max_pixels), thorough=True)
     if not sight.faces:
         raise NoFaceError(f"{source}: no face found; use a picture where a face is larger and less hidden")
     return sight
 
 
-def _look_at_clip(clip: Clip, wanted: int | None, look: Look) -> Sight:
+def _look_at_clip(clip: ProbedClip, wanted: int | None, look: FaceFinder) -> FrameFaces:
     """Look at the frame that is wanted, or at one after the other until there is a face."""
     source, index = clip.source, -1
     for index, frame in enumerate(clip.frames()):
@@ -178,14 +178,14 @@ def _look_at_clip(clip: Clip, wanted: int | None, look: Look) -> Sight:
     raise NoFaceError(f"{source}: no face found in any of {index + 1} frames; use a clip where a face is seen")
 
 
-def _draw(sight: Sight) -> Frame:
+def _draw(sight: FrameFaces) -> Frame:
     frame = sight.frame
     for index, (face, rotation) in enumerate(zip(sight.faces, sight.rotations.numpy(), strict=True)):
         frame = draw_face(frame, face, rotation, str(index))
     return frame
 
 
-def _draw_clip(clip: Clip, target: Path, look: Look, *, force: bool) -> None:
+def _draw_clip(clip: ProbedClip, target: Path, look: FaceFinder, *, force: bool) -> None:
     """Write the whole clip with all faces drawn, at its own rate, without sound."""
     info = clip.info
 

@@ -24,10 +24,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vid2vid_cli import __version__
 from vid2vid_cli.media.files import hash_output
 from vid2vid_cli.motion import Motion
-from vid2vid_cli.temporary import Scratch
+from vid2vid_cli.process.scratch import Scratch
+from vid2vid_cli.version import __version__
 
 SCHEMA = 1
 HEADER_BYTES = 8192
@@ -98,9 +98,9 @@ class Memory:
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
 
-    def record_motion(self, key: str) -> Recorder:
+    def record_motion(self, key: str) -> MotionRecorder:
         """Begin to record a motion, to be used as a context manager."""
-        return Recorder(self._path(key, "motion"))
+        return MotionRecorder(self._path(key, "motion"))
 
     def recall_tensors(self, key: str, kind: Kind) -> dict[str, Tensor] | None:
         """Return tensors by name; None where there are none, or none that can be read."""
@@ -173,7 +173,7 @@ class Recording:
         return Motion(*fields)
 
 
-class Recorder:
+class MotionRecorder:
     """Writes a recording row by row: one tensor `frames` (N, 1 + numbers of a motion), found first.
 
     The header of a safetensors file stands before its data and says how many there are; its room is kept free and
@@ -188,7 +188,7 @@ class Recorder:
         self._rows = 0
         self.warnings: list[str] = []
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> MotionRecorder:
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._scratch = Scratch(self._path).open()

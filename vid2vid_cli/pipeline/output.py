@@ -12,7 +12,7 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.image import write_image
 from vid2vid_cli.media.video import FrameWriter, WriteOptions, open_writer
 from vid2vid_cli.pipeline.progress import Hooks
-from vid2vid_cli.streaming import prefetch
+from vid2vid_cli.process.streaming import prefetch
 
 OpenWriter = Callable[[str | Path, tuple[int, int], WriteOptions], FrameWriter]
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")

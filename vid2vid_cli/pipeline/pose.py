@@ -10,7 +10,7 @@ from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.options import PoseOptions
 from vid2vid_cli.pipeline.parsing import Sweep, parse_sweep
-from vid2vid_cli.pipeline.progress import Recorder
+from vid2vid_cli.pipeline.progress import WarningLog
 
 AXES = ("yaw", "pitch", "roll")
 Sweeps = tuple[Sweep | None, Sweep | None, Sweep | None]
@@ -21,12 +21,12 @@ def parse_sweeps(options: PoseOptions) -> Sweeps:
     return parse_sweep(options.yaw, "yaw"), parse_sweep(options.pitch, "pitch"), parse_sweep(options.roll, "roll")
 
 
-def warn_of_range(model: ReenactmentModel, sweeps: Sweeps, options: PoseOptions, recorder: Recorder) -> None:
+def warn_of_range(model: ReenactmentModel, sweeps: Sweeps, options: PoseOptions, log: WarningLog) -> None:
     """Warn of angles past those for which the model's pictures hold."""
     for sweep, limit_deg, name in zip(sweeps, model.pose_range_deg, AXES, strict=True):
         if sweep is not None and sweep.largest_deg > limit_deg:
             kind = name if options.absolute_pose else f"{name} offset"
-            recorder.warn(f"{kind} {sweep.largest_deg:g}: past {limit_deg:g} degrees the picture falls apart")
+            log.warn(f"{kind} {sweep.largest_deg:g}: past {limit_deg:g} degrees the picture falls apart")
 
 
 def pose_override(sweeps: Sweeps, share: float, *, absolute: bool) -> PoseOverride | None:

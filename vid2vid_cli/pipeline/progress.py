@@ -53,7 +53,7 @@ class Result:
         return self.frames / self.seconds if self.seconds else 0.0
 
 
-class Recorder:
+class WarningLog:
     """Passes warnings on, each once, and keeps them for the result."""
 
     def __init__(self, hooks: Hooks) -> None:

@@ -21,8 +21,9 @@ from vid2vid_cli.media.video import WriteOptions, audio_of, check_encoding, open
 from vid2vid_cli.models.base import Follows, ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_motion
-from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, Look, open_driving
+from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, ReaderSetup, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
+from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.finite import frame_of, require_finite, require_finite_motion, retried_in_float32
 from vid2vid_cli.pipeline.memory import Memory
@@ -30,11 +31,10 @@ from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.output import OpenWriter, is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
-from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
+from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
-from vid2vid_cli.pipeline.wishes import check_family
-from vid2vid_cli.streaming import prefetch
+from vid2vid_cli.process.streaming import prefetch
 
 
 @dataclass
@@ -85,16 +85,16 @@ def reenact(
     began = time.perf_counter()
     options = options or ReenactOptions()
     source, driving = Path(source), Path(driving)
-    recorder = Recorder(hooks or Hooks())
+    log = WarningLog(hooks or Hooks())
     sweeps = parse_sweeps(options)
-    reading = reading_options(options, recorder)
+    reading = reading_options(options, log)
     check_numbers(options)
     if output is not None:
         check_output(output, force=options.force, inputs=(source, driving))
     engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, sweeps, options.region)
     select = parse_face(options.driving_face, "driving-face")
-    look = Look(
+    look = ReaderSetup(
         engine.loaded.model,
         engine.analyzer,
         select,
@@ -105,42 +105,42 @@ def reenact(
         follows=options.body,
     )
     with closing(open_driving(driving, reading, look)) as what_drives:
-        who = Source(source, options, engine, recorder.warn)
+        who = Source(source, options, engine, log.warn)
         target = output if output is not None else _default_output(who, what_drives)
         check_output(target, force=options.force, inputs=(source, driving))
         if is_picture_name(target) and (who.is_video or not what_drives.is_still):
             raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
         if not is_picture_name(target):
             check_encoding(target, options.codec, options.crf, options.preset)
-        warn_of_range(engine.loaded.model, sweeps, options, recorder)
+        warn_of_range(engine.loaded.model, sweeps, options, log)
         scene = set_scene(engine, who, what_drives, options, sweeps)
         if scene.total < what_drives.count:
-            recorder.warn(f"{source}: shorter than the driving; the output ends with it")
-        result = play(scene, target, recorder, hooks or Hooks())
+            log.warn(f"{source}: shorter than the driving; the output ends with it")
+        result = play(scene, target, log, hooks or Hooks())
     return replace(result, seconds=time.perf_counter() - began)
 
 
 def play(
-    scene: Scene, target: str | Path, recorder: Recorder, hooks: Hooks, open_output: OpenWriter = open_writer
+    scene: Scene, target: str | Path, log: WarningLog, hooks: Hooks, open_output: OpenWriter = open_writer
 ) -> Result:
     """Render all frames of a scene and write them. open_output: gives a writer for the target."""
     began = time.perf_counter()
-    writing = _write_options(scene, recorder)
+    writing = _write_options(scene, log)
     frames, size = write_frames(target, _render_all(scene), writing, scene.total, hooks, open_output=open_output)
-    _report_missing(scene, recorder)
+    _report_missing(scene, log)
     held, skipped, seconds = scene.counts.held, scene.counts.skipped, time.perf_counter() - began
-    return Result(Path(target), frames, held, skipped, seconds, writing.fps, size, tuple(recorder.warnings))
+    return Result(Path(target), frames, held, skipped, seconds, writing.fps, size, tuple(log.warnings))
 
 
-def _report_missing(scene: Scene, recorder: Recorder) -> None:
+def _report_missing(scene: Scene, log: WarningLog) -> None:
     """Warn of frames in which a face was missing."""
     counts = scene.counts
     if counts.held:
         total = counts.held + counts.found
-        recorder.warn(f"{scene.driving.path}: no face in {counts.held} of {total} frames; the last motion was held")
+        log.warn(f"{scene.driving.path}: no face in {counts.held} of {total} frames; the last motion was held")
     if counts.source_lost:
         total = counts.source_lost + counts.source_seen
-        recorder.warn(f"{scene.source.path}: no face in {counts.source_lost} of {total} frames; they stay as they are")
+        log.warn(f"{scene.source.path}: no face in {counts.source_lost} of {total} frames; they stay as they are")
 
 
 def check_numbers(options: ReenactOptions) -> None:
@@ -171,11 +171,11 @@ def set_scene(engine: Engine, source: Source, driving: Driving, options: Reenact
     )
 
 
-def _write_options(scene: Scene, recorder: Recorder) -> WriteOptions:
+def _write_options(scene: Scene, log: WarningLog) -> WriteOptions:
     options, source = scene.options, scene.source
-    audio = _choose_audio(scene, recorder)
+    audio = _choose_audio(scene, log)
     if audio is not None and options.on_missing == "skip":
-        recorder.warn("--on-missing skip: the sound is left out, it would not fit the frames that remain")
+        log.warn("--on-missing skip: the sound is left out, it would not fit the frames that remain")
         audio = None
     shape = source.info.pixel_aspect if source.info is not None and not options.compare else Fraction(1)
     return WriteOptions(
@@ -189,7 +189,7 @@ def _write_options(scene: Scene, recorder: Recorder) -> WriteOptions:
     )
 
 
-def _choose_audio(scene: Scene, recorder: Recorder) -> AudioSource | None:
+def _choose_audio(scene: Scene, log: WarningLog) -> AudioSource | None:
     """Return the sound that is asked for; a picture as driving leaves the source its own."""
     options, driving, source = scene.options, scene.driving, scene.source
     if options.audio == "none":
@@ -197,7 +197,7 @@ def _choose_audio(scene: Scene, recorder: Recorder) -> AudioSource | None:
     if options.audio == "driving" and not (driving.is_still and source.is_video):
         return driving.audio
     if source.info is None:
-        recorder.warn(f"--audio source: {source.path} is a picture and has no sound")
+        log.warn(f"--audio source: {source.path} is a picture and has no sound")
         return None
     return audio_of(source.path, source.info)
 

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import torch
 
+from vid2vid_cli.checkpoints.reading import bundled_file
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of, check_encoding
 from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.models.checkpoint import bundled_file
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.finite import frame_of, require_finite, retried_in_float32
 from vid2vid_cli.pipeline.memory import Memory
@@ -28,9 +29,8 @@ from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.output import is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
-from vid2vid_cli.pipeline.progress import Hooks, Recorder, Result
+from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
-from vid2vid_cli.pipeline.wishes import check_family
 
 EXAMPLE = "portrait.jpg"
 MOST_VIEWS_OF_A_SHEET = 400
@@ -54,7 +54,7 @@ def rotate(
     """
     began = time.perf_counter()
     options = _with_frontal_pose(options or RotateOptions())
-    recorder = Recorder(hooks or Hooks())
+    log = WarningLog(hooks or Hooks())
     sweeps = parse_sweeps(options)
     if not any(sweeps):
         raise UsageError("rotate: say where to turn: --yaw, --pitch, --roll or --frontalize")
@@ -66,7 +66,7 @@ def rotate(
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
     engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, sweeps)
-    who = Source(path, options, engine, recorder.warn)
+    who = Source(path, options, engine, log.warn)
     views = Views(who, engine.loaded.model, options, sweeps)
     target = output if output is not None else Path(f"{path.stem}--rotated{'.png' if views.total == 1 else '.mp4'}")
     check_output(target, force=options.force, inputs=[path])
@@ -74,16 +74,16 @@ def rotate(
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
     if not is_picture_name(target):
         check_encoding(target, options.codec, options.crf, options.preset)
-    warn_of_range(engine.loaded.model, sweeps, options, recorder)
+    warn_of_range(engine.loaded.model, sweeps, options, log)
     writing = _write_options(who, options, fps)
     if is_picture_name(target) and views.total > 1:
         frames, size = 1, _write_sheet(target, views, options)
     else:
         frames, size = write_frames(target, views.render(), writing, views.total, hooks or Hooks())
     if views.lost:
-        recorder.warn(f"{path}: no face in {views.lost} of {frames} frames; they stay as they are")
+        log.warn(f"{path}: no face in {views.lost} of {frames} frames; they stay as they are")
     seconds = time.perf_counter() - began
-    return Result(Path(target), frames, views.lost, 0, seconds, writing.fps, size, tuple(recorder.warnings))
+    return Result(Path(target), frames, views.lost, 0, seconds, writing.fps, size, tuple(log.warnings))
 
 
 class Views:

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.face.lids import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame, smooth_step
-from vid2vid_cli.models.compact.mesh_warp import Box, Points
+from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame, smooth_step
+from vid2vid_cli.models.compact.mesh.warp import Box, Points
 
 Array = NDArray[np.float64]
 

@@ -21,23 +21,23 @@ from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance
-from vid2vid_cli.models.compact import first_frame
-from vid2vid_cli.models.compact.first_frame import CELLS, FirstFrame
+from vid2vid_cli.models.compact.blink import LidContact
+from vid2vid_cli.models.compact.following import first_frame
+from vid2vid_cli.models.compact.following.first_frame import CELLS, FirstFrame
 from vid2vid_cli.models.compact.gaze import Irises, read_gaze
-from vid2vid_cli.models.compact.lids import LidContact
-from vid2vid_cli.models.compact.mesh_warp import Flow, MeshWarp, PlacedMesh, whole_box
-from vid2vid_cli.models.compact.mouth import SkinTone, draw_mouth, mouth_gaps, read_skin_tone
-from vid2vid_cli.models.compact.networks import Correction, LearnedParts
-from vid2vid_cli.models.compact.quantized import RANGES, can_quantize, quantize
-from vid2vid_cli.models.compact.refine import (
-    Square,
+from vid2vid_cli.models.compact.learned.networks import Correction, LearnedParts
+from vid2vid_cli.models.compact.learned.quantized import RANGES, can_quantize, quantize
+from vid2vid_cli.models.compact.learned.refine import (
+    HeadSquare,
     Target,
     correct_flow,
     encode_source,
     paint_target,
     spread_residual,
 )
-from vid2vid_cli.models.compact.topology import FaceTopology
+from vid2vid_cli.models.compact.mesh.topology import FaceTopology
+from vid2vid_cli.models.compact.mesh.warp import Flow, MeshWarp, PlacedMesh, whole_box
+from vid2vid_cli.models.compact.mouth import SkinTone, draw_mouth, mouth_gaps, read_skin_tone
 from vid2vid_cli.motion import Motion, PoseOverride
 
 # A warped head is seen as less turned than its mesh is, since nothing new of it comes into view: a mesh turned by 20
@@ -59,7 +59,7 @@ class CompactSource(SourceAppearance):
     """
 
     warp: MeshWarp
-    square: Square
+    square: HeadSquare
     irises: Irises
     mouth_gaps: NDArray[np.float32]
     tone: SkinTone
@@ -131,7 +131,7 @@ class CompactModel:
         tone = read_skin_tone(image, landmarks[0].numpy())
         return CompactSource(kept, canonical, motion, warp, square, irises, gaps, tone)
 
-    def _rig(self, points: Tensor) -> tuple[Tensor, Motion, MeshWarp, Square]:
+    def _rig(self, points: Tensor) -> tuple[Tensor, Motion, MeshWarp, HeadSquare]:
         """Take a face (1, 470, 3) apart: canonical keypoints (1, 468, 3), motion, mesh, and the square around it."""
         gaze = read_gaze(points)
         points = points[:, :POINTS]
@@ -144,12 +144,12 @@ class CompactModel:
         warp = MeshWarp(self.topology, face, self._head(canonical, points), border)
         return canonical, _motion_of(pose, expression, gaze), warp, _square(border, canonical)
 
-    def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Follower | None:
+    def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> FirstFrameFollower | None:
         """Begin to compare the frames of a driving with its first one; the networks must be there to use it."""
         if self._learned is None:
             return None
         canonical, motion, warp, square = self._rig(unit_points(landmarks, picture.shape[:2]))
-        return Follower(self, SourceAppearance({}, canonical, motion), FirstFrame(warp, square.box, picture))
+        return FirstFrameFollower(self, SourceAppearance({}, canonical, motion), FirstFrame(warp, square.box, picture))
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""
@@ -164,10 +164,10 @@ class CompactModel:
     ) -> Tensor:
         """Compose poses as rotations and expressions as differences (relative), or take them as they are."""
         own = source.motion
-        slips, surroundings = torch.zeros(1, POINTS, 3), None
+        keypoint_residuals, surroundings = torch.zeros(1, POINTS, 3), None
         if reference is not None and reference.extra is not None and driving.extra is not None:
             missed = _require_extra(driving.extra) - _require_extra(reference.extra)
-            slips, surroundings = _likeness(own, reference) * missed[:, :POINTS], missed[:, POINTS:]
+            keypoint_residuals, surroundings = _likeness(own, reference) * missed[:, :POINTS], missed[:, POINTS:]
         if reference is None:
             # How large and where the head is belongs to the source: a driving crop says nothing about it.
             scale, translation = own.scale, own.translation.expand(len(driving), 3)
@@ -179,10 +179,14 @@ class CompactModel:
             scale = own.scale * driving.scale / reference.scale
             translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
         gaze = expression[:, POINTS:] - own.expression[:, POINTS:]
-        face = source.canonical + expression[:, :POINTS] + slips
+        face = source.canonical + expression[:, :POINTS] + keypoint_residuals
         if reference is not None:
             canonicals = source.canonical, self.topology.canonical, self.topology.canonical
-            moves = own.expression[:, :POINTS], driving.expression[:, :POINTS] + slips, reference.expression[:, :POINTS]
+            moves = (
+                own.expression[:, :POINTS],
+                driving.expression[:, :POINTS] + keypoint_residuals,
+                reference.expression[:, :POINTS],
+            )
             seen = (canonical + move for canonical, move in zip(canonicals, moves, strict=True))
             face = self._lids.set_opening(face, *seen)
         if pose is not None:
@@ -293,7 +297,7 @@ class CompactModel:
 
 
 @dataclass(frozen=True)
-class Follower:
+class FirstFrameFollower:
     """Follows one driving: its first frame, as a source of itself."""
 
     model: CompactModel
@@ -312,15 +316,15 @@ class Follower:
         moves = self.first.keypoints(mesh, picture, finely=False)
         near = self._place(motion, _on_head(motion, moves)) or mesh
         moves = moves + self.first.keypoints(near, picture, finely=True)
-        slips = _on_head(motion, self.first.without_folds(mesh, moves))
+        keypoint_residuals = _on_head(motion, self.first.without_folds(mesh, moves))
         cells = torch.from_numpy(self.first.surroundings(near, picture))[None]
-        return torch.cat([slips, functional.pad(cells.flatten(1, 2), (0, 1))], 1)
+        return torch.cat([keypoint_residuals, functional.pad(cells.flatten(1, 2), (0, 1))], 1)
 
-    def _place(self, motion: Motion, slips: Tensor) -> PlacedMesh | None:
+    def _place(self, motion: Motion, keypoint_residuals: Tensor) -> PlacedMesh | None:
         """Return the first frame's mesh as a motion moves it; None for numbers that are not finite."""
         own = self.who.motion
         nothing = no_extra(own.expression)
-        extra = torch.cat([slips, nothing[:, POINTS:]], 1)
+        extra = torch.cat([keypoint_residuals, nothing[:, POINTS:]], 1)
         keypoints = self.model.drive(self.who, replace(motion, extra=extra), replace(own, extra=nothing), None)
         if not bool(torch.isfinite(keypoints).all()):
             return None
@@ -371,12 +375,12 @@ def _as_map(points: Tensor) -> Tensor:
     return points[:, :2].T.reshape(1, 2, CELLS, CELLS)
 
 
-def _square(border: tuple[NDArray[np.float32], NDArray[np.float32]], canonical: Tensor) -> Square:
+def _square(border: tuple[NDArray[np.float32], NDArray[np.float32]], canonical: Tensor) -> HeadSquare:
     """Return the square within a border. canonical: (1, 468, 3), the source's."""
     (left, top), (right, bottom) = border
     head = (canonical.amax(1, keepdim=True) + canonical.amin(1, keepdim=True)) / 2
     back = float(canonical[..., 2].max())
-    return Square((float(left + right) / 2, float(top + bottom) / 2), float(right - left) / 2, head, back)
+    return HeadSquare((float(left + right) / 2, float(top + bottom) / 2), float(right - left) / 2, head, back)
 
 
 def _in_halves_of_sides(displacement: Tensor, image: Tensor) -> Tensor:

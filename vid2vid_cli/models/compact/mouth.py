@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.geometry.easing import smoothstep
-from vid2vid_cli.models.compact.rasterizer import rasterize
-from vid2vid_cli.models.compact.topology import FaceTopology
+from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
+from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 Array = NDArray[np.float32]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vid2vid_cli.models.blocks import ResidualBlock, UpBlock, chain, conv_like
-from vid2vid_cli.models.spade import SpadeDecoder
-from vid2vid_cli.models.state import Part, load_module, refuse_unknown
-from vid2vid_cli.models.volume import PreparedVolume, VolumeEncoder, VolumeWarper
+from vid2vid_cli.models.layers.blocks import ResidualBlock, UpBlock, chain, conv_like
+from vid2vid_cli.models.layers.spade import SpadeDecoder
+from vid2vid_cli.models.layers.volume import PreparedVolume, VolumeEncoder, VolumeWarper
+from vid2vid_cli.models.loading import Part, load_module, refuse_unknown
 
 
 class PlainDecoder(nn.Module):
@@ -27,7 +27,7 @@ class PlainDecoder(nn.Module):
         return torch.sigmoid(self.final(self.up_blocks(self.resblocks_2d(maps))).float())
 
 
-class Generator(nn.Module):
+class VolumeGenerator(nn.Module):
     """Encode a source once, then draw it with any keypoints."""
 
     def __init__(self, part: Part, smallest_mask: float = 0.0) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vid2vid_cli.geometry.keypoints import expected_points
-from vid2vid_cli.models.blocks import DownBlock, Shrink, UpBlock, chain, conv_like
-from vid2vid_cli.models.state import Part
+from vid2vid_cli.models.layers.blocks import DownBlock, Shrink, UpBlock, chain, conv_like
+from vid2vid_cli.models.loading import Part
 
 TEMPERATURE = 0.1
 

@@ -14,16 +14,16 @@ from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.keypoints import movement_scale
 from vid2vid_cli.geometry.regions import Region
-from vid2vid_cli.models.base import SourceAppearance, Wishes
-from vid2vid_cli.models.facevid2vid.generator import Generator
+from vid2vid_cli.models.base import FamilyRequest, SourceAppearance
+from vid2vid_cli.models.facevid2vid.generator import VolumeGenerator
 from vid2vid_cli.models.facevid2vid.keypoints import CanonicalKeypoints
 from vid2vid_cli.models.facevid2vid.pose import PoseEstimator, rotation_from_degrees
 from vid2vid_cli.models.facevid2vid.posing import follow, pose_keypoints
 from vid2vid_cli.models.facevid2vid.sadtalker import SMALLEST_MASK
+from vid2vid_cli.models.fast.rewrites import Rewrite, make_fast
+from vid2vid_cli.models.layers.volume import PreparedVolume
+from vid2vid_cli.models.loading import Part, fold_spectral_norm, load_module
 from vid2vid_cli.models.precision import is_rounded, moved
-from vid2vid_cli.models.rewrites import Rewrite, make_fast
-from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module
-from vid2vid_cli.models.volume import PreparedVolume
 from vid2vid_cli.motion import Motion, PoseOverride
 
 SADTALKER_KEYPOINTS = "kp_extractor"
@@ -83,11 +83,11 @@ class FaceVid2VidModel:
         exact = self._load_generator() if is_rounded(self.generator, dtype) else self.generator
         self.generator = moved(exact, device, dtype)
 
-    def adjusted(self, wishes: Wishes) -> FaceVid2VidModel:
+    def adjusted(self, request: FamilyRequest) -> FaceVid2VidModel:
         """Return a model of the same networks that drives as wished."""
         model = copy.copy(self)
-        if wishes.adapt_scale is not None:
-            model._adapt_scale = wishes.adapt_scale
+        if request.adapt_scale is not None:
+            model._adapt_scale = request.adapt_scale
         return model
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
@@ -150,7 +150,7 @@ class FaceVid2VidModel:
         return Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.ones(1, 1), torch.zeros(1, count, 3))
 
 
-def _load_generator(part: Part, smallest_mask: float, rewrite: Rewrite) -> Generator:
-    generator = Generator(Part(fold_spectral_norm(part.tensors)), smallest_mask)
+def _load_generator(part: Part, smallest_mask: float, rewrite: Rewrite) -> VolumeGenerator:
+    generator = VolumeGenerator(Part(fold_spectral_norm(part.tensors)), smallest_mask)
     rewrite(generator)
     return generator

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vid2vid_cli.models.blocks import chain, conv_like, linear_like, mean_bin, norm_like
-from vid2vid_cli.models.state import Part
+from vid2vid_cli.models.layers.blocks import chain, conv_like, linear_like, mean_bin, norm_like
+from vid2vid_cli.models.loading import Part
 
 BIN_DEG, FIRST_BIN_DEG = 3.0, -99.0
 PI = 3.14  # the networks were trained with this one

@@ -8,9 +8,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vid2vid_cli.models.blocks import conv_like, linear_like
 from vid2vid_cli.models.facevid2vid.pose import RawPose
-from vid2vid_cli.models.state import Part
+from vid2vid_cli.models.layers.blocks import conv_like, linear_like
+from vid2vid_cli.models.loading import Part
 
 SMALLEST_MASK = 1e-3
 SLOPE = 0.1

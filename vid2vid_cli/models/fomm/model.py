@@ -14,12 +14,12 @@ from vid2vid_cli.errors import MotionFileError, UsageError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.keypoints import movement_scale
 from vid2vid_cli.geometry.regions import Region
-from vid2vid_cli.models.base import SourceAppearance, Wishes
-from vid2vid_cli.models.fomm.networks import Generator, KeypointDetector, LocalMotion, PreparedSource
+from vid2vid_cli.models.base import FamilyRequest, SourceAppearance
+from vid2vid_cli.models.fast.rewrites import Rewrite, make_fast
+from vid2vid_cli.models.fomm.networks import FirstOrderGenerator, KeypointDetector, LocalMotion, PreparedSource
 from vid2vid_cli.models.fomm.posing import follow
+from vid2vid_cli.models.loading import Part, load_module
 from vid2vid_cli.models.precision import is_rounded, moved
-from vid2vid_cli.models.rewrites import Rewrite, make_fast
-from vid2vid_cli.models.state import Part, load_module
 from vid2vid_cli.motion import Motion, PoseOverride
 
 
@@ -60,11 +60,11 @@ class FommModel:
         exact = self._load_generator() if is_rounded(self.generator, dtype) else self.generator
         self.generator = moved(exact, device, dtype)
 
-    def adjusted(self, wishes: Wishes) -> FommModel:
+    def adjusted(self, request: FamilyRequest) -> FommModel:
         """Return a model of the same networks that drives as wished."""
         model = copy.copy(self)
-        if wishes.adapt_scale is not None:
-            model._adapt_scale = wishes.adapt_scale
+        if request.adapt_scale is not None:
+            model._adapt_scale = request.adapt_scale
         return model
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
@@ -110,8 +110,8 @@ class FommModel:
         return torch.full((self.keypoints.kp.weight.shape[0],), float(region == "all"))
 
 
-def _load_generator(part: Part, rewrite: Rewrite) -> Generator:
-    generator = load_module(Generator, part)
+def _load_generator(part: Part, rewrite: Rewrite) -> FirstOrderGenerator:
+    generator = load_module(FirstOrderGenerator, part)
     rewrite(generator)
     return generator
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vid2vid_cli.geometry.grid import corner_grid
 from vid2vid_cli.geometry.keypoints import expected_points, gaussian_maps
-from vid2vid_cli.models.blocks import (
+from vid2vid_cli.models.layers.blocks import (
     DownBlock,
     Hourglass,
     NormedConv,
@@ -20,7 +20,7 @@ from vid2vid_cli.models.blocks import (
     conv_like,
     sample,
 )
-from vid2vid_cli.models.state import Part
+from vid2vid_cli.models.loading import Part
 
 TEMPERATURE = 0.1
 KEYPOINT_VARIANCE = 0.01
@@ -67,7 +67,7 @@ class PreparedSource(NamedTuple):
     maps: Tensor
 
 
-class DenseMotion(NamedTuple):
+class FirstOrderFlow(NamedTuple):
     """Where each place of a target takes its features from.
 
     masks: (B, K + 1, H, W), the background first, sum 1. deformation: (B, H, W, 2), x and y to be sampled.
@@ -94,13 +94,13 @@ class DenseMotionNet(nn.Module):
         small = self.down(image.to(self.down.get_buffer("weight").dtype))
         return small, gaussian_maps(motion.keypoints, small.shape[2:], KEYPOINT_VARIANCE)
 
-    def forward(self, source: PreparedSource, target: LocalMotion) -> DenseMotion:
+    def forward(self, source: PreparedSource, target: LocalMotion) -> FirstOrderFlow:
         """Estimate the flow to a target of B frames."""
         grids = self._local_grids(source, target)
         context = self.hourglass(self._look(source, target, grids))
         masks = self.mask(context).float().softmax(1)
         occlusion = torch.sigmoid(self.occlusion(context).float())
-        return DenseMotion(masks, torch.einsum("bkhw,bkhwc->bhwc", masks, grids), occlusion)
+        return FirstOrderFlow(masks, torch.einsum("bkhw,bkhwc->bhwc", masks, grids), occlusion)
 
     def _local_grids(self, source: PreparedSource, target: LocalMotion) -> Tensor:
         """Return where the background and each keypoint's surroundings come from: (B, K + 1, H, W, 2), eq. 4."""
@@ -120,7 +120,7 @@ class DenseMotionNet(nn.Module):
         return torch.cat([change.to(moved.dtype), moved], 2).flatten(1, 2)
 
 
-class Generator(nn.Module):
+class FirstOrderGenerator(nn.Module):
     """Encode a source once, then draw it with any keypoints."""
 
     def __init__(self, part: Part) -> None:
@@ -138,7 +138,7 @@ class Generator(nn.Module):
         small, maps = self.dense_motion_network.prepare(image, motion)
         return PreparedSource(features, small, motion.keypoints, motion.jacobians, maps)
 
-    def warp(self, source: PreparedSource, motion: DenseMotion) -> Tensor:
+    def warp(self, source: PreparedSource, motion: FirstOrderFlow) -> Tensor:
         """Warp the features by a flow and fade what the source does not show: (B, C, H/4, W/4)."""
         features = source.features.expand(len(motion.deformation), *source.features.shape[1:])
         warped = sample(features, motion.deformation)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vid2vid_cli.models.blocks import linear_like, mean_bin
-from vid2vid_cli.models.state import Part
+from vid2vid_cli.models.layers.blocks import linear_like, mean_bin
+from vid2vid_cli.models.loading import Part
 
 EPS = 1e-6
 BIN_DEG, FIRST_BIN_DEG = 3.0, -97.5

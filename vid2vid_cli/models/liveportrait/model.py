@@ -10,19 +10,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vid2vid_cli.checkpoints.tensor_names import ROLES
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.regions import Region
-from vid2vid_cli.models.base import SourceAppearance, Wishes
-from vid2vid_cli.models.layouts import ROLES
+from vid2vid_cli.models.base import FamilyRequest, SourceAppearance
+from vid2vid_cli.models.fast.rewrites import Rewrite, make_fast
+from vid2vid_cli.models.layers.spade import SpadeDecoder
+from vid2vid_cli.models.layers.volume import PreparedVolume, VolumeEncoder, VolumeWarper
 from vid2vid_cli.models.liveportrait.extractor import MotionExtractor, RawMotion
 from vid2vid_cli.models.liveportrait.posing import follow, pose_keypoints, rotation_from_degrees
 from vid2vid_cli.models.liveportrait.retargeting import OPENINGS, Retargeting, openings
+from vid2vid_cli.models.loading import Part, fold_spectral_norm, load_module, refuse_unknown
 from vid2vid_cli.models.precision import is_rounded, moved
-from vid2vid_cli.models.rewrites import Rewrite, make_fast
-from vid2vid_cli.models.spade import SpadeDecoder
-from vid2vid_cli.models.state import Part, fold_spectral_norm, load_module, refuse_unknown
-from vid2vid_cli.models.volume import PreparedVolume, VolumeEncoder, VolumeWarper
 from vid2vid_cli.motion import Motion, PoseOverride
 
 # Which of the published networks' 21 keypoints move with a region.
@@ -63,7 +63,7 @@ class LivePortraitModel:
         rewrite(self.extractor)
         self._load_renderer = partial(_load_renderer, (encoder, warper, decoder), rewrite)
         self.encoder, self.warper, self.decoder = self._load_renderer()
-        self._wishes = Wishes(stitch=True)
+        self._wishes = FamilyRequest(stitch=True)
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -75,10 +75,10 @@ class LivePortraitModel:
         self.encoder, self.warper = moved(encoder, device, dtype), moved(warper, device, dtype)
         self.decoder = moved(decoder, device, dtype)
 
-    def adjusted(self, wishes: Wishes) -> LivePortraitModel:
+    def adjusted(self, request: FamilyRequest) -> LivePortraitModel:
         """Return a model of the same networks that drives as wished."""
         model = copy.copy(self)
-        model._wishes = replace(wishes, stitch=wishes.stitch is not False)
+        model._wishes = replace(request, stitch=request.stitch is not False)
         return model
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vid2vid_cli.models.blocks import linear_like
-from vid2vid_cli.models.state import Part
+from vid2vid_cli.models.layers.blocks import linear_like
+from vid2vid_cli.models.loading import Part
 
 # Mesh points (geometry of MediaPipe's 468): upper and lower lid, then the corners, of the eye that is left for the
 # viewer and of the other; the inner lips' middles, then the corners of the mouth.

@@ -1,0 +1,215 @@
+"""Do jobs on a Ray cluster: the driver's side. What runs on the nodes is in `node.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from vid2vid_cli.batch.jobs import Job
+from vid2vid_cli.batch.local import Crew, Queue
+from vid2vid_cli.batch.node import Progress, Shipment, publish_output, vid2vid_job
+from vid2vid_cli.batch.report import Outcome, failure
+from vid2vid_cli.errors import MediaError, UsageError, describe_failure, one_line
+
+LOOK_EVERY_S = 0.3
+AHEAD = 2  # jobs that wait for each that runs, so that no node is idle
+GRACE_S = 1.0
+KNOCK_S = 5.0
+
+
+@dataclass
+class Cluster:
+    """A connection to Ray and what is on its way there. ours: whether this batch opened the connection.
+
+    tasks: by Ray's reference. slots: which bar shows a job. shipped: files in the object store by their path.
+    """
+
+    ray: Any
+    crew: Crew
+    ship: bool
+    ours: bool
+    progress: Any
+    tasks: dict[Any, Job] = field(default_factory=dict)
+    slots: dict[int, int] = field(default_factory=dict)
+    shipped: dict[Path, Any] = field(default_factory=dict)
+
+    def most_at_once(self, job: Job) -> int:
+        """Return how many jobs are handed over at a time: what can run, and as many again."""
+        there = self.ray.cluster_resources()
+        needs = resources(job)
+        runs = min(int(there.get(name, 0) // need) for name, need in needs.items() if need)
+        return max(1, AHEAD * runs)
+
+    def submit(self, job: Job) -> None:
+        """Hand a job over."""
+        needs = resources(job)
+        task = self.ray.remote(vid2vid_job).options(num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_retries=0)
+        model = job.checkpoint_path
+        shipment = Shipment(has_checkpoint=model is not None) if self.ship else None
+        files = [self._put(path) for path in (*job.inputs, model) if path is not None] if self.ship else []
+        far = replace(
+            job,
+            source=job.source.absolute(),
+            driving=None if job.driving is None else job.driving.absolute(),
+            output=job.output.absolute(),
+            options=job.options if model is None else replace(job.options, checkpoint=str(model.absolute())),
+        )
+        limits = (str(self.crew.cache.absolute()), self.crew.timeout_s)
+        self.tasks[task.remote(far.to_json(), limits, self.progress, shipment, *files)] = job
+
+    def _put(self, path: Path) -> Any:
+        """Put a file into the object store, once."""
+        if path not in self.shipped:
+            self.shipped[path] = self.ray.put(path.read_bytes())
+        return self.shipped[path]
+
+    def forget_files(self, waiting: Sequence[Job]) -> None:
+        """Drop files from the object store that no job needs any more."""
+        needed = {path for job in (*waiting, *self.tasks.values()) for path in (*job.inputs, job.checkpoint_path)}
+        for path in [path for path in self.shipped if path not in needed]:
+            del self.shipped[path]
+
+    def show(self) -> list[Job]:
+        """Pass on how far the jobs are. Returns those of which a frame is made."""
+        begun = []
+        by_index = {job.index: job for job in self.tasks.values()}
+        for index, (done, total) in self.ray.get(self.progress.take.remote()).items():
+            if index not in by_index:
+                continue
+            taken = set(self.slots.values())
+            slot = self.slots.setdefault(index, next(k for k in itertools.count() if k not in taken))
+            self.crew.progress(slot, by_index[index], done, total)
+            if done:
+                begun.append(by_index[index])
+        return begun
+
+    def collect(self, task: Any) -> tuple[Job, Outcome]:
+        """Take the outcome of a task that has ended, however it did."""
+        job = self.tasks.pop(task)
+        self.slots.pop(job.index, None)
+        try:
+            plain, content = self.ray.get(task)
+            if content is not None:
+                publish_output(job.output, content)
+        except (MediaError, OSError) as error:
+            return job, failure(*describe_failure(error))
+        except Exception as error:  # noqa: BLE001  Ray's own errors: a worker, a node or an object is lost
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            return job, failure(one_line(f"{job.output}: its worker was lost: {lines[0] if lines else error!r}"))
+        return job, Outcome.from_json(plain)
+
+    def close(self) -> None:
+        """Cancel what runs, and leave the cluster as it was."""
+        for task in self.tasks:
+            with contextlib.suppress(Exception):  # an input that could not be read is no task
+                self.ray.cancel(task, force=False)
+        if self.tasks:
+            with contextlib.suppress(Exception):
+                self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=GRACE_S)
+        with contextlib.suppress(Exception):
+            self.ray.kill(self.progress)
+        if self.ours:
+            self.ray.shutdown()
+
+
+def resources(job: Job) -> dict[str, float]:
+    """Return what a job takes of a node: its threads, and a GPU where it is to compute on one."""
+    return {"CPU": max(1, job.options.threads), "GPU": 1 if job.options.device.startswith("cuda") else 0}
+
+
+def do_jobs_on_cluster(jobs: Sequence[Job], crew: Crew, address: str, *, ship: bool) -> Iterator[tuple[Job, Outcome]]:
+    """Yield each job with its outcome as soon as it ends. Closing the iterator cancels the rest."""
+    if not jobs:
+        return
+    queue, cluster = Queue(list(jobs)), connect(address, crew, ship=ship)
+    try:
+        while queue.waiting or cluster.tasks:
+            _hand_over(queue, cluster)
+            ended, _ = cluster.ray.wait(list(cluster.tasks), timeout=LOOK_EVERY_S)
+            for job in cluster.show():
+                queue.has_begun(job)
+            for task in ended:
+                job, outcome = cluster.collect(task)
+                final = queue.give_back(job, outcome, crew.retry)
+                if final is not None:
+                    yield job, final
+            cluster.forget_files(queue.waiting)
+    finally:
+        cluster.close()
+
+
+def _hand_over(queue: Queue, cluster: Cluster) -> None:
+    while queue.waiting and len(cluster.tasks) < cluster.most_at_once(queue.waiting[0]):
+        job = queue.take()
+        if job is None:
+            return
+        if queue.tries[job.index] == 1:
+            cluster.crew.begin(job)
+        try:
+            cluster.submit(job)
+        except OSError as error:  # an input that cannot be read for shipping
+            words = f"{error.filename}: cannot be read: {error.strerror}; check the name and its permissions"
+            cluster.tasks[cluster.ray.put((asdict(failure(words)), None))] = job
+
+
+def connect(address: str, crew: Crew, *, ship: bool) -> Cluster:
+    """Connect to a cluster. UsageError where there is none, or no Ray here."""
+    try:
+        ray = import_module("ray")
+    except ImportError as error:
+        raise UsageError("--cluster: Ray is not installed; pip install 'vid2vid[cluster]'") from error
+    ours = not ray.is_initialized()
+    if ours:
+        _knock(address)
+        try:
+            with sigterm_kept():
+                ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+            words = one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            raise UsageError(
+                f"--cluster {address}: no cluster answers ({words}); ray start --head makes one"
+            ) from error
+    # It may be on a node that is lost: it begins anew on another, and a call waits for that.
+    progress = ray.remote(Progress).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    return Cluster(ray, crew, ship, ours, progress)
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Let SIGTERM mean what it did before: Ray puts a handler in its place that exits with 15, each time it comes."""
+    usual = signal.getsignal(signal.SIGTERM)
+    if usual is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = False
+    try:
+        yield
+    except SystemExit as ending:
+        came = ending.code == signal.SIGTERM
+        if not came:
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    if came:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _knock(address: str) -> None:
+    """Raise UsageError where nobody listens at HOST:PORT: Ray itself would try for minutes, and complain in a log."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return
+    try:
+        with socket.create_connection((host, int(port)), KNOCK_S):
+            return
+    except (OSError, ValueError, OverflowError) as error:
+        raise UsageError(f"--cluster {address}: nobody answers there ({error}); write HOST:PORT of its head") from error

@@ -1,0 +1,269 @@
+"""Do jobs by worker processes of this machine: who gets which, what if one dies or takes too long."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vid2vid_cli.batch.jobs import Job
+from vid2vid_cli.batch.report import Outcome, failure
+from vid2vid_cli.batch.worker import ALONE, SHARED
+from vid2vid_cli.errors import one_line
+from vid2vid_cli.process.scratch import sweep
+from vid2vid_cli.process.shutdown import interrupts_held
+
+GRACE_S = 1.2
+LOOK_AHEAD = 1000
+# The folder of the package comes first instead of the current one, where a file may be called as a module is.
+_START = "import sys; sys.path[0] = sys.argv.pop(1); from vid2vid_cli.batch.worker import main; main()"
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How jobs are done. begin: called before a job's first try. progress: worker, job, frames done, frames in all."""
+
+    workers: int
+    retry: int
+    timeout_s: float
+    cache: Path
+    begin: Callable[[Job], None]
+    progress: Callable[[int, Job, int, int | None], None]
+
+
+@dataclass
+class Queue:
+    """The jobs that wait, which sources and motions are remembered by now, and which somebody is computing just now."""
+
+    waiting: list[Job]
+    tries: dict[int, int] = field(default_factory=dict)
+    known: set[Any] = field(default_factory=set)
+    in_the_making: set[Any] = field(default_factory=set)
+
+    def take(self, last: Path | None = None, of_others: Collection[Path] = ()) -> Job | None:
+        """Take the next job; none that needs what somebody is computing just now.
+
+        last: the source that the worker had before, whose jobs it goes on with. of_others: the last sources of other
+        workers; their jobs are taken only when no others are left.
+        """
+        free = [job for job in self.waiting[:LOOK_AHEAD] if self.in_the_making.isdisjoint((job.appearance, job.motion))]
+        if not free:
+            return None
+        own = (job for job in free if job.source == last)
+        unclaimed = (job for job in free if job.source not in of_others)
+        job = next(own, None) or next(unclaimed, free[0])
+        self.waiting.remove(job)
+        self.tries[job.index] = self.tries.get(job.index, 0) + 1
+        self.in_the_making |= {job.appearance, job.motion} - {None} - self.known
+        return job
+
+    def has_begun(self, job: Job) -> None:
+        """Take note that the first frame of a job is made: what is known of its source is remembered by then."""
+        self.in_the_making.discard(job.appearance)
+        self.known.add(job.appearance)
+
+    def give_back(self, job: Job, outcome: Outcome, retry: int) -> Outcome | None:
+        """Take note of how a try ended; None where the job shall be tried again."""
+        self.in_the_making -= {job.appearance, job.motion}
+        if outcome.state == "done":
+            self.known |= {job.appearance, job.motion} - {None}
+        if outcome.may_pass and self.tries[job.index] <= retry:
+            self.waiting.append(job)
+            return None
+        return replace(outcome, attempts=self.tries[job.index])
+
+
+class WorkerProcess:
+    """One worker: a Python of its own, in a session of its own, so that Ctrl-C does not reach it."""
+
+    def __init__(self, number: int, crew: Crew) -> None:
+        self.number = number
+        self.job: Job | None = None
+        self.last_source: Path | None = None
+        self.is_ready = False
+        self.began_s = 0.0
+        self._received = b""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the worker
+        package = str(Path(__file__).resolve().parents[2])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _START, package, str(crew.cache), ALONE if crew.workers == 1 else SHARED],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            bufsize=0,
+            start_new_session=True,
+            env={**os.environ, **_thread_limits(crew.workers)},
+        )
+
+    def give(self, job: Job) -> None:
+        """Give it a job. A worker that has died is found out when its output ends."""
+        self.job, self.began_s, self.last_source = job, time.monotonic(), job.source
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe("stdin").write(json.dumps(job.to_json()).encode() + b"\n")
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """Return the messages that have come; None when it is gone."""
+        part = os.read(self.fileno(), 1 << 16)
+        if not part:
+            return None
+        *lines, self._received = (self._received + part).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def fileno(self) -> int:
+        """The pipe that messages come from."""
+        return int(self._pipe("stdout").fileno())
+
+    def is_late(self, timeout_s: float) -> bool:
+        """Say whether its job has had its time, from when the worker was ready."""
+        had_s = time.monotonic() - self.began_s
+        return bool(timeout_s and self.is_ready and self.job is not None and had_s >= timeout_s)
+
+    def last_words(self) -> str:
+        """Say how it died."""
+        status = self.process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with code {status}"
+        return one_line(f"the worker {how}" + (f": {lines[-1]}" if lines else "; it may have run out of memory"))
+
+    def ask_to_end(self) -> None:
+        """Ask it to clean up and end."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def end(self, deadline_s: float) -> None:
+        """Wait for it until a time on the monotonic clock, then kill it."""
+        try:
+            self.process.wait(max(0.05, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        for name in ("stdin", "stdout"):
+            with contextlib.suppress(BrokenPipeError):
+                self._pipe(name).close()
+        self.process.wait()
+        self._log.close()
+
+    def _pipe(self, name: str) -> Any:
+        return getattr(self.process, name)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_each(workers: int, threads: int) -> int:
+    """Return how many threads the networks of a worker get: what was asked for, or a fair share of the cores."""
+    return threads or max(1, usable_cores() // workers - (workers == 1 and usable_cores() > 1))
+
+
+def _thread_limits(workers: int) -> dict[str, str]:
+    """Keep libraries from starting a thread a core in each worker."""
+    share = str(max(1, usable_cores() // workers))
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), share)
+
+
+def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
+    """Yield each job with its outcome as soon as it ends. Closing the iterator ends all workers."""
+    queue, workers = Queue(list(jobs)), dict[int, WorkerProcess]()
+    try:
+        for number in range(min(crew.workers, len(jobs))):  # also those whose first job must wait for another's
+            _start(workers, number, crew)
+        while queue.waiting or any(worker.job for worker in workers.values()):
+            _give_out(queue, workers, crew)
+            for worker in _ready(workers, crew):
+                yield from _hear(worker, workers, queue, crew)
+            yield from _stop_late(workers, queue, crew)
+    finally:
+        _end(list(workers.values()), jobs, crew)
+
+
+def _start(workers: dict[int, WorkerProcess], number: int, crew: Crew) -> WorkerProcess:
+    """Start a worker, which is never there without being noted."""
+    with interrupts_held():
+        workers[number] = WorkerProcess(number, crew)
+    return workers[number]
+
+
+def _give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> None:
+    """Give jobs to idle workers; start one in the place of one that was lost."""
+    for number in range(crew.workers):
+        worker = workers.get(number)
+        if worker is not None and worker.job is not None:
+            continue
+        of_others = {other.last_source for other in workers.values() if other is not worker and other.last_source}
+        job = queue.take(worker.last_source if worker is not None else None, of_others)
+        if job is None:
+            continue
+        if queue.tries[job.index] == 1:
+            crew.begin(job)
+        (worker or _start(workers, number, crew)).give(job)
+        crew.progress(number, job, 0, None)
+
+
+def _ready(workers: dict[int, WorkerProcess], crew: Crew) -> list[WorkerProcess]:
+    """Wait for a message of any worker, or until the first has had its time."""
+    with selectors.DefaultSelector() as selector:
+        for worker in workers.values():
+            selector.register(worker, selectors.EVENT_READ, worker)
+        begun = [worker.began_s for worker in workers.values() if worker.job is not None and worker.is_ready]
+        wait_s = max(0.0, min(begun) + crew.timeout_s - time.monotonic()) if begun and crew.timeout_s else None
+        return [key.data for key, _ in selector.select(wait_s)]
+
+
+def _hear(
+    worker: WorkerProcess, workers: dict[int, WorkerProcess], queue: Queue, crew: Crew
+) -> Iterator[tuple[Job, Outcome]]:
+    """Take the messages of a worker; yield the job that ended for good."""
+    messages, job = worker.receive(), worker.job
+    if messages is None:
+        del workers[worker.number]
+        outcome = failure(worker.last_words(), seconds=time.monotonic() - worker.began_s)
+        _end([worker], [job] if job is not None else [], crew)
+        messages = [{"outcome": asdict(outcome)}]
+    for message in messages:
+        if "ready" in message:
+            worker.is_ready, worker.began_s = True, time.monotonic()
+        if job is not None and "progress" in message:
+            queue.has_begun(job)
+            crew.progress(worker.number, job, *message["progress"])
+        if job is not None and "outcome" in message:
+            worker.job = None
+            ended = queue.give_back(job, Outcome.from_json(message["outcome"]), crew.retry)
+            if ended is not None:
+                yield job, ended
+
+
+def _stop_late(workers: dict[int, WorkerProcess], queue: Queue, crew: Crew) -> Iterator[tuple[Job, Outcome]]:
+    """End the workers that have had their time."""
+    for worker in [worker for worker in workers.values() if worker.is_late(crew.timeout_s)]:
+        job = worker.job
+        if job is None:
+            continue
+        del workers[worker.number]
+        _end([worker], [job], crew)
+        error = f"{job.output}: not ready after {crew.timeout_s:g} s; give it a longer --timeout"
+        ended = queue.give_back(job, failure(error, seconds=crew.timeout_s), crew.retry)
+        if ended is not None:
+            yield job, ended
+
+
+def _end(workers: Sequence[WorkerProcess], jobs: Sequence[Job], crew: Crew) -> None:
+    """End workers, all at once, and remove what one left that had to be killed."""
+    for worker in workers:
+        worker.ask_to_end()
+    deadline_s = time.monotonic() + GRACE_S
+    for worker in workers:
+        worker.end(deadline_s)
+    for folder in {crew.cache, *(job.output.parent for job in jobs)}:
+        sweep(folder, again=True)

@@ -1,0 +1,59 @@
+"""Decode a call: its own picture, or another one, moves as the sender did."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+
+from vid2vid_cli.call.receiver import DecodeResult, Screen, check_live, receive_call
+from vid2vid_cli.errors import CallFileError
+from vid2vid_cli.media.files import check_output
+from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.call_recording import CallRecording, is_call_file
+from vid2vid_cli.pipeline.options import DecodeOptions, ReenactOptions
+from vid2vid_cli.pipeline.progress import Hooks
+from vid2vid_cli.pipeline.reenact import reenact
+
+
+def decode_call(
+    call: str | Path,
+    output: str | Path | None = None,
+    options: DecodeOptions | None = None,
+    *,
+    model: LoadedModel | None = None,
+    hooks: Hooks | None = None,
+) -> DecodeResult:
+    """Render a call. output: as `reenact` takes it; default: the call's name with .mp4, in the current folder.
+
+    With `live` the call is `-`, standard input, and the output may be `-`, standard output.
+    Raises a subclass of Vid2VidError whose text is one line; of a file nothing is left behind then.
+    """
+    options = options or DecodeOptions()
+    check_live(options, call, output)
+    if options.live and output is not None:
+        chosen = None if options.source is None else Path(options.source)
+        return receive_call(Screen(output, _as_reenactment(options), chosen, options.catch_up), model, hooks or Hooks())
+    call = Path(call)
+    target = f"{call.stem}.mp4" if output is None else output
+    check_output(target, force=options.force, inputs=[call])
+    with closing(open_call(call)) as recording:
+        source = recording.save_picture() if options.source is None else Path(options.source)
+        return DecodeResult(**vars(reenact(source, call, target, _as_reenactment(options), model=model, hooks=hooks)))
+
+
+def open_call(path: Path) -> CallRecording:
+    """Open a call file. CallFileError where it is something else."""
+    if path.is_file() and path.stat().st_size and not is_call_file(path):
+        raise CallFileError(f"{path}: not a call file of vid2vid; make one with vid2vid encode")
+    return CallRecording(path)
+
+
+def _as_reenactment(options: DecodeOptions) -> ReenactOptions:
+    """Return the options by which the call's picture, or another one, is moved."""
+    shared = {f.name for f in fields(DecodeOptions)} & {f.name for f in fields(ReenactOptions)}
+    return ReenactOptions(
+        **{name: getattr(options, name) for name in shared},
+        reference_frame="picture" if options.source is None else "auto",
+        audio="driving" if options.sound else "none",
+    )

@@ -1,0 +1,154 @@
+"""Encode a driving as a call: a picture once, then a packet of some bytes for every frame."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from vid2vid_cli.call.live import STANDARD, Delays, LiveDriving, open_live
+from vid2vid_cli.call.sender import Sender
+from vid2vid_cli.errors import CallFileError, UsageError
+from vid2vid_cli.media.files import check_output, open_scratch, publish
+from vid2vid_cli.media.ogg import OpusPacket
+from vid2vid_cli.media.opus import opus_of
+from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
+from vid2vid_cli.pipeline.engine import Engine, start_engine
+from vid2vid_cli.pipeline.options import EncodeOptions
+from vid2vid_cli.pipeline.parsing import is_index, parse_face
+from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
+from vid2vid_cli.pipeline.source import LARGEST_PX, SMALLEST_PX
+from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
+from vid2vid_cli.process.scratch import Scratch
+
+
+@dataclass(frozen=True)
+class EncodeResult(Result):
+    """What was made. delays_ms: mean and longest time from a frame to its packet, of a live call."""
+
+    bytes: int = 0
+    delays_ms: tuple[float, float] | None = None
+
+
+def encode_call(
+    driving: str | Path,
+    output: str | Path,
+    options: EncodeOptions | None = None,
+    *,
+    model: LoadedModel | None = None,
+    hooks: Hooks | None = None,
+) -> EncodeResult:
+    """Write a driving as a call file; `-` as output is standard output, and with `live` as driving standard input.
+
+    Raises a subclass of Vid2VidError whose text is one line; of a file nothing is left behind then.
+    """
+    began = time.perf_counter()
+    options, hooks = options or EncodeOptions(), hooks or Hooks()
+    log = WarningLog(hooks)
+    check_encode_options(options, driving)
+    inputs = [Path(name) for name in (driving, options.source) if name not in (None, STANDARD)]
+    if str(output) != STANDARD:
+        check_output(output, force=options.force, inputs=inputs, is_file=True)
+    engine, delays = start_engine(options, model), Delays()
+    with ExitStack() as stack:
+        clip = stack.enter_context(closing(_open(driving, options, engine, log)))
+        scratch = stack.enter_context(closing(_scratch(output)))
+        part = scratch.file("call")
+        file = sys.stdout.buffer if str(output) == STANDARD else stack.enter_context(part.open("wb"))
+        written = CountedFile(file, flushes=options.live or str(output) == STANDARD)
+        sender = Sender(engine, clip, options, written.put, _open_sound(clip, options, scratch.file("sound.ogg")))
+        _send_all(sender, clip, hooks, delays)
+        if str(output) != STANDARD:
+            file.close()
+            publish(part, Path(output))
+    if sender.held:
+        log.warn(f"{driving}: no face in {sender.held} of {sender.frames} frames; the last motion is held there")
+    seconds = time.perf_counter() - began
+    return EncodeResult(
+        *(Path(output), sender.frames, sender.held, 0, seconds, clip.fps, sender.size, tuple(log.warnings)),
+        bytes=written.size,
+        delays_ms=delays.told_ms,
+    )
+
+
+@torch.inference_mode()
+def _send_all(sender: Sender, clip: Driving, hooks: Hooks, delays: Delays) -> None:
+    for driven in clip.frames():
+        sender.take(driven)
+        if isinstance(clip, LiveDriving):
+            delays.add_since(clip.came_s)
+        hooks.progress(sender.frames, clip.count or None)
+    sender.end()
+
+
+def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
+    """Raise UsageError for options that make no sense, alone or together."""
+    check_motion_numbers(options)
+    if options.step is not None and not 0.001 <= options.step <= 16:
+        raise UsageError(f"--step {options.step:g}: write pixels from 0.001 to 16")
+    if not 1 <= options.key_interval <= 100_000:
+        raise UsageError(f"--key-interval {options.key_interval}: write frames from 1 to 100000")
+    if not 1 <= options.key_quality <= 100:
+        raise UsageError(f"--key-quality {options.key_quality}: write a number from 1 to 100")
+    if options.size is not None and not SMALLEST_PX <= options.size <= LARGEST_PX:
+        raise UsageError(f"--size {options.size}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
+    if options.on_missing == "skip":
+        raise UsageError("--on-missing skip: a call has a packet for every frame; use hold or fail")
+    if options.live != (str(driving) == STANDARD):
+        raise UsageError("--live goes with - as DRIVING, and - with --live: vid2vid encode - --live -o call.v2v")
+    if options.live and (options.start, options.end, options.fps) != (None, None, None):
+        raise UsageError("--live sends every frame when it comes: leave --start, --end and --fps out")
+    if options.live and options.audio == "copy":
+        raise UsageError("--audio copy: a live call carries motion only; send sound on a channel of its own")
+    if options.live and options.source is not None and is_index(options.source):
+        raise UsageError(
+            f"--source {options.source}: a live call cannot wait for a frame; give a picture, or leave it out"
+        )
+
+
+@dataclass
+class CountedFile:
+    """Writes to a file and counts the bytes. flushes: every packet at once."""
+
+    file: IO[bytes]
+    flushes: bool
+    size: int = 0
+
+    def put(self, data: bytes) -> None:
+        """Write some bytes."""
+        try:
+            self.file.write(data)
+            if self.flushes:
+                self.file.flush()
+        except OSError as error:
+            raise CallFileError(f"the call cannot be written: {error.strerror}") from error
+        self.size += len(data)
+
+
+def _scratch(output: str | Path) -> Scratch:
+    return open_scratch(Path(tempfile.gettempdir()) / "call" if str(output) == STANDARD else Path(output))
+
+
+def _open(driving: str | Path, options: EncodeOptions, engine: Engine, log: WarningLog) -> Driving:
+    select = parse_face(options.driving_face, "driving-face")
+    look = ReaderSetup(
+        engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels, follows=False
+    )
+    if options.live:
+        return open_live(sys.stdin.fileno(), look, log.warn)
+    return open_driving(Path(driving), reading_options(options, log), look)
+
+
+def _open_sound(clip: Driving, options: EncodeOptions, file: Path) -> Iterator[bytes | OpusPacket] | None:
+    if clip.audio is None or options.audio == "none":
+        return None
+    return opus_of(clip.audio, Fraction(clip.count) / clip.fps, options.audio, file)

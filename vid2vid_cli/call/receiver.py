@@ -1,0 +1,149 @@
+"""The receiving end of a live call: a frame goes out for every packet that comes in."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vid2vid_cli.call.incoming import IncomingCall, open_incoming
+from vid2vid_cli.call.live import STANDARD, Delays
+from vid2vid_cli.codec.packets import Kind
+from vid2vid_cli.errors import NonFiniteError, UsageError
+from vid2vid_cli.media.files import check_output
+from vid2vid_cli.media.pipe import NAME
+from vid2vid_cli.media.video import FrameWriter, WriteOptions, check_encoding, open_writer, sniff
+from vid2vid_cli.media.y4m import Y4MWriter
+from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.call_recording import no_picture
+from vid2vid_cli.pipeline.engine import Engine, start_engine
+from vid2vid_cli.pipeline.family_request import check_family
+from vid2vid_cli.pipeline.finish import Finisher
+from vid2vid_cli.pipeline.options import DecodeOptions, ReenactOptions
+from vid2vid_cli.pipeline.output import is_picture_name
+from vid2vid_cli.pipeline.parsing import parse_colour
+from vid2vid_cli.pipeline.pose import AXES, parse_sweeps, warn_of_range
+from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
+from vid2vid_cli.pipeline.reenact import Scene, check_numbers, play, set_scene
+from vid2vid_cli.pipeline.source import Source, check_size, parse_choice
+from vid2vid_cli.process.scratch import Scratch
+
+
+@dataclass(frozen=True)
+class DecodeResult(Result):
+    """What was made. delays_ms: mean and longest time from a packet to its frame, of a live call."""
+
+    delays_ms: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Where a live call is shown, and how its picture, or another one, is moved. target: `-` or a file.
+
+    source: a picture, None for the one that the call carries. catches_up: see IncomingCall.
+    """
+
+    target: str | Path
+    options: ReenactOptions
+    source: Path | None
+    catches_up: bool
+
+    def open_writer(self, path: str | Path, size: tuple[int, int], options: WriteOptions) -> FrameWriter:
+        """Open what takes the frames."""
+        is_piped = str(self.target) == STANDARD
+        return Y4MWriter(Path(path), size, options) if is_piped else open_writer(path, size, options)
+
+
+def check_live(options: DecodeOptions, call: str | Path, target: str | Path | None) -> None:
+    """Raise UsageError for options that make no sense in a live call, and for an output that cannot be written."""
+    if options.live != (str(call) == STANDARD):
+        raise UsageError("--live goes with - as CALL, and - with --live: vid2vid decode - --live -o - | ffplay -")
+    if not options.live:
+        if str(target) == STANDARD:
+            raise UsageError("-o -: only a live call goes to standard output; name a file")
+        return
+    if target is None:
+        raise UsageError("--live: say with -o where to show it: - is standard output, or name a file")
+    if (options.start, options.end) != (None, None):
+        raise UsageError("--live shows every frame when it comes: leave --start and --end out")
+    for name, sweep in zip(AXES, parse_sweeps(options), strict=True):
+        if sweep is not None and sweep.count > 1:
+            raise UsageError(f"--{name} {getattr(options, name)}: nobody knows how long a live call is; give one angle")
+    if options.source is not None and sniff(Path(options.source)) == "video":
+        raise UsageError(f"--source {options.source}: is a video, which ends; a live call needs a picture")
+    _check_picture(options)
+    _check_target(options, target)
+
+
+def _check_picture(options: DecodeOptions) -> None:
+    """Look at the options of a picture that may come much later."""
+    parse_colour(options.background)
+    check_size(options)
+    parse_choice(options)
+    Finisher(Path(NAME), options)
+
+
+def _check_target(options: DecodeOptions, target: str | Path) -> None:
+    if str(target) == STANDARD:
+        named = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
+        if named:
+            raise UsageError(f"--{named[0]}: -o - is raw video, which is not encoded; leave it out or name a file")
+        return
+    check_output(target, force=options.force, inputs=[] if options.source is None else [Path(options.source)])
+    if is_picture_name(target):
+        raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
+    check_encoding(target, options.codec, options.crf, options.preset)
+
+
+def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> DecodeResult:
+    """Show the call on standard input until it ends, or its sender has gone."""
+    began = time.perf_counter()
+    options, log = screen.options, WarningLog(hooks)
+    check_numbers(options)
+    sweeps = parse_sweeps(options)
+    engine = start_engine(options, model)
+    check_family(engine.loaded.family, sweeps, options.region)
+    warn_of_range(engine.loaded.model, sweeps, options, log)
+    chosen = None if screen.source is None else _look_at(screen.source, options, engine, log)
+    call = open_incoming(sys.stdin.fileno(), engine.loaded.model, log.warn, catches_up=screen.catches_up)
+    if call.tally.counts[Kind.SOUND] and options.audio != "none":
+        log.warn(f"{NAME}: its sound is left out, a live call shows motion only; decode a file to hear it")
+    with Scratch(Path(tempfile.gettempdir()) / "call") as scratch:
+        who = chosen or _look_at(_save_picture(call, scratch), options, engine, log)
+        scene = set_scene(engine, who, call, options, sweeps)
+        result = _show(screen, scene, call, log, hooks)
+    return replace(result, seconds=time.perf_counter() - began)
+
+
+def _look_at(picture: Path, options: ReenactOptions, engine: Engine, log: WarningLog) -> Source:
+    """Open a picture and find its face, now and not when the first frame has to be shown."""
+    source = Source(picture, options, engine, log.warn)
+    source.first_appearance()
+    return source
+
+
+def _save_picture(call: IncomingCall, scratch: Scratch) -> Path:
+    if call.opening.picture is None:
+        raise no_picture(call.path)
+    path = scratch.file(f"picture of {call.path}")
+    path.write_bytes(call.opening.picture)
+    return path
+
+
+def _show(screen: Screen, scene: Scene, call: IncomingCall, log: WarningLog, hooks: Hooks) -> DecodeResult:
+    """Render and write every frame as it comes."""
+    delays = Delays()
+
+    def shown(done: int, total: int | None) -> None:
+        delays.add_since(call.came_s.popleft())
+        hooks.progress(done, total or None)
+
+    try:
+        result = play(scene, screen.target, log, Hooks(shown, hooks.warn), screen.open_writer)
+    except NonFiniteError as error:
+        if screen.options.dtype == "float32":
+            raise
+        raise NonFiniteError(f"{error}; or it is --dtype {screen.options.dtype}: try float32") from error
+    return DecodeResult(**vars(result), delays_ms=delays.told_ms)

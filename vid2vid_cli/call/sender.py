@@ -1,0 +1,198 @@
+"""Send the frames of a driving one by one, without looking ahead: a live call and a file give the same packets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from vid2vid_cli.codec.header import StreamHeader
+from vid2vid_cli.codec.quantizer import Scales
+from vid2vid_cli.codec.space import MotionSpace, Numbers
+from vid2vid_cli.codec.stream import StreamWriter
+from vid2vid_cli.errors import NoFaceError, UsageError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.paste import resize_frame
+from vid2vid_cli.media.image import encode_picture
+from vid2vid_cli.media.ogg import RATE, OpusPacket
+from vid2vid_cli.motion import Motion, MotionSmoother
+from vid2vid_cli.pipeline.call_recording import space_of
+from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
+from vid2vid_cli.pipeline.engine import Engine
+from vid2vid_cli.pipeline.finite import require_finite_motion
+from vid2vid_cli.pipeline.options import EncodeOptions, PictureOptions
+from vid2vid_cli.pipeline.parsing import is_index
+from vid2vid_cli.pipeline.source import Source, fit_size
+
+STEPS_PX = {"high": 0.03, "medium": 0.1, "low": 0.4}
+"""Pixels of a crop of 256 that one step of any number moves the points of a face, in the mean."""
+
+
+@dataclass(frozen=True)
+class KeyPicture:
+    """What a receiver sees of the sender. motion: what the picture shows, or what counts as that; None: the first."""
+
+    frame: Frame
+    motion: Motion | None
+
+
+class Sender:
+    """Turns driven frames into packets."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clip: Driving,
+        options: EncodeOptions,
+        put: Callable[[bytes], None],
+        sound: Iterator[bytes | OpusPacket] | None = None,
+    ) -> None:
+        """Choose the picture. put: takes the bytes of each packet. sound: its description, then its packets."""
+        self._engine, self._clip, self._options, self._put = engine, clip, options, put
+        self._chosen = None if options.source is None else choose_picture(options.source, clip, options, engine)
+        self._smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
+        self._sound = sound
+        self._next_sound: OpusPacket | None = None
+        self._stream: _Stream | None = None
+        self.frames, self.held = 0, 0
+        self.size = (0, 0)
+
+    def take(self, driven: DrivenFrame) -> None:
+        """Send one frame; until a face is seen, frames are counted only."""
+        if not driven.found:
+            self.held += 1
+            if self._options.on_missing == "fail":
+                raise NoFaceError(
+                    f"{self._clip.path}: no face in frame {self.frames}; --on-missing hold keeps the last motion"
+                )
+        if driven.motion is not None:
+            stream = self._stream or self._begin(driven, driven.motion)
+            self._send_sound(stream, self.frames / self._clip.fps)
+            smooth = driven.motion if self._smoother is None else self._smoother(driven.motion)
+            require_finite_motion(smooth, self._clip.path)
+            stream.send(smooth if driven.found else None)
+        self.frames += 1
+
+    def end(self) -> None:
+        """Send what remains. NoFaceError when no face was seen at all."""
+        if self._stream is None:
+            raise self._clip.no_face()
+        self._send_sound(self._stream, None)
+        self._stream.writer.end()
+
+    def _begin(self, driven: DrivenFrame, motion: Motion) -> _Stream:
+        """Send the header, the picture, and that no face was seen in the frames before."""
+        picture = self._chosen or KeyPicture(_sized(_picture_of(driven, self._clip), self._options.size), motion)
+        shown = motion if picture.motion is None else picture.motion
+        self.size = picture.frame.shape[0], picture.frame.shape[1]
+        self._stream = stream = _open_stream(self._engine, shown, self._header, self._put, self._options.key_interval)
+        stream.writer.picture(encode_picture(picture.frame, self._options.key_quality), stream.numbers(shown))
+        for _ in range(self.frames):
+            stream.send(None)
+        if self._sound is not None:
+            description = next(self._sound, None)
+            if isinstance(description, bytes):
+                stream.writer.sound(description)
+        return stream
+
+    def _header(self, space: MotionSpace) -> StreamHeader:
+        loaded, options = self._engine.loaded, self._options
+        return StreamHeader(
+            family=loaded.family.name,
+            checkpoint=_digest(loaded.sha256),
+            basis_id=space.basis_id,
+            fps=self._clip.fps,
+            size=self.size,
+            keypoints=space.keypoints,
+            expression_count=space.expression_count,
+            extra_shape=space.extra_shape or (),
+            scales=Scales.design(space, options.step or STEPS_PX[options.rate]),
+        )
+
+    def _send_sound(self, stream: _Stream, until_s: Fraction | None) -> None:
+        """Send the sound that begins before a time; None: all that is left."""
+        while self._sound is not None:
+            packet = self._next_sound or next(self._sound, None)
+            if not isinstance(packet, OpusPacket):
+                self._sound = None
+                return
+            self._next_sound = packet
+            if until_s is not None and packet.time > until_s * RATE:
+                return
+            stream.writer.audio(packet.time, packet.data)
+            self._next_sound = None
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A stream that has begun. shape: (1, K, 3), of the sender's face, which is left out of every motion."""
+
+    writer: StreamWriter
+    space: MotionSpace
+    shape: torch.Tensor
+
+    def numbers(self, motion: Motion) -> Numbers:
+        moved: Numbers = self.space.numbers(replace(motion, expression=motion.expression - self.shape))[0]
+        return moved
+
+    def send(self, motion: Motion | None) -> None:
+        self.writer.frame(None if motion is None else self.numbers(motion))
+
+
+def _open_stream(
+    engine: Engine,
+    shown: Motion,
+    header: Callable[[MotionSpace], StreamHeader],
+    put: Callable[[bytes], None],
+    key_interval: int,
+) -> _Stream:
+    """Begin a stream of motions like the one that the picture shows."""
+    model = engine.loaded.model
+    space = space_of(model, shown.expression.shape[1], None if shown.extra is None else tuple(shown.extra.shape[1:]))
+    shape = shown.expression - model.without_shape(shown)
+    return _Stream(StreamWriter(put, header(space), key_interval), space, shape)
+
+
+def choose_picture(wanted: str, clip: Driving, options: EncodeOptions, engine: Engine) -> KeyPicture:
+    """Return the picture that --source asks for: a frame of the clip by its number, or an image."""
+    if is_index(wanted):
+        return _picture_of_frame(int(wanted), clip, options)
+    source = Source(Path(wanted), PictureOptions(size=options.size, max_pixels=options.max_pixels), engine, print)
+    if source.is_video:
+        raise UsageError(f"--source {wanted}: is a video; give a picture, or the number of a frame of the driving")
+    still = next(source.frames())
+    if options.live:
+        return KeyPicture(still.frame, None)
+    return KeyPicture(still.frame, clip.find_reference(engine.loaded.model, source.first_appearance().motion, "auto"))
+
+
+def _picture_of_frame(wanted: int, clip: Driving, options: EncodeOptions) -> KeyPicture:
+    for index, driven in enumerate(clip.frames()):
+        if index == wanted:
+            if driven.motion is None or not driven.found:
+                raise NoFaceError(f"{clip.path}: no face in frame {wanted}; choose another --source")
+            return KeyPicture(_sized(_picture_of(driven, clip), options.size), driven.motion)
+    raise UsageError(f"--source {wanted}: the driving has frames 0 to {clip.count - 1}")
+
+
+def _picture_of(driven: DrivenFrame, clip: Driving) -> Frame:
+    if driven.picture is None:
+        raise UsageError(f"{clip.path}: holds no picture to send; give one with --source")
+    return driven.picture
+
+
+def _sized(frame: Frame, longer_px: int | None) -> Frame:
+    return frame if longer_px is None else resize_frame(frame, fit_size(frame.shape[:2], longer_px))
+
+
+def _digest(sha256: str) -> bytes:
+    """Return the bytes of a hash in hex digits; of several joined ones, the hash of them all."""
+    try:
+        digest = bytes.fromhex(sha256)
+    except ValueError:
+        digest = b""
+    return digest if len(digest) == 32 else hashlib.sha256(sha256.encode()).digest()

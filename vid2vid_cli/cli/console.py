@@ -1,0 +1,143 @@
+"""What a command says: progress and warnings on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from vid2vid_cli.cli.failure import write_line
+from vid2vid_cli.errors import UsageError, one_line
+from vid2vid_cli.pipeline.options import option
+from vid2vid_cli.pipeline.progress import Hooks, Result
+
+if TYPE_CHECKING:
+    from vid2vid_cli.cli.progress_bar import Bars, FrameBar
+
+
+@dataclass(frozen=True)
+class Verbosity:
+    """How much a command says."""
+
+    quiet: bool = option(False, "Say nothing but errors.", "--quiet", "-q", panel="Messages")
+    verbose: bool = option(False, "Show where an error comes from.", "--verbose", "-v", panel="Messages")
+    json: bool = option(False, "Write the result to stdout as one JSON object.", "--json", panel="Messages")
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose contradict each other; choose one")
+
+
+B = TypeVar("B", bound="Bars")
+V = TypeVar("V", bound="Console[Any]")
+
+
+class Console(ABC, Generic[B]):
+    """Speaks for a command: to people on stderr, above bars where there is a terminal, and the result to stdout."""
+
+    def __init__(self, verbosity: Verbosity) -> None:
+        self.verbosity = verbosity
+        self._bar: B | None = None
+        self._open = ExitStack()
+
+    @abstractmethod
+    def _make_bar(self) -> B: ...
+
+    def __enter__(self: V) -> V:
+        if sys.stderr.isatty() and not (self.verbosity.quiet or self.verbosity.json):
+            self._bar = self._make_bar()
+            self._open.enter_context(self._bar)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar = None
+        self._open.close()
+
+    def log(self, text: str) -> None:
+        """Say something to people on stderr, not to programs."""
+        if self.verbosity.quiet:
+            return
+        if self._bar is not None:
+            self._bar.say(one_line(text))
+        else:
+            write_line(text)
+
+    def print_result(self, text: str, facts: Mapping[str, Any]) -> None:
+        """Write the result to stdout: the facts as JSON where asked for, else the text."""
+        if self.verbosity.json:
+            write_result(json.dumps(facts))
+        elif not self.verbosity.quiet:
+            write_result(text)
+
+
+class Reporter(Console["FrameBar"]):
+    """Shows progress and warnings while its `with` block runs, and the result at the end. unit: what is counted."""
+
+    def __init__(self, verbosity: Verbosity, unit: str = "frames") -> None:
+        super().__init__(verbosity)
+        self._unit = unit
+        self.hooks = Hooks(self._progress, self._warn)
+
+    def _make_bar(self) -> FrameBar:
+        from vid2vid_cli.cli.progress_bar import FrameBar
+
+        return FrameBar(self._unit)
+
+    def print_summary(self, result: Result) -> None:
+        """Write what a pipeline made to stdout."""
+        self.print_result(one_line(summary(result)), result_facts(result))
+
+    def _progress(self, done: int, total: int | None) -> None:
+        if self._bar is not None:
+            self._bar.show(done, total)
+
+    def _warn(self, text: str) -> None:
+        self.log(f"warning: {text}")
+
+
+def summary(result: Result) -> str:
+    """Describe what was made in one line."""
+    height, width = result.size
+    parts = [f"{width}x{height}"] if width else []
+    if result.frames > 1:
+        parts.insert(0, f"{result.frames} frames at {float(result.fps):.5g} fps")
+    parts += [f"{count} {what}" for count, what in ((result.held, "held"), (result.skipped, "skipped")) if count]
+    parts.append(f"{result.frames_per_second:.1f} frames/s" if result.frames > 1 else f"{result.seconds:.1f} s")
+    return f"{result.output}: {', '.join(parts)}"
+
+
+def result_facts(result: Result) -> dict[str, Any]:
+    """List what was made for JSON; the frame rate as a number and exactly."""
+    height, width = result.size
+    return {
+        "output": str(result.output),
+        "frames": result.frames,
+        "held": result.held,
+        "skipped": result.skipped,
+        "fps": float(result.fps),
+        "fps_exact": str(result.fps),
+        "width": width,
+        "height": height,
+        "seconds": round(result.seconds, 3),
+        "frames_per_second": round(result.frames_per_second, 2),
+        "warnings": list(result.warnings),
+    }
+
+
+def write_result(text: str) -> None:
+    """Write lines to stdout; where nobody reads them any more (`| head`), be quiet from then on."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # or the interpreter's own flush at exit would complain
+        os.close(nowhere)

@@ -1,0 +1,1 @@
+"""What the mesh misses of a driving's movement, measured by optical flow against its first frame."""

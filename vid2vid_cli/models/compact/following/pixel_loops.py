@@ -1,0 +1,92 @@
+"""Loops over the pixels and triangles of what first_frame.py compares, compiled by numba, released from the GIL.
+
+numpy takes ten times as long for them: it begins anew for each pair of x and y, and writes each step to memory.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Map = NDArray[np.float32]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def places_of(displacement: Map, scale: float, step: float, corner: tuple[float, float]) -> Map:
+    """Return where pixels come from: (N, N, 2), step * pixel + corner + scale * displacement (N, N, 2 or more)."""
+    places = np.empty((*displacement.shape[:2], 2), np.float32)
+    for y in range(places.shape[0]):
+        for x in range(places.shape[1]):
+            places[y, x, 0] = step * x + corner[0] + scale * displacement[y, x, 0]
+            places[y, x, 1] = step * y + corner[1] + scale * displacement[y, x, 1]
+    return places
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def flow_confidence(
+    differences: tuple[Map, Map], flow: Map, limits: tuple[float, float, float], believable: tuple[float, float]
+) -> Map:
+    """Return how far a flow (N, N, 2) is to be believed, from 0 to 1: (N, N).
+
+    differences: in grey levels, before and after following it. limits: what may remain of them, how long the flow may
+    be in px, and from which remainder on nothing can be gained. believable: what to multiply with, and how much more
+    than the gained share of the difference counts.
+    """
+    before, after = differences
+    strange, most, alike = limits
+    whole, gain = believable
+    believed = np.empty_like(before)
+    for y in range(before.shape[0]):
+        for x in range(before.shape[1]):
+            gained = gain * (before[y, x] - after[y, x]) / (before[y, x] + alike)
+            length = np.sqrt(flow[y, x, 0] ** 2 + flow[y, x, 1] ** 2)
+            known, near = 2 - 2 / strange * after[y, x], 2 - 2 / most * length
+            believed[y, x] = whole * min(max(gained, 0), 1) * min(max(known, 0), 1) * min(max(near, 0), 1)
+    return believed
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def scaled(flow: Map, share: Map, factor: float) -> Map:
+    """Return a flow (N, N, 2) times a share (N, N) and a factor."""
+    result = np.empty_like(flow)
+    for y in range(flow.shape[0]):
+        for x in range(flow.shape[1]):
+            by = factor * share[y, x]
+            result[y, x, 0], result[y, x, 1] = by * flow[y, x, 0], by * flow[y, x, 1]
+    return result
+
+
+@numba.njit(cache=True, nogil=True)
+def even_out(points: Map, moves: Map, triangles: NDArray[np.int32], least: float, times: int) -> Map:
+    """Return the moves (P, 2) of points (P, 2), made alike where a triangle would turn over or all but vanish.
+
+    triangles: (T, 3). least: the share of its area that a triangle keeps. times: how often to look again, since what is
+    evened out in one triangle may fold its neighbours.
+    """
+    moves = moves.copy()
+    for _ in range(times):
+        sums, counts, moved = np.zeros_like(moves), np.zeros(len(moves), np.int32), points + moves
+        for t in range(len(triangles)):
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            before, after = _area(points, a, b, c), _area(moved, a, b, c)
+            if after * np.sign(before) < least * abs(before):
+                for k in range(2):
+                    mean = (moves[a, k] + moves[b, k] + moves[c, k]) / 3
+                    for corner in (a, b, c):
+                        sums[corner, k] += mean
+                for corner in (a, b, c):
+                    counts[corner] += 1
+        if not counts.any():
+            break
+        for p in range(len(moves)):
+            if counts[p]:
+                moves[p] = sums[p] / counts[p]
+    return moves
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _area(points: Map, a: int, b: int, c: int) -> float:
+    """Return twice the area of a triangle, signed."""
+    along = (points[b, 0] - points[a, 0]) * (points[c, 1] - points[a, 1])
+    return float(along - (points[b, 1] - points[a, 1]) * (points[c, 0] - points[a, 0]))

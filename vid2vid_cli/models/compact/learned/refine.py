@@ -1,0 +1,162 @@
+"""Where the learned parts meet the mesh: what they see of a source and a target, and where their answers go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vid2vid_cli.geometry.grid import cut_square, identity_grid, resize_map
+from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.learned.networks import (
+    FLOW_SIDE,
+    GUIDE_SIDE,
+    PATCH_SIDE,
+    SOURCE_SIDE,
+    Correction,
+    LearnedParts,
+    View,
+    paint_over,
+    sample,
+)
+from vid2vid_cli.models.compact.mesh.warp import Box, PlacedMesh
+
+PATCH_SHARE = 0.6  # side of the painter's patch over that of the source's square, while the head keeps its size
+MAP_SIDE = 128  # longer side of the map through which the correction reaches the picture
+
+
+@dataclass(frozen=True)
+class HeadSquare:
+    """The part of a source that the learned parts know, in halves of the crop's longer side.
+
+    middle: x, y. half: half its side. head: (1, 1, 3), the middle of the face on the canonical head. back: how far
+    behind the head's pivot the face ends, on the canonical head.
+    """
+
+    middle: tuple[float, float]
+    half: float
+    head: Tensor
+    back: float
+
+    @property
+    def box(self) -> Box:
+        """Give left, top, right, bottom."""
+        (x, y), half = self.middle, self.half
+        return x - half, y - half, x + half, y + half
+
+    def patch(self, own: Similarity, target: Similarity) -> tuple[tuple[float, float], float]:
+        """Return middle and half side of the painter's patch around a target's head; poses of batch 1."""
+        x, y, _ = target.apply(self.head)[0, 0].tolist()
+        return (x, y), PATCH_SHARE * self.half * float(target.scale) / float(own.scale)
+
+    def place(self, middle: tuple[float, float], half: float) -> tuple[float, float, float]:
+        """Return a part's middle and half side in units of the square, with its middle at 0."""
+        return (middle[0] - self.middle[0]) / self.half, (middle[1] - self.middle[1]) / self.half, half / self.half
+
+
+def draw_guide(mesh: PlacedMesh, box: Box, side: int, square: HeadSquare) -> Tensor:
+    """Draw what the networks are told of a part of the target: (1, CHANNELS, side, side), displacements in squares."""
+    values = mesh.draw(box, (side, side))
+    values[..., :4] /= square.half
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))[None]
+
+
+def encode_source(parts: LearnedParts, image: Tensor, square: HeadSquare) -> Tensor:
+    """Return the encoder's features of a source (1, 3, H, W)."""
+    corner, side = _box_px(square.middle, square.half, image)
+    return _encode(parts, cut_square(image, corner, side, SOURCE_SIDE))
+
+
+def _encode(parts: LearnedParts, image: Tensor) -> Tensor:
+    features: Tensor = parts.encoder(image)
+    return features
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the networks need of a target: the mesh, and the poses of the source's own head and of the target's.
+
+    missed: (1, 2, h, w), what the mesh's displacement misses as the driving shows, in halves of the square.
+    """
+
+    mesh: PlacedMesh
+    own: Similarity
+    head: Similarity
+    missed: Tensor
+
+
+def correct_flow(parts: LearnedParts, features: Tensor, target: Target, square: HeadSquare) -> Correction:
+    """Return the correction of a target's flow, over the square."""
+    guide = draw_guide(target.mesh, square.box, FLOW_SIDE, square).to(features.device)
+    rigid = rigid_flow(target.own, target.head, square).to(features.device)
+    correction: Correction = parts.flow_net(guide, rigid, features, target.missed.to(features.device))
+    return correction
+
+
+def rigid_flow(own: Similarity, head: Similarity, square: HeadSquare) -> Tensor:
+    """Return the displacement over the square if all of it moved as the plane through the head's middle does.
+
+    own, head: poses of the source's own head and of the target's, of batch 1. Returns (1, 2, 64, 64), in halves of
+    the square.
+    """
+    grid = identity_grid((FLOW_SIDE, FLOW_SIDE))[0] * square.half + torch.tensor(square.middle)
+    linear, offset = _plane(head, square.back)
+    own_linear, own_offset = _plane(own, square.back)
+    there = (grid - offset) @ torch.linalg.inv(linear).T @ own_linear.T + own_offset
+    displacement: Tensor = ((there - grid) / square.half).clamp(-2, 2)
+    return displacement.permute(2, 0, 1)[None]
+
+
+def _plane(pose: Similarity, depth: float) -> tuple[Tensor, Tensor]:
+    """Return the affine map (2, 2), (2,) from x and y of the canonical plane at a depth to the picture."""
+    turned = pose.scale[0] * pose.rotation[0]
+    return turned[:2, :2], turned[:2, 2] * depth + pose.translation[0, :2]
+
+
+def spread_residual(correction: Correction, square: HeadSquare, like: Tensor) -> Tensor:
+    """Return what is added to a displacement (1, h, w, 2) of the whole crop, in its unit: halves of the longer side."""
+    height, width = like.shape[1:3]
+    shrink = min(1.0, MAP_SIDE / max(height, width))
+    size = max(1, round(height * shrink)), max(1, round(width * shrink))
+    longer = max(height, width)
+    y = torch.linspace(1 / size[0] - 1, 1 - 1 / size[0], size[0], device=like.device) * height / longer
+    x = torch.linspace(1 / size[1] - 1, 1 - 1 / size[1], size[1], device=like.device) * width / longer
+    x, y = (x - square.middle[0]) / square.half, (y - square.middle[1]) / square.half
+    grid = torch.stack([x.expand(*size), y[:, None].expand(*size)], -1)[None]
+    return resize_map(sample(correction.residual, grid).permute(0, 2, 3, 1) * square.half, like)
+
+
+def paint_target(
+    parts: LearnedParts, warped: Tensor, target: Target, square: HeadSquare, learned: tuple[Tensor, Correction]
+) -> None:
+    """Paint the head in a warped image (1, 3, H, W) in place. learned: the source's features and the correction."""
+    height, width = warped.shape[-2:]
+    corner, side = _box_px(*square.patch(target.own, target.head), warped)
+    longer = max(height, width) / 2
+    # The box after rounding to pixels is the one that counts.
+    middle = (corner[0] + (side - width) / 2) / longer, (corner[1] + (side - height) / 2) / longer
+    half = side / 2 / longer
+    box = middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
+    guide = draw_guide(target.mesh, box, GUIDE_SIDE, square).to(warped.device)
+    place = torch.tensor([square.place(middle, half)], device=warped.device)
+    patch = cut_square(warped, corner, side, PATCH_SIDE)
+    painting = parts.paint(patch, guide, place, *learned)
+    (columns, shown_columns), (rows, shown_rows) = _shown(corner[0], side, width), _shown(corner[1], side, height)
+    paint_over(warped[..., rows, columns], patch, painting, View(side, shown_rows, shown_columns))
+
+
+def _shown(begin: int, length: int, whole: int) -> tuple[slice, slice]:
+    """Return which part of [0, whole) a stretch covers, and which part of the stretch that is."""
+    first = min(max(begin, 0), whole)
+    last = max(min(begin + length, whole), first)
+    return slice(first, last), slice(first - begin, last - begin)
+
+
+def _box_px(middle: tuple[float, float], half: float, image: Tensor) -> tuple[tuple[int, int], int]:
+    """Return left and top, and the side, in px of an image (B, C, H, W), rounded."""
+    height, width = image.shape[-2:]
+    longer = max(height, width) / 2
+    left, top = (middle[0] - half) * longer + width / 2, (middle[1] - half) * longer + height / 2
+    return (round(left), round(top)), max(8, round(2 * half * longer))

@@ -1,0 +1,76 @@
+"""Upper lids unfold when eyes close: what they then show lay hidden in their fold, and no pixel of the source has it.
+
+Stretched over a closing eye, the lid's edge would smear lashes and shadow all over it. The skin between the fold and
+the brow stands in, and the lashes of the upper lid are the line in which the lids meet.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vid2vid_cli.face.eyes import INNER, LOOPS, LOWER, OUTER, RINGS, UPPER
+from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.models.compact.mesh.topology import FaceTopology
+
+Points = NDArray[np.float32]
+
+LID, LOWER_LID = LOOPS[:, UPPER], LOOPS[:, LOWER]
+FOLD, BROW = (ring[:, UPPER] for _, ring in RINGS)
+# Where between fold and brow a shut lid's edge and its fold take their skin from.
+EDGE_FROM, FOLD_FROM = 0.3, 0.6
+OPEN_EYE = 0.10  # gap over width: an eye that is less open in the source has its lid in view as it is
+LASHES = 0.05  # thickness of the line between shut lids, in widths of the eye
+
+
+class Eyelids:
+    """The lids of one source. Arrays of lids are (2, 7): of the right and the left eye, from its outer corner on."""
+
+    def __init__(self, topology: FaceTopology, points: Points, scale: float) -> None:
+        """Measure how open its eyes are. points: (468, 2 or 3), the source's mesh. scale: of the head in it."""
+        place = {int(point): k for k, point in enumerate(topology.eyes.ravel())}
+        self._upper, self._lower = (np.vectorize(place.__getitem__)(lid) for lid in (LID, LOWER_LID))
+        self._gaps = _gaps(points, scale)
+        open_by = self._gaps.max(1) / np.maximum(_widths(points) / scale, 1e-6)
+        self._trust = smoothstep(open_by / OPEN_EYE - 1)[:, None]
+        self._lashes = points[LID, :2]
+
+    def closing(self, keypoints: Points, scale: float) -> Points:
+        """Return how far each point of the upper lids has closed the eye that the source shows: in [0, 1].
+
+        keypoints, scale: the target's.
+        """
+        share = _gaps(keypoints, scale) / np.maximum(self._gaps, 1e-6)
+        return np.asarray(self._trust * smoothstep((0.9 - share) / 0.7), np.float32)
+
+    def unfold(self, source_xy: Points, closing: Points) -> None:
+        """Let the lids' vertices show the skin above them. homes: (468 or more, 2), changed in place."""
+        share = closing[..., None]
+        lid, fold, brow = source_xy[LID], source_xy[FOLD], source_xy[BROW]
+        source_xy[LID] += share * (fold + EDGE_FROM * (brow - fold) - lid)
+        source_xy[FOLD] += FOLD_FROM * share * (brow - fold)
+
+    def draw_lashes(self, source_xy: Points, vertices: Points, keypoints: Points, closing: Points) -> None:
+        """Let what fills shut eyes show the upper lid's lashes, as a line of its own that lies over the lower lid.
+
+        homes: (32 or more, 2), what the vertices inside the eyes show, in the topology's order. vertices: (32 or more,
+        3), where they are. Both are changed in place. keypoints: (468, 3), the target's.
+        """
+        shut = smoothstep((closing - 0.6) / 0.4)[..., None]
+        for inside in (self._upper, self._lower):
+            source_xy[inside] += shut * (self._lashes - source_xy[inside])
+        size = _widths(keypoints)[:, None, None]
+        down = keypoints[LID, :2] - keypoints[BROW, :2]
+        down /= np.maximum(np.linalg.norm(down, axis=-1, keepdims=True), 1e-6)
+        vertices[self._lower, :2] += LASHES * size * shut * down
+        for inside in (self._upper, self._lower):
+            vertices[inside, 2:] -= LASHES * size * shut
+
+
+def _gaps(points: Points, scale: float) -> Points:
+    return np.asarray(np.linalg.norm(points[LOWER_LID, :2] - points[LID, :2], axis=-1) / scale, np.float32)
+
+
+def _widths(points: Points) -> Points:
+    ends = points[LOOPS[:, OUTER], :2] - points[LOOPS[:, INNER], :2]
+    return np.asarray(np.linalg.norm(ends, axis=-1), np.float32)

@@ -1,0 +1,84 @@
+"""Make a loaded network fast: other layers for the same function, which its plain layers state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from vid2vid_cli.models.fast.batch_norm import fold_norms
+from vid2vid_cli.models.fast.spade import FastSpadeBlock
+from vid2vid_cli.models.fast.upsampling import UpsampledConv
+from vid2vid_cli.models.fast.volume import SpectralConv, TapConv
+from vid2vid_cli.models.layers.blocks import Doubling, UpBlock
+from vid2vid_cli.models.layers.spade import SpadeBlock, SpadeDecoder
+from vid2vid_cli.models.layers.volume import DenseMotion3D
+
+Rewrite = Callable[[nn.Module], None]
+MOST_CHANNELS = 512  # the maps of wider layers are so small that weights are their cost, and phases have more of them
+
+
+def upsample_late(network: nn.Module) -> None:
+    """Let blocks that double the size of a map convolve before they do."""
+    for block in [module for module in network.modules() if isinstance(module, UpBlock)]:
+        if isinstance(block.enlarge, Doubling) and block.conv.weight.shape[1] <= MOST_CHANNELS:
+            block.add_module("conv", UpsampledConv(block.conv))
+            block.enlarge = nn.Identity()
+
+
+def merge_modulation(network: nn.Module) -> None:
+    """Merge the convolutions of the norms of SPADE's blocks, where these keep the size of the map."""
+    _modulate(network, {name: 1 for decoder in _decoders(network) for name in decoder.middle_names})
+
+
+def modulate_by_places(network: nn.Module) -> None:
+    """Merge them where blocks enlarge the map and the condition, and take one copy of each pixel after the other."""
+    _modulate(network, {"up_0": 2, "up_1": 4})
+
+
+def _modulate(network: nn.Module, factors: dict[str, int]) -> None:
+    for decoder in _decoders(network):
+        for name, factor in factors.items():
+            block = decoder.get_submodule(name)
+            if isinstance(block, SpadeBlock):
+                decoder.add_module(name, FastSpadeBlock(block, factor))
+
+
+def _decoders(network: nn.Module) -> list[SpadeDecoder]:
+    return [module for module in network.modules() if isinstance(module, SpadeDecoder)]
+
+
+def recast_heads(network: nn.Module) -> None:
+    """Recast the 7x7x7 convolutions to masks, and the ones to occlusion maps."""
+    for dense in list(network.modules()):
+        if isinstance(dense, DenseMotion3D) and isinstance(dense.mask, nn.Conv3d):
+            mask, occlusion = dense.mask, dense.occlusion
+            assert isinstance(occlusion, nn.Conv2d)
+            depth = occlusion.in_channels // mask.in_channels
+            dense.mask, dense.occlusion = SpectralConv(mask, depth), TapConv(occlusion, depth)
+
+
+def put_channels_last(network: nn.Module) -> None:
+    """Lay out weights with their channels last, which makes convolutions give maps of that kind."""
+    for weight in network.parameters():
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        elif weight.dim() == 5:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
+
+
+REWRITES: tuple[Rewrite, ...] = (
+    fold_norms,
+    upsample_late,
+    merge_modulation,
+    modulate_by_places,
+    recast_heads,
+    put_channels_last,
+)
+
+
+def make_fast(network: nn.Module, rewrites: Sequence[Rewrite] = REWRITES) -> None:
+    """Rewrite a network in place; what it computes stays the same up to rounding."""
+    for rewrite in rewrites:
+        rewrite(network)

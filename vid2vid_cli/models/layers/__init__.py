@@ -1,0 +1,1 @@
+"""Layers that several families share, written to be read beside their papers."""

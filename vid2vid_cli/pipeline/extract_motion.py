@@ -1,0 +1,96 @@
+"""Extract the motion of a driving into a file that can drive later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vid2vid_cli.errors import NoFaceError
+from vid2vid_cli.media.files import check_output
+from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.motion import Motion, MotionFile, MotionSmoother, join_motions, save_motion
+from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
+from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.options import MotionOptions
+from vid2vid_cli.pipeline.parsing import parse_face
+from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
+from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
+
+
+def extract_motion(
+    driving: str | Path,
+    output: str | Path,
+    options: MotionOptions | None = None,
+    *,
+    model: LoadedModel | None = None,
+    hooks: Hooks | None = None,
+) -> Result:
+    """Write the motion of a driving video, animation or image as a motion file.
+
+    Frames without a face hold the last motion and are marked; before the first face the first motion stands.
+    Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
+    """
+    began = time.perf_counter()
+    options, hooks = options or MotionOptions(), hooks or Hooks()
+    log = WarningLog(hooks)
+    check_motion_numbers(options)
+    target = Path(output)
+    check_output(target, force=options.force, inputs=[Path(driving)], is_file=True)
+    engine = start_engine(options, model)
+    select = parse_face(options.driving_face, "driving-face")
+    look = ReaderSetup(engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels)
+    with closing(open_driving(Path(driving), reading_options(options, log), look)) as clip:
+        smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
+        motions, found, skipped = _collect(clip, options, smoother, hooks)
+    motion = _without_constant_shape(engine.loaded.model, join_motions(motions), torch.tensor(found))
+    content = MotionFile(motion, torch.tensor(found), clip.fps, engine.loaded.family.name)
+    save_motion(target, content, force=options.force)
+    held = len(found) - sum(found)
+    if held:
+        log.warn(f"{driving}: no face in {held} of {len(found)} frames; the last motion was held")
+    size = clip.picture_size or (0, 0)
+    seconds = time.perf_counter() - began
+    return Result(target, len(found), held, skipped, seconds, clip.fps, size, tuple(log.warnings))
+
+
+def _collect(
+    clip: Driving, options: MotionOptions, smoother: MotionSmoother | None, hooks: Hooks
+) -> tuple[list[Motion], list[bool], int]:
+    """Return the motions, whether each frame had a face, and how many frames were skipped."""
+    motions: list[Motion | None] = []
+    found: list[bool] = []
+    skipped = 0
+    for index, (motion, is_found) in enumerate(_watch(clip, smoother)):
+        hooks.progress(index + 1, clip.count)
+        if not is_found and options.on_missing == "fail":
+            raise NoFaceError(f"{clip.path}: no face in frame {index}; --on-missing hold keeps the last motion instead")
+        if not is_found and options.on_missing == "skip":
+            skipped += 1
+            continue
+        motions.append(motion)
+        found.append(is_found)
+    first = next((motion for motion in motions if motion is not None), None)
+    if first is None or not any(found):
+        raise clip.no_face()
+    return [first if motion is None else motion for motion in motions], found, skipped
+
+
+def _without_constant_shape(model: ReenactmentModel, motion: Motion, found: Tensor) -> Motion:
+    """Take out of a clip's motion what is the same in all its frames and belongs to the face, not to its movement."""
+    shape = (motion.expression - model.without_shape(motion))[found].mean(0, keepdim=True)
+    return replace(motion, expression=motion.expression - shape)
+
+
+def _watch(clip: Driving, smoother: MotionSmoother | None) -> Iterator[tuple[Motion | None, bool]]:
+    for driven in clip.frames():
+        motion = driven.motion
+        if motion is not None and smoother is not None:
+            motion = smoother(motion)
+        yield motion, driven.found

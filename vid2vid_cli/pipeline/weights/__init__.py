@@ -1,0 +1,1 @@
+"""The commands of vid2vid weights: what is there, fetch it, convert it."""

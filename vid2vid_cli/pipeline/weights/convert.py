@@ -1,0 +1,157 @@
+"""Look into a file of weights, and write it again without what only training needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vid2vid_cli.checkpoints.reading import (
+    LoadedFile,
+    checkpoint_files,
+    embedded_checkpoint,
+    find_checkpoint,
+    read_checkpoint,
+)
+from vid2vid_cli.checkpoints.tensor_names import recognise, recognise_role, why_no_family
+from vid2vid_cli.errors import UsageError, WeightsError
+from vid2vid_cli.media.files import check_output, open_scratch, publish
+from vid2vid_cli.models.registry import FAMILIES
+from vid2vid_cli.pipeline.options import ConvertOptions
+
+COUNTER = "num_batches_tracked"  # of training steps; nothing misses it
+SMALL = 4096
+"""Tensors of fewer numbers, and those of one dimension, keep float32: norms, biases and filters cost little."""
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a file of weights holds.
+
+    bytes: on the disk. family, variant: None where it is of none that is known. parameters: numbers in all tensors.
+    dtypes: how many tensors of each. missing, unexpected: names, against the variant as it was published.
+    problem: why no model can be made of it, as far as its names tell.
+    """
+
+    path: Path
+    bytes: int
+    sha256: str
+    family: str | None
+    variant: str | None
+    tensors: int
+    parameters: int
+    dtypes: dict[str, int]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    problem: str
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A file that was written. bytes: (before, after). left_out: networks that its family does not use."""
+
+    output: Path
+    info: WeightsInfo
+    bytes: tuple[int, int]
+    left_out: tuple[str, ...]
+
+
+def inspect_weights(name: str) -> WeightsInfo:
+    """Say what a file or folder of weights is, or what a checkpoint of the catalogue is."""
+    return _describe(read_checkpoint(find_checkpoint(name)))
+
+
+def convert_weights(name: str, output: str | Path, options: ConvertOptions | None = None) -> Converted:
+    """Write weights of any layout as one flat safetensors file, without optimisers, discriminators, foreign networks.
+
+    The file appears when it is whole. UsageError, WeightsError, MediaError or OutputExistsError says why there is none.
+    """
+    options, target = options or ConvertOptions(), Path(output)
+    if target.suffix.lower() != ".safetensors":
+        raise UsageError(f"{target}: weights are written as .safetensors; give the output that ending")
+    path = find_checkpoint(name)
+    files = checkpoint_files(path)
+    check_output(target, force=options.force, inputs=files, is_file=True)
+    loaded = read_checkpoint(path)
+    info = _describe(loaded)
+    if info.problem:
+        raise WeightsError(f"{path}: {info.problem}")
+    layout, roots = recognise(loaded.tensors), {name.split(".")[0] for name in loaded.tensors}
+    used = roots & layout.roots if layout else roots
+    kept = {name: tensor for name, tensor in loaded.tensors.items() if name.split(".")[0] in used}
+    try:
+        stored = {name: _stored(name, tensor, options.dtype) for name, tensor in kept.items()}
+    except OverflowError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    _write(target, stored, _metadata(loaded, info))
+    sizes = (info.bytes, target.stat().st_size)
+    return Converted(target, _describe(read_checkpoint(target)), sizes, tuple(sorted(roots - used)))
+
+
+def _describe(loaded: LoadedFile) -> WeightsInfo:
+    names = loaded.tensors.keys()
+    layout = recognise(names)
+    family, expected = (layout.family, layout.names) if layout else (_family_of(loaded), frozenset[str]())
+    if family == "compact":
+        expected = frozenset(embedded_checkpoint().tensors)
+    return WeightsInfo(
+        loaded.path,
+        sum(file.stat().st_size for file in checkpoint_files(loaded.path)),
+        loaded.sha256,
+        family or ("liveportrait" if recognise_role(names) else None),
+        layout.variant if layout else recognise_role(names),
+        len(names),
+        sum(tensor.numel() for tensor in loaded.tensors.values()),
+        dict(Counter(str(tensor.dtype).removeprefix("torch.") for tensor in loaded.tensors.values()).most_common()),
+        tuple(sorted(name for name in expected - names if not name.endswith(COUNTER))),
+        tuple(sorted(names - expected)) if expected else (),
+        "" if family and not (layout and layout.refused) else why_no_family(names, _known_families()),
+    )
+
+
+def _family_of(loaded: LoadedFile) -> str | None:
+    return next((family.name for family in FAMILIES if family.detect(loaded.tensors)), None)
+
+
+def _known_families() -> list[str]:
+    return list(dict.fromkeys([*(family.name for family in FAMILIES), "facevid2vid", "liveportrait", "fomm"]))
+
+
+def _stored(name: str, tensor: Tensor, dtype: str) -> Tensor:
+    """Return a tensor as it is written: large weights in the type asked for, what else has fractions in float32."""
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    is_large = tensor.dim() > 1 and tensor.numel() >= SMALL
+    stored = tensor.to(torch.float16 if is_large and dtype == "float16" else torch.float32).contiguous()
+    if not torch.isfinite(stored).all() and torch.isfinite(tensor).all():
+        raise OverflowError(f"{name} has numbers that float16 cannot hold; convert with --dtype float32")
+    return stored
+
+
+def _metadata(loaded: LoadedFile, info: WeightsInfo) -> dict[str, str]:
+    """Say in the file where it comes from."""
+    origin = {"converted_from": loaded.path.name, "converted_sha256": loaded.sha256}
+    return {**loaded.metadata, **origin, "family": info.family or "", "variant": info.variant or ""}
+
+
+def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, whole or not at all; two names of the same numbers get them each."""
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        if tensor.data_ptr() in seen:
+            tensors[name] = tensor.clone()
+        seen.add(tensor.data_ptr())
+    with closing(open_scratch(target)) as scratch:
+        whole = scratch.file("weights.safetensors")
+        try:
+            save_file(tensors, whole, metadata)
+        except (OSError, SafetensorError) as error:
+            words = getattr(error, "strerror", None) or error
+            raise WeightsError(f"{target}: cannot be written: {words}; choose another folder") from error
+        publish(whole, target)

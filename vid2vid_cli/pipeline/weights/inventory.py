@@ -1,0 +1,124 @@
+"""What is known of published checkpoints and of their files on this machine: list, verify, where they lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vid2vid_cli.checkpoints import catalogue
+from vid2vid_cli.checkpoints.cache import (
+    EMBEDDED,
+    LocalFile,
+    bundled_file,
+    find_pulled,
+    look_for,
+    own_file,
+    recorded_sha256,
+    verify_files,
+    weights_folder,
+    why_changed,
+)
+from vid2vid_cli.checkpoints.catalogue import Checkpoint
+from vid2vid_cli.errors import UsageError
+from vid2vid_cli.hashing import hash_file
+from vid2vid_cli.pipeline.progress import Hooks
+
+
+@dataclass(frozen=True)
+class WeightsStatus:
+    """A published checkpoint and what there is of it.
+
+    state: verified, unverified, own file, changed, incomplete or missing. bytes: None where it is not known.
+    path: the file, or the folder of several; None where nothing is there. problem: what is wrong and how it is mended.
+    """
+
+    checkpoint: Checkpoint
+    state: str
+    bytes: int | None
+    path: Path | None
+    problem: str = ""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether files are there that cannot be used as they are."""
+        return self.state in ("changed", "incomplete")
+
+
+def checkpoint_named(name: str) -> Checkpoint:
+    """Return a checkpoint of the catalogue. UsageError lists the names."""
+    checkpoint = catalogue.named(name)
+    if checkpoint is None:
+        raise UsageError(f"{name}: no such weights; there are {', '.join(each.name for each in catalogue.CATALOGUE)}")
+    return checkpoint
+
+
+def list_weights() -> list[WeightsStatus]:
+    """Say of each published checkpoint whether it is here, without reading more than the embedded one."""
+    return [_embedded(each) if each.is_embedded else _standing(each, look_for(each)) for each in catalogue.CATALOGUE]
+
+
+def verify_weights(name: str | None = None, hooks: Hooks | None = None) -> list[WeightsStatus]:
+    """Read all that is here, or one checkpoint, and compare sizes and sha256. WeightsError where that is not here."""
+    hooks = hooks or Hooks()
+    wanted = [checkpoint_named(name)] if name else list(catalogue.CATALOGUE)
+    standings = []
+    for count, each in enumerate(wanted):
+        hooks.progress(count, len(wanted))
+        standings.append(_embedded(each) if each.is_embedded else _standing(each, list(verify_files(each))))
+    if name and standings[0].state == "missing":
+        find_pulled(wanted[0])  # says how to get it
+    return standings
+
+
+def weights_path(name: str | None = None) -> Path:
+    """Return the file or folder of a checkpoint, or the folder of all that is pulled."""
+    if name is None:
+        return weights_folder()
+    checkpoint = checkpoint_named(name)
+    return bundled_file("weights", EMBEDDED) if checkpoint.is_embedded else find_pulled(checkpoint)
+
+
+def _embedded(checkpoint: Checkpoint) -> WeightsStatus:
+    path = bundled_file("weights", EMBEDDED)
+    is_right = hash_file(path) == recorded_sha256(bundled_file("weights", "SHA256SUMS"), EMBEDDED)
+    problem = "" if is_right else f"{path}: its sha256 is not the recorded one; install vid2vid again"
+    return WeightsStatus(checkpoint, "verified" if is_right else "changed", path.stat().st_size, path, problem)
+
+
+def _standing(checkpoint: Checkpoint, found: list[LocalFile]) -> WeightsStatus:
+    own = own_file(checkpoint.name)
+    if own is not None:
+        return WeightsStatus(checkpoint, "own file", own.stat().st_size, own)
+    paths = [each.path for each in found if each.path is not None]
+    here = paths[0] if len(found) == 1 and paths else _folder_of(paths)
+    return WeightsStatus(checkpoint, _state(found), checkpoint.bytes or _size(paths), here, _problem(checkpoint, found))
+
+
+def _state(found: list[LocalFile]) -> str:
+    states = {each.state for each in found}
+    if "changed" in states:
+        return "changed"
+    if "missing" in states:
+        return "missing" if states == {"missing"} else "incomplete"
+    return "unverified" if "unverified" in states else "verified"
+
+
+def _problem(checkpoint: Checkpoint, found: list[LocalFile]) -> str:
+    cure = f"vid2vid weights pull {checkpoint.name} mends it"
+    for each in found:
+        if each.state == "changed":
+            return f"{each.path}: {why_changed(each)}; {cure}"
+    if _state(found) == "incomplete":
+        missing = next(each.file.path for each in found if each.state == "missing")
+        return f"{checkpoint.name}: {missing} is missing; {cure}"
+    return ""
+
+
+def _folder_of(paths: list[Path]) -> Path | None:
+    return Path(os.path.commonpath([path.parent for path in paths])) if paths else None
+
+
+def _size(paths: Iterable[Path]) -> int | None:
+    return sum(path.stat().st_size for path in paths) or None

@@ -1,0 +1,1 @@
+"""The process itself: threads between stages, unfinished files, and how a signal ends it all."""

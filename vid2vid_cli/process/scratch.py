@@ -1,0 +1,119 @@
+"""Hidden folders beside an output for all that is not finished; what a killed run left is removed by the next one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import IO
+
+from vid2vid_cli.process.shutdown import Cleaner, CleanupStage, register_cleaner
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing tells a running owner from a dead one, so nothing is swept
+    fcntl = None  # type: ignore[assignment]
+
+PREFIX = ".vid2vid-"
+LOCK = "lock"
+UNLOCKED_GRACE_S = 60.0
+"""A folder without a lock may have been made just now; after so long its maker is dead."""
+REMOVALS = 5
+BETWEEN_REMOVALS_S = 0.02
+
+_open: set[Scratch] = set()
+_swept: set[Path] = set()
+
+
+class Scratch:
+    """A folder beside an output, there from `open` to `close`. What is renamed out of it appears at once.
+
+    Its lock is held as long as its process lives, however that ends: so `sweep` knows what nobody owns any more.
+    """
+
+    def __init__(self, beside: Path) -> None:
+        """Choose a name that is not there yet in the folder of `beside`, on whose disk a rename is atomic."""
+        self.folder = beside.with_name(f"{PREFIX}{secrets.token_hex(6)}")
+        self._lock: IO[bytes] | None = None
+
+    def open(self) -> Scratch:
+        """Make the folder. OSError where it cannot be made."""
+        _open.add(self)  # before it is there: an interrupt may come at any moment
+        try:
+            self.folder.mkdir()
+            self._lock = (self.folder / LOCK).open("wb")
+        except OSError:
+            self.close()
+            raise
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks: swept by its age
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self
+
+    def close(self) -> None:
+        """Remove the folder with all that is still in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
+        _open.discard(self)
+
+    def __enter__(self) -> Scratch:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file in the folder."""
+        return self.folder / name
+
+
+def close_all() -> None:
+    """Remove what is open still; the last thing that an interrupted command does."""
+    for scratch in list(_open):
+        scratch.close()
+
+
+def remove_all() -> None:
+    """Remove the folders of what is open still, and free nothing; from any thread, without a lock.
+
+    More than once: a child that was killed just now may still make a file there.
+    """
+    for _ in range(REMOVALS):
+        left = [scratch.folder for scratch in list(_open) if scratch.folder.exists()]
+        if not left:
+            return
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(BETWEEN_REMOVALS_S)
+
+
+def sweep(folder: Path, *, again: bool = False) -> None:
+    """Remove what killed runs have left in a folder; once in a process, unless asked `again`."""
+    if fcntl is None or (folder.absolute() in _swept and not again):
+        return
+    _swept.add(folder.absolute())
+    with contextlib.suppress(OSError):
+        with os.scandir(folder) as entries:
+            left = [Path(e) for e in entries if e.name.startswith(PREFIX) and e.is_dir(follow_symlinks=False)]
+        for path in left:
+            if _is_abandoned(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_abandoned(scratch: Path) -> bool:
+    """Tell whether the process that made a scratch folder is gone."""
+    try:
+        with (scratch / LOCK).open("r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except FileNotFoundError:
+        return time.time() - scratch.stat().st_mtime > UNLOCKED_GRACE_S
+    except OSError:
+        return False
+
+
+register_cleaner(CleanupStage.FILES, Cleaner(close_all, remove_all))
