@@ -53,7 +53,7 @@ def test_missing_folders_are_named_once_at_the_end(workers: int, tmp_path: Path)
 def test_a_folder_that_lacks_a_part_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = OutsideFolder("pictures", "PICTURES", tmp_path, ("a", "b"))
     (tmp_path / "a").mkdir()
-    with pytest.raises(pytest.skip.Exception, match="no pictures at .*; set PICTURES"):
+    with pytest.raises(pytest.skip.Exception, match=r"no pictures at .*; set PICTURES"):
         folder.find()
     (tmp_path / "b").mkdir()
     assert folder.find() == tmp_path
