@@ -19,10 +19,10 @@ import typer.main
 from vid2vid_cli import __version__
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.cli.console import Reporter, Verbosity
-from vid2vid_cli.cli.failure import guarded, one_line
+from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.errors import MediaError, NoFaceError, UsageError, WeightsError
+from vid2vid_cli.errors import MediaError, NoFaceError, UsageError, WeightsError, one_line
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions, option
 
 
@@ -167,10 +167,10 @@ def test_each_end_has_its_code_and_its_line(
     error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @guarded
-    def command(*, talk: Verbosity) -> None:
+    def command(*, verbosity: Verbosity) -> None:
         raise error
 
-    assert command(talk=Verbosity()) == code
+    assert command(verbosity=Verbosity()) == code
     assert capsys.readouterr().err == line
 
 
@@ -186,11 +186,11 @@ def test_one_line_keeps_names_as_they_are() -> None:
 
 
 def test_quiet_and_json_say_what_they_should(capsys: pytest.CaptureFixture[str]) -> None:
-    for talk in (Verbosity(), Verbosity(quiet=True), Verbosity(json=True)):
-        with Reporter(talk) as reporter:
+    for verbosity in (Verbosity(), Verbosity(quiet=True), Verbosity(json=True)):
+        with Reporter(verbosity) as reporter:
             reporter.hooks.warn("[a].png is small")
             reporter.hooks.progress(1, None)
-        reporter.tell("done", {"frames": 3})
+        reporter.print_result("done", {"frames": 3})
     said = capsys.readouterr()
     assert said.out == 'done\n{"frames": 3}\n'
     assert said.err == "warning: [a].png is small\n" * 2
@@ -204,14 +204,14 @@ def test_the_installed_command_prints_its_version() -> None:
 
 SAYS_MUCH = """
 from vid2vid_cli.cli.failure import guarded
-from vid2vid_cli.cli.console import Reporter, Talk
+from vid2vid_cli.cli.console import Reporter, Verbosity
 
 @guarded
-def command(*, talk):
+def command(*, verbosity):
     for _ in range(3):
-        Reporter(talk).tell("line", {})
+        Reporter(verbosity).print_result("line", {})
 
-raise SystemExit(command(talk=Talk()))
+raise SystemExit(command(verbosity=Verbosity()))
 """
 
 
@@ -239,7 +239,7 @@ awaited, interrupted, seen = "", [], {}
 sys.meta_path.insert(0, Interrupter())
 number = signal.SIGINT
 for words in (["reenact", "a", "b"], ["rotate"], ["motion", "a", "-o", "b"], ["faces", "a"], ["doctor"]):
-    awaited = "vid2vid_cli.pipeline." + words[0]
+    awaited = "vid2vid_cli.pipeline." + {"motion": "extract_motion"}.get(words[0], words[0])
     seen[words[0]] = [main(words), awaited in interrupted, awaited in sys.modules]
 print(json.dumps(seen))
 """
@@ -248,7 +248,6 @@ print(json.dumps(seen))
 def test_ctrl_c_waits_until_a_pipeline_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORTS], capture_output=True, text=True, check=False)
     seen = json.loads(done.stdout)
-    assert seen.pop("motion")[::2] == [130, True]
     assert set(map(tuple, seen.values())) == {(130, True, True)}
     assert done.stderr == "error: interrupted\n" * 5
 

@@ -24,10 +24,9 @@ from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.options import EncodeOptions
-from vid2vid_cli.pipeline.parsing import is_index, parse_face
+from vid2vid_cli.pipeline.parsing import check_motion_numbers, is_index, parse_face, reading_options
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.source import LARGEST_PX, SMALLEST_PX
-from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
 from vid2vid_cli.process.scratch import Scratch
 
 

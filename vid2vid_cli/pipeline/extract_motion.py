@@ -19,9 +19,8 @@ from vid2vid_cli.motion import Motion, MotionFile, MotionSmoother, join_motions,
 from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import MotionOptions
-from vid2vid_cli.pipeline.parsing import parse_face
+from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, reading_options
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
-from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
 
 
 def extract_motion(

@@ -1,4 +1,4 @@
-"""From what a user types to numbers: sweeps of angles, times, frame rates, colours and faces."""
+"""Parse what a user types: sweeps of angles, times, frame rates, colours and faces."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from PIL import ImageColor
 
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.mesh import Select
+from vid2vid_cli.media.video import ReadOptions
+from vid2vid_cli.pipeline.options import DrivingOptions
+from vid2vid_cli.pipeline.progress import WarningLog
 
 MOST_ANGLES = 100_000
+MOST_DEG = 360
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """An angle in degrees that may run from start to stop. step: its increment; 0 where it is one angle."""
+    """An angle in degrees, or angles from start to stop. step_deg: the increment, at least 0; 0 for a single angle."""
 
     start_deg: float
     stop_deg: float
@@ -24,42 +28,44 @@ class Sweep:
 
     @property
     def count(self) -> int:
-        """How many angles the sweep has, the stop included when a step falls on it."""
+        """Count the angles; the stop is one of them if a step falls on it."""
+        # The slack keeps a stop that rounding puts just out of reach, as in 0:0.3:0.1.
         return int(abs(self.stop_deg - self.start_deg) / self.step_deg + 1e-9) + 1 if self.step_deg else 1
 
     def at(self, share: float) -> float:
-        """Return the angle at a share 0 to 1 of the way, rounded to the step."""
+        """Return the angle at a fraction of the way, 0 to 1, rounded to a whole number of steps."""
         sign = 1 if self.stop_deg >= self.start_deg else -1
         return self.start_deg + sign * round(share * (self.count - 1)) * self.step_deg
 
     @property
     def largest_deg(self) -> float:
-        """Return the largest angle either way."""
+        """Return the largest angle in either direction."""
         return max(abs(self.start_deg), abs(self.stop_deg))
 
 
 def parse_sweep(text: str | None, name: str) -> Sweep | None:
-    """Read an angle or START:STOP:STEP in degrees; a sign of STEP is ignored."""
+    """Parse an angle or START:STOP:STEP in degrees; the sign of STEP is ignored."""
     if text is None:
         return None
     try:
         numbers = [float(part) for part in str(text).split(":")]
     except ValueError as error:
         raise UsageError(f"--{name} {text}: not an angle in degrees; write a number or START:STOP:STEP") from error
-    if not all(abs(number) <= 360 for number in numbers):
-        raise UsageError(f"--{name} {text}: an angle lies within -360 and 360 degrees")
+    # Written so that NaN fails too: every comparison with it is false.
+    if not all(abs(number) <= MOST_DEG for number in numbers):
+        raise UsageError(f"--{name} {text}: an angle must be between -{MOST_DEG} and {MOST_DEG} degrees")
     if len(numbers) == 1:
         return Sweep(numbers[0], numbers[0], 0.0)
     if len(numbers) != 3 or numbers[2] == 0:
-        raise UsageError(f"--{name} {text}: a sweep is START:STOP:STEP with a step that is not 0")
+        raise UsageError(f"--{name} {text}: a sweep is START:STOP:STEP, and STEP must not be 0")
     sweep = Sweep(numbers[0], numbers[1], abs(numbers[2]))
     if sweep.count > MOST_ANGLES:
-        raise UsageError(f"--{name} {text}: more than {MOST_ANGLES} angles; write a larger step")
+        raise UsageError(f"--{name} {text}: more than {MOST_ANGLES} angles; use a larger step")
     return sweep
 
 
 def parse_time(text: str | None, name: str) -> float | None:
-    """Read seconds, MM:SS or H:MM:SS; the last part may have decimals."""
+    """Parse seconds, MM:SS or H:MM:SS into seconds; the last part may have decimals."""
     if text is None:
         return None
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", str(text)):
@@ -71,29 +77,30 @@ def parse_time(text: str | None, name: str) -> float | None:
 
 
 def parse_fps(text: str | None) -> Fraction | None:
-    """Read a frame rate such as 25, 29.97 or 30000/1001."""
+    """Parse a frame rate such as 25, 29.97 or 30000/1001."""
     if text is None:
         return None
+    # A fraction keeps 30000/1001 exact; a float would let sound and picture drift apart.
     try:
         fps = Fraction(str(text))
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(f"--fps {text}: not a frame rate; write 25 or 30000/1001") from error
     if not 0 < fps <= 1000:
-        raise UsageError(f"--fps {text}: a frame rate lies between 0 and 1000")
+        raise UsageError(f"--fps {text}: a frame rate must be above 0 and at most 1000")
     return fps
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:
-    """Read a colour by its name or as #rrggbb."""
+    """Parse a colour name or #rrggbb into RGB, 0 to 255."""
     try:
-        red, green, blue = ImageColor.getrgb(text)[:3]
+        red, green, blue = ImageColor.getrgb(text)[:3]  # #rrggbbaa has a fourth, which a background cannot use
     except ValueError as error:
         raise UsageError(f"--background {text}: not a colour; write a name such as gray or #rrggbb") from error
     return red, green, blue
 
 
 def parse_face(text: str, name: str = "face") -> Select:
-    """Read largest, center or an index from the left."""
+    """Parse largest, center or an index from the left."""
     if text == "largest":
         return "largest"
     if text == "center":
@@ -104,5 +111,20 @@ def parse_face(text: str, name: str = "face") -> Select:
 
 
 def is_index(text: str) -> bool:
-    """Say whether a text is a number from 0 in plain digits."""
+    """Say whether a text is a whole number from 0, in ASCII digits."""
+    # str.isdecimal alone accepts the digits of every script.
     return text.isascii() and text.isdecimal()
+
+
+def reading_options(options: DrivingOptions, log: WarningLog) -> ReadOptions:
+    """Parse --start, --end and --fps."""
+    start_s, end_s = parse_time(options.start, "start"), parse_time(options.end, "end")
+    if end_s is not None and end_s <= (start_s or 0):
+        raise UsageError(f"--end {options.end}: must be after --start")
+    return ReadOptions(start_s=start_s, end_s=end_s, fps=parse_fps(options.fps), warn=log.warn)
+
+
+def check_motion_numbers(options: DrivingOptions) -> None:
+    """Raise UsageError if a number is out of range."""
+    if not 0 <= options.smooth <= 10:
+        raise UsageError(f"--smooth {options.smooth:g}: write a number from 0 to 10")

@@ -29,11 +29,10 @@ from vid2vid_cli.pipeline.finite import frame_of, require_finite, require_finite
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.output import OpenWriter, is_picture_name, write_frames
-from vid2vid_cli.pipeline.parsing import parse_face, parse_fps
+from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, parse_fps, reading_options
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
-from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
 from vid2vid_cli.process.streaming import prefetch
 
 
