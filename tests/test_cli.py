@@ -119,7 +119,7 @@ MISTAKES = [
     (["reenact", "a.png", "b.mp4", "--crf", "good"], "'--crf'"),
     (["rotate", "--yaw"], "'--yaw' requires an argument"),
     (["motion", "b.mp4"], "missing option '--output'"),
-    (["faces", "-q", "-v", "a.png"], "--quiet and --verbose contradict each other"),
+    (["faces", "-q", "-v", "a.png"], "--quiet and --verbose exclude each other"),
 ]
 
 

@@ -1,1 +1,1 @@
-"""The command line: options in, exit codes out."""
+"""The command line: it parses options, prints results and returns exit codes."""

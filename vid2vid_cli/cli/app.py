@@ -1,4 +1,4 @@
-"""The command `vid2vid`: its subcommands, and its exit codes."""
+"""The command `vid2vid`: its subcommands and exit codes."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ def vid2vid(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> int:
-    """Make a portrait move as somebody in a video does, or turn its head."""
+    """Animate a portrait with the motion of a video, or turn its head."""
     if version:
         write_result(f"vid2vid {__version__}")
         raise typer.Exit(0)
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is None:  # show the page, but let a script see that nothing was done
         write_result(context.get_help())
         raise typer.Exit(USAGE)
     return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; the console script hands it to the shell."""
+    """Run the command line and return its exit code."""
     _write_any_name()
     with signals_clean_up() as ending:
         code = _dispatch(sys.argv[1:] if arguments is None else list(arguments))
-    return ending.exit_code or code  # a library may make another exception of the signal's
+    return ending.exit_code or code  # a library may have turned the exception of the signal into another
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -74,25 +74,26 @@ def _dispatch(arguments: list[str]) -> int:
     except (KeyboardInterrupt, SystemExit) as ending:
         leave_nothing()
         result = ending.code if isinstance(ending, SystemExit) else INTERRUPTED
-    except Exception as error:  # noqa: BLE001  typer's own class of usage errors has moved between its versions
-        return _fail_of_typer(error, arguments)
-    # Typer makes 130 of Ctrl-C where no command has begun yet.
+    except Exception as error:  # noqa: BLE001  typer moved its class of usage errors between versions
+        return _report_usage_error(error, arguments)
+    # Typer itself returns 130 if Ctrl-C comes before a command has started.
     return int(result or 0)
 
 
-def _fail_of_typer(error: Exception, arguments: list[str]) -> int:
-    """Tell of a mistake in the arguments in one line, with the page that helps."""
-    message = getattr(error, "format_message", None)
+def _report_usage_error(error: Exception, arguments: list[str]) -> int:
+    """Report a mistake in the arguments in one line that names the help page."""
+    message = getattr(error, "format_message", None)  # only typer's own errors have it
     if message is None:
         return fail(*describe_failure(error))
     named = _command_in(arguments)
+    # Typer writes sentences, some over several lines; ours are one line without a full stop.
     text = " ".join(str(message()).rstrip(". ").replace("Value error, ", "").split())
     page = f"vid2vid {named} --help".replace("  ", " ")
     return fail(f"{text[:1].lower()}{text[1:]}; see {page}", getattr(error, "exit_code", USAGE))
 
 
 def _command_in(arguments: list[str]) -> str:
-    """Return the words that name the command which the arguments begin with; none where it is no command."""
+    """Return the words of the command that the arguments start with, or "" if they start with none."""
     if not arguments or arguments[0] not in {*COMMANDS, *GROUPS}:
         return ""
     known = [command.name for command in GROUPS[arguments[0]].registered_commands] if arguments[0] in GROUPS else []
@@ -100,7 +101,7 @@ def _command_in(arguments: list[str]) -> str:
 
 
 def _write_any_name() -> None:
-    """Let stdout take names of files in any encoding, as stderr does already."""
+    """Let stdout escape characters that its encoding lacks, as stderr does; file names can hold any."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")

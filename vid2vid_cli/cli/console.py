@@ -1,4 +1,4 @@
-"""What a command says: progress and warnings on stderr, the result on stdout."""
+"""Print what a command has to say: progress and warnings on stderr, the result on stdout."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verbosity:
-    """How much a command says."""
+    """How much a command prints."""
 
-    quiet: bool = option(False, "Say nothing but errors.", "--quiet", "-q", panel="Messages")
-    verbose: bool = option(False, "Show where an error comes from.", "--verbose", "-v", panel="Messages")
-    json: bool = option(False, "Write the result to stdout as one JSON object.", "--json", panel="Messages")
+    quiet: bool = option(False, "Print nothing but errors.", "--quiet", "-q", panel="Messages")
+    verbose: bool = option(False, "Show the traceback of an error.", "--verbose", "-v", panel="Messages")
+    json: bool = option(False, "Print the result as one JSON object.", "--json", panel="Messages")
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
-            raise UsageError("--quiet and --verbose contradict each other; choose one")
+            raise UsageError("--quiet and --verbose exclude each other; choose one")
 
 
 B = TypeVar("B", bound="Bars")
@@ -39,7 +39,7 @@ V = TypeVar("V", bound="Console[Any]")
 
 
 class Console(ABC, Generic[B]):
-    """Speaks for a command: to people on stderr, above bars where there is a terminal, and the result to stdout."""
+    """The output of a command: messages on stderr, with progress bars if that is a terminal; a result on stdout."""
 
     def __init__(self, verbosity: Verbosity) -> None:
         self.verbosity = verbosity
@@ -50,6 +50,7 @@ class Console(ABC, Generic[B]):
     def _make_bar(self) -> B: ...
 
     def __enter__(self: V) -> V:
+        # Bars would garble a log file, and a program that reads JSON has no use for them.
         if sys.stderr.isatty() and not (self.verbosity.quiet or self.verbosity.json):
             self._bar = self._make_bar()
             self._open.enter_context(self._bar)
@@ -62,7 +63,7 @@ class Console(ABC, Generic[B]):
         self._open.close()
 
     def log(self, text: str) -> None:
-        """Say something to people on stderr, not to programs."""
+        """Write a line to stderr, unless --quiet."""
         if self.verbosity.quiet:
             return
         if self._bar is not None:
@@ -71,7 +72,7 @@ class Console(ABC, Generic[B]):
             write_line(text)
 
     def print_result(self, text: str, facts: Mapping[str, Any]) -> None:
-        """Write the result to stdout: the facts as JSON where asked for, else the text."""
+        """Write the result to stdout: the facts if --json was given, else the text."""
         if self.verbosity.json:
             write_result(json.dumps(facts))
         elif not self.verbosity.quiet:
@@ -79,7 +80,7 @@ class Console(ABC, Generic[B]):
 
 
 class Reporter(Console["FrameBar"]):
-    """Shows progress and warnings while its `with` block runs, and the result at the end. unit: what is counted."""
+    """Shows progress and warnings while its `with` block runs, then the result. unit: what the progress counts."""
 
     def __init__(self, verbosity: Verbosity, unit: str = "frames") -> None:
         super().__init__(verbosity)
@@ -87,12 +88,12 @@ class Reporter(Console["FrameBar"]):
         self.hooks = Hooks(self._progress, self._warn)
 
     def _make_bar(self) -> FrameBar:
-        from vid2vid_cli.cli.progress_bar import FrameBar
+        from vid2vid_cli.cli.progress_bar import FrameBar  # rich takes long to import, so only for a terminal
 
         return FrameBar(self._unit)
 
     def print_summary(self, result: Result) -> None:
-        """Write what a pipeline made to stdout."""
+        """Print the result of a pipeline."""
         self.print_result(one_line(summary(result)), result_facts(result))
 
     def _progress(self, done: int, total: int | None) -> None:
@@ -104,9 +105,9 @@ class Reporter(Console["FrameBar"]):
 
 
 def summary(result: Result) -> str:
-    """Describe what was made in one line."""
+    """Describe a result in one line."""
     height, width = result.size
-    parts = [f"{width}x{height}"] if width else []
+    parts = [f"{width}x{height}"] if width else []  # a motion file has no size
     if result.frames > 1:
         parts.insert(0, f"{result.frames} frames at {float(result.fps):.5g} fps")
     parts += [f"{count} {what}" for count, what in ((result.held, "held"), (result.skipped, "skipped")) if count]
@@ -115,7 +116,7 @@ def summary(result: Result) -> str:
 
 
 def result_facts(result: Result) -> dict[str, Any]:
-    """List what was made for JSON; the frame rate as a number and exactly."""
+    """Return a result as JSON values; the frame rate both rounded and exact."""
     height, width = result.size
     return {
         "output": str(result.output),
@@ -123,7 +124,7 @@ def result_facts(result: Result) -> dict[str, Any]:
         "held": result.held,
         "skipped": result.skipped,
         "fps": float(result.fps),
-        "fps_exact": str(result.fps),
+        "fps_exact": str(result.fps),  # such as 30000/1001
         "width": width,
         "height": height,
         "seconds": round(result.seconds, 3),
@@ -133,11 +134,11 @@ def result_facts(result: Result) -> dict[str, Any]:
 
 
 def write_result(text: str) -> None:
-    """Write lines to stdout; where nobody reads them any more (`| head`), be quiet from then on."""
+    """Write lines to stdout; once its reader has gone (`| head`), drop them."""
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # or the interpreter's own flush at exit would complain
+        os.dup2(nowhere, sys.stdout.fileno())  # or the flush at interpreter exit would fail again
         os.close(nowhere)

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from vid2vid_cli.evaluation.report import Evaluation, FigureRow, Metric
 
 PARTLY_DONE = 5
-MOST_LINES = 90  # of single results in a table; past that only means are shown
-NARROWEST = 150  # columns of a table written to a file, where no terminal sets the width
+MAX_ROWS = 90  # of single results in a table; if there are more, it shows the means alone
+MIN_WIDTH = 150  # columns; a narrow terminal or a log file would fold the table
 
 Sources = Annotated[str, typer.Argument(metavar="SOURCES", help="A picture, or a folder of pictures.")]
 Drivings = Annotated[str, typer.Argument(metavar="DRIVINGS", help="A clip, or a folder of clips.")]
 Clips = Annotated[str, typer.Argument(metavar="CLIP|FOLDER", help="A clip, or a folder of clips.")]
 
 evaluate = typer.Typer(
-    no_args_is_help=True, help="Measure a checkpoint, beside a copy of the source and the warp without networks."
+    no_args_is_help=True,
+    help="Measure a checkpoint against a copy of the source and against the warp without networks.",
 )
 
 
@@ -35,43 +36,43 @@ evaluate = typer.Typer(
 @takes_options
 @guarded
 def evaluate_self(clips: Clips, *, options: EvaluateClipsOptions, verbosity: Verbosity) -> int:
-    """Move the first frame of each clip as the clip does, and compare with the clip itself."""
+    """Animate the first frame of each clip with the clip itself, and compare the two."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.evaluation.self_reenactment import evaluate_self as run
 
         found = run(clips, options, hooks=reporter.hooks)
-    return _tell(reporter, found, options)
+    return _print_scores(reporter, found, options)
 
 
 @evaluate.command("cross")
 @takes_options
 @guarded
 def evaluate_cross(sources: Sources, drivings: Drivings, *, options: EvaluateClipsOptions, verbosity: Verbosity) -> int:
-    """Move every picture as every clip does: identity kept, pose and expression followed."""
+    """Animate every picture with every clip; measure identity, pose and expression."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.evaluation.cross_reenactment import evaluate_cross as run
 
         found = run(sources, drivings, options, hooks=reporter.hooks)
-    return _tell(reporter, found, options)
+    return _print_scores(reporter, found, options)
 
 
 @evaluate.command("rotate")
 @takes_options
 @guarded
 def evaluate_rotate(sources: Sources, *, options: EvaluateTurnsOptions, verbosity: Verbosity) -> int:
-    """Turn every picture to every angle: error of the pose, and identity kept."""
+    """Turn every picture by every angle; measure pose and identity."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.evaluation.free_view import evaluate_rotate as run
 
         found = run(sources, options, hooks=reporter.hooks)
-    return _tell(reporter, found, options)
+    return _print_scores(reporter, found, options)
 
 
-def _tell(reporter: Reporter, found: Evaluation, options: EvaluateClipsOptions | EvaluateTurnsOptions) -> int:
-    """Write the result to stdout. Returns the exit code."""
+def _print_scores(reporter: Reporter, found: Evaluation, options: EvaluateClipsOptions | EvaluateTurnsOptions) -> int:
+    """Print the result; return the exit code."""
     written = [f"wrote {path}" for path in (options.csv, options.sheet) if path is not None]
     text = "\n".join([table(found), *map(one_line, written)])
     reporter.print_result(text, {**found.facts(), "csv": options.csv, "sheet": options.sheet})
@@ -79,7 +80,7 @@ def _tell(reporter: Reporter, found: Evaluation, options: EvaluateClipsOptions |
 
 
 def table(found: Evaluation) -> str:
-    """Lay an evaluation out as a table: single results where they are few, then the means."""
+    """Format an evaluation as a table: the single results if they are few, then the means."""
     from rich.console import Console
     from rich.table import Table
 
@@ -89,13 +90,13 @@ def table(found: Evaluation) -> str:
         lines.add_column(name, overflow="fold")
     for metric in found.metrics:
         lines.add_column(metric.title, justify="right")
-    shown = [*(found.rows if len(found.rows) <= MOST_LINES else ()), *found.means]
+    shown = [*(found.rows if len(found.rows) <= MAX_ROWS else ()), *found.means]
     for before, row in zip([None, *shown], shown, strict=False):
         if before is not None and before.subject != row.subject:
-            lines.add_row()
+            lines.add_row()  # a blank line between subjects
         lines.add_row(*map(one_line, row.subject), row.method, *_cells(found.metrics, row))
-    width = max(NARROWEST, shutil.get_terminal_size().columns)
-    paper = io.StringIO()
+    width = max(MIN_WIDTH, shutil.get_terminal_size().columns)
+    paper = io.StringIO()  # not a terminal: rich writes no colours into it
     Console(file=paper, width=width, markup=False, highlight=False, emoji=False).print(lines)
     return "\n".join(line.rstrip() for line in paper.getvalue().rstrip("\n").split("\n"))
 

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 @takes_options
 @guarded
 def faces(
-    source: Annotated[str, typer.Argument(metavar="IMAGE|VIDEO", help="Where to look.")],
+    source: Annotated[str, typer.Argument(metavar="IMAGE|VIDEO", help="Picture or video to search.")],
     draw: Annotated[
         str | None,
         typer.Option(
-            help="Write the picture with boxes, keypoints and head axes; as .mp4 and the like the whole clip."
+            help="Write the picture with boxes, keypoints and head axes; an .mp4 or the like shows the whole clip."
         ),
     ] = None,
     frame: Annotated[int | None, typer.Option(help="Frame of a video, from 0; default: the first with a face.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a drawing that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing drawing.")] = False,
     *,
     limits: LimitOptions,
     verbosity: Verbosity,
 ) -> None:
-    """List the faces from left to right, with box, size, head pose and score: what --face and --driving-face count."""
+    """List the faces from left to right, as --face and --driving-face count them: box, size, head pose and score."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.faces import find_faces
@@ -56,7 +56,7 @@ def _facts(found: FacesFound) -> dict[str, Any]:
 
 
 def _table(found: FacesFound) -> str:
-    """Lay the faces out as lines of columns."""
+    """Format the faces as a table."""
     height, width = found.size
     count = "1 face" if len(found.faces) == 1 else f"{len(found.faces)} faces"
     where = "" if found.frame is None else f" frame {found.frame},"
@@ -65,7 +65,7 @@ def _table(found: FacesFound) -> str:
         f"{'face':>4}  {'left':>6} {'top':>6} {'right':>6} {'bottom':>6} {'size px':>8}"
         f" {'yaw':>6} {'pitch':>6} {'roll':>6} {'score':>6}",
     ]
-    for face in found.faces:
+    for face in found.faces:  # px for the box, signed degrees for the pose
         box = " ".join(f"{side:6.0f}" for side in face.box_px)
         pose = " ".join(f"{angle:+6.1f}" for angle in (face.yaw_deg, face.pitch_deg, face.roll_deg))
         lines.append(f"{face.index:>4}  {box} {face.size_px:8.0f} {pose} {face.score:6.2f}")
@@ -75,5 +75,6 @@ def _table(found: FacesFound) -> str:
 
 
 def one_line_keeping_indent(text: str) -> str:
-    """Make a line safe for a terminal without moving its columns."""
+    """Make a line safe for a terminal, and keep the spaces that it starts with."""
+    # one_line strips spaces at both ends, which would shift the columns of right-aligned numbers.
     return text[: len(text) - len(text.lstrip(" "))] + one_line(text)

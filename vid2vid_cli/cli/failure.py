@@ -1,4 +1,4 @@
-"""Turn whatever ends a command into one line on stderr and an exit code."""
+"""Turn any failure of a command into one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ INTERRUPTED = 130
 
 
 def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
-    """Let a command return its exit code, also where it fails; its parameter `verbosity` says how to tell of it."""
+    """Make a command return an exit code even if it fails; its parameter `verbosity` decides about the traceback."""
     if "verbosity" not in inspect.signature(command).parameters:
-        raise ValueError("a command takes a parameter verbosity")
+        raise ValueError("a command needs the parameter verbosity")
 
     @wraps(command)
     def run(**given: Any) -> int:
         try:
             return command(**given) or 0
         except KeyboardInterrupt:
-            leave_nothing()
+            leave_nothing()  # before the message: who reads it may look at the folder at once
             return fail("interrupted", INTERRUPTED)
-        except Exception as error:  # noqa: BLE001  the last stop: told to the user, with an exit code
+        except Exception as error:  # noqa: BLE001  the last stop: the user gets a line and an exit code
             if given["verbosity"].verbose:
                 traceback.print_exc()
             return fail(*describe_failure(error))
@@ -36,13 +36,13 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
 
 
 def fail(text: str, exit_code: int) -> int:
-    """Write one line about a failure to stderr and return its exit code."""
+    """Write an error line to stderr; return the exit code."""
     write_line(f"error: {text}")
     return exit_code
 
 
 def write_line(text: str) -> None:
-    """Write one line to stderr, whatever characters it holds; nobody reading it is no further failure."""
+    """Write one line to stderr, whatever characters it contains; a reader that has gone is no error."""
     try:
         sys.stderr.write(one_line(text) + "\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Make command-line options of the fields of dataclasses, so that every option is said once."""
+"""Turn fields of dataclasses into command-line options, so that every option is defined once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ PANELS = (
     *("Batch", "Judging", "Motion", "Head pose", "Family", "Picture", "Time"),
     *("Encoding", "Output", "Network", "Engine", "Messages"),
 )
-"""The order of the groups of options on a help page."""
+"""The order of the panels on a help page."""
 
 Command = Callable[..., int | None]
 
 
 def takes_options(function: Command) -> Command:
-    """Replace each parameter that is a dataclass by one keyword parameter for each of its fields.
+    """Replace each dataclass parameter by one keyword parameter per field.
 
-    The result has the signature that typer shall see; it builds the dataclasses and calls `function` with them.
+    The result has the signature that typer reads. It builds the dataclasses and passes them to `function`.
     """
+    # The annotations are strings (`from __future__ import annotations`); typer needs the real types.
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
     groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if _is_group(hint)}
@@ -37,7 +38,8 @@ def takes_options(function: Command) -> Command:
         options = {name: _build(group, given) for name, group in groups.items()}
         return function(**given, **options)
 
-    signature = inspect.Signature(own + sorted(made, key=_place))
+    # Typer lists options in the order of the parameters, so their panels must be in order here.
+    signature = inspect.Signature(own + sorted(made, key=_panel_index))
     with_options.__signature__ = signature  # type: ignore[attr-defined]
     with_options.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
     return with_options
@@ -48,7 +50,7 @@ def _is_group(hint: object) -> bool:
 
 
 def _build(group: type[Any], given: dict[str, Any]) -> Any:
-    """Take the fields of a dataclass out of what was given and build it; what it refuses is the user's mistake."""
+    """Build a dataclass from the given values, and remove those; a value that it rejects is a UsageError."""
     values = {field.name: given.pop(field.name) for field in fields(group)}
     try:
         return group(**values)
@@ -74,11 +76,11 @@ def _parameter(field: Field[Any], hint: Any) -> inspect.Parameter:
 
 
 def _flag(field: Field[Any]) -> str:
-    """Name the flag after the field; one that is on without being asked for can be turned off."""
+    """Name the flag after the field; one that is on by default gets a --no- form."""
     name = field.name.replace("_", "-")
     return f"--{name}/--no-{name}" if field.default is True else f"--{name}"
 
 
-def _place(parameter: inspect.Parameter) -> int:
+def _panel_index(parameter: inspect.Parameter) -> int:
     panel = parameter.annotation.__metadata__[0].rich_help_panel
-    return PANELS.index(panel) if panel in PANELS else -1
+    return PANELS.index(panel) if panel in PANELS else -1  # no panel: typer's own "Options", which comes first

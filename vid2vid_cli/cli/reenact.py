@@ -16,25 +16,25 @@ from vid2vid_cli.pipeline.options import ReenactOptions
 @takes_options
 @guarded
 def reenact(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Picture or video of the one who is shown.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Picture or video of the person to animate.")],
     driving: Annotated[
-        str, typer.Argument(metavar="DRIVING", help="Video, GIF, picture or motion file of the movement.")
+        str, typer.Argument(metavar="DRIVING", help="Video, GIF, picture, call or motion file with the motion.")
     ],
     output: Annotated[
         str | None,
         typer.Option(
             "--output",
             "-o",
-            help="Video (.mp4 .mov .mkv .webm .gif), folder of frames, or picture; default: SOURCE--DRIVING.mp4 here.",
+            help="Video (.mp4 .mov .mkv .webm .gif), folder of frames, or picture; default: ./SOURCE--DRIVING.mp4.",
         ),
     ] = None,
     *,
     options: ReenactOptions,
     verbosity: Verbosity,
 ) -> None:
-    """Make SOURCE move as DRIVING does."""
+    """Make SOURCE move like DRIVING."""
     with Reporter(verbosity) as reporter:
-        with signals_held():
+        with signals_held():  # torch takes seconds to import, and must not be interrupted
             from vid2vid_cli.pipeline.reenact import reenact as run
 
         result = run(source, driving, output, options, hooks=reporter.hooks)

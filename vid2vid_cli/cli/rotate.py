@@ -22,19 +22,19 @@ def rotate(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", help="Picture, video, GIF or folder of frames; default: SOURCE--rotated.png or .mp4 here."
+            "--output", "-o", help="Picture, video, GIF or folder of frames; default: ./SOURCE--rotated.png or .mp4."
         ),
     ] = None,
     *,
     options: RotateOptions,
     verbosity: Verbosity,
 ) -> None:
-    """Turn the head of SOURCE: one view (--yaw 20), a sweep (--yaw -30:30:2), or to the camera (--frontalize)."""
+    """Turn the head of SOURCE: to one angle (--yaw 20), a sweep (--yaw -30:30:2) or the camera (--frontalize)."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.rotate import rotate as run
 
         result = run(source, output, options, hooks=reporter.hooks)
-    if source is None:
-        reporter.log("note: no SOURCE was given; this is the bundled example")
+    if source is None:  # after the work, so that it stands beside the name of the output
+        reporter.log("note: no SOURCE given; this is the bundled example")
     reporter.print_summary(result)

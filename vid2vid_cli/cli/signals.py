@@ -1,4 +1,4 @@
-"""What a signal does: end as by an exception, so that every `finally` runs, but never inside of an import."""
+"""Handle signals: raise an exception, so that every `finally` runs, but never in the middle of an import."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import NoReturn
 
 from vid2vid_cli.process.shutdown import ENDING, SIGNAL_BASE, STDERR, ended_in_time, handlers, interrupts_held
 
-SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # which a progress bar hides
+SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # clear the line and show the cursor, which a progress bar hides
 CLEANING_S = 1.6
-"""How long cleaning up after a signal may take; all shall be over within two seconds."""
+"""How long cleaning up after a signal may take, in seconds; the promise is to end within two."""
 
 
 @dataclass
 class Process:
-    """The process that commands run in. is_ours: it is the program `vid2vid`, not one that calls it."""
+    """The process that commands run in. is_ours: it is the program `vid2vid`, not a caller of `main`."""
 
     is_ours: bool = False
 
@@ -31,22 +31,23 @@ process = Process()
 
 @dataclass
 class Ending:
-    """Which signal ends a command; number 0 while none has come."""
+    """The signal that ends a command; its number is 0 until one arrives."""
 
     number: int = 0
 
     @property
     def exit_code(self) -> int:
-        """The code that a shell gives to what this signal ends, 0 where none came."""
+        """The exit code that a shell reports for this signal, or 0 without a signal."""
         return SIGNAL_BASE + self.number if self.number else 0
 
 
 @contextmanager
 def signals_clean_up() -> Iterator[Ending]:
-    """End on SIGTERM and a closed terminal as on Ctrl-C: with every `finally` run, so that nothing is left behind.
+    """End on SIGTERM and on a closed terminal as on Ctrl-C: every `finally` runs, so that nothing is left behind.
 
-    Only the first signal counts until the block has ended: a second Ctrl-C must not break off the cleaning up. What
-    that hangs on, or a library that swallows the exception, keeps only a caller's process alive, not our own.
+    Until the block ends only the first signal counts: a second Ctrl-C must not interrupt the cleaning up. If the
+    cleaning up hangs, or a library swallows the exception, the program `vid2vid` still ends in time; the process of
+    a caller of `main` does not, since it is not ours to end.
     """
     ending = Ending()
     usual = handlers()
@@ -54,13 +55,13 @@ def signals_clean_up() -> Iterator[Ending]:
     def leave(number: int, frame: FrameType | None) -> None:
         ending.number = number
         for other in ENDING:
-            signal.signal(other, signal.SIG_IGN)
+            signal.signal(other, signal.SIG_IGN)  # from here on only cleaning up
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(ending.exit_code)
 
     for number, handler in usual.items():
-        if handler in (signal.SIG_DFL, signal.default_int_handler):  # nohup stays nohup
+        if handler in (signal.SIG_DFL, signal.default_int_handler):  # else somebody chose another, as nohup does
             signal.signal(number, leave)
     try:
         with ended_in_time(CLEANING_S, last_words) if process.is_ours else contextlib.nullcontext():
@@ -71,12 +72,12 @@ def signals_clean_up() -> Iterator[Ending]:
 
 
 def last_words(number: int) -> str:
-    """Return what stderr is told where a signal ends the process at once."""
+    """Return what to write to stderr if a signal ends the process at once."""
     return (SHOW_CURSOR if os.isatty(STDERR) else "") + ("error: interrupted\n" if number == signal.SIGINT else "")
 
 
 def end_process(code: int) -> NoReturn:
-    """End without the second that Python takes to take the libraries apart: all that matters is cleaned up already."""
+    """End the process at once: everything that matters is cleaned up, and unloading the libraries takes a second."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
@@ -85,16 +86,17 @@ def end_process(code: int) -> NoReturn:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Let signals that end the program wait until the block has ended, an import before which nothing was begun.
+    """Delay signals that end the program until the block, an import, is over.
 
-    In a process of our own there is no need to wait: it ends at once, without an exception. One that rises while
-    torch is imported comes out in the middle of its C++ code, which aborts the process.
+    An exception raised while torch is imported surfaces inside its C++ code, which aborts the process. The program
+    `vid2vid` has nothing to clean up at that point, so it need not wait: it ends at once, without an exception.
     """
 
-    def hear(number: int) -> None:
+    def end_at_once(number: int) -> None:
         if process.is_ours:
             sys.stderr.write(last_words(number))
             end_process(SIGNAL_BASE + number)
 
-    with interrupts_held(hear):
+    # A signal that arrives in a caller's process is raised when the block is over.
+    with interrupts_held(end_at_once):
         yield

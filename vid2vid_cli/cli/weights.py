@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     from vid2vid_cli.pipeline.weights.convert import WeightsInfo
     from vid2vid_cli.pipeline.weights.inventory import WeightsStatus
 
-NAMES_SHOWN = 5
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `weights list` has it.")]
-AnyName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="As `weights list` has it; default: all.")]
-AnyFile = Annotated[str, typer.Argument(metavar="FILE", help="A file or folder of weights, or a name of the list.")]
+NAMES_SHOWN = 5  # of missing or unexpected tensors
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `weights list`.")]
+AnyName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A name from `weights list`; default: all.")]
+AnyFile = Annotated[str, typer.Argument(metavar="FILE", help="File or folder of weights, or a name in `weights list`.")]
 
 
 def weights(context: typer.Context) -> int:
-    """Fetch, check, look into and convert published checkpoints."""
+    """Download, verify, inspect and convert checkpoints."""
     if context.invoked_subcommand is None:
         write_result(context.get_help())
-        raise typer.Exit(UsageError.exit_code)
+        raise typer.Exit(UsageError.exit_code)  # nothing was done, as with plain `vid2vid`
     return 0
 
 
 @takes_options
 @guarded
 def list_(*, verbosity: Verbosity) -> None:
-    """List the published checkpoints: family, size, licence, and whether they are here and verified."""
+    """List the published checkpoints: family, size, licence, and whether they are downloaded and verified."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.weights.inventory import list_weights
 
-        standings = list_weights()
-    reporter.print_result(_table(standings), {"weights": [_facts(each) for each in standings]})
+        statuses = list_weights()
+    reporter.print_result(_table(statuses), {"weights": [_facts(each) for each in statuses]})
 
 
 @takes_options
 @guarded
 def pull(name: Name, *, options: PullOptions, verbosity: Verbosity) -> None:
-    """Fetch a checkpoint and check it; the only command that uses the network."""
+    """Download a checkpoint and verify it; no other command downloads checkpoints."""
     with Reporter(verbosity, unit="bytes") as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.weights.pull import pull_weights
@@ -71,15 +71,15 @@ def pull(name: Name, *, options: PullOptions, verbosity: Verbosity) -> None:
 @takes_options
 @guarded
 def verify(name: AnyName = None, *, verbosity: Verbosity) -> int:
-    """Read what is here and compare size and sha256 with what is published."""
+    """Compare the size and sha256 of downloaded files with the published ones."""
     with Reporter(verbosity, unit="checkpoints") as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.weights.inventory import verify_weights
 
-        standings = verify_weights(name, reporter.hooks)
-    wrong = [each for each in standings if each.is_wrong]
-    reporter.print_result(_table(standings), {"ok": not wrong, "weights": [_facts(each) for each in standings]})
-    if wrong:
+        statuses = verify_weights(name, reporter.hooks)
+    wrong = [each for each in statuses if each.is_wrong]
+    reporter.print_result(_table(statuses), {"ok": not wrong, "weights": [_facts(each) for each in statuses]})
+    if wrong:  # the table is out already: a program reads it even if the command fails
         raise WeightsError("; ".join(each.problem for each in wrong))
     return 0
 
@@ -87,7 +87,7 @@ def verify(name: AnyName = None, *, verbosity: Verbosity) -> int:
 @takes_options
 @guarded
 def info(file: AnyFile, *, verbosity: Verbosity) -> None:
-    """Say of a file or folder of weights which family and variant it is, and what it lacks or has too much."""
+    """Show the family and variant of a file or folder of weights, and its missing and unexpected tensors."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.weights.convert import inspect_weights
@@ -105,7 +105,7 @@ def convert(
     options: ConvertOptions,
     verbosity: Verbosity,
 ) -> None:
-    """Write weights as one small safetensors file, without optimisers and discriminators."""
+    """Convert weights to one small safetensors file, without optimisers and discriminators."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.weights.convert import convert_weights
@@ -130,7 +130,7 @@ def convert(
 @takes_options
 @guarded
 def path(name: AnyName = None, *, verbosity: Verbosity) -> None:
-    """Print where a checkpoint lies, or the folder of all that is pulled."""
+    """Print the path of a checkpoint, or of the folder that holds all downloads."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.weights.inventory import weights_path
@@ -139,42 +139,44 @@ def path(name: AnyName = None, *, verbosity: Verbosity) -> None:
     reporter.print_result(str(found), {"path": str(found)})
 
 
+# list_ has an underscore because a function named list would hide the type.
 COMMANDS = {command.__name__.rstrip("_"): command for command in (list_, pull, verify, info, convert, path)}
 app = typer.Typer(name="weights", invoke_without_command=True, callback=weights, rich_markup_mode="rich")
 for command_name, command in COMMANDS.items():
     app.command(command_name)(command)
 
 
-def _facts(standing: WeightsStatus) -> dict[str, Any]:
-    checkpoint = standing.checkpoint
+def _facts(status: WeightsStatus) -> dict[str, Any]:
+    checkpoint = status.checkpoint
     return {
         "name": checkpoint.name,
         "family": checkpoint.family,
         "licence": checkpoint.licence.name,
         "licence_must_be_accepted": checkpoint.licence.must_be_accepted,
-        "bytes": standing.bytes,
-        "state": standing.state,
-        "path": None if standing.path is None else str(standing.path),
-        "problem": standing.problem,
+        "bytes": status.bytes,
+        "state": status.state,
+        "path": None if status.path is None else str(status.path),
+        "problem": status.problem,
         "note": checkpoint.note,
     }
 
 
-def _table(standings: list[WeightsStatus]) -> str:
-    """Lay checkpoints out as lines of columns."""
+def _table(statuses: list[WeightsStatus]) -> str:
+    """Format checkpoints as a table."""
     rows = [("name", "family", "MB", "state", "licence", "where")]
-    for each in standings:
+    for each in statuses:
+        # Of a checkpoint without a published file the size is unknown until it is here.
         size = "?" if each.bytes is None else f"{each.bytes / 1e6:.1f}"
         checkpoint = each.checkpoint
         where = "not here" if each.path is None else str(each.path)
         rows.append((checkpoint.name, checkpoint.family, size, each.state, checkpoint.licence.name, where))
-    widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    widths = [max(len(row[k]) for row in rows) for k in range(5)]  # the last column, a path, is not padded
     lines = ("  ".join([*(f"{row[k]:<{widths[k]}}" for k in range(5)), row[5]]) for row in rows)
     return "\n".join(one_line(line) for line in lines)
 
 
 def _description(found: WeightsInfo) -> str:
-    """Lay what is known of a file out as lines."""
+    """Format what is known about a file, one fact a line."""
     dtypes = ", ".join(f"{count} {name}" for name, count in found.dtypes.items())
     rows = [
         ("family", found.family or "unknown"),

@@ -169,7 +169,7 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
     strength: float = option(1.0, "Strength of the motion: 0 none, 1 as driven, 2 twice as much.", panel="Motion")
     body: bool = option(
         True,
-        "Move hair, shoulders and background too, and refine the face; or move only the mesh of the head (compact).",
+        "Follow hair, shoulders and camera too, and refine the face; or move only the mesh of the head (compact).",
         "--body/--head-only",
         panel="Motion",
     )
