@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -25,14 +25,7 @@ from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.errors import MediaError, NoFaceError, UsageError, WeightsError, one_line
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions, option
 
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    """Give the test runner its signal handlers back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("own_signals")
 
 
 def parse(function: Any, arguments: Sequence[str]) -> Any:

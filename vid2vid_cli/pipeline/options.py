@@ -131,7 +131,7 @@ class DrivingOptions:
     )
     smooth: float = option(0.3, "Smoothing of the motion against jitter: 0 none, 1 strong.", panel="Motion")
     on_missing: OnMissing = option(
-        "hold", "Without a face: hold the last motion, skip the frame, or fail.", panel="Motion"
+        "hold", "If no face is found: hold the last motion, skip the frame, or fail.", panel="Motion"
     )
     start: str | None = option(None, "Start time in the driving: seconds or [H:]MM:SS.", panel="Time")
     end: str | None = option(None, "End time in the driving: seconds or [H:]MM:SS.", panel="Time")
