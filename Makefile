@@ -55,7 +55,7 @@ evaluate: $(RUNTIME)  ## Measure the checkpoint on the clips of MEDIA/drivings; 
 	$(BIN)/vid2vid evaluate self $(MEDIA)/drivings $(EVALUATE_FLAGS)
 
 docs: $(DOCS)  ## Build the site of docs/ into build/docs; a broken link is an error
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet  # a notice about a version that is not used
 	@echo "Open build/docs/index.html"
 
 format: $(DEV)  ## Format the code and mend what ruff can

@@ -59,7 +59,7 @@ RATES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: clips, frames of each, every n-th of them judged, clips for video codecs, a call's frames."""
+    """How much is measured: clips, frames of each, every n-th judged, clips for video codecs, a call's frames."""
 
     clips: int = 100
     frames: int = 60

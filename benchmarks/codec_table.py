@@ -21,8 +21,8 @@ def format_tables(results: dict[str, Any]) -> str:
 def _about(results: dict[str, Any]) -> str:
     clips = results["clips"]
     return (
-        f"{len(clips)} clips that were used neither for the basis nor for training, cropped to squares of 512x512; the first "
-        f"{results['frames']} frames, of which every {results['every']}th is compared with the camera's picture. "
+        f"{len(clips)} clips that were used neither for the basis nor for training, cropped to squares of 512x512; "
+        f"the first {results['frames']} frames, of which every {results['every']}th is compared with the camera's picture. "
         f"Keypoints are {results['judge']}'s, and distances are in pixels of a 256 px picture. Bytes count all motion "
         "packets with keys, framing and checksums: first at 30 frames/s (`--fps 30` converts clips of other rates), "
         "then at the clips' own rates, at which all other figures were measured."
@@ -37,8 +37,7 @@ def mean_of(results: dict[str, Any], rate: str, name: str) -> float:
 def rate_table(results: dict[str, Any]) -> str:
     """Compare the rates with motion that is not quantised."""
     lines = [
-        "| `--rate` | bytes per frame at 30/s | worst clip | kbit/s | at own rates "
-        "| AKD | PSNR | AKD to unquantised |",
+        "| `--rate` | bytes per frame at 30/s | worst clip | kbit/s | at own rates | AKD | PSNR | AKD to unquantised |",
         "|---|---|---|---|---|---|---|---|",
     ]
     exact_akd, exact_psnr = (mean_of(results, EXACT, name) for name in ("akd_px", "psnr"))
@@ -123,9 +122,7 @@ def video_table(results: dict[str, Any]) -> str:
         return ""
     codecs = list(dict.fromkeys(point["codec"] for point in results["videos"][0]["points"]))
     lines = [
-        "| bytes per frame for the same figure (times ours) | "
-        + " | ".join(MEASURES.values())
-        + " | first picture |",
+        "| bytes per frame for the same figure (times ours) | " + " | ".join(MEASURES.values()) + " | first picture |",
         "|---|" + "---|" * (len(MEASURES) + 1),
     ]
     ours = {clip["clip"]: clip["rates"]["high"] for clip in results["clips"]}

@@ -21,7 +21,7 @@ def format_families(results: dict[str, Any]) -> str:
             f"{results['clock']}. The largest matrix products reach {peaks['float32']:.0f} GFLOP/s in float32 and "
             f"{peaks['bfloat16']:.0f} in bfloat16; a multiply-add counts as two operations.",
             "",
-            "| family | arithmetic | s per frame | speed-up | GFLOP per frame | share of peak | difference | peak memory |",
+            "| family | arithmetic | s per frame | speed-up | GFLOP per frame | of peak | difference | peak memory |",
             "|---|---|---|---|---|---|---|---|",
             *rows,
             "",

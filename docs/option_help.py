@@ -1,4 +1,4 @@
-"""Extension of griffe: show a field `option(default, "help", ...)` in the Python reference with that default and help."""
+"""Extension of griffe: a field `option(default, "help", ...)` has that default and help in the Python reference."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Hooks of mkdocs: papers that live outside of docs/ become pages of the site, and links to them keep working.
+"""Hooks of mkdocs: documents outside of docs/ become pages of the site, and links to them keep working.
 
-A link such as `../weights/MODEL_CARD.md` works where the repository is read; on the site it leads to the page made here.
+A link such as `../weights/MODEL_CARD.md` works in the repository as it is; on the site it leads to the page made here.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ PAGES = {
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the papers; their links into docs/ become links beside them."""
-    for paper, page in PAGES.items():
-        text = (REPOSITORY / paper).read_text(encoding="utf-8").replace("](../docs/", "](").replace("](docs/", "](")
+    """Add those documents as pages, with their links into docs/ rewritten."""
+    for path, page in PAGES.items():
+        text = (REPOSITORY / path).read_text(encoding="utf-8").replace("](../docs/", "](").replace("](docs/", "](")
         files.append(File.generated(config, page, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Turn links to the papers into links to their pages."""
-    for paper, page in PAGES.items():
-        markdown = markdown.replace(f"](../{paper}", f"]({page}")
+    """Rewrite links to those documents into links to their pages."""
+    for path, page in PAGES.items():
+        markdown = markdown.replace(f"](../{path}", f"]({page}")
     return markdown
