@@ -23,9 +23,9 @@ def _about(results: dict[str, Any]) -> str:
     return (
         f"{len(clips)} clips that were used neither for the basis nor for training, cropped to squares of 512x512; "
         f"the first {results['frames']} frames, of which every {results['every']}th is compared with the camera's "
-        f"picture. Keypoints are {results['judge']}'s, and distances are in pixels of a 256 px picture. Bytes count all motion "
-        "packets with keys, framing and checksums: first at 30 frames/s (`--fps 30` converts clips of other rates), "
-        "then at the clips' own rates, at which all other figures were measured."
+        f"picture. Keypoints are {results['judge']}'s, and distances are in pixels of a 256 px picture. Bytes count "
+        "all motion packets with keys, framing and checksums: first at 30 frames/s (`--fps 30` converts clips of "
+        "other rates), then at the clips' own rates, at which all other figures were measured."
     )
 
 

@@ -5,6 +5,7 @@ A link such as `../weights/MODEL_CARD.md` works in the repository as it is; on t
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Rewrite links to those documents into links to their pages."""
+    """Rewrite links to those documents into links to their pages, and `a\\|b` in tables as this renderer wants it."""
     for path, page in PAGES.items():
         markdown = markdown.replace(f"](../{path}", f"]({page}")
-    return markdown
+    return re.sub(r"`[^`\n]+`", lambda code: code[0].replace("\\|", "|"), markdown)
