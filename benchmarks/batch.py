@@ -2,7 +2,7 @@
 
 python -m benchmarks.batch            measure, write benchmarks/batch.json, print a table
 python -m benchmarks.batch --quick    fewer jobs; writes nothing
-python -m benchmarks.batch --readme   put the table of batch.json into the README
+python -m benchmarks.batch --docs     put the table of batch.json into docs/speed.md
 """
 
 from __future__ import annotations
@@ -132,16 +132,16 @@ def format_batch(results: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f"Measured in one run on a busy machine (load {results['load']:.0f}) that left {machine['cores']} of its "
-            f"cores ({machine['processor']}) to all workers together: take the ratios, not the seconds. Jobs of "
-            f"{FRAMES} frames, 128x128.",
+            f"Measured in one run on a busy machine (load {results['load']:.0f}), with {machine['cores']} cores "
+            f"({machine['processor']}) for all workers together: the ratios count, not the seconds. Each job has "
+            f"{FRAMES} frames of 128x128.",
             "",
-            f"| {jobs} jobs | jobs an hour | against the loop |",
+            f"| {jobs} jobs | jobs per hour | speed-up |",
             "|---|---|---|",
             f"| `vid2vid reenact` in a shell loop | {jobs / loop_s * 3600:.0f} | 1 |",
             *rows,
             "",
-            "| jobs, two workers | time a job | of it around the job itself | largest process |",
+            "| jobs, two workers | time per job | overhead per job | largest process |",
             "|---|---|---|---|",
             *grown,
         ]
@@ -149,11 +149,11 @@ def format_batch(results: dict[str, Any]) -> str:
 
 
 def _around(one: Run) -> float:
-    """Return the worker's seconds a job that are not the job's own: starting, handing over, the report."""
+    """Return the worker's seconds per job that are overhead: starting, handing over, the report."""
     return max(0.0, one.workers * one.seconds - one.own_s) / one.jobs
 
 
-REPORT = Report(Path(__file__).with_name("batch.json"), "batch", format_batch)
+REPORT = Report(Path(__file__).with_name("batch.json"), "speed.md", "batch", format_batch)
 
 
 def main() -> None:
@@ -161,8 +161,8 @@ def main() -> None:
     parser = REPORT.parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="measure less and write nothing")
     options = parser.parse_args()
-    if options.readme:
-        REPORT.update_readme()
+    if options.docs:
+        REPORT.update_docs()
         return
     results = measure(4, (10,)) if options.quick else measure(LOOPED, GROWTH)
     if not options.quick:

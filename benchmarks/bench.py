@@ -2,7 +2,7 @@
 
 make bench                            measure, write benchmarks/results.json, print a table
 python -m benchmarks.bench --quick    a shorter look; writes nothing
-python -m benchmarks.bench --readme   put the table of results.json into the README
+python -m benchmarks.bench --docs     put the table of results.json into docs/speed.md
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
-REPORT = Report(Path(__file__).with_name("results.json"), "benchmark", format_table)
+REPORT = Report(Path(__file__).with_name("results.json"), "speed.md", "benchmark", format_table)
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def main() -> None:
     parser = REPORT.parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="measure less and write nothing")
     options = parser.parse_args()
-    if options.readme:
-        REPORT.update_readme()
+    if options.docs:
+        REPORT.update_docs()
         return
     results = measure(find_material(), QUICK if options.quick else Effort())
     if not options.quick:

@@ -3,7 +3,7 @@
 make bench-codec                       measure, write benchmarks/codec.json and docs/images/codec.png, print the table
 python -m benchmarks.codec --quick     two clips, few frames; writes nothing
 python -m benchmarks.codec --live      a live call only, sender and receiver on a core each; keeps all other figures
-python -m benchmarks.codec --readme    put the table of codec.json into the README
+python -m benchmarks.codec --docs      put the table of codec.json into docs/calls.md
 
 Clips are squares of 512x512 around the head. Pictures are compared with what the camera saw at the clips' own rates;
 what motion costs is told at 30 frames/s too, to which `encode --fps 30` brings the clips of other rates.
@@ -45,7 +45,7 @@ from vid2vid_cli.pipeline.call_recording import CallRecording
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
-REPORT = Report(Path(__file__).with_name("codec.json"), "codec", format_tables)
+REPORT = Report(Path(__file__).with_name("codec.json"), "calls.md", "codec", format_tables)
 PLOT = REPOSITORY / "docs" / "images" / "codec.png"
 EXACT = "unquantised"
 COMMON_FPS = 30  # at which rates of different clips are compared
@@ -59,7 +59,7 @@ RATES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: clips, frames of each, every so-manieth judged, clips for video codecs, a call's frames."""
+    """How much is measured: clips, frames of each, every n-th judged, clips for video codecs, a call's frames."""
 
     clips: int = 100
     frames: int = 60
@@ -185,7 +185,7 @@ def measure_other(clip: Clip, bench: Bench) -> dict[str, float]:
     return {
         "float16": float16_bytes(space),
         **zstd_bytes(integers),
-        "recipe of GFVC": field_bytes(numbers, rotations),
+        "GFVC recipe": field_bytes(numbers, rotations),
     }
 
 
@@ -209,8 +209,8 @@ def main() -> None:
         "--media", type=Path, default=os.environ.get("VID2VID_MEDIA"), help="folder of drivings/ and train/"
     )
     given = parser.parse_args()
-    if given.readme:
-        REPORT.update_readme()
+    if given.docs:
+        REPORT.update_docs()
         return
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
     media, effort = given.media or REPOSITORY.parent / "shared" / "media", QUICK if given.quick else Effort()

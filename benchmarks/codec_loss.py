@@ -22,7 +22,7 @@ from vid2vid_cli.pipeline.source import Source
 
 INTERVALS = (1, 5, 15)
 RUNS = 10
-LOSSES = {"5 %": (0.05, 1.0), "20 %": (0.2, 1.0), "bursts, 10 %, 10 packets in the mean": (0.1, 10.0)}
+LOSSES = {"5 %": (0.05, 1.0), "20 %": (0.2, 1.0), "bursts, 10 %, 10 packets on average": (0.1, 10.0)}
 PX_AT_256 = 128.0
 
 
@@ -42,7 +42,7 @@ def measure_loss(clip: Path, model: LoadedModel, folder: Path) -> list[dict[str,
 
 
 def draw_losses(count: int, share: float, burst: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return which of `count` packets are lost: a share of them, in runs of `burst` in the mean (Gilbert's model)."""
+    """Return which of `count` packets are lost: a share of them, in runs of `burst` on average (Gilbert's model)."""
     lost, state = np.zeros(count, np.bool_), False
     begin = share / (burst * (1 - share))
     for index in range(count):

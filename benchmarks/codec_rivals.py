@@ -72,7 +72,8 @@ def zstd_bytes(integers: NDArray[np.int64]) -> dict[str, float]:
     packets = sum(
         len(stream.compress(row.tobytes())) + len(stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)) for row in changes
     )
-    return {"zstd -19, the whole file": whole / len(integers), "zstd -19, a packet a frame": packets / len(integers)}
+    sizes = {"zstd -19, the whole file": whole, "zstd -19, one packet per frame": packets}
+    return {name: size / len(integers) for name, size in sizes.items()}
 
 
 class AdaptiveBits:

@@ -21,11 +21,11 @@ def format_tables(results: dict[str, Any]) -> str:
 def _about(results: dict[str, Any]) -> str:
     clips = results["clips"]
     return (
-        f"{len(clips)} clips that neither the basis nor the networks were made of, squares of 512x512, the first "
-        f"{results['frames']} frames, every {results['every']}th judged against the camera's picture; keypoints by "
-        f"{results['judge']}, distances in pixels of 256. Bytes are those of all motion packets, keys, framing and "
-        "checksums included: at 30 frames/s, to which `--fps 30` brings clips of other rates, and at the clips' own "
-        "rates, at which all other figures are taken."
+        f"{len(clips)} clips that were used neither for the basis nor for training, cropped to squares of 512x512; "
+        f"the first {results['frames']} frames, of which every {results['every']}th is compared with the camera's "
+        f"picture. Keypoints are {results['judge']}'s, and distances are in pixels of a 256 px picture. Bytes count "
+        "all motion packets with keys, framing and checksums: first at 30 frames/s (`--fps 30` converts clips of "
+        "other rates), then at the clips' own rates, at which all other figures were measured."
     )
 
 
@@ -37,8 +37,7 @@ def mean_of(results: dict[str, Any], rate: str, name: str) -> float:
 def rate_table(results: dict[str, Any]) -> str:
     """Compare the rates with motion that is not quantised."""
     lines = [
-        "| `--rate` | bytes a frame at 30/s | worst clip | kbit/s | at own rates "
-        "| AKD | PSNR | AKD from the unquantised |",
+        "| `--rate` | bytes per frame at 30/s | worst clip | kbit/s | at own rates | AKD | PSNR | AKD to unquantised |",
         "|---|---|---|---|---|---|---|---|",
     ]
     exact_akd, exact_psnr = (mean_of(results, EXACT, name) for name in ("akd_px", "psnr"))
@@ -58,9 +57,9 @@ def rate_table(results: dict[str, Any]) -> str:
         [
             *lines,
             "",
-            f"The key picture takes {picture / 1000:.1f} kB once, at `--key-quality 80`. On one core encoding took "
-            f"{speed['encode']:.0f} ms of computing a frame and decoding {speed['decode']:.0f} ms, ffmpeg left out; "
-            f"of these the codec itself {speed['codec']:.1f} ms.",
+            f"The key picture takes {picture / 1000:.1f} kB once, at `--key-quality 80`. On one core, encoding took "
+            f"{speed['encode']:.0f} ms of processor time per frame and decoding {speed['decode']:.0f} ms, without "
+            f"ffmpeg. The codec itself accounts for {speed['codec']:.1f} ms of that.",
         ]
     )
 
@@ -70,28 +69,28 @@ def live_table(results: dict[str, Any]) -> str:
     live = results.get("live")
     if live is None:
         return ""
-    cores = "one core for both" if live["cores"] and len(set(live["cores"])) == 1 else "a core for each"
+    cores = "one core for both" if live["cores"] and len(set(live["cores"])) == 1 else "one core each"
     return "\n".join(
         [
-            f"| a live call of 512x512, {live['frames']} frames, {cores} | frames/s | ms of the processor a frame |",
+            f"| a live call of 512x512, {live['frames']} frames, {cores} | frames/s | processor ms per frame |",
             "|---|---|---|",
             f"| sender: camera to packet, ffmpeg included | {live['sender_fps']:.1f} | {live['sender_ms']:.1f} |",
             f"| receiver: packet to picture | {live['receiver_fps']:.1f} | {live['receiver_ms']:.1f} |",
             "",
-            f"On {live['machine']['processor']}. With 25 frames/s coming in, a frame was seen after "
-            f"{live['delay_ms']:.0f} ms, {live['longest_ms']:.0f} at most; {live['late_share']:.0%} came more than two "
-            f"frames later than that, and for {live['repeated_share']:.0%} the frame before was shown again.",
+            f"On {live['machine']['processor']}. At 25 frames/s, a frame was shown after {live['delay_ms']:.0f} ms, "
+            f"at most {live['longest_ms']:.0f} ms. {live['late_share']:.0%} of the frames came more than two frames "
+            f"later than that, and for {live['repeated_share']:.0%} the previous frame was repeated.",
         ]
     )
 
 
 def other_table(results: dict[str, Any]) -> str:
     """Compare ways to send the same motion."""
-    lines = ["| the motion of `high`, sent otherwise | bytes a frame |", "|---|---|"]
+    lines = ["| the motion of `high`, sent in other ways | bytes per frame |", "|---|---|"]
     for name in results["clips"][0]["other"]:
         lines.append(f"| {name} | {np.mean([clip['other'][name] for clip in results['clips']]):.1f} |")
     high = mean_of(results, "high", "bytes")
-    return "\n".join([*lines, f"| a call, with framing, checksums and keys | {high:.1f} |"])
+    return "\n".join([*lines, f"| a call, including framing, checksums and keys | {high:.1f} |"])
 
 
 def envelope(points: list[dict[str, Any]], measure: str) -> list[tuple[float, float]]:
@@ -123,9 +122,7 @@ def video_table(results: dict[str, Any]) -> str:
         return ""
     codecs = list(dict.fromkeys(point["codec"] for point in results["videos"][0]["points"]))
     lines = [
-        "| bytes a frame of others at our figure (times ours) | "
-        + " | ".join(MEASURES.values())
-        + " | first picture |",
+        "| bytes per frame for the same figure (times ours) | " + " | ".join(MEASURES.values()) + " | first picture |",
         "|---|" + "---|" * (len(MEASURES) + 1),
     ]
     ours = {clip["clip"]: clip["rates"]["high"] for clip in results["clips"]}
@@ -156,7 +153,7 @@ def nearest(points: list[dict[str, Any]], codec: str, ours: dict[str, float]) ->
 def loss_table(results: dict[str, Any]) -> str:
     """Show what loss does."""
     lines = [
-        "| loss | keys every | bytes a frame | AKD from no loss | frames held | right again after | at most |",
+        "| loss | frames per key | bytes per frame | AKD to no loss | frames held | recovers after | at most |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in results["loss"]:

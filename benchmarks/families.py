@@ -1,7 +1,7 @@
 """Measure the families of published checkpoints: their papers' computation done naively against ours, layer by layer.
 
 python -m benchmarks.families            measure, write benchmarks/families.json, print a table
-python -m benchmarks.families --readme   put the table of families.json into the README
+python -m benchmarks.families --docs     put the table of families.json into docs/speed.md
 
 The weights are filled from a seed: the pictures are noise, the work is real. All that is compared runs in turn in one
 process, on the same weights, with the same threads. A frame is all that one costs after the first: motion is read off
@@ -36,14 +36,14 @@ from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.fast.rewrites import REWRITES, make_fast
 from vid2vid_cli.models.registry import load_model
 
-REPORT = Report(Path(__file__).with_name("families.json"), "families", format_families)
+REPORT = Report(Path(__file__).with_name("families.json"), "speed.md", "families", format_families)
 NAIVE, ONCE, HALF = "naive", "source once", "bfloat16"
 STEPS = (  # make_fast's rewrites
     "norms folded",
-    "enlarged after the convolution",
+    "upsampled after the convolution",
     "SPADE's convolutions merged",
-    "SPADE's enlarged conditions by places",
-    "7x7x7 and 7x7 heads recast",
+    "SPADE's upsampled conditions by position",
+    "7x7x7 and 7x7 heads rewritten",
     "channels last",
 )
 Frame = Callable[[], Tensor]
@@ -202,8 +202,8 @@ def main() -> None:
         help="count processor time, on a machine that has other work; use it with --threads 1",
     )
     options = parser.parse_args()
-    if options.readme:
-        REPORT.update_readme()
+    if options.docs:
+        REPORT.update_docs()
         return
     if options.threads:
         torch.set_num_threads(options.threads)

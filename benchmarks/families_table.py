@@ -19,23 +19,23 @@ def format_families(results: dict[str, Any]) -> str:
         [
             f"Measured with {threads} on {machine['processor']}, Python {machine['python']}, torch {machine['torch']}"
             f"{results['clock']}. The largest matrix products reach {peaks['float32']:.0f} GFLOP/s in float32 and "
-            f"{peaks['bfloat16']:.0f} in bfloat16; a multiplication and its addition count as two.",
+            f"{peaks['bfloat16']:.0f} in bfloat16; a multiply-add counts as two operations.",
             "",
-            "| family | way | s a frame | against naive | GFLOP a frame | share of peak | difference | peak memory |",
+            "| family | arithmetic | s per frame | speed-up | GFLOP per frame | of peak | difference | peak memory |",
             "|---|---|---|---|---|---|---|---|",
             *rows,
             "",
-            f"| step, those above it included | {' | '.join(families)} |",
+            f"| step, on top of those above it | {' | '.join(families)} |",
             f"|---|{'---|' * len(families)}",
             *_steps(families),
             "",
-            f"Loading takes {loading}, checking the file's sha256 included.",
+            f"Loading takes {loading}, including the check of the file's sha256.",
         ]
     )
 
 
 def _way(family: str, found: dict[str, Any], way: str, peaks: dict[str, float]) -> str:
-    """Return the row of one way to draw a frame; differences at most in float32, in the mean in half precision."""
+    """Return the row of one way to draw a frame; differences at most in float32, on average in half precision."""
     one = found["ways"][way]
     dtype = "bfloat16" if way == HALF else "float32"
     share = one["gflop"] / one["frame_s"] / peaks[dtype]
@@ -49,7 +49,7 @@ def _way(family: str, found: dict[str, Any], way: str, peaks: dict[str, float]) 
         against,
         f"{one['gflop']:.0f}",
         f"{share:.0%}",
-        apart.get(way, f"{one['difference']['mean']:.0e} in the mean"),
+        apart.get(way, f"{one['difference']['mean']:.0e} on average"),
         memory,
     )
     return f"| {' | '.join(cells)} |"

@@ -1,4 +1,4 @@
-"""What the benchmarks' commands share: results are kept as JSON, shown as Markdown, and stand in the README."""
+"""What the benchmarks' commands share: results are kept as JSON and shown as Markdown on a page of docs/."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.material import REPOSITORY
-from benchmarks.table import update_readme
+from benchmarks.table import update_page
 
 
 @dataclass(frozen=True)
 class Report:
-    """Where the results of a benchmark are. mark: of their place in the README."""
+    """Where the results of a benchmark are kept and shown.
+
+    page: file name in docs/. mark: name of the generated region of that page.
+    """
 
     file: Path
+    page: str
     mark: str
     format: Callable[[dict[str, Any]], str]
 
@@ -25,7 +29,7 @@ class Report:
         """Begin a command line; a benchmark adds what else it takes."""
         parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument(
-            "--readme", action="store_true", help="measure nothing; put the last results into README.md"
+            "--docs", action="store_true", help=f"measure nothing; put the last results into docs/{self.page}"
         )
         return parser
 
@@ -35,9 +39,9 @@ class Report:
         return results
 
     def keep(self, results: dict[str, Any]) -> None:
-        """Write results in the place of the last ones."""
+        """Replace the last results."""
         self.file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
-    def update_readme(self) -> None:
-        """Put the last results into the README."""
-        update_readme(REPOSITORY / "README.md", self.format(self.read()), self.mark)
+    def update_docs(self) -> None:
+        """Put the last results into their page."""
+        update_page(REPOSITORY / "docs" / self.page, self.format(self.read()), self.mark)

@@ -1,11 +1,11 @@
 """Measure other ways to run the families' generators: torch.compile, ONNX Runtime and OpenVINO, against our own.
 
 python -m benchmarks.runtimes            measure, write benchmarks/runtimes.json, print a table
-python -m benchmarks.runtimes --readme   put the table of runtimes.json into the README
+python -m benchmarks.runtimes --docs     put the table of runtimes.json into docs/speed.md
 
 Needs the extra `onnx` and the golden vectors, from which weights are filled. All ways of one part run in turn in one
 process, on the same weights and inputs. Each runtime is given our layers, and also the layers as they are written with
-only their norms folded: a graph that it may know better how to make fast. What it cannot do is written down as well.
+only their norms folded: a graph that it may optimise better by itself. What it cannot run is recorded as well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from benchmarks.machine import describe_machine, say
 from benchmarks.material import REPOSITORY
 from benchmarks.naive import FAMILIES
 from benchmarks.runtimes_table import format_runtimes, list_faults, ours
-from benchmarks.table import update_readme
+from benchmarks.table import update_page
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel
 from vid2vid_cli.models.fast.batch_norm import fold_norms
 from vid2vid_cli.models.fast.rewrites import make_fast
@@ -42,7 +42,7 @@ from vid2vid_cli.models.liveportrait.model import LivePortraitModel
 from vid2vid_cli.models.precision import moved
 
 RESULTS = Path(__file__).with_name("runtimes.json")
-MARK = "runtimes"
+PAGE, MARK = REPOSITORY / "docs" / "speed.md", "runtimes"
 OPSET = 20  # the first whose GridSample takes volumes
 LAYERS = {"our layers": make_fast, "plain layers": fold_norms}
 PARTS = ("decoder", "warping")
@@ -196,15 +196,15 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="how often each way runs")
-    parser.add_argument("--readme", action="store_true", help="measure nothing; put the last results into README.md")
+    parser.add_argument("--docs", action="store_true", help="measure nothing; put the last results into docs/speed.md")
     parser.add_argument("--family", choices=("facevid2vid", "liveportrait"), action="append", help="this one only")
     parser.add_argument("--part", choices=PARTS, action="append", help="this one only")
     parser.add_argument("--way", choices=WAYS, action="append", help="this one only, beside our own path")
     parser.add_argument("--threads", type=int, default=1, help="processor threads of every way")
     parser.add_argument("--processor-time", action="store_true", help="count processor time, on a busy machine")
     options = parser.parse_args()
-    if options.readme:
-        update_readme(REPOSITORY / "README.md", format_runtimes(json.loads(RESULTS.read_text(encoding="utf-8"))), MARK)
+    if options.docs:
+        update_page(PAGE, format_runtimes(json.loads(RESULTS.read_text(encoding="utf-8"))), MARK)
         return
     torch.set_num_threads(options.threads)
     effort = Effort(options.repeats, clock=time.process_time if options.processor_time else time.perf_counter)

@@ -21,10 +21,10 @@ def format_runtimes(results: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"Measured with {threads} on {machine['processor']}, Python {machine['python']}, torch {machine['torch']}, "
-            f"{packages}{results['clock']}. Seconds a frame; speed against our path in the same precision; (plain) or "
-            "(ours): which layers the runtime did better with.",
+            f"{packages}{results['clock']}. Seconds per frame, then the speed relative to ours in the same precision. "
+            "(plain) or (ours) says which layers the runtime did better with.",
             "",
-            f"| way | {' | '.join(parts)} | made ready in, wall clock |",
+            f"| runtime | {' | '.join(parts)} | start-up, wall clock |",
             f"|---|{'---|' * (len(parts) + 1)}",
             *(_row(name, parts) for name in names),
         ]

@@ -1,4 +1,4 @@
-"""Show results as a Markdown table, and keep the README's copy of it up to date."""
+"""Show results as a Markdown table, and keep the copy of it in docs/ up to date."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def format_table(results: dict[str, Any]) -> str:
             "| what | result |",
             "|---|---|",
             f"| `reenact` after warm-up, file to file, in one process | **{speed['warm_fps']:.1f} frames/s** |",
-            f"| the same as a command, start of Python and loading included | {speed['command_fps']:.1f} frames/s |",
-            f"| first frame on the disk after the command | {speed['first_frame_s']:.1f} s |",
+            f"| the same as a command, including Python's start-up and loading | {speed['command_fps']:.1f} frames/s |",
+            f"| time from the command to the first frame on disk | {speed['first_frame_s']:.1f} s |",
             f"| peak memory, clip of {memory['short_s']:g} s | {memory['short_mb']:.0f} MB |",
             f"| peak memory, clip of {memory['long_s'] / 60:g} min | {memory['long_mb']:.0f} MB ({growth:+.1%}) |",
-            f"| largest ffmpeg beside it | {memory['ffmpeg_mb']:.0f} MB |",
+            f"| largest ffmpeg process, in addition | {memory['ffmpeg_mb']:.0f} MB |",
             "",
-            "| stage, each measured alone | ms a frame | share |",
+            "| stage, measured on its own | ms per frame | share |",
             "|---|---|---|",
             *rows,
             f"| sum (the stages overlap in the command) | {total_ms:.1f} | 100% |",
@@ -35,8 +35,8 @@ def format_table(results: dict[str, Any]) -> str:
     )
 
 
-def update_readme(path: Path, table: str, mark: str = "benchmark") -> None:
-    """Replace what stands between the two marks of a file."""
+def update_page(path: Path, table: str, mark: str) -> None:
+    """Replace what is between the two marks of a file."""
     text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(f"<!-- {mark}:begin -->")
     _, end, after = rest.partition(f"<!-- {mark}:end -->")
