@@ -166,7 +166,7 @@ def test_circles_are_found_however_long() -> None:
         ("models.compact.model", "models.base", None),
         ("models.compact.model", "models.layers.blocks", None),
         ("models.registry", "models.compact.model", None),
-        ("__init__", "pipeline.scene", None),
+        ("__init__", "pipeline.open_scene", None),
         ("motion", "errors", None),
         ("cli.app", "geometry.grid", None),
     ],

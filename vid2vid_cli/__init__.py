@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 from vid2vid_cli.version import __version__
 
-__all__ = ["Motion", "__version__", "load_model", "reenact", "rotate"]
+__all__ = ["Motion", "__version__", "load_model", "open_scene", "reenact", "rotate"]
 
 if TYPE_CHECKING:
     from vid2vid_cli.models.registry import load_model
     from vid2vid_cli.motion import Motion
+    from vid2vid_cli.pipeline.open_scene import open_scene
     from vid2vid_cli.pipeline.reenact import reenact
     from vid2vid_cli.pipeline.rotate import rotate
 
 _HOMES = {
     "load_model": "vid2vid_cli.models.registry",
+    "open_scene": "vid2vid_cli.pipeline.open_scene",
     "reenact": "vid2vid_cli.pipeline.reenact",
     "rotate": "vid2vid_cli.pipeline.rotate",
     "Motion": "vid2vid_cli.motion",

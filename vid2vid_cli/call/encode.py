@@ -24,9 +24,9 @@ from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.options import EncodeOptions
+from vid2vid_cli.pipeline.output import check_size
 from vid2vid_cli.pipeline.parsing import check_motion_numbers, is_index, parse_face, reading_options
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
-from vid2vid_cli.pipeline.source import LARGEST_PX, SMALLEST_PX
 from vid2vid_cli.process.scratch import Scratch
 
 
@@ -98,8 +98,7 @@ def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
         raise UsageError(f"--key-interval {options.key_interval}: write frames from 1 to 100000")
     if not 1 <= options.key_quality <= 100:
         raise UsageError(f"--key-quality {options.key_quality}: write a number from 1 to 100")
-    if options.size is not None and not SMALLEST_PX <= options.size <= LARGEST_PX:
-        raise UsageError(f"--size {options.size}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
+    check_size(options.size)
     if options.on_missing == "skip":
         raise UsageError("--on-missing skip: a call has a packet for every frame; use hold or fail")
     if options.live != (str(driving) == STANDARD):

@@ -14,20 +14,22 @@ from vid2vid_cli.codec.packets import Kind
 from vid2vid_cli.errors import NonFiniteError, UsageError
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.pipe import NAME
-from vid2vid_cli.media.video import FrameWriter, WriteOptions, check_encoding, open_writer, sniff
+from vid2vid_cli.media.video import FrameWriter, WriteOptions, open_writer, sniff
 from vid2vid_cli.media.y4m import Y4MWriter
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.call_recording import no_picture
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finish import Finisher
+from vid2vid_cli.pipeline.open_scene import SceneRequest
 from vid2vid_cli.pipeline.options import DecodeOptions, ReenactOptions
-from vid2vid_cli.pipeline.output import is_picture_name
+from vid2vid_cli.pipeline.output import check_size, check_target
 from vid2vid_cli.pipeline.parsing import parse_colour
 from vid2vid_cli.pipeline.pose import AXES, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
-from vid2vid_cli.pipeline.reenact import Scene, check_numbers, play, set_scene
-from vid2vid_cli.pipeline.source import Source, check_size, parse_choice
+from vid2vid_cli.pipeline.reenact import play
+from vid2vid_cli.pipeline.scene import Scene
+from vid2vid_cli.pipeline.source import Source, parse_choice
 from vid2vid_cli.process.scratch import Scratch
 
 
@@ -80,7 +82,7 @@ def check_live(options: DecodeOptions, call: str | Path, target: str | Path | No
 def _check_picture(options: DecodeOptions) -> None:
     """Look at the options of a picture that may come much later."""
     parse_colour(options.background)
-    check_size(options)
+    check_size(options.size)
     parse_choice(options)
     Finisher(Path(NAME), options)
 
@@ -92,27 +94,25 @@ def _check_target(options: DecodeOptions, target: str | Path) -> None:
             raise UsageError(f"--{named[0]}: -o - is raw video, which is not encoded; leave it out or name a file")
         return
     check_output(target, force=options.force, inputs=[] if options.source is None else [Path(options.source)])
-    if is_picture_name(target):
-        raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
-    check_encoding(target, options.codec, options.crf, options.preset)
+    check_target(target, options, is_clip=True)
 
 
 def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> DecodeResult:
     """Show the call on standard input until it ends, or its sender has gone."""
     began = time.perf_counter()
     options, log = screen.options, WarningLog(hooks)
-    check_numbers(options)
-    sweeps = parse_sweeps(options)
+    request = SceneRequest.of(options, log)
     engine = start_engine(options, model)
-    check_family(engine.loaded.family, sweeps, options.region)
-    warn_of_range(engine.loaded.model, sweeps, options, log)
+    check_family(engine.loaded.family, request.sweeps, options.region)
+    warn_of_range(engine.loaded.model, request.sweeps, options, log)
     chosen = None if screen.source is None else _look_at(screen.source, options, engine, log)
     call = open_incoming(sys.stdin.fileno(), engine.loaded.model, log.warn, catches_up=screen.catches_up)
     if call.tally.counts[Kind.SOUND] and options.audio != "none":
         log.warn(f"{NAME}: its sound is left out, a live call shows motion only; decode a file to hear it")
     with Scratch(Path(tempfile.gettempdir()) / "call") as scratch:
-        who = chosen or _look_at(_save_picture(call, scratch), options, engine, log)
-        scene = set_scene(engine, who, call, options, sweeps)
+        source = chosen or _look_at(_save_picture(call, scratch), options, engine, log)
+        scene = request.open_scene(engine, source, call)
+        scene.find_reference(options.reference_frame)
         result = _show(screen, scene, call, log, hooks)
     return replace(result, seconds=time.perf_counter() - began)
 
@@ -141,7 +141,9 @@ def _show(screen: Screen, scene: Scene, call: IncomingCall, log: WarningLog, hoo
         hooks.progress(done, total or None)
 
     try:
-        result = play(scene, screen.target, log, Hooks(shown, hooks.warn), screen.open_writer)
+        result = play(
+            scene, screen.target, screen.options, log, Hooks(shown, hooks.warn), open_output=screen.open_writer
+        )
     except NonFiniteError as error:
         if screen.options.dtype == "float32":
             raise

@@ -25,8 +25,9 @@ from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.finite import require_finite_motion
 from vid2vid_cli.pipeline.options import EncodeOptions, PictureOptions
+from vid2vid_cli.pipeline.output import fit_size
 from vid2vid_cli.pipeline.parsing import is_index
-from vid2vid_cli.pipeline.source import Source, fit_size
+from vid2vid_cli.pipeline.source import Source
 
 STEPS_PX = {"high": 0.03, "medium": 0.1, "low": 0.4}
 """Pixels of a crop of 256 that one step of any number moves the points of a face, in the mean."""

@@ -18,8 +18,9 @@ from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import Frame, ReadOptions, VideoInfo, probe_video, read_video, sniff
 from vid2vid_cli.pipeline.options import FrameOptions
+from vid2vid_cli.pipeline.output import fit_size
 from vid2vid_cli.pipeline.progress import WarningLog
-from vid2vid_cli.pipeline.source import fit_size, scale_face
+from vid2vid_cli.pipeline.source import scale_face
 from vid2vid_cli.process.streaming import prefetch
 
 Kind = TypeVar("Kind")

@@ -10,11 +10,12 @@ import torch
 from vid2vid_cli.checkpoints.reading import read_checkpoint
 from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
 from vid2vid_cli.face.mesh import Face
-from vid2vid_cli.face.paste import paste_face, to_frame
+from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.motion import Motion, PoseOverride
+from vid2vid_cli.motion import PoseOverride
+from vid2vid_cli.pipeline.animator import Animator
 from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.source import image_of, private_room
@@ -22,11 +23,15 @@ from vid2vid_cli.pipeline.source import image_of, private_room
 
 @dataclass(frozen=True)
 class Portrait:
-    """A frame (H, W, 3) and the face in it that is meant. everybody: all its faces, for the room that each has."""
+    """A frame (H, W, 3) and the face in it that is meant.
+
+    everybody: all its faces, for the room that each has. subject: the file that it is from, for error messages.
+    """
 
     frame: Frame
     face: Face
     everybody: tuple[Face, ...] = ()
+    subject: Path = Path("portrait")
 
 
 class Performer:
@@ -45,7 +50,6 @@ class Performer:
         follows: bool = True,
     ) -> None:
         height, width = source.frame.shape[:2]
-        self._model = model
         self._frame = source.frame
         room = private_room(source.face, list(source.everybody), (height, width))
         self._crop = crop_around(source.face, model.source_crop, room)
@@ -55,24 +59,19 @@ class Performer:
         look = ReaderSetup(model, engine.analyzer, "largest", engine.device, follows=follows)
         self._reader = MotionReader(look, rest.frame, rest.face)
         with torch.inference_mode():
-            self._appearance = model.appearance(image, landmarks)
+            appearance = model.appearance(image, landmarks)
             self._reference = self._reader.read(rest.frame, rest.face)
+        self._animator = Animator(model, appearance, source.subject)
 
     @torch.inference_mode()
     def follow(self, frame: Frame, face: Face) -> Frame:
         """Return the portrait moved as a face in a driving frame is."""
-        return self._show(self._reader.read(frame, face), self._reference, None)
+        moved = self._animator.frame(self._reader.read(frame, face), self._reference)
+        return paste_face(self._frame, moved, self._crop)
 
-    @torch.inference_mode()
     def turn(self, pose: PoseOverride) -> Frame:
         """Return the portrait with its head turned, all else at rest."""
-        own = self._appearance.motion
-        return self._show(own, own, pose)
-
-    def _show(self, motion: Motion, reference: Motion, pose: PoseOverride | None) -> Frame:
-        model = self._model
-        image = model.render(self._appearance, model.drive(self._appearance, motion, reference, pose))
-        return paste_face(self._frame, to_frame(image[0].permute(1, 2, 0).cpu().numpy()), self._crop)
+        return paste_face(self._frame, self._animator.frame_at_rest(pose), self._crop)
 
 
 def without_networks(loaded: LoadedModel) -> ReenactmentModel | None:

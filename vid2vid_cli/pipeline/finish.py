@@ -9,7 +9,8 @@ from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.face.crop import Frame, crop_frame
 from vid2vid_cli.face.paste import paste_face, resize_frame
 from vid2vid_cli.pipeline.options import PictureOptions
-from vid2vid_cli.pipeline.source import SourceFrame, fit_size
+from vid2vid_cli.pipeline.output import fit_size
+from vid2vid_cli.pipeline.source import SourceFrame
 
 
 class Finisher:

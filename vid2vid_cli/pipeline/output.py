@@ -1,26 +1,69 @@
-"""Write what a pipeline renders: a picture, a clip, an animation or a folder of frames."""
+"""Where a pipeline's frames go: a picture, a clip, an animation or a folder, checked before any work."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
-from vid2vid_cli.errors import MediaError
+from vid2vid_cli.errors import MediaError, UsageError
 from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.image import write_image
-from vid2vid_cli.media.video import FrameWriter, WriteOptions, open_writer
+from vid2vid_cli.media.video import FrameWriter, WriteOptions, check_encoding, open_writer
+from vid2vid_cli.pipeline.options import EncodingOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.process.streaming import prefetch
 
 OpenWriter = Callable[[str | Path, tuple[int, int], WriteOptions], FrameWriter]
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+SMALLEST_PX, LARGEST_PX = 16, 16384
+"""What `--size` may ask for: the longer side in pixels."""
 
 
 def is_picture_name(path: str | Path) -> bool:
     """Say whether an output's name asks for one picture; a name that ends in a slash asks for a folder."""
     return not str(path).endswith(("/", "\\")) and Path(path).suffix.lower() in PICTURES
+
+
+def check_size(longer_px: int | None) -> None:
+    """Raise UsageError for a size that no picture can have. longer_px: of the longer side; None where none is asked."""
+    if longer_px is not None and not SMALLEST_PX <= longer_px <= LARGEST_PX:
+        raise UsageError(f"--size {longer_px}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
+
+
+def fit_size(size: tuple[int, ...], longer_px: int) -> tuple[int, int]:
+    """Return a size (height, width) with the same shape and the longer side given."""
+    scale = longer_px / max(size[:2])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def check_target(target: str | Path, options: EncodingOptions, *, is_clip: bool) -> None:
+    """Raise unless frames can be written under this name with these options.
+
+    is_clip: there will be more frames than one. Whether the name is free, `media.files.check_output` tells.
+    """
+    if not is_picture_name(target):
+        check_encoding(target, options.codec, options.crf, options.preset)
+    elif is_clip:
+        raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
+
+
+def write_options(
+    options: EncodingOptions, fps: Fraction, audio: AudioSource | None, pixel_aspect: Fraction = Fraction(1)
+) -> WriteOptions:
+    """Say how frames are encoded. pixel_aspect: width over height of a pixel of the output."""
+    return WriteOptions(
+        fps=fps,
+        codec=options.codec,
+        crf=options.crf,
+        preset=options.preset,
+        audio=audio,
+        force=options.force,
+        pixel_aspect=pixel_aspect,
+    )
 
 
 def write_frames(

@@ -10,27 +10,24 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import torch
-
 from vid2vid_cli.checkpoints.reading import bundled_file
-from vid2vid_cli.errors import UsageError
-from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.errors import UsageError, Vid2VidError
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image
-from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of, check_encoding
-from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of
 from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.family_request import check_family
-from vid2vid_cli.pipeline.finish import Finisher
-from vid2vid_cli.pipeline.finite import frame_of, require_finite, retried_in_float32
+from vid2vid_cli.pipeline.finite import retried_in_float32
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import RotateOptions
-from vid2vid_cli.pipeline.output import is_picture_name, write_frames
+from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_frames, write_options
 from vid2vid_cli.pipeline.parsing import parse_fps
-from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
+from vid2vid_cli.pipeline.pose import AXES, Sweeps, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
-from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
+from vid2vid_cli.pipeline.scene import MotionControls, Scene
+from vid2vid_cli.pipeline.source import Source
 
 EXAMPLE = "portrait.jpg"
 MOST_VIEWS_OF_A_SHEET = 400
@@ -66,65 +63,57 @@ def rotate(
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
     engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, sweeps)
-    who = Source(path, options, engine, log.warn)
-    views = Views(who, engine.loaded.model, options, sweeps)
-    target = output if output is not None else Path(f"{path.stem}--rotated{'.png' if views.total == 1 else '.mp4'}")
+    turned = Source(path, options, engine, log.warn)
+    controls = MotionControls(absolute_pose=options.absolute_pose)
+    scene = Scene(engine.loaded.model, turned, AtRest(turned, fps, view_count(sweeps)), controls, sweeps)
+    target = output if output is not None else Path(f"{path.stem}--rotated{'.png' if scene.total == 1 else '.mp4'}")
     check_output(target, force=options.force, inputs=[path])
-    if who.is_video and is_picture_name(target):
-        raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
-    if not is_picture_name(target):
-        check_encoding(target, options.codec, options.crf, options.preset)
+    check_target(target, options, is_clip=turned.is_video)  # the views of a still may stand in one picture
     warn_of_range(engine.loaded.model, sweeps, options, log)
-    writing = _write_options(who, options, fps)
-    if is_picture_name(target) and views.total > 1:
-        frames, size = 1, _write_sheet(target, views, options)
+    writing = _write_options(scene, options)
+    if is_picture_name(target) and scene.total > 1:
+        frames, size = 1, _write_sheet(target, scene, sweeps, options)
     else:
-        frames, size = write_frames(target, views.render(), writing, views.total, hooks or Hooks())
-    if views.lost:
-        log.warn(f"{path}: no face in {views.lost} of {frames} frames; they stay as they are")
+        frames, size = write_frames(target, scene.frames(), writing, scene.total, hooks or Hooks())
+    lost = scene.counts.source_lost
+    if lost:
+        log.warn(f"{path}: no face in {lost} of {frames} frames; they stay as they are")
     seconds = time.perf_counter() - began
-    return Result(Path(target), frames, views.lost, 0, seconds, writing.fps, size, tuple(log.warnings))
+    return Result(Path(target), frames, lost, 0, seconds, writing.fps, size, tuple(log.warnings))
 
 
-class Views:
-    """Renders a source from the angles asked for."""
+def _write_options(scene: Scene, options: RotateOptions) -> WriteOptions:
+    info = scene.source.info
+    if info is None:
+        return write_options(options, scene.fps, None)
+    return write_options(options, scene.fps, audio_of(scene.source.path, info, ReadOptions()), info.pixel_aspect)
 
-    def __init__(self, source: Source, model: ReenactmentModel, options: RotateOptions, sweeps: Sweeps) -> None:
-        self._source, self._model, self._options, self._sweeps = source, model, options, sweeps
-        self.total = source.frame_count() or view_count(sweeps)
-        self.lost = 0
-        self._finish = Finisher(source.path, options)
 
-    def render(self) -> Iterator[Frame]:
-        """Yield a view of each source frame; a still is shown as often as the sweep has angles."""
-        frames, index = self._source.frames(), -1
-        for index, source in enumerate(frames if self._source.is_video else itertools.islice(frames, self.total)):
-            self.lost += all(face.appearance is None for face in source.faces)
-            yield self._view(source, min(1.0, index / max(1, self.total - 1)))
-        if self.lost > index:
-            raise self._source.no_face()
+class AtRest(Driving):
+    """Drives a source with its own pose and expression: only what the user asks for moves it."""
 
-    def labels(self) -> list[str]:
-        """Return the angles of each view as words."""
-        shares = [index / max(1, self.total - 1) for index in range(self.total)]
-        names = ("yaw", "pitch", "roll")
-        return [
-            " ".join(f"{name} {sweep.at(share):+g}" for name, sweep in zip(names, self._sweeps, strict=True) if sweep)
-            for share in shares
-        ]
+    def __init__(self, source: Source, fps: Fraction, views: int) -> None:
+        """Take the source that is turned. fps: of a sweep. views: how many angles a sweep over a still has."""
+        # Like a still, it lasts as long as a source video; over a still it gives as many frames as there are angles.
+        super().__init__(source.path, fps, views, is_still=source.is_video)
+        self._source = source
 
-    def _view(self, source: SourceFrame, share: float) -> Frame:
-        return self._finish(source, [self._turn(face, share) for face in source.faces])
+    def frames(self) -> Iterator[DrivenFrame]:
+        """Yield frames without a motion, each of which counts as seen."""
+        return itertools.repeat(DrivenFrame(None, True, None), 1 if self.is_still else self.count)
 
-    @torch.inference_mode()
-    def _turn(self, face: SourceFace, share: float) -> Frame | None:
-        if face.appearance is None:
-            return None
-        own = face.appearance.motion
-        pose = pose_override(self._sweeps, share, absolute=self._options.absolute_pose)
-        path = self._source.path
-        keypoints = require_finite(self._model.drive(face.appearance, own, own, pose), path)
-        return frame_of(self._model.render(face.appearance, keypoints), path)
+    def no_face(self) -> Vid2VidError:
+        """Return the source's own error: nobody else is looked at."""
+        return self._source.no_face()
+
+
+def view_labels(sweeps: Sweeps, views: int) -> list[str]:
+    """Return the angles of each view as words."""
+    shares = [index / max(1, views - 1) for index in range(views)]
+    return [
+        " ".join(f"{name} {sweep.at(share):+g}" for name, sweep in zip(AXES, sweeps, strict=True) if sweep)
+        for share in shares
+    ]
 
 
 def _with_frontal_pose(options: RotateOptions) -> RotateOptions:
@@ -145,26 +134,12 @@ def view_count(sweeps: Sweeps) -> int:
     return max(sweep.count for sweep in sweeps if sweep is not None)
 
 
-def _write_options(source: Source, options: RotateOptions, fps: Fraction) -> WriteOptions:
-    fps = source.info.fps if source.info else fps
-    audio = audio_of(source.path, source.info, ReadOptions()) if source.info else None
-    return WriteOptions(
-        fps=fps,
-        codec=options.codec,
-        crf=options.crf,
-        preset=options.preset,
-        audio=audio,
-        force=options.force,
-        pixel_aspect=source.info.pixel_aspect if source.info else Fraction(1),
-    )
-
-
-def _write_sheet(path: str | Path, views: Views, options: RotateOptions) -> tuple[int, int]:
+def _write_sheet(path: str | Path, scene: Scene, sweeps: Sweeps, options: RotateOptions) -> tuple[int, int]:
     """Write all views of a still as one picture. Returns the picture's size (height, width)."""
-    if views.total > MOST_VIEWS_OF_A_SHEET:
-        raise UsageError(f"{path}: {views.total} views are too many for one picture; name a video or a folder")
-    labels = views.labels()
+    if scene.total > MOST_VIEWS_OF_A_SHEET:
+        raise UsageError(f"{path}: {scene.total} views are too many for one picture; name a video or a folder")
+    labels = view_labels(sweeps, scene.total)
     columns = options.columns or math.ceil(math.sqrt(len(labels)))
-    sheet = contact_sheet(list(views.render()), columns, labels)
+    sheet = contact_sheet(list(scene.frames()), columns, labels)
     write_image(path, sheet, force=options.force)
     return sheet.shape[0], sheet.shape[1]

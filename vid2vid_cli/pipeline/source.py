@@ -24,9 +24,10 @@ from vid2vid_cli.pipeline.appearance import remembered_appearance
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import PictureOptions
+from vid2vid_cli.pipeline.output import check_size, fit_size
 from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
 
-SMALLEST_PX, LARGEST_PX = 16, 16384
+UNNAMED = "the picture given"  # what messages call a source that is no file
 PLAINLY_LARGE = 0.3  # of the shorter side: a face of this size is what the picture is about
 GLIDE = 0.15  # of the way to the face, each frame
 
@@ -53,12 +54,22 @@ class Source:
     Faces are sought at the picture's own size, so that their numbers do not depend on the size of the output.
     """
 
-    def __init__(self, path: Path, options: PictureOptions, engine: Engine, warn: Callable[[str], None]) -> None:
-        """Look at the file and the options. warn: takes a line about a damaged clip."""
-        self.path, self._options, self._engine, self._warn = path, options, engine, warn
+    def __init__(
+        self, subject: str | Path | Frame, options: PictureOptions, engine: Engine, warn: Callable[[str], None]
+    ) -> None:
+        """Look at the file and the options.
+
+        subject: a file's path, or a picture, uint8 RGB (height, width, 3). warn: takes a line about a damaged clip.
+        """
+        self._picture = subject if isinstance(subject, np.ndarray) else None
+        if self._picture is not None and (self._picture.dtype != np.uint8 or self._picture.shape[2:] != (3,)):
+            raise ValueError(f"a picture is uint8 (H, W, 3), not {self._picture.dtype} {self._picture.shape}")
+        self.path = Path(UNNAMED) if isinstance(subject, np.ndarray) else Path(subject)
+        self.options, self._engine, self._warn = options, engine, warn
         self._background = parse_colour(options.background)
-        self.info = probe_video(path, options.max_pixels) if sniff(path) == "video" else None
-        check_size(options)
+        is_video = self._picture is None and sniff(self.path) == "video"
+        self.info = probe_video(self.path, options.max_pixels) if is_video else None
+        check_size(options.size)
         self._select = parse_choice(options)
 
     @property
@@ -93,15 +104,25 @@ class Source:
 
     @cached_property
     def _still(self) -> SourceFrame:
-        memory = self._engine.memory
+        memory = self._memory
         if memory is None:
             return self._see_still()
         key = self._key(memory, "still")
         seen = memory.shelf.get(key, lambda still: still.frame.shape[0] * still.frame.shape[1], self._see_still)
         return cast("SourceFrame", seen)
 
+    @property
+    def _memory(self) -> Memory | None:
+        """What is remembered goes by a file's content: there is nothing of a picture that is no file."""
+        return None if self._picture is not None else self._engine.memory
+
+    def _read_still(self) -> Frame:
+        if self._picture is not None:
+            return self._picture
+        return read_image(self.path, background=self._background, max_pixels=self.options.max_pixels)
+
     def _see_still(self) -> SourceFrame:
-        picture = read_image(self.path, background=self._background, max_pixels=self._options.max_pixels)
+        picture = self._read_still()
         faces = self._look(picture)
         if not faces:
             raise self.no_face()
@@ -121,12 +142,12 @@ class Source:
 
     def _key(self, memory: Memory, *what: object) -> str:
         """Name what is computed of a still with the options that matter."""
-        options = self._options
+        options = self.options
         return memory.key(self.path, *what, options.face, options.size, options.paste_back, self._background)
 
     def _look(self, picture: Frame) -> list[Face]:
         """Find the faces of a still, or remember them."""
-        memory = self._engine.memory
+        memory = self._memory
         if memory is None:
             return self._find(picture)
         key = memory.key(self.path, "faces", self._select == "largest", self._background)
@@ -168,13 +189,13 @@ class Source:
         """Return the crop of a face that moves: it stays where it is as long as it can, or glides after the face."""
         if last is None:
             return self._crop(frame, face, everybody)
-        if not self._options.paste_back:
+        if not self.options.paste_back:
             return glide_crop(last, self._crop(frame, face, everybody))
         return self._crop(frame, face, everybody) if _has_left(face, last) else last
 
     def _crop(self, frame: Frame, face: Face, everybody: list[Face]) -> FaceCrop:
         spec = self._engine.loaded.model.source_crop
-        if self.is_video and not self._options.paste_back:
+        if self.is_video and not self.options.paste_back:
             return crop_around(face, spec, (-np.inf, -np.inf, np.inf, np.inf))
         return crop_around(face, spec, private_room(face, everybody, frame.shape[:2]))
 
@@ -182,7 +203,7 @@ class Source:
         """Compute what the model keeps of a face. number: among the faces of a still that move."""
         if face is None:
             return SourceFace(crop, None)
-        memory, model = self._engine.memory, self._engine.loaded.model
+        memory, model = self._memory, self._engine.loaded.model
         image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
         if memory is None or self.is_video:
@@ -192,16 +213,10 @@ class Source:
 
     def _sized(self, picture: Frame) -> tuple[Frame, float]:
         """Return the picture in the size of the output, and its scale."""
-        if self._options.size is None or not self._options.paste_back:
+        if self.options.size is None or not self.options.paste_back:
             return picture, 1.0
-        frame = resize_frame(picture, fit_size(picture.shape[:2], self._options.size))
+        frame = resize_frame(picture, fit_size(picture.shape[:2], self.options.size))
         return frame, max(frame.shape[:2]) / max(picture.shape[:2])
-
-
-def check_size(options: PictureOptions) -> None:
-    """Raise UsageError for a size that is none."""
-    if options.size is not None and not SMALLEST_PX <= options.size <= LARGEST_PX:
-        raise UsageError(f"--size {options.size}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
 
 
 def parse_choice(options: PictureOptions) -> Select | None:
@@ -225,12 +240,6 @@ def glide_crop(last: FaceCrop, wanted: FaceCrop) -> FaceCrop:
 def image_of(frame: Frame, device: torch.device) -> torch.Tensor:
     """Return a frame (H, W, 3) as an image (1, 3, H, W) in [0, 1]."""
     return torch.from_numpy(np.array(frame)).to(device).permute(2, 0, 1)[None].float() / 255
-
-
-def fit_size(size: tuple[int, ...], longer_px: int) -> tuple[int, int]:
-    """Return a size (height, width) with the same shape and the longer side given."""
-    scale = longer_px / max(size[:2])
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def private_room(face: Face, everybody: list[Face], frame_size: tuple[int, ...]) -> Box:

@@ -1,0 +1,35 @@
+"""The one place where a motion becomes a picture of a face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.models.base import ReenactmentModel, SourceAppearance
+from vid2vid_cli.motion import Motion, PoseOverride
+from vid2vid_cli.pipeline.finite import frame_of, require_finite
+
+
+class Animator:
+    """Moves one face of a source. It keeps no state: frames may be asked for in any order."""
+
+    def __init__(self, model: ReenactmentModel, face: SourceAppearance, subject: Path) -> None:
+        """Take a face that `model.appearance` has read. subject: the source's file, for error messages."""
+        self._model, self._face, self._subject = model, face, subject
+
+    @torch.inference_mode()
+    def frame(self, motion: Motion, reference: Motion | None, pose: PoseOverride | None = None) -> Frame:
+        """Return the face (H, W, 3) in the size of its crop, moved as one driving frame says.
+
+        motion: of one frame. reference: the driving motion that counts as the source's own (relative motion); None
+        takes `motion` as it is (absolute motion). pose: head-pose angles that the user asks for.
+        Raises NonFiniteError where the networks give numbers that are not finite.
+        """
+        driven = require_finite(self._model.drive(self._face, motion, reference, pose), self._subject)
+        return frame_of(self._model.render(self._face, driven), self._subject)
+
+    def frame_at_rest(self, pose: PoseOverride | None = None) -> Frame:
+        """Return the face with the source's own pose and expression, turned by `pose`."""
+        return self.frame(self._face.motion, self._face.motion, pose)

@@ -1,0 +1,106 @@
+"""From what a user asks to a scene: options are read, then the driving and the source are opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vid2vid_cli.errors import UsageError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.mesh import Select
+from vid2vid_cli.media.video import ReadOptions
+from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
+from vid2vid_cli.pipeline.engine import Engine, start_engine
+from vid2vid_cli.pipeline.family_request import check_family
+from vid2vid_cli.pipeline.memory import Memory
+from vid2vid_cli.pipeline.options import ReenactOptions
+from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, parse_fps, reading_options
+from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps
+from vid2vid_cli.pipeline.progress import Hooks, WarningLog
+from vid2vid_cli.pipeline.scene import MotionControls, Scene
+from vid2vid_cli.pipeline.source import Source
+
+
+@dataclass(frozen=True)
+class SceneRequest:
+    """What a user asks of a scene, read and checked before anything is loaded."""
+
+    options: ReenactOptions
+    sweeps: Sweeps
+    reading: ReadOptions
+    driving_face: Select
+
+    @classmethod
+    def of(cls, options: ReenactOptions, log: WarningLog) -> SceneRequest:
+        """Read the options. UsageError for those that cannot be read or make no sense."""
+        sweeps = parse_sweeps(options)
+        reading = reading_options(options, log)
+        check_numbers(options)
+        return cls(options, sweeps, reading, parse_face(options.driving_face, "driving-face"))
+
+    def open_driving(self, path: Path, engine: Engine) -> Driving:
+        """Open the driving."""
+        options = self.options
+        setup = ReaderSetup(
+            engine.loaded.model,
+            engine.analyzer,
+            self.driving_face,
+            engine.device,
+            engine.memory,
+            needs_pictures=options.compare,
+            max_pixels=options.max_pixels,
+            follows=options.body,
+        )
+        return open_driving(path, self.reading, setup)
+
+    def open_scene(self, engine: Engine, source: Source, driving: Driving) -> Scene:
+        """Bring both together; the reference frame is still to be found."""
+        controls, fps = MotionControls.of(self.options), parse_fps(self.options.fps)
+        scene = Scene(engine.loaded.model, source, driving, controls, self.sweeps, fps=fps)
+        if self.options.compare:
+            scene.show_side_by_side()
+        return scene
+
+
+def open_scene(
+    source: str | Path | Frame,
+    driving: str | Path | Driving,
+    options: ReenactOptions | None = None,
+    *,
+    model: LoadedModel | None = None,
+    hooks: Hooks | None = None,
+    memory: Memory | None = None,
+) -> Scene:
+    """Open a source and a driving, and return the scene whose frames are to come: nothing is written.
+
+    source: a picture or a video by its path, or a picture as uint8 RGB (height, width, 3). driving: a video, GIF,
+    picture, motion file or call by its path, or a `Driving` that is open already. options: as for `reenact`; those of
+    encoding and sound are not used. model: loaded before with `load_model`, to spare loading it again.
+
+        with open_scene("portrait.jpg", "talk.mp4") as scene:
+            for frame, info in scene:
+                show(frame)
+
+    Raises a subclass of Vid2VidError whose text is one line.
+    """
+    options, log = options or ReenactOptions(), WarningLog(hooks or Hooks())
+    request = SceneRequest.of(options, log)
+    engine = start_engine(options, model, memory)
+    check_family(engine.loaded.family, request.sweeps, options.region)
+    opened = driving if isinstance(driving, Driving) else request.open_driving(Path(driving), engine)
+    try:
+        scene = request.open_scene(engine, Source(source, options, engine, log.warn), opened)
+        if options.relative:
+            scene.find_reference(options.reference_frame)
+    except BaseException:
+        opened.close()
+        raise
+    return scene
+
+
+def check_numbers(options: ReenactOptions) -> None:
+    """Raise UsageError for numbers that make no sense."""
+    if not 0 <= options.strength <= 3:
+        raise UsageError(f"--strength {options.strength:g}: write a number from 0 to 3")
+    check_motion_numbers(options)

@@ -1,0 +1,231 @@
+"""A scene: a source, what drives it, and the frames that come of both, without any file being written."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from types import TracebackType
+
+import numpy as np
+
+from vid2vid_cli.errors import NoFaceError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.paste import resize_frame
+from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.models.base import Follows, ReenactmentModel
+from vid2vid_cli.motion import Motion, MotionSmoother, PoseOverride, blend_motion, restrict_motion
+from vid2vid_cli.pipeline.animator import Animator
+from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
+from vid2vid_cli.pipeline.finish import Finisher
+from vid2vid_cli.pipeline.finite import require_finite_motion
+from vid2vid_cli.pipeline.options import OnMissing, ReenactOptions
+from vid2vid_cli.pipeline.pose import Sweeps, pose_override
+from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
+from vid2vid_cli.process.streaming import prefetch
+
+
+@dataclass(frozen=True)
+class FrameInfo:
+    """What is known of one output frame.
+
+    index: its number from 0. time_s: when it is shown, in seconds from the first one. found: whether its driving frame
+    showed a face; where not, the last motion is held. is_repeat: whether the driving asked for the frame before again.
+    """
+
+    index: int
+    time_s: float
+    found: bool
+    is_repeat: bool = False
+
+
+@dataclass(frozen=True)
+class MotionControls:
+    """What of a driving's motion arrives, and how.
+
+    region: what may move. strength: 0 nothing, 1 as driven. smooth: 0 not at all, 1 firmly. on_missing: what becomes
+    of driving frames without a face. absolute_pose: angles that the user asks for replace the driven ones.
+    """
+
+    region: Region = "all"
+    strength: float = 1.0
+    smooth: float = 0.0
+    on_missing: OnMissing = "hold"
+    absolute_pose: bool = False
+
+    @classmethod
+    def of(cls, options: ReenactOptions) -> MotionControls:
+        """Take them out of a command's options."""
+        o = options
+        return cls(o.region, o.strength, o.smooth, o.on_missing, o.absolute_pose)
+
+
+@dataclass
+class FaceCounts:
+    """How many frames were seen with and without a face. held: of the driving, the last motion shown again.
+
+    skipped: of the driving, left out. source_lost: of the source, shown as they are.
+    """
+
+    found: int = 0
+    held: int = 0
+    skipped: int = 0
+    source_seen: int = 0
+    source_lost: int = 0
+
+
+class Scene:
+    """A source under a driving: iterate over it for `(frame, info)`, or over `frames()` for the frames alone.
+
+    A frame is uint8 RGB (height, width, 3). Nothing is kept of frames that went by, so that a scene of hours needs no
+    more memory than one of seconds; it can be played once. Close it, or use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        model: ReenactmentModel,
+        source: Source,
+        driving: Driving,
+        controls: MotionControls,
+        sweeps: Sweeps,
+        *,
+        fps: Fraction | None = None,
+    ) -> None:
+        """Take a source and a driving that are open; `close` closes the driving.
+
+        sweeps: yaw, pitch and roll that the user asks for over the length of the scene. fps: the rate of a source
+        video whose driving is a still; None: its own.
+        """
+        self.source, self.driving, self.controls = source, driving, controls
+        self.counts = FaceCounts()
+        self.reference: Motion | None = None
+        """The driving's motion that counts as the source's own; None: motion is taken as it is."""
+        self._model, self._sweeps, self._asked_fps = model, sweeps, fps
+        self._finish = Finisher(source.path, source.options)
+        self._shows_all_three = False
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames a second of the output."""
+        if self.driving.is_still and self.source.info is not None:
+            return self._asked_fps or self.source.info.fps
+        return self.driving.fps
+
+    @property
+    def total(self) -> int:
+        """How many frames there will be, as far as can be told; 0 where nobody knows, as in a live call."""
+        if not self.source.is_video:
+            return self.driving.count
+        frames = self.source.frame_count(self.fps)
+        return frames if self.driving.is_still else min(self.driving.count, frames)
+
+    def find_reference(self, frame: str) -> None:
+        """Look for the reference frame, so that motion is relative. frame: its number, auto or picture."""
+        if not self.driving.is_still:  # a still has nothing to be relative to
+            own = self.source.first_appearance().motion
+            self.reference = self.driving.find_reference(self._model, own, frame)
+
+    def show_side_by_side(self) -> None:
+        """Put source and driving beside every frame."""
+        self._shows_all_three = True
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the output frames in order. NoFaceError at the end where no face was ever seen."""
+        return (frame for frame, _ in self)
+
+    def __iter__(self) -> Iterator[tuple[Frame, FrameInfo]]:
+        smoother = MotionSmoother(self.controls.smooth, float(self.driving.fps)) if self.controls.smooth else None
+        last: Frame | None = None
+        numbers, total = itertools.count(), self.total
+        for index, (source, driven) in enumerate(zip(self.source.frames(self.fps), self._driven(), strict=False)):
+            if driven is None:
+                continue
+            is_repeat = driven.is_repeat and last is not None
+            if last is None or not is_repeat:
+                self._count(source)
+                share = min(1.0, index / max(1, total - 1))
+                last = self._render(source, self._smoothed(driven, smoother), share)
+            number = next(numbers)
+            yield last, FrameInfo(number, float(number / self.fps), driven.found, is_repeat)
+        if not self.counts.found:
+            raise self.driving.no_face()
+        if not self.counts.source_seen:
+            raise self.source.no_face()
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what the driving has opened."""
+        self.driving.close()
+
+    def _driven(self) -> Iterator[DrivenFrame | None]:
+        """Yield driving frames as `on_missing` says; None for a skipped one; a still again and again."""
+        counts, path = self.counts, self.driving.path
+        for index, driven in enumerate(prefetch(self.driving.frames(), 4)):
+            if driven.found:
+                counts.found += 1
+            elif self.controls.on_missing == "fail":
+                raise NoFaceError(f"{path}: no face in frame {index}; --on-missing hold keeps the last motion instead")
+            elif self.controls.on_missing == "skip":
+                counts.skipped += 1
+                yield None
+                continue
+            else:
+                counts.held += 1
+            yield driven
+            while self.driving.is_still and self.source.is_video:
+                yield driven
+
+    def _smoothed(self, driven: DrivenFrame, smoother: MotionSmoother | None) -> DrivenFrame:
+        if driven.motion is None:
+            return driven
+        motion = require_finite_motion(driven.motion, self.driving.path)
+        return driven if smoother is None else replace(driven, motion=smoother(motion))
+
+    def _count(self, source: SourceFrame) -> None:
+        is_seen = any(face.appearance is not None for face in source.faces)
+        self.counts.source_seen += is_seen
+        self.counts.source_lost += not is_seen
+
+    def _render(self, source: SourceFrame, driven: DrivenFrame, share: float) -> Frame:
+        """Render one output frame. share: where in the scene it stands, 0 to 1."""
+        pose = pose_override(self._sweeps, share, absolute=self.controls.absolute_pose)
+        rendered = [self._render_face(face, driven.motion, pose) for face in source.faces]
+        frame = self._finish(source, rendered)
+        return side_by_side(source.frame, driven.picture, frame) if self._shows_all_three else frame
+
+    def _render_face(self, face: SourceFace, motion: Motion | None, pose: PoseOverride | None) -> Frame | None:
+        """Render one face of the source; None when it is out of sight."""
+        if face.appearance is None:
+            return None
+        animator = Animator(self._model, face.appearance, self.source.path)
+        if motion is None:  # no face was seen in the driving yet: the source keeps still
+            return animator.frame_at_rest(pose)
+        base = face.appearance.motion if self.reference is None else self.reference
+        return animator.frame(self._controlled(base, motion), self.reference, pose)
+
+    def _controlled(self, base: Motion, motion: Motion) -> Motion:
+        """Return what of a motion arrives. base: the motion of a face at rest, in the driving's terms."""
+        region = self.controls.region
+        if region != "all":
+            pose_moves = region == "pose"
+            # What moves beside the head (hair, shoulders, camera) moves with it.
+            extra_moves = pose_moves or not isinstance(self._model, Follows)
+            mask = self._model.expression_mask(region)
+            motion = restrict_motion(base, motion, pose=pose_moves, extra=extra_moves, expression_mask=mask)
+        return blend_motion(base, motion, self.controls.strength)
+
+
+def side_by_side(*pictures: Frame | None) -> Frame:
+    """Return pictures next to each other, brought to the height of the last; None is left out."""
+    there = [picture for picture in pictures if picture is not None]
+    height = there[-1].shape[0]
+    scaled = [resize_frame(p, (height, max(1, round(p.shape[1] * height / p.shape[0])))) for p in there]
+    return np.concatenate(scaled, axis=1)
