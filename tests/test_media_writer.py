@@ -197,7 +197,7 @@ def test_videos_are_marked(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, numbered_frames(3), WriteOptions(Fraction(25)))
     assert read_mark(path) == SYNTHETIC_MARK
     assert SYNTHETIC_MARK.encode() in path.read_bytes()
-    bare = write(tmp_path / f"bare{path.suffix}", numbered_frames(3), WriteOptions(Fraction(25), mark=None))
+    bare = write(tmp_path / f"bare{path.suffix}", numbered_frames(3), WriteOptions(Fraction(25), provenance=None))
     assert read_mark(bare) is None
 
 

@@ -21,9 +21,11 @@ from vid2vid_cli.models import device
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.device import choose_dtype
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.motion import Motion, MotionFile, load_motion, save_motion
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.motion_file import MotionFile, load_motion
 from vid2vid_cli.pipeline.driving import nearest_frame
 from vid2vid_cli.pipeline.extract_motion import extract_motion
+from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps, parse_sweep, parse_time
 from vid2vid_cli.pipeline.progress import Hooks

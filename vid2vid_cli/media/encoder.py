@@ -9,7 +9,8 @@ from pathlib import Path
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.ffmpeg import each_frame_once
-from vid2vid_cli.media.mark import SYNTHETIC_MARK
+from vid2vid_cli.media.provenance import MARKED, Provenance
+from vid2vid_cli.media.publishing import tags_of
 
 _CODEC_NAMES = {
     "h264": "libx264",
@@ -62,7 +63,8 @@ class WriteOptions:
     """The encoder's own name for its speed (for VP9 its -cpu-used)."""
     audio: AudioSource | None = None
     """Whose sound to carry over; a file without sound is no error."""
-    mark: str | None = SYNTHETIC_MARK
+    provenance: Provenance | None = MARKED
+    """What the video says of itself; None: nothing, not even that it is synthetic."""
     force: bool = False
     pixel_aspect: Fraction = Fraction(1)
 
@@ -97,14 +99,14 @@ def encode_arguments(path: Path, size: tuple[int, int], options: WriteOptions) -
     return ["-v", "error", *source, *picture, *each_frame_once()]
 
 
-def container_arguments(path: Path, mark: str | None, codec: str | None = None) -> list[str]:
-    """List the arguments that write the container, marked."""
+def container_arguments(path: Path, provenance: Provenance | None, codec: str | None = None) -> list[str]:
+    """List the arguments that write the container, with the tags of its provenance."""
     container = container_of(path)
     codec = encoder_of(container, codec)
-    marks = [] if mark is None else ["-metadata", f"comment={mark}", "-metadata", f"description={mark}"]
-    # Apple's players want this name for HEVC.
-    tag = ["-tag:v", "hvc1"] if codec == "libx265" and container.muxer in {"mp4", "mov"} else []
-    return [*marks, *tag, *container.arguments, "-f", container.muxer]
+    tags = [part for name, text in tags_of(provenance).items() for part in ("-metadata", f"{name}={text}")]
+    # Apple's players play HEVC under this name only.
+    codec_tag = ["-tag:v", "hvc1"] if codec == "libx265" and container.muxer in {"mp4", "mov"} else []
+    return [*tags, *codec_tag, *container.arguments, "-f", container.muxer]
 
 
 def _video_arguments(codec: str, size: tuple[int, int], options: WriteOptions) -> list[str]:

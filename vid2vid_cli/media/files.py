@@ -151,25 +151,6 @@ def open_scratch(path: Path) -> Scratch:
         raise MediaError(f"{path}: cannot be made: {error.strerror}") from error
 
 
-def publish(temporary: Path, path: Path) -> None:
-    """Rename a whole output to its own name, at once."""
-    try:
-        temporary.replace(path)
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def publish_frames(frames: Path, path: Path) -> None:
-    """Rename a whole folder of frames, or move them into one that is there, in the place of an earlier run's."""
-    if not path.exists():
-        publish(frames, path)
-        return
-    for stale in replaced_frames(path):
-        stale.unlink()
-    for frame in sorted(frames.iterdir()):
-        publish(frame, path / frame.name)
-
-
 def hash_output(path: Path) -> str:
     """Return the sha256 of a file, or of all files of a folder and their names, as hex digits."""
     digest = hashlib.sha256()

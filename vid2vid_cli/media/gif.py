@@ -7,11 +7,13 @@ from pathlib import Path
 
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.ffmpeg import each_frame_once, file_input, run
+from vid2vid_cli.media.provenance import Provenance
+from vid2vid_cli.media.publishing import tags_of
 
 _HEADER_BYTES = 13
 
 
-def make_gif(video: Path, gif: Path, comment: str | None, output: Path) -> None:
+def make_gif(video: Path, gif: Path, provenance: Provenance | None, output: Path) -> None:
     """Turn `video` into a GIF with a palette made for it, and a comment that programs can show.
 
     output: what the GIF will be called in the end, for messages.
@@ -26,14 +28,14 @@ def make_gif(video: Path, gif: Path, comment: str | None, output: Path) -> None:
     use = ["-i", f"file:{palette}", "-filter_complex", "[0:v][1:v]paletteuse=dither=bayer:bayer_scale=4"]
     run([*source, *use, *each_frame_once(), "-f", "gif", f"file:{bare}"], failure)
     try:
-        _copy_with_comment(bare, gif, comment)
+        _copy_with_comment(bare, gif, tags_of(provenance).get("comment", ""))
     except OSError as error:
         raise MediaError(f"{failure}: {error.strerror or error}") from error
 
 
-def _copy_with_comment(bare: Path, gif: Path, comment: str | None) -> None:
+def _copy_with_comment(bare: Path, gif: Path, comment: str) -> None:
     """Insert a comment extension after the header and its colour table (GIF89a, sections 17 to 19 and 24)."""
-    data = (comment or "").encode("utf-8")[:255]
+    data = comment.encode("utf-8")[:255]  # one sub-block holds no more
     with bare.open("rb") as source, gif.open("xb") as target:
         header = source.read(_HEADER_BYTES)
         if len(header) < _HEADER_BYTES:

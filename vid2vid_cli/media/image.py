@@ -6,19 +6,19 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError, features
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.files import MAX_PIXELS, check_output, check_pixels, open_scratch, publish, require_file
-from vid2vid_cli.media.mark import EXIF_DESCRIPTION, SYNTHETIC_MARK
+from vid2vid_cli.media.files import MAX_PIXELS, check_output, check_pixels, require_file
+from vid2vid_cli.media.mark import EXIF_DESCRIPTION
+from vid2vid_cli.media.provenance import MARKED, Provenance
+from vid2vid_cli.media.publishing import published, tags_of
 from vid2vid_cli.media.still import open_still
 
-Frame = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
@@ -106,19 +106,17 @@ def _as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def write_image(path: str | Path, frame: Frame, *, mark: str | None = SYNTHETIC_MARK, force: bool = False) -> None:
+def write_image(path: str | Path, frame: Frame, *, provenance: Provenance | None = MARKED, force: bool = False) -> None:
     """Write a frame (H, W, 3) as PNG, JPEG or WebP, by the suffix; the file appears when it is whole."""
     path = Path(path)
     if path.suffix.lower() not in _WRITTEN:
         raise MediaError(f"{path}: a picture is written as {', '.join(_WRITTEN)}")
     _check_frame(frame)
     check_output(path, force=force, is_file=True)
-    with closing(open_scratch(path)) as scratch:
+    with published(path, provenance) as temporary:
         try:
-            temporary = scratch.file(f"picture{path.suffix}")
-            save_still(temporary, frame, mark)
-            publish(temporary, path)
-        except (OSError, ValueError) as error:  # a format says by ValueError that a picture is too large for it
+            save_still(temporary, frame, provenance)
+        except (OSError, ValueError) as error:  # ValueError: the picture is too large for the format
             raise MediaError(f"{path}: cannot be written: {_one_line(error)}") from error
 
 
@@ -127,21 +125,23 @@ def _check_frame(frame: Frame) -> None:
         raise ValueError(f"a frame is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
 
 
-def save_still(path: Path, frame: Frame, mark: str | None) -> None:
-    """Encode a frame into `path` itself, marked in the metadata that viewers show."""
+def save_still(path: Path, frame: Frame, provenance: Provenance | None) -> None:
+    """Encode a frame into `path` itself, with tags in the metadata that viewers show."""
+    tags = tags_of(provenance)
+    comment, description = tags.get("comment", ""), tags.get("description", "")
     kind = _WRITTEN[path.suffix.lower()]
     image = Image.fromarray(np.ascontiguousarray(frame))
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
-        if mark:
-            text.add_text("Comment", mark)
+        if comment:
+            text.add_text("Comment", comment)
         image.save(path, kind, pnginfo=text, compress_level=3)
         return
     exif = Image.Exif()
-    if mark:
-        exif[EXIF_DESCRIPTION] = mark
+    if description:
+        exif[EXIF_DESCRIPTION] = description
     if kind == "JPEG":
-        image.save(path, kind, quality=95, subsampling=0, exif=exif, comment=mark or "")
+        image.save(path, kind, quality=95, subsampling=0, exif=exif, comment=comment)
     else:
         image.save(path, kind, quality=95, exif=exif)
 

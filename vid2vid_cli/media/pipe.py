@@ -14,10 +14,10 @@ from types import TracebackType
 
 import numpy as np
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.ffmpeg import DEMUXERS, LOOK_EVERY_MS, Child, each_frame_once
 from vid2vid_cli.media.files import check_pixels
-from vid2vid_cli.media.reader import Frame
 from vid2vid_cli.process.streaming import AbandonedError, is_abandoned
 
 NAME = "standard input"

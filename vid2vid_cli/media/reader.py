@@ -12,12 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.ffmpeg import Child, each_frame_once, file_input, has_filter
 from vid2vid_cli.media.probe import VideoInfo, probe_video
-
-Frame = npt.NDArray[np.uint8]
-"""A picture: (H, W, 3), RGB, 0 to 255."""
 
 HD_HEIGHT_PX = 720
 """From this height on a video that names no colour matrix is taken for bt709, as players do."""

@@ -7,18 +7,17 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import numpy.typing as npt
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import WriteOptions, container_arguments, container_of, encode_arguments
 from vid2vid_cli.media.ffmpeg import Child
-from vid2vid_cli.media.files import check_output, names_folder, open_scratch, publish, publish_frames
+from vid2vid_cli.media.files import check_output, names_folder, open_scratch
 from vid2vid_cli.media.gif import make_gif
 from vid2vid_cli.media.image import save_still
+from vid2vid_cli.media.publishing import publish, publish_frames
 from vid2vid_cli.process.scratch import Scratch
-
-Frame = npt.NDArray[np.uint8]
 
 
 def open_writer(path: str | Path, size: tuple[int, int], options: WriteOptions) -> FrameWriter:
@@ -101,7 +100,7 @@ class VideoWriter(FrameWriter):
         return self._scratch.file(f"{name}{self.path.suffix}")
 
     def _container_arguments(self) -> list[str]:
-        return container_arguments(self.path, self.options.mark, self.options.codec)
+        return container_arguments(self.path, self.options.provenance, self.options.codec)
 
     def _put(self, frame: Frame) -> None:
         if self._child is None:
@@ -117,13 +116,13 @@ class VideoWriter(FrameWriter):
 
     def _publish(self) -> None:
         self._end_encoder()
-        publish(self._finish(), self.path)
+        publish(self._finish(), self.path, self.options.provenance)
 
     def _finish(self) -> Path:
         """Do what remains when all frames are encoded; return the whole file."""
         encoded, finished = self._file("encoded"), self._file("finished")
         if self._is_gif:
-            make_gif(encoded, finished, self.options.mark, self.path)
+            make_gif(encoded, finished, self.options.provenance, self.path)
             return finished
         if self._sound is None:
             return encoded
@@ -157,12 +156,12 @@ class FolderWriter(FrameWriter):
 
     def _put(self, frame: Frame) -> None:
         try:
-            save_still(self._frames / f"frame_{self.frame_count:06d}.png", frame, self.options.mark)
+            save_still(self._frames / f"frame_{self.frame_count:06d}.png", frame, self.options.provenance)
         except OSError as error:
             raise MediaError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     def _publish(self) -> None:
-        publish_frames(self._frames, self.path)
+        publish_frames(self._frames, self.path, self.options.provenance)
 
     def _clean_up(self) -> None:
         if self._scratch is not None:

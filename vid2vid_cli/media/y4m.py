@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.encoder import WriteOptions
-from vid2vid_cli.media.writer import Frame, FrameWriter
+from vid2vid_cli.media.publishing import tags_of
+from vid2vid_cli.media.writer import FrameWriter
 
 NAME = "standard output"
 LARGEST_SD = (576, 1279)  # (height, width): a larger picture counts as HD
@@ -49,8 +51,9 @@ def y4m_header(size: tuple[int, int], options: WriteOptions) -> bytes:
     """Return the line with which a Y4M of a size (height, width) begins; the mark is a comment in it."""
     (height, width), fps = size, options.fps.limit_denominator(100_000)
     words = [f"YUV4MPEG2 W{width} H{height} F{fps.numerator}:{fps.denominator} Ip A1:1 C420jpeg", "XCOLORRANGE=LIMITED"]
-    if options.mark is not None:
-        words.append(f"X{options.mark.replace(' ', '_')}")  # a blank would end the comment
+    comment = tags_of(options.provenance).get("comment")
+    if comment:
+        words.append(f"X{comment.replace(' ', '_')}")  # a space would end the comment
     return " ".join(words).encode() + b"\n"
 
 

@@ -42,7 +42,7 @@ def write_frames(
             raise MediaError(f"{path}: there is no frame to write")
         size = (first.shape[0], first.shape[1])
         if is_picture_name(path):
-            write_image(path, first, force=options.force)
+            write_image(path, first, provenance=options.provenance, force=options.force)
             for _ in rendered:  # a still has one frame; its end also says what went wrong
                 pass
             return 1, size

@@ -17,10 +17,11 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import check_output
+from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import WriteOptions, audio_of, check_encoding, open_writer
 from vid2vid_cli.models.base import Follows, ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_motion
+from vid2vid_cli.motion import Motion, blend_motion, restrict_motion
 from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, ReaderSetup, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.family_request import check_family
@@ -32,9 +33,11 @@ from vid2vid_cli.pipeline.output import OpenWriter, is_picture_name, write_frame
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
+from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 from vid2vid_cli.pipeline.timing import check_motion_numbers, reading_options
 from vid2vid_cli.process.streaming import prefetch
+from vid2vid_cli.smoothing import MotionSmoother
 
 
 @dataclass
@@ -60,6 +63,7 @@ class Scene:
     reference: Motion | None
     total: int
     finish: Finisher
+    provenance: Provenance
     counts: Counts = field(default_factory=Counts)
 
 
@@ -166,9 +170,9 @@ def set_scene(engine: Engine, source: Source, driving: Driving, options: Reenact
     if source.is_video:
         frames = source.frame_count(_output_fps(source, driving, options))
         total = frames if driving.is_still else min(total, frames)
-    return Scene(
-        engine.loaded.model, source, driving, options, sweeps, reference, total, Finisher(source.path, options)
-    )
+    finish = Finisher(source.path, options)
+    provenance = provenance_of(engine.loaded, options, source=source.path, driving=driving.path)
+    return Scene(engine.loaded.model, source, driving, options, sweeps, reference, total, finish, provenance)
 
 
 def _write_options(scene: Scene, log: WarningLog) -> WriteOptions:
@@ -184,6 +188,7 @@ def _write_options(scene: Scene, log: WarningLog) -> WriteOptions:
         crf=options.crf,
         preset=options.preset,
         audio=audio,
+        provenance=scene.provenance,
         force=options.force,
         pixel_aspect=shape,
     )

@@ -30,6 +30,7 @@ from vid2vid_cli.pipeline.output import is_picture_name, write_frames
 from vid2vid_cli.pipeline.parsing import parse_fps
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps, pose_override, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
+from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 
 EXAMPLE = "portrait.jpg"
@@ -75,9 +76,9 @@ def rotate(
     if not is_picture_name(target):
         check_encoding(target, options.codec, options.crf, options.preset)
     warn_of_range(engine.loaded.model, sweeps, options, log)
-    writing = _write_options(who, options, fps)
+    writing = replace(_write_options(who, options, fps), provenance=provenance_of(engine.loaded, options, source=path))
     if is_picture_name(target) and views.total > 1:
-        frames, size = 1, _write_sheet(target, views, options)
+        frames, size = 1, _write_sheet(target, views, options, writing)
     else:
         frames, size = write_frames(target, views.render(), writing, views.total, hooks or Hooks())
     if views.lost:
@@ -159,12 +160,12 @@ def _write_options(source: Source, options: RotateOptions, fps: Fraction) -> Wri
     )
 
 
-def _write_sheet(path: str | Path, views: Views, options: RotateOptions) -> tuple[int, int]:
+def _write_sheet(path: str | Path, views: Views, options: RotateOptions, writing: WriteOptions) -> tuple[int, int]:
     """Write all views of a still as one picture. Returns the picture's size (height, width)."""
     if views.total > MOST_VIEWS_OF_A_SHEET:
         raise UsageError(f"{path}: {views.total} views are too many for one picture; name a video or a folder")
     labels = views.labels()
     columns = options.columns or math.ceil(math.sqrt(len(labels)))
     sheet = contact_sheet(list(views.render()), columns, labels)
-    write_image(path, sheet, force=options.force)
+    write_image(path, sheet, provenance=writing.provenance, force=options.force)
     return sheet.shape[0], sheet.shape[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,9 @@ from vid2vid_cli.checkpoints.reading import (
 )
 from vid2vid_cli.checkpoints.tensor_names import recognise, recognise_role, why_no_family
 from vid2vid_cli.errors import UsageError, WeightsError
-from vid2vid_cli.media.files import check_output, open_scratch, publish
+from vid2vid_cli.media.files import check_output
+from vid2vid_cli.media.provenance import Ingredient, Provenance
+from vid2vid_cli.media.publishing import published
 from vid2vid_cli.models.registry import FAMILIES
 from vid2vid_cli.pipeline.options import ConvertOptions
 
@@ -89,7 +90,8 @@ def convert_weights(name: str, output: str | Path, options: ConvertOptions | Non
         stored = {name: _stored(name, tensor, options.dtype) for name, tensor in kept.items()}
     except OverflowError as error:
         raise WeightsError(f"{path}: {error}") from error
-    _write(target, stored, _metadata(loaded, info))
+    inputs = tuple(Ingredient("weights", file) for file in files)
+    _write(target, stored, _metadata(loaded, info), Provenance(inputs=inputs, settings=vars(options)))
     sizes = (info.bytes, target.stat().st_size)
     return Converted(target, _describe(read_checkpoint(target)), sizes, tuple(sorted(roots - used)))
 
@@ -140,18 +142,16 @@ def _metadata(loaded: LoadedFile, info: WeightsInfo) -> dict[str, str]:
     return {**loaded.metadata, **origin, "family": info.family or "", "variant": info.variant or ""}
 
 
-def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str], provenance: Provenance) -> None:
     """Write a safetensors file, whole or not at all; two names of the same numbers get them each."""
     seen: set[int] = set()
     for name, tensor in tensors.items():
         if tensor.data_ptr() in seen:
             tensors[name] = tensor.clone()
         seen.add(tensor.data_ptr())
-    with closing(open_scratch(target)) as scratch:
-        whole = scratch.file("weights.safetensors")
+    with published(target, provenance) as whole:
         try:
             save_file(tensors, whole, metadata)
         except (OSError, SafetensorError) as error:
             words = getattr(error, "strerror", None) or error
             raise WeightsError(f"{target}: cannot be written: {words}; choose another folder") from error
-        publish(whole, target)
