@@ -82,11 +82,11 @@ def feed_ffmpeg(frames: list[Frame], fps: Fraction, options: list[str], output: 
         "-framerate",
         str(fps),
     ]
-    with Child([*raw, "-i", "pipe:0", *options, f"file:{output}"], str(output), feeds=True) as child:
+    with Child([*raw, "-i", "pipe:0", *options, f"file:{output}"], str(output), has_stdin=True) as child:
         for frame in frames:
             child.feed(frame.data.cast("B"))
         if child.wait() != 0:
-            raise ValueError(f"{output}: {child.last_words()}")
+            raise ValueError(f"{output}: {child.error_line()}")
 
 
 def choose_judge(analyzer: FaceAnalyzer) -> Landmarks:

@@ -376,8 +376,8 @@ def test_a_file_is_no_place_for_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "cause"),
     [
-        ("/proc/a.mp4", "nothing can be written in /proc"),
-        ("/dev/null", "no plain file|nothing can be written in /dev"),
+        ("/proc/a.mp4", "nothing can be written to /proc"),
+        ("/dev/null", "not a regular file|nothing can be written to /dev"),
         ("x" * 300 + ".mp4", "name too long"),
     ],
 )

@@ -57,9 +57,11 @@ Record = Callable[..., RecordingSeal]
 
 @pytest.fixture
 def record(monkeypatch: pytest.MonkeyPatch) -> Record:
+    usual = publishing.SEALS
+
     def record(output: Path, fails_at: int | None = None) -> RecordingSeal:
         seal = RecordingSeal(output, fails_at)
-        monkeypatch.setattr(publishing, "SEALS", (*publishing.SEALS, seal))
+        monkeypatch.setattr(publishing, "SEALS", (*usual, seal))
         return seal
 
     return record

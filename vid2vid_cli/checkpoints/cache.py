@@ -86,7 +86,7 @@ def verified_record(path: Path) -> VerifiedRecord:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-def read_receipts() -> dict[str, VerifiedRecord]:
+def read_records() -> dict[str, VerifiedRecord]:
     """Return what is known of files, by checkpoint/path; a damaged record is no record."""
     try:
         rows = json.loads((weights_folder() / RECORDS).read_text(encoding="utf-8"))
@@ -97,7 +97,7 @@ def read_receipts() -> dict[str, VerifiedRecord]:
 
 def keep_record(checkpoint: Checkpoint, file: CheckpointFile, receipt: VerifiedRecord) -> None:
     """Add to what is known of files, at once or not at all. OSError where it cannot be written."""
-    receipts = {**read_receipts(), _key(checkpoint, file): receipt}
+    receipts = {**read_records(), _key(checkpoint, file): receipt}
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".vid2vid-{secrets.token_hex(6)}.json"
@@ -110,7 +110,7 @@ def keep_record(checkpoint: Checkpoint, file: CheckpointFile, receipt: VerifiedR
 
 def known_sha256(path: Path) -> str | None:
     """Return the sha256 of a file that was hashed before and is untouched since, else None."""
-    return next((r.sha256 for r in read_receipts().values() if r.path == str(path) and r.holds()), None)
+    return next((r.sha256 for r in read_records().values() if r.path == str(path) and r.holds()), None)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def verify_files(checkpoint: Checkpoint) -> Iterator[LocalFile]:
 
 def check_file(checkpoint: Checkpoint, file: CheckpointFile, path: Path) -> LocalFile:
     """Read a file and compare it with the catalogue, or, where that knows no sha256, with what was pulled once."""
-    known = read_receipts().get(_key(checkpoint, file))
+    known = read_records().get(_key(checkpoint, file))
     receipt = verified_record(path)
     expected = file.sha256 or (known.sha256 if known and known.path == str(path) else None)
     if file.bytes not in (None, receipt.bytes) or expected not in (None, receipt.sha256):
@@ -187,7 +187,7 @@ def why_changed(found: LocalFile) -> str:
 
 
 def _look_for(checkpoint: Checkpoint, file: CheckpointFile) -> LocalFile:
-    receipt = read_receipts().get(_key(checkpoint, file))
+    receipt = read_records().get(_key(checkpoint, file))
     if receipt is not None and receipt.holds() and file.sha256 in (None, receipt.sha256):
         return LocalFile(file, Path(receipt.path), "verified", receipt.sha256)
     places = [Path(receipt.path)] if receipt is not None else []

@@ -12,7 +12,7 @@ OLDEST_PICKLES = (b"c", b"(", b"}", b"]", b"I")  # opcodes that pickles of proto
 Format = Literal["safetensors", "torch zip", "torch pickle"]
 
 
-class ForeignFileError(Exception):
+class NotWeightsError(Exception):
     """Not a file of weights; its text says what it is instead, as a part of a sentence. cure: what to do."""
 
     def __init__(self, what: str, cure: str = "fetch the file again") -> None:
@@ -21,18 +21,18 @@ class ForeignFileError(Exception):
 
 
 def format_of(path: Path) -> Format:
-    """Return how a file of weights is written. ForeignFileError for anything else, OSError where it cannot be read."""
+    """Return how a file of weights is written. NotWeightsError for anything else, OSError where it cannot be read."""
     if not path.is_file():
-        raise ForeignFileError("no plain file")
+        raise NotWeightsError("no plain file")
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     found = weights_format(head)
     if found is None:
-        raise ForeignFileError(describe_head(head))
+        raise NotWeightsError(describe_head(head))
     if found == "safetensors":
         _check_length(head, path.stat().st_size)
     elif path.suffix.lower() == ".safetensors":
-        raise ForeignFileError(
+        raise NotWeightsError(
             "a pickle under the name of a safetensors file, which vid2vid does not open for safety",
             "a checkpoint of PyTorch ends in .pth, .pth.tar or .pt",
         )
@@ -70,4 +70,4 @@ def describe_head(head: bytes) -> str:
 
 def _check_length(head: bytes, size: int) -> None:
     if 8 + int.from_bytes(head[:8], "little") > size:
-        raise ForeignFileError("damaged: it ends within its own header, as after a broken download")
+        raise NotWeightsError("damaged: it ends within its own header, as after a broken download")

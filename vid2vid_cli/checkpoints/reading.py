@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vid2vid_cli.checkpoints import catalogue
 from vid2vid_cli.checkpoints.cache import EMBEDDED, SUFFIXES, bundled_file, find_pulled, known_sha256
-from vid2vid_cli.checkpoints.file_format import ForeignFileError, format_of
+from vid2vid_cli.checkpoints.file_format import NotWeightsError, format_of
 from vid2vid_cli.checkpoints.tensor_names import ROLES
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.hashing import hash_file
@@ -40,8 +40,8 @@ __all__ = [
 
 ROLE_FOLDERS = ("", "base_models", "retargeting_models", "liveportrait/base_models", "liveportrait/retargeting_models")
 TRAINING_ONLY = re.compile(r"(discriminator|optimizer_\w+)(\.|$)")
-MOST_TENSORS = 100_000
-DEEPEST = 8
+MAX_TENSORS = 100_000
+MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def _read_file(path: Path) -> LoadedFile:
         return LoadedFile(path, flatten(tensors), metadata, sha256)
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (SafetensorError, ForeignFileError) as error:
-        foreign = error if isinstance(error, ForeignFileError) else ForeignFileError(f"damaged or cut short ({error})")
+    except (SafetensorError, NotWeightsError) as error:
+        foreign = error if isinstance(error, NotWeightsError) else NotWeightsError(f"damaged or cut short ({error})")
         raise WeightsError(f"{path}: not a readable checkpoint: {foreign}; {foreign.cure}") from error
 
 
@@ -130,10 +130,10 @@ def _read_torch(path: Path) -> object:
             warnings.simplefilter("ignore")  # old files: TypedStorage is deprecated, and the like
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except UnpicklingError as error:
-        raise ForeignFileError(_refused(str(error)), "get it from another place, best as safetensors") from error
+        raise NotWeightsError(_refused(str(error)), "get it from another place, best as safetensors") from error
     except Exception as error:  # a damaged pickle may raise anything, also OSError: the file itself was read before
         words = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise ForeignFileError(f"a damaged or cut-short file of PyTorch ({words})") from error
+        raise NotWeightsError(f"a damaged or cut-short file of PyTorch ({words})") from error
 
 
 def _refused(words: str) -> str:
@@ -153,10 +153,10 @@ def flatten(tree: object) -> dict[str, Tensor]:
         if TRAINING_ONLY.match(name):
             continue
         flat[name] = _plain(name, tensor)
-        if len(flat) > MOST_TENSORS:
-            raise ForeignFileError(f"a file with more than {MOST_TENSORS} tensors, not weights")
+        if len(flat) > MAX_TENSORS:
+            raise NotWeightsError(f"a file with more than {MAX_TENSORS} tensors, not weights")
     if not flat:
-        raise ForeignFileError("a file without any tensors")
+        raise NotWeightsError("a file without any tensors")
     return flat
 
 
@@ -164,8 +164,8 @@ def _leaves(node: object, name: str, depth: int) -> Iterator[tuple[str, Tensor]]
     if isinstance(node, Tensor):
         yield name, node
     elif isinstance(node, Mapping):
-        if depth > DEEPEST:
-            raise ForeignFileError("a file whose dicts are nested too deep, not weights")
+        if depth > MAX_DEPTH:
+            raise NotWeightsError("a file whose dicts are nested too deep, not weights")
         for key, value in node.items():
             if isinstance(key, str):
                 short = key.removeprefix("module.")
@@ -176,7 +176,7 @@ def _plain(name: str, tensor: Tensor) -> Tensor:
     """Check that a tensor is what networks take, and holds as many numbers as it says."""
     is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
     if not is_plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ForeignFileError(f"a file whose tensor {name[:80]} is not made of plain numbers")
+        raise NotWeightsError(f"a file whose tensor {name[:80]} is not made of plain numbers")
     return tensor.detach()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
-from vid2vid_cli.process.shutdown import ENDING, SIGNAL_BASE, STDERR, ended_in_time, handlers, interrupts_held
+from vid2vid_cli.process.shutdown import ENDING, SIGNAL_BASE, STDERR, forced_exit_after, handlers, signals_delayed
 
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # which a progress bar hides
 CLEANING_S = 1.6
@@ -63,7 +63,7 @@ def signals_clean_up() -> Iterator[Ending]:
         if handler in (signal.SIG_DFL, signal.default_int_handler):  # nohup stays nohup
             signal.signal(number, leave)
     try:
-        with ended_in_time(CLEANING_S, last_words) if process.is_ours else contextlib.nullcontext():
+        with forced_exit_after(CLEANING_S, last_words) if process.is_ours else contextlib.nullcontext():
             yield ending
     finally:
         for number, handler in usual.items():
@@ -96,5 +96,5 @@ def signals_held() -> Iterator[None]:
             sys.stderr.write(last_words(number))
             end_process(SIGNAL_BASE + number)
 
-    with interrupts_held(hear):
+    with signals_delayed(hear):
         yield

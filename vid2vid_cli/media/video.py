@@ -1,4 +1,4 @@
-"""Name all that is needed to probe, read and write videos."""
+"""Gather what is needed to probe, read and write videos."""
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.media.audio import AudioSource, audio_of

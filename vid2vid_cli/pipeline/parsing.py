@@ -10,6 +10,7 @@ from PIL import ImageColor
 
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.mesh import Select
+from vid2vid_cli.media.colour import Colour
 
 MOST_ANGLES = 100_000
 
@@ -83,13 +84,13 @@ def parse_fps(text: str | None) -> Fraction | None:
     return fps
 
 
-def parse_colour(text: str) -> tuple[int, int, int]:
+def parse_colour(text: str) -> Colour:
     """Read a colour by its name or as #rrggbb."""
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError as error:
         raise UsageError(f"--background {text}: not a colour; write a name such as gray or #rrggbb") from error
-    return red, green, blue
+    return Colour(red, green, blue)
 
 
 def parse_face(text: str, name: str = "face") -> Select:
