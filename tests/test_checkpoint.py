@@ -187,11 +187,11 @@ FOREIGN: list[tuple[str, bytes, str]] = [
     ("w.pth", b'{"error": "rate limited"}', "JSON"),
     ("w.pth", b"\x1f\x8b\x08\x00", "archive"),
     ("w.pth", b"Not Found\n", "text"),
-    ("w.pth", b"PK\x03\x04whatever", "damaged or cut-short file of PyTorch"),
+    ("w.pth", b"PK\x03\x04whatever", "damaged or truncated PyTorch file"),
     ("w.pth", b"\x80\x02}q\x00.", "damaged|without any tensors"),
     ("w.safetensors", b"PK\x03\x04whatever", "pickle"),
     ("w.safetensors", struct.pack("<Q", 5000) + b'{"a":', "ends within its own header"),
-    ("w.safetensors", struct.pack("<Q", 4) + b"{ x}", "damaged or cut short"),
+    ("w.safetensors", struct.pack("<Q", 4) + b"{ x}", "damaged or truncated"),
     ("w.bin", bytes(range(128, 256)), "in no format of weights"),
 ]
 

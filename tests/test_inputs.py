@@ -427,7 +427,7 @@ def test_two_faces_that_cross(
 # --- checkpoints that are none ---
 
 CHECKPOINTS = {
-    "cut short": ("w.safetensors", b"", "damaged or cut short"),
+    "cut short": ("w.safetensors", b"", "damaged or truncated"),
     "Git LFS pointer": ("w.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "LFS"),
     "web page": ("w.safetensors", b"<!DOCTYPE html><html></html>", "HTML"),
     "of something else": ("w.safetensors", save({"conv.weight": torch.zeros(3)}), "of no known family"),

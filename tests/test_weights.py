@@ -22,7 +22,7 @@ from weights_server import COMMIT, Given, Server, serving
 
 from vid2vid_cli.checkpoints import catalogue
 from vid2vid_cli.checkpoints.catalogue import CATALOGUE, Checkpoint, CheckpointFile, HubAddress, Licence
-from vid2vid_cli.checkpoints.download import Patience, Wanted, download
+from vid2vid_cli.checkpoints.download import DownloadRequest, RetryPolicy, download
 from vid2vid_cli.checkpoints.reading import find_checkpoint, read_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import UsageError, WeightsError
@@ -32,7 +32,7 @@ from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.weights.inventory import list_weights, verify_weights, weights_path
 from vid2vid_cli.pipeline.weights.pull import Pulled, pull_weights
 
-HASTE = Patience(attempts=3, pause_s=0.0, silence_s=20.0)
+HASTE = RetryPolicy(attempts=3, pause_s=0.0, silence_s=20.0)
 NETWORK = ("HF_ENDPOINT", "VID2VID_MIRROR", "HF_HUB_OFFLINE", "VID2VID_OFFLINE", "HTTP_PROXY", "http_proxy")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and limits of POSIX")
 
@@ -92,7 +92,7 @@ def publish(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pull(name: str = "small", **options: Any) -> Pulled:
-    return pull_weights(name, PullOptions(**{"via": "url", **options}), patience=HASTE)
+    return pull_weights(name, PullOptions(**{"via": "url", **options}), retry=HASTE)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -286,7 +286,7 @@ def test_what_nobody_can_check_is_taken_on_trust_only(
         pull("fomm", trust_unverified=True)
     assert server.asked == []
     pulled = pull("fomm", mirror=server.url, trust_unverified=True)
-    assert pulled.path.read_bytes() == content and "nobody can check" in pulled.warnings[0]
+    assert pulled.path.read_bytes() == content and "cannot be checked" in pulled.warnings[0]
     assert state("fomm") == "verified"
     pulled.path.write_bytes(content + b"x")  # it is held to what was trusted
     with pytest.raises(WeightsError, match=r"not the published file: .* not that of what was pulled"):
@@ -300,7 +300,7 @@ def test_a_file_changed_after_the_pull_is_never_used(small: Given, content: byte
     path = pull().path
     times = path.stat()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(WeightsError, match=r"is not the published file: its sha256 is .*pull small mends it"):
+    with pytest.raises(WeightsError, match=r"is not the published file: its sha256 is .*pull small fixes it"):
         find_checkpoint("small")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # the record believes it; reading it does not
     assert verify_weights("small")[0].state == "changed"
@@ -333,7 +333,7 @@ def test_several_files_make_one_checkpoint(
     assert state("lp") == "incomplete"
     seen: list[tuple[int, int | None]] = []
     options = PullOptions(via="url")
-    pulled = pull_weights("lp", options, hooks=Hooks(progress=lambda *at: seen.append(at)), patience=HASTE)
+    pulled = pull_weights("lp", options, hooks=Hooks(progress=lambda *at: seen.append(at)), retry=HASTE)
     assert (pulled.path, pulled.fetched, state("lp")) == (own_home / "weights" / "lp", 2, "verified")
     assert seen[-1][0] == seen[-1][1] and [at for at, _ in seen] == sorted(at for at, _ in seen)
     assert read_checkpoint(find_checkpoint("lp")).tensors.keys() == tensors.keys()
@@ -344,7 +344,9 @@ def test_a_second_pull_at_the_same_time_is_refused(
     small: Given, server: Server, content: bytes, tmp_path: Path
 ) -> None:
     small.wait = threading.Event()
-    wanted = Wanted(f"{server.url}/model.pth.tar", tmp_path / "model.pth.tar", len(content), sha256_of(content))
+    wanted = DownloadRequest(
+        f"{server.url}/model.pth.tar", tmp_path / "model.pth.tar", len(content), sha256_of(content)
+    )
     first = threading.Thread(target=download, args=(wanted, lambda *_: None, HASTE))
     first.start()
     assert server.half_sent.wait(30)
@@ -498,7 +500,7 @@ def test_the_commands_tell_people_and_programs(
     assert code == 0 and json.loads(out)["ok"]
     Path(facts["path"]).write_bytes(content[:9])
     code, out, err = run("verify", "small")
-    assert code == 4 and "changed" in out and err.count("\n") == 1 and "pull small mends it" in err
+    assert code == 4 and "changed" in out and err.count("\n") == 1 and "pull small fixes it" in err
     assert "has 9 bytes" in run("path", "small")[2]
     assert run("path", "fomm")[0] == 4 and run("pull", "nothing")[0] == 2
     assert run("pull", "small", "--loud")[2].endswith("; see vid2vid weights pull --help\n")

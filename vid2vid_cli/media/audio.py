@@ -22,7 +22,7 @@ _ENCODERS = {
 
 @dataclass(frozen=True)
 class AudioSource:
-    """The sound of `path` from `start_s` to `end_s`, in seconds on that file's clock. None: from its start, to its end."""
+    """The sound of `path` from `start_s` to `end_s`, seconds on that file's clock. None: its start, its end."""
 
     path: Path
     start_s: float | None = None

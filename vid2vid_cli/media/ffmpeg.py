@@ -75,7 +75,7 @@ def each_frame_once() -> list[str]:
 
 
 def file_input(path: Path, *before: str) -> list[str]:
-    """Return the arguments for an input file. before: options that apply to it. No name can act as a protocol or pattern."""
+    """Return the arguments for an input file. before: its options. No name can act as a protocol or a pattern."""
     return ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS, *before, "-i", f"file:{path}"]
 
 

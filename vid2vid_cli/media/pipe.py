@@ -33,7 +33,7 @@ _SCALE = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 @dataclass
 class PipedVideo:
-    """A video as it arrives. size: (height, width). has_audio: whether sound comes with it. Use it as a context manager."""
+    """A video as it arrives, and a context manager. size: (height, width). has_audio: whether sound comes with it."""
 
     size: tuple[int, int]
     fps: Fraction

@@ -29,7 +29,7 @@ class Stamps:
 
     @property
     def duration_s(self) -> Fraction:
-        """Seconds from the start of the first frame to the end of the last, which counts as average if it is unknown."""
+        """Seconds from the start of the first frame to the end of the last, whose length is an average if unknown."""
         span = int(self.ticks[-1] - self.ticks[0])
         last = self.last_ticks or (Fraction(span, len(self.ticks) - 1) if len(self.ticks) > 1 else 0)
         return (span + last) * self.tick_s

@@ -46,7 +46,7 @@ class ReadOptions:
     def __post_init__(self) -> None:
         start_s, end_s = self.start_s or 0.0, self.end_s
         if start_s < 0 or (end_s is not None and end_s <= start_s):
-            raise ValueError(f"no time is left between start_s={self.start_s} and end_s={self.end_s}")
+            raise ValueError(f"no time between start_s={self.start_s} and end_s={self.end_s}")
         if self.fps is not None and self.fps <= 0:
             raise ValueError(f"fps must be positive, not {self.fps}")
         if not all(0 <= part <= 255 for part in self.background):
@@ -117,7 +117,7 @@ def frame_range(info: VideoInfo, options: ReadOptions) -> tuple[int, int]:
 
 
 def _time_arguments(info: VideoInfo, options: ReadOptions) -> list[str]:
-    """Return ffmpeg's options that cut the clip: halfway between two frames if evenly spaced, which survives rounding."""
+    """Return ffmpeg's options that cut the clip: halfway between two evenly spaced frames, so that rounding is safe."""
     start_s, end_s = options.start_s, options.end_s
     if info.is_constant_rate:
         first, last = frame_range(info, options)

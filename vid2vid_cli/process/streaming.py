@@ -16,7 +16,7 @@ _feeding = threading.local()
 
 
 class AbandonedError(Exception):
-    """Nobody wants the result of this thread any more. It is raised where the thread waits; no consumer ever sees it."""
+    """Nobody wants the result of this thread any more. Raised where the thread waits; no consumer ever sees it."""
 
 
 def is_abandoned() -> bool:
