@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import ffmpeg
 from PIL import Image
-from processes import MODULE, all_end_promptly, start, wait_for
 
+from tests.support.clips import ffmpeg
+from tests.support.processes import MODULE, all_end_promptly, start, wait_for
 from vid2vid_cli.batch.cluster import resources, sigterm_kept
 from vid2vid_cli.batch.jobs import Job
 from vid2vid_cli.batch.node import (

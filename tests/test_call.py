@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
-from bitstream_reader import basis_name, meaning, read_stream
-from clips import end_of, ffmpeg, packets
 from PIL import Image
 from safetensors.torch import save_file
-from streams import edit_packets
 
+from tests.support import tiny
+from tests.support.bitstream_reader import basis_name, meaning, read_stream
+from tests.support.clips import end_of, ffmpeg, packets
+from tests.support.streams import edit_packets
 from vid2vid_cli.batch.jobs import find_files
 from vid2vid_cli.call.decode import decode_call
 from vid2vid_cli.call.encode import EncodeResult, encode_call

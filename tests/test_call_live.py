@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bitstream_reader import read_stream
-from clips import ffmpeg
-from processes import MODULE
-from streams import edit_packets
 
+from tests.support.bitstream_reader import read_stream
+from tests.support.clips import ffmpeg
+from tests.support.processes import MODULE
+from tests.support.streams import edit_packets
 from vid2vid_cli.call.decode import decode_call
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.call.incoming import open_incoming

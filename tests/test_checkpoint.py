@@ -15,7 +15,12 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import (
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save, save_file
+from torch import Tensor
+
+from tests.support.checkpoints import (
     layout,
     nested,
     save_liveportrait,
@@ -24,11 +29,7 @@ from checkpoints import (
     save_traps,
     tensors_of,
 )
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
-from safetensors.torch import save, save_file
-from torch import Tensor
-
+from tests.support.folders import GOLDEN
 from vid2vid_cli.checkpoints.file_format import NotWeightsError
 from vid2vid_cli.checkpoints.reading import checkpoint_files, flatten, read_checkpoint
 from vid2vid_cli.checkpoints.tensor_names import LAYOUTS, ROLES, expand, recognise
@@ -45,11 +46,7 @@ def assert_same(read: Any, expected: dict[str, Tensor]) -> None:
 
 @pytest.fixture(scope="session")
 def manifests() -> Path:
-    beside = Path(__file__).resolve().parents[2] / "shared" / "golden"
-    folder = Path(os.environ.get("VID2VID_GOLDEN", beside)) / "manifests"
-    if not folder.is_dir():
-        pytest.skip(f"no manifests of the public files at {folder}; set VID2VID_GOLDEN to their parent folder")
-    return folder
+    return GOLDEN.find() / "manifests"
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import ffmpeg
 from PIL import Image, ImageOps
-from processes import processes_in
 
+from tests.support.clips import ffmpeg
+from tests.support.processes import processes_in, run_in_terminal
 from vid2vid_cli.checkpoints.cache import recorded_sha256
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, WeightsError
@@ -98,28 +98,6 @@ def test_an_output_is_replaced_only_by_force_and_a_terminal_sees_progress(
     assert re.fullmatch(r"\[\\u9854\]\.mp4: 10 frames at 25 fps, 320x240, \d+\.\d frames/s\n", out)
     assert "/10" in seen and "frames/s" in seen
     assert probe_video(tmp_path / "[顔].mp4").frame_count == 10
-
-
-def run_in_terminal(command: Sequence[str | Path]) -> tuple[int, str, str]:
-    """Run a command whose stderr is a terminal; return its code, its stdout and what the terminal got."""
-    import pty
-
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONIOENCODING": "ascii"}
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, encoding="utf-8", env=environment)
-    os.close(theirs)
-    seen = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # how Linux says that the last writer is gone
-            break
-        if not part:
-            break
-        seen += part
-    os.close(ours)
-    out, _ = child.communicate(timeout=60)
-    return child.returncode, out, seen.decode("utf-8", "replace")
 
 
 @posix_only

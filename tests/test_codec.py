@@ -10,11 +10,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from bitstream_reader import RangeDecoder, read_integers, read_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streams import CHECK, SPACE, edit_packets, make_header, make_numbers, make_stream
 
+from tests.support.bitstream_reader import RangeDecoder, read_integers, read_stream
+from tests.support.streams import CHECK, SPACE, edit_packets, make_header, make_numbers, make_stream
 from vid2vid_cli.codec.coder import MotionDecoder, MotionEncoder
 from vid2vid_cli.codec.entropy import RATIOS, decode_numbers, encode_numbers, follow, make_frequencies
 from vid2vid_cli.codec.header import MAGIC, read_header

@@ -7,8 +7,8 @@ import tracemalloc
 import zlib
 
 import numpy as np
-from streams import CHECK, SPACE, make_numbers, make_stream
 
+from tests.support.streams import CHECK, SPACE, make_numbers, make_stream
 from vid2vid_cli.codec.coder import MotionDecoder, MotionEncoder
 from vid2vid_cli.codec.header import read_header
 from vid2vid_cli.codec.incoming import IncomingStream

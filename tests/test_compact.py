@@ -53,21 +53,26 @@ def model(face_state: Mapping[str, Tensor]) -> CompactModel:
 
 
 class Sitter:
-    """A still, its crop, its landmarks and its appearance."""
+    """A crop of a face, its landmarks and its appearance."""
 
-    def __init__(self, frame: Frame, analyzer: FaceAnalyzer, model: CompactModel) -> None:
+    def __init__(self, image: Tensor, landmarks: Tensor, model: CompactModel) -> None:
+        """Look at an image (1, 3, H, W) in [0, 1], with landmarks (1, 478, 3) in px."""
+        self.image, self.landmarks = image, landmarks
+        self.source: CompactSource = model.appearance(image, landmarks)
+        self.size = image.shape[2], image.shape[3]
+
+    @classmethod
+    def find(cls, frame: Frame, analyzer: FaceAnalyzer, model: CompactModel) -> Sitter:
+        """Crop the largest face of a frame."""
         face = max(analyzer.faces(frame, thorough=True), key=lambda f: f.size_px)
         crop: FaceCrop = crop_around(face, model.source_crop, (0, 0, frame.shape[1], frame.shape[0]))
-        self.picture = crop_frame(frame, crop)
-        self.image = torch.from_numpy(self.picture.copy()).permute(2, 0, 1)[None].float() / 255
-        self.landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        self.source: CompactSource = model.appearance(self.image, self.landmarks)
-        self.size = self.picture.shape[0], self.picture.shape[1]
+        image = torch.from_numpy(crop_frame(frame, crop).copy()).permute(2, 0, 1)[None].float() / 255
+        return cls(image, torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None], model)
 
 
 @pytest.fixture(scope="module")
 def sitter(face_analyzer: FaceAnalyzer, model: CompactModel) -> Sitter:
-    return Sitter(read_image(PORTRAIT), face_analyzer, model)
+    return Sitter.find(read_image(PORTRAIT), face_analyzer, model)
 
 
 def face_mask(sitter: Sitter) -> np.ndarray:
@@ -189,7 +194,7 @@ def test_keypoints_turn_with_the_override(model: CompactModel, sitter: Sitter) -
 
 def test_the_border_of_a_crop_inside_a_frame_holds_still(model: CompactModel, face_analyzer: FaceAnalyzer) -> None:
     frame = np.pad(read_image(PORTRAIT), ((120, 120), (120, 120), (0, 0)), mode="reflect")
-    sitter = Sitter(frame, face_analyzer, model)
+    sitter = Sitter.find(frame, face_analyzer, model)
     image = turn(model, sitter, yaw=30, roll=20)
     difference = (image - sitter.image).abs()[0].mean(0)
     inside = difference[10:-10, 10:-10].max()
@@ -199,9 +204,7 @@ def test_the_border_of_a_crop_inside_a_frame_holds_still(model: CompactModel, fa
 
 def test_large_turns_leave_no_holes(model: CompactModel, sitter: Sitter) -> None:
     white = torch.ones_like(sitter.image)
-    source = model.appearance(white, sitter.landmarks)
-    sitter_white = Sitter.__new__(Sitter)
-    sitter_white.source = source
+    sitter_white = Sitter(white, sitter.landmarks, model)
     for angles in ({"yaw": 45}, {"yaw": -45}, {"pitch": 25}, {"pitch": -25}, {"roll": 30}, {"yaw": 45, "pitch": 25}):
         assert turn(model, sitter_white, **angles).min() > 0.999
 
@@ -217,7 +220,7 @@ def oval_mask(model: CompactModel, points_px: np.ndarray, size: tuple[int, int])
 def test_a_turned_face_shows_its_cheek_and_not_what_was_beside_it(
     model: CompactModel, face_analyzer: FaceAnalyzer, media_dir: Path, yaw: float
 ) -> None:
-    sitter = Sitter(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)
+    sitter = Sitter.find(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)
     inside = torch.from_numpy(oval_mask(model, sitter.landmarks[0].numpy() * 0.999, sitter.size))
     green = torch.tensor([0.0, 1.0, 0.0])[:, None, None]
     source = model.appearance(torch.where(inside, sitter.image, green[None]), sitter.landmarks)
@@ -248,7 +251,7 @@ def open_mouth(model: CompactModel, sitter: Sitter, gap: float) -> Tensor:
 def test_an_opening_mouth_is_dark_inside_and_not_smeared_lips(
     model: CompactModel, face_analyzer: FaceAnalyzer, media_dir: Path
 ) -> None:
-    sitter = Sitter(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)  # closed lips
+    sitter = Sitter.find(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)  # closed lips
     keypoints = open_mouth(model, sitter, 0.35)
     image = model.render(sitter.source, keypoints)[0]
     half = max(sitter.size) / 2
@@ -306,12 +309,12 @@ def test_an_eye_that_closes_in_the_driving_closes_in_the_source(model: CompactMo
 def test_absolute_motion_takes_the_expression_and_leaves_the_face(
     model: CompactModel, face_analyzer: FaceAnalyzer, media_dir: Path
 ) -> None:
-    sitter = Sitter(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)
+    sitter = Sitter.find(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)
     own = sitter.source.motion
     before = model.drive(sitter.source, own, None, None)
     kept, given = [], []
     for name in ("s24_man_beard_large.jpg", "s16_man_smiling.jpg", "s14_cartoon_man.png", "s05_painting_woman.jpg"):
-        stranger = Sitter(read_image(media_dir / "sources" / name), face_analyzer, model).source.motion
+        stranger = Sitter.find(read_image(media_dir / "sources" / name), face_analyzer, model).source.motion
         facing = Motion(own.rotation, own.translation, own.scale, stranger.expression)
         change = model.drive(sitter.source, facing, None, None) - before
         kept.append(change.norm())
@@ -370,7 +373,7 @@ def test_regions_are_where_they_say(model: CompactModel) -> None:
 def test_a_turned_source_shows_its_hidden_cheek_by_the_other_one(
     model: CompactModel, face_analyzer: FaceAnalyzer, media_dir: Path
 ) -> None:
-    sitter = Sitter(read_image(media_dir / "sources" / "s02_pearl_earring.jpg"), face_analyzer, model)
+    sitter = Sitter.find(read_image(media_dir / "sources" / "s02_pearl_earring.jpg"), face_analyzer, model)
     own = sitter.source.motion
     frontal = PoseOverride(*(torch.zeros(1) for _ in range(3)), absolute=True)
     keypoints = model.drive(sitter.source, own, own, frontal)
@@ -399,7 +402,7 @@ def test_fresh_learned_parts_change_nothing_and_trained_ones_do(
 ) -> None:
     def turned(state: Mapping[str, Tensor]) -> Tensor:
         model = CompactModel(state)
-        return turn(model, Sitter(read_image(PORTRAIT), face_analyzer, model), yaw=15)
+        return turn(model, Sitter.find(read_image(PORTRAIT), face_analyzer, model), yaw=15)
 
     plain = turned(without_networks(face_state))
     assert torch.allclose(turned(with_networks(face_state, trained=False)), plain, atol=2e-5)
@@ -452,7 +455,7 @@ def test_learned_parts_work_at_the_edge_of_a_picture_and_in_half_precision(
     face = max(face_analyzer.faces(frame), key=lambda f: f.size_px)
     left, top = (int(v) for v in face.box[:2])
     tight = np.ascontiguousarray(frame[top - 4 :, left - 4 : left + int(face.size_px)])
-    sitter = Sitter(tight, face_analyzer, model)
+    sitter = Sitter.find(tight, face_analyzer, model)
     image = turn(model, sitter, yaw=20)
     assert image.shape[-2:] == sitter.size and image.dtype == torch.float32 and torch.isfinite(image).all()
     assert image.min() >= 0 and image.max() <= 1

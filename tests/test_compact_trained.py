@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden.make_compact_render import GOLDEN, render_golden
 from torch import Tensor
 
+from tests.golden.make_compact_render import GOLDEN, render_golden
 from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker
 from vid2vid_cli.media.image import read_image

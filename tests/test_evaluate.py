@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clips import make_clip
 from PIL import Image
 from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
+from tests.support.clips import make_clip
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, NoFaceError, OutputExistsError, UsageError, WeightsError

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden.make_face_networks import FILES, pattern, run_tflite
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tests.golden.make_face_networks import FILES, pattern, run_tflite
 from training.convert_mediapipe import convert, convert_all
 from vid2vid_cli.face.blazeface import (
     BlazeBlock,

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.support import tiny
 from vid2vid_cli.errors import UsageError, WeightsError
 from vid2vid_cli.geometry.rotation import pose_from_rotation
 from vid2vid_cli.models.base import Adjustable, FamilyRequest, ReenactmentModel, SourceAppearance

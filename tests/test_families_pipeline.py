@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 from safetensors.torch import load_file, save_file
 
+from tests.support import tiny
 from vid2vid_cli.errors import MotionFileError, UsageError, WeightsError
 from vid2vid_cli.face.crop import BROWS, JAW, CropSpec, FaceCrop, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, face_from_landmarks

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from clips import ffmpeg
 from PIL import Image
-from processes import MODULE, all_end_promptly, children, processes_in, start, wait_for
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.support.clips import ffmpeg
+from tests.support.processes import MODULE, all_end_promptly, children, processes_in, start, wait_for
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.cli.signals import signals_clean_up
 from vid2vid_cli.errors import NonFiniteError

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.clips import make_clip
+from tests.support.clips import make_clip
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self

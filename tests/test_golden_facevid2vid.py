@@ -6,11 +6,11 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import golden_vectors as golden
 import pytest
 import torch
 from torch import Tensor
 
+from tests.support import golden_vectors as golden
 from vid2vid_cli.geometry.keypoints import hull_measure, movement_scale
 from vid2vid_cli.models.facevid2vid.generator import VolumeGenerator
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel

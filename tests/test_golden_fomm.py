@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import golden_vectors as golden
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tests.support import golden_vectors as golden
 from vid2vid_cli.geometry.keypoints import hull_measure, movement_scale
 from vid2vid_cli.models.fomm.model import FommModel
 from vid2vid_cli.models.fomm.networks import LocalMotion, PreparedSource

@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
-import golden_vectors as golden
 import pytest
 import torch
-from torch import Tensor
 
-from vid2vid_cli.checkpoints.tensor_names import ROLES
+from tests.support import golden_vectors as golden
 from vid2vid_cli.geometry.keypoints import hull_measure
 from vid2vid_cli.models.layers.volume import PreparedVolume
 from vid2vid_cli.models.liveportrait.extractor import RawMotion
@@ -22,15 +20,6 @@ from vid2vid_cli.motion import Motion
 
 # Where the reference measures eyes and lips in its 203 landmarks: above, below, and the corners.
 OPENINGS_203 = ((6, 18, 0, 12), (30, 42, 24, 36), (90, 102, 48, 66))
-
-
-def state_of_files() -> dict[str, Tensor]:
-    """Fill all five files, each under the name of its role, as they are loaded from a folder."""
-    state: dict[str, Tensor] = {}
-    for role in ROLES:
-        tensors = golden.fill(f"D_liveportrait_{role}.pth")
-        state |= {f"{role}.{name.replace('.module.', '.')}": tensor for name, tensor in tensors.items()}
-    return state
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +35,7 @@ def wanted() -> golden.Golden:
 
 @pytest.fixture(scope="module")
 def model() -> LivePortraitModel:
-    state = state_of_files()
+    state = golden.fill_liveportrait()
     assert [family.name for family in FAMILIES if family.detect(state)] == ["liveportrait"]
     return LivePortraitModel(state)
 

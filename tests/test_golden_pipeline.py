@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import golden_vectors as golden
 import numpy as np
 import pytest
 from safetensors.torch import save_file
-from test_golden_liveportrait import state_of_files
 from torch import Tensor
 
+from tests.support import golden_vectors as golden
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.media.image import read_image
@@ -28,7 +27,7 @@ KEYPOINTS = {"facevid2vid": 15, "liveportrait": 21, "fomm": 10}
 
 def fill(family: str) -> dict[str, Tensor]:
     if family == "liveportrait":
-        return state_of_files()
+        return golden.fill_liveportrait()
     name = "A_facevid2vid_vox256_spade.pth.tar" if family == "facevid2vid" else "E_fomm_vox256.pth.tar"
     return golden.fill(name, lambda key: not key.startswith(("discriminator", "optimizer_")))
 

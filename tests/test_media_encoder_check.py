@@ -6,16 +6,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from clips import numbered_frames
 
+from tests.support.clips import numbered_frames
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.video import WriteOptions, check_encoding, open_writer, probe_video
 
-Wishes = tuple[str | None, int | None, str | None]
+Settings = tuple[str | None, int | None, str | None]
 
 
 @pytest.mark.parametrize(
-    ("name", "wishes", "telling"),
+    ("name", "settings", "telling"),
     [
         ("a.avi", ("h264", None, None), r"not a video; use \.mp4"),
         ("a.png", ("h264", None, None), r"not a video; use \.mp4"),
@@ -39,18 +39,18 @@ Wishes = tuple[str | None, int | None, str | None]
         ("frames", (None, None, "slow"), "--preset slow has no meaning for a folder"),
     ],
 )
-def test_the_wish_at_fault_and_what_is_possible_are_named(
-    tmp_path: Path, name: str, request: Wishes, telling: str
+def test_the_setting_at_fault_and_what_is_possible_are_named(
+    tmp_path: Path, name: str, settings: Settings, telling: str
 ) -> None:
     with pytest.raises(MediaError, match=telling) as caught:
-        check_encoding(tmp_path / name, *request)
+        check_encoding(tmp_path / name, *settings)
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "wishes"),
+    ("name", "settings"),
     [
         ("a.mp4", (None, 0, "ultrafast")),
         ("a.mkv", ("h265", 51, "fast")),
@@ -59,9 +59,9 @@ def test_the_wish_at_fault_and_what_is_possible_are_named(
         ("a.mov", ("mpeg4", None, None)),
     ],
 )
-def test_what_passes_the_check_can_be_written(tmp_path: Path, name: str, request: Wishes) -> None:
-    check_encoding(tmp_path / name, *request)
-    codec, crf, preset = request
+def test_what_passes_the_check_can_be_written(tmp_path: Path, name: str, settings: Settings) -> None:
+    check_encoding(tmp_path / name, *settings)
+    codec, crf, preset = settings
     options = WriteOptions(Fraction(25), codec=codec, crf=crf, preset=preset)
     with open_writer(tmp_path / name, (64, 80), options) as writer:
         for frame in numbered_frames(3):
@@ -69,6 +69,6 @@ def test_what_passes_the_check_can_be_written(tmp_path: Path, name: str, request
     assert probe_video(tmp_path / name).frame_count == 3
 
 
-def test_without_wishes_nothing_is_checked() -> None:
+def test_without_settings_nothing_is_checked() -> None:
     for path in ["a.avi", "frames", "a.png", "no/such/a.mp4"]:
         check_encoding(path, None, None, None)

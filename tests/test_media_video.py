@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import ffmpeg, make_clip, number_of, numbered_frame, numbered_frames
 from PIL import Image
-from processes import children
 
+from tests.support.clips import ffmpeg, make_clip, number_of, numbered_frame, numbered_frames
+from tests.support.processes import children
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.probe import Packets
 from vid2vid_cli.media.rate import Rate, Stamps, measure_rate

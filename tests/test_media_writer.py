@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import end_of, ffmpeg, make_clip, number_of, numbered_frame, numbered_frames
 from PIL import Image
-from processes import children
 
+from tests.support.clips import end_of, ffmpeg, make_clip, number_of, numbered_frame, numbered_frames
+from tests.support.processes import children
 from vid2vid_cli.errors import MediaError, OutputExistsError
 from vid2vid_cli.media.encoder import CONTAINERS
 from vid2vid_cli.media.ffmpeg import executable

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from itertools import product
 
 import pytest
-import tiny
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.support import tiny
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel
 from vid2vid_cli.models.facevid2vid.pose import Bottleneck, PoseEstimator

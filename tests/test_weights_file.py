@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import nested, save_liveportrait, save_public, save_sadtalker, save_traps, tensors_of
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from tests.support.checkpoints import nested, save_liveportrait, save_public, save_sadtalker, save_traps, tensors_of
+from tests.support.folders import GOLDEN
 from vid2vid_cli.checkpoints.reading import read_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, OutputExistsError, UsageError, WeightsError
@@ -220,9 +220,7 @@ def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def golden() -> tuple[Path, ModuleType]:
     """Find the folder of golden vectors and load what fills checkpoints of full size."""
-    folder = Path(os.environ.get("VID2VID_GOLDEN", ROOT.parent / "shared" / "golden"))
-    if not (folder / "fill_weights.py").is_file():
-        pytest.skip(f"no golden vectors at {folder}; set VID2VID_GOLDEN to their folder")
+    folder = GOLDEN.find()
     spec = importlib.util.spec_from_file_location("fill_weights", folder / "fill_weights.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +19,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.support.folders import GOLDEN
+from vid2vid_cli.checkpoints.tensor_names import ROLES
+
 # Largest and mean absolute difference, as the folder's README suggests for float32.
 TOLERANCES: dict[str, tuple[float, float]] = {
     "points": (1e-4, 1e-4),
@@ -31,7 +33,7 @@ TOLERANCES: dict[str, tuple[float, float]] = {
     "image": (1e-3, 5e-5),
     "image16": (1.3e-3, 1.3e-3),
     # A threshold on the masks makes rounding jump: the reference in float64 differs from itself in float32 by 3.4e-3
-    # (2.3e-5 in the mean), and so do other numbers of threads. The mean is what tells a mistake.
+    # (2.3e-5 on average), and so do other numbers of threads. The mean is what tells a mistake.
     "image jumps": (5e-3, 5e-5),
     "image16 jumps": (5e-3, 2e-4),
 }
@@ -43,11 +45,7 @@ BFLOAT16 = {"A": 1.2 * 1.4e-2, "B": 1.2 * 1.3e-2, "D": 1.2 * 1.4e-2}
 
 def folder() -> Path:
     """Find the golden vectors; skip the test where there are none."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "golden"
-    found = Path(os.environ.get("VID2VID_GOLDEN", beside))
-    if not found.is_dir():
-        pytest.skip(f"no golden vectors at {found}; set VID2VID_GOLDEN to their folder")
-    return found
+    return GOLDEN.find()
 
 
 def _filler() -> ModuleType:
@@ -68,6 +66,15 @@ def fill(name: str, want: Callable[[str], bool] = lambda key: True) -> dict[str,
     """Make the tensors of a public file again, flat: nested names are joined by a dot."""
     seed = json.loads((folder() / "checksums.json").read_text())[name]["seed"]
     return flatten(_filler().build(manifest(name), seed, want))
+
+
+def fill_liveportrait() -> dict[str, Tensor]:
+    """Make all five files of LivePortrait again, each under the name of its role, as they are loaded from a folder."""
+    state: dict[str, Tensor] = {}
+    for role in ROLES:
+        tensors = fill(f"D_liveportrait_{role}.pth")
+        state |= {f"{role}.{name.replace('.module.', '.')}": tensor for name, tensor in tensors.items()}
+    return state
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
@@ -111,7 +118,7 @@ class Golden:
         largest, mean = TOLERANCES[kind]
         print(f"{name}: largest {error.max():.1e}, mean {error.mean():.1e}")  # noqa: T201  shown by pytest -s
         assert error.max() <= largest, f"{name}: differs by up to {error.max():.2e}, more than {largest}"
-        assert error.mean() <= mean, f"{name}: differs by {error.mean():.2e} in the mean, more than {mean}"
+        assert error.mean() <= mean, f"{name}: differs by {error.mean():.2e} on average, more than {mean}"
 
     def check_spread(self, name: str, found: Tensor, kind: str) -> None:
         """Compare a tensor (1, C, ...), and its mean and standard deviation over each channel."""
@@ -129,7 +136,7 @@ class Golden:
         """Compare a picture (1, 3, H, W) that was computed in half precision."""
         error = (found[0] - self.tensors[f"{name}.image"].float()).abs().mean()
         print(f"{name}: mean {error:.1e}")  # noqa: T201  shown by pytest -s
-        assert 1e-4 < error <= limit, f"{name}: differs by {error:.1e} in the mean; {limit:.1e} is allowed"
+        assert 1e-4 < error <= limit, f"{name}: differs by {error:.1e} on average; {limit:.1e} is allowed"
 
 
 def cut(tensor: Tensor, part: str) -> Tensor:

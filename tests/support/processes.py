@@ -1,4 +1,4 @@
-"""Start the command, see what it has started, and judge how soon it ends (Linux)."""
+"""Start the command, see what it has started, and measure how soon it ends (Linux)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MODULE = [sys.executable, "-m", "vid2vid_cli"]
@@ -22,6 +22,28 @@ def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
         encoding="utf-8",
         env={**os.environ, **environment},
     )
+
+
+def run_in_terminal(command: Sequence[str | Path]) -> tuple[int, str, str]:
+    """Run a command whose stderr is a terminal; return its code, its stdout and what the terminal got."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONIOENCODING": "ascii"}
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, encoding="utf-8", env=environment)
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # how Linux says that the last writer is gone
+            break
+        if not part:
+            break
+        seen += part
+    os.close(ours)
+    out, _ = child.communicate(timeout=60)
+    return child.returncode, out, seen.decode("utf-8", "replace")
 
 
 def wait_for(is_there: Callable[[], object], child: subprocess.Popen[str]) -> None:

@@ -1,0 +1,1 @@
+"""Tests of the package, one file a subject; what they share lies in `tests.support`."""

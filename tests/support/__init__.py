@@ -1,0 +1,1 @@
+"""What several files of tests share: clips, untrained checkpoints, servers, processes, golden vectors."""
