@@ -6,7 +6,7 @@ import re
 
 
 class Vid2VidError(Exception):
-    """Base of all failures that a user can mend. Its text is one line: which file, what is wrong, how to mend it."""
+    """Base of all failures that a user can fix. Its text is one line: which file, what is wrong, how to fix it."""
 
     exit_code = 1
 
@@ -56,8 +56,8 @@ def describe_failure(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return f"out of memory; a smaller --size needs less ({error or 'no details'})", 1
     # Anything else is a fault of ours: the line can only say how to find it.
-    words = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
-    return f"{words}; run again with --verbose to see where", 1
+    reason = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
+    return f"{reason}; run again with --verbose to see where", 1
 
 
 def one_line(text: str) -> str:

@@ -102,6 +102,7 @@ def keep_record(checkpoint: Checkpoint, file: CheckpointFile, record: VerifiedRe
     records = {**read_records(), _key(checkpoint, file): record}
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
+    # Renamed into place, so that another process never reads half of it.
     temporary = folder / f".vid2vid-{secrets.token_hex(6)}.json"
     try:
         temporary.write_text(json.dumps({key: asdict(row) for key, row in records.items()}, indent=1), "utf-8")

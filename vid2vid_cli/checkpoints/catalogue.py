@@ -81,6 +81,7 @@ def _liveportrait_file(path: str, size: int, sha256: str) -> CheckpointFile:
 
 
 def _sadtalker(size_px: int, sha256: str) -> Checkpoint:
+    # Both files hold the same networks, so they have the same number of bytes.
     path = f"SadTalker_V0.0.2_{size_px}.safetensors"
     return Checkpoint(
         f"sadtalker-{size_px}",

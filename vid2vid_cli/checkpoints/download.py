@@ -159,13 +159,13 @@ def _ask(request: urllib.request.Request, file: FileIO, silence_s: float) -> Ite
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and file.tell():
             file.truncate(file.seek(0))
             raise TransferError("the server has no such part of the file") from error
-        words = f"the server answers {error.code} {error.reason}"
+        reason = f"the server answers {error.code} {error.reason}"
         if error.code in TRANSIENT:
-            raise TransferError(words) from error
-        raise WeightsError(f"{request.full_url}: {words}; the file does not exist, or is not public") from error
+            raise TransferError(reason) from error
+        raise WeightsError(f"{request.full_url}: {reason}; the file does not exist, or is not public") from error
     except (OSError, http.client.HTTPException) as error:  # errors of writing have become WeightsError before
-        reason = getattr(error, "reason", None) or error
-        raise TransferError(f"no connection ({str(reason) or type(error).__name__})") from error
+        cause = getattr(error, "reason", None) or error
+        raise TransferError(f"no connection ({str(cause) or type(error).__name__})") from error
 
 
 def _where_it_starts(answer: http.client.HTTPResponse, have: int) -> int:
@@ -191,7 +191,7 @@ def _check_before(answer: http.client.HTTPResponse, total: int | None, wanted: D
     size = wanted.bytes or total
     free = shutil.disk_usage(wanted.target.parent).free
     if size is not None and free < size - start:
-        raise _no_room(wanted, f"{(size - start) / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB are free")
+        raise _disk_full(wanted, f"{(size - start) / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB are free")
 
 
 def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -206,13 +206,13 @@ def _write(file: FileIO, chunk: bytes, wanted: DownloadRequest) -> None:
             rest = rest[file.write(rest) :]
     except OSError as error:
         if error.errno in DISK_FULL:
-            raise _no_room(wanted, error.strerror) from error
+            raise _disk_full(wanted, error.strerror) from error
         raise WeightsError(f"{wanted.target}: cannot be written: {error.strerror}") from error
 
 
-def _no_room(wanted: DownloadRequest, words: str | None) -> WeightsError:
+def _disk_full(wanted: DownloadRequest, reason: str | None) -> WeightsError:
     return WeightsError(
-        f"{wanted.target}: no room on the disk ({words}); free some, or set VID2VID_HOME to a folder on another disk, "
+        f"{wanted.target}: no room on the disk ({reason}); free some, or set VID2VID_HOME to a folder on another disk, "
         "and run it again"
     )
 

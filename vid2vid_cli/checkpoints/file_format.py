@@ -67,7 +67,10 @@ def describe_head(head: bytes) -> str:
         ),
         (all(32 <= byte < 127 or byte in b"\t\r\n\f" for byte in head), "damaged, or text, not weights"),
     )
-    return next((words for is_so, words in signs if is_so), "damaged, or in no format of weights that vid2vid reads")
+    return next(
+        (description for applies, description in signs if applies),
+        "damaged, or in no format of weights that vid2vid reads",
+    )
 
 
 def _check_length(head: bytes, size: int) -> None:

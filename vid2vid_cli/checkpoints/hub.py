@@ -66,8 +66,8 @@ def fetch(address: HubAddress, progress: Progress, *, force: bool) -> Path:
             )
         )
     except Exception as error:  # the client and its HTTP library raise many kinds
-        words = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
-        raise WeightsError(f"{plain_url(address)}: {words}; --via url fetches it without huggingface_hub") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
+        raise WeightsError(f"{plain_url(address)}: {reason}; --via url fetches it without huggingface_hub") from error
 
 
 def _cache_folder() -> Path | None:

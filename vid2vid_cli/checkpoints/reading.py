@@ -135,16 +135,16 @@ def _read_torch(path: Path) -> object:
     except UnpicklingError as error:
         raise NotWeightsError(_refused(str(error)), "get it elsewhere, ideally as safetensors") from error
     except Exception as error:  # a damaged pickle may raise anything, even OSError; the file itself was readable before
-        words = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise NotWeightsError(f"a damaged or truncated PyTorch file ({words})") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise NotWeightsError(f"a damaged or truncated PyTorch file ({reason})") from error
 
 
-def _refused(words: str) -> str:
+def _refused(reason: str) -> str:
     """Say why the restricted unpickler stopped: because of what the pickle would call, or because it is damaged."""
-    wanted = re.search(r"(?:global:|unsupported) GLOBAL ([\w.]+)", words, re.IGNORECASE)
+    wanted = re.search(r"(?:global:|unsupported) GLOBAL ([\w.]+)", reason, re.IGNORECASE)
     if wanted is not None:
         return f"a pickle that would run foreign code ({wanted[1]}), which vid2vid does not open for safety"
-    if "nsupported" in words:  # an opcode or a protocol
+    if "nsupported" in reason:  # an opcode or a protocol
         return "a pickle that PyTorch did not write, which vid2vid does not open for safety"
     return "a damaged pickle"
 

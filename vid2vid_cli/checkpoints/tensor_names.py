@@ -1,4 +1,4 @@
-"""The names of the tensors in each published checkpoint: to tell checkpoints apart, and to see what one lacks.
+"""The names of the tensors in each published checkpoint: to recognise a checkpoint, and to see what it lacks.
 
 The names are those of the public files, abbreviated: `{0..5}` and `{a,b}` stand for one of these each, as in a shell.
 """

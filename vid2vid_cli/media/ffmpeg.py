@@ -195,8 +195,8 @@ class Child:
             if is_abandoned():
                 raise AbandonedError
             if time.monotonic() > deadline_s:
-                words = f"; its last message: {self.error_line()}" if self.log().strip() else ""
-                raise MediaError(f"{self._subject}: ffmpeg stalled for {limit_s:g} s and was stopped{words}")
+                reason = f"; its last message: {self.error_line()}" if self.log().strip() else ""
+                raise MediaError(f"{self._subject}: ffmpeg stalled for {limit_s:g} s and was stopped{reason}")
 
     def log(self) -> str:
         """Return what the child has logged so far."""

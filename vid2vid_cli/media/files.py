@@ -41,8 +41,8 @@ def require_file(path: Path) -> None:
     except FileNotFoundError as error:
         raise MediaError(f"{shown(path)}: {_why_missing(path)}") from error
     except (OSError, ValueError) as error:
-        words = error.strerror if isinstance(error, OSError) else str(error)
-        raise MediaError(f"{shown(path)}: cannot be read: {words}; check the name and its permissions") from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise MediaError(f"{shown(path)}: cannot be read: {reason}; check the name and its permissions") from error
     if is_empty:
         raise MediaError(f"{path}: is empty (0 bytes); download or make it again")
 

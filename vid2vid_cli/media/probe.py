@@ -19,7 +19,7 @@ from vid2vid_cli.media.files import MAX_PIXELS, check_pixels, require_file
 from vid2vid_cli.media.rate import Stamps, measure_rate
 from vid2vid_cli.media.still import open_still
 
-# Lines and words of ffmpeg's log; a colour description may itself hold parentheses.
+# Patterns in ffmpeg's log; a colour description may itself hold parentheses.
 _STREAM = re.compile(r"Stream #0:(\d+)\S*: (Video|Audio): (\w+)")
 _PICTURE = re.compile(r", (?P<format>\w+)(?:\((?P<colour>(?:[^()]|\([^()]*\))*)\))?, (?P<width>\d+)x(?P<height>\d+)")
 _MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc", "bt2020c", "gbr", "ycgco"}
@@ -141,11 +141,11 @@ def _stamps(packets: Packets, tick_s: Fraction) -> Stamps:
     return Stamps(np.sort(pts), tick_s, max(0, last))
 
 
-def _why_no_video(path: Path, log: str, words: str) -> str:
+def _why_no_video(path: Path, log: str, reason: str) -> str:
     streams = [found for found in map(_STREAM.search, log.splitlines()) if found]
     if any(stream[2] == "Audio" for stream in streams):
         return f"{path}: holds sound but no moving picture; name a video"
-    return f"{path}: cannot be read as a video: {words}; download or make it again"
+    return f"{path}: cannot be read as a video: {reason}; download or make it again"
 
 
 def _describe(log: str, stamps: Stamps) -> VideoInfo:

@@ -12,7 +12,7 @@ from vid2vid_cli.hashing import hash_file
 from vid2vid_cli.version import __version__
 
 MARK_PREFIX = "synthetic media"
-"""How every mark begins, which tells it from any other comment."""
+"""How every mark begins, which sets it apart from any other comment."""
 SYNTHETIC_MARK = f"{MARK_PREFIX} made with vid2vid {__version__}"
 
 

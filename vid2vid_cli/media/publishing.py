@@ -1,4 +1,4 @@
-"""Give an output its name when it is whole and sealed: the only way for a file or a folder to leave vid2vid."""
+"""Give an output its name once it is whole and sealed. Every output of vid2vid takes this way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEALS: tuple[Seal, ...] = (MetadataMark(),)
 
 def tags_of(provenance: Provenance | None) -> dict[str, str]:
     """Collect the tags that the seals want in a file (see `Seal.metadata`); none without a provenance."""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = {}  # in the order of the seals: encoders write them in this order
     if provenance is not None:
         for each in SEALS:
             tags.update(each.metadata(provenance))
@@ -27,7 +27,7 @@ def tags_of(provenance: Provenance | None) -> dict[str, str]:
 def publish(temporary: Path, path: Path, provenance: Provenance | None) -> None:
     """Seal a whole file or folder of frames and rename it to its own name, at once.
 
-    provenance: None for what is not synthetic, such as a table, or was sealed before.
+    provenance: None for an output that is not synthetic, such as a table, or that was sealed before.
     """
     _seal(temporary, provenance)
     _rename(temporary, path)
@@ -48,10 +48,10 @@ def publish_frames(frames: Path, path: Path, provenance: Provenance | None) -> N
 
 @contextmanager
 def published(path: Path, provenance: Provenance | None) -> Iterator[Path]:
-    """Give a temporary file of the same suffix, to be written in the block; publish it if that ends well."""
+    """Yield a temporary path with the same suffix, to be written in the block. Publish that if the block succeeds."""
     with closing(open_scratch(path)) as scratch:
         temporary = scratch.file(f"output{path.suffix}")
-        yield temporary
+        yield temporary  # an error in the block is raised here, and closes the scratch folder
         publish(temporary, path, provenance)
 
 

@@ -83,25 +83,25 @@ def read_video(path: str | Path, options: ReadOptions | None = None, info: Video
         for frame in _cut_frames(child, info, options.background):
             count += 1
             yield frame
-        status, words = child.wait(), child.log().strip() and child.error_line()
-    # Killed by the system, such as for want of memory: the file is fine, so nobody should take it for damaged.
+        status, reason = child.wait(), child.log().strip() and child.error_line()
+    # Killed by the system, perhaps because memory ran out: the file itself is not damaged.
     if status < 0:
-        raise MediaError(f"{path}: reading broke off after {count} frames: {words or _killed(status)}; run it again")
+        raise MediaError(f"{path}: reading broke off after {count} frames: {reason or _killed(status)}; run it again")
     if count == 0:
-        raise MediaError(f"{path}: {_why_no_frame(info, options, words)}")
-    if status != 0 or words:
-        options.warn(f"{path}: is damaged, {count} frames could be read: {words}")
+        raise MediaError(f"{path}: {_why_no_frame(info, options, reason)}")
+    if status != 0 or reason:
+        options.warn(f"{path}: is damaged, {count} frames could be read: {reason}")
 
 
 def _killed(status: int) -> str:
     return f"ffmpeg was killed by signal {-status}"
 
 
-def _why_no_frame(info: VideoInfo, options: ReadOptions, words: str) -> str:
-    if not words and frames_to_read(info, options) == 0:
+def _why_no_frame(info: VideoInfo, options: ReadOptions, reason: str) -> str:
+    if not reason and frames_to_read(info, options) == 0:
         end_s = info.start_s + info.duration_s
         return f"no frame in the requested time; the video lasts from {info.start_s:.3f} to {end_s:.3f} s"
-    return f"no frame can be decoded: {words or 'ffmpeg gave none'}"
+    return f"no frame can be decoded: {reason or 'ffmpeg gave none'}"
 
 
 def frame_range(info: VideoInfo, options: ReadOptions) -> tuple[int, int]:

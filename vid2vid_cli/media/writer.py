@@ -44,6 +44,7 @@ class FrameWriter(ABC):
         """Append a frame (H, W, 3), uint8 RGB, of the size given at the start."""
         if frame.dtype != np.uint8 or frame.shape != (*self.size, 3):
             raise ValueError(f"expected a frame uint8 {(*self.size, 3)}, got {frame.dtype} {frame.shape}")
+        # Both writers below need the rows one after the other in memory.
         self._put(np.ascontiguousarray(frame))
         self.frame_count += 1
 
@@ -54,6 +55,7 @@ class FrameWriter(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The clean-up comes last in any case: publishing takes the output out of what it removes.
         try:
             if kind is None:
                 if self.frame_count == 0:
@@ -130,6 +132,7 @@ class VideoWriter(FrameWriter):
         kind = self._container
         codec = codec_arguments(self._sound.codec, kind.copied_sounds, kind.sound_encoder)
         duration_s = self.frame_count / self.options.fps
+        # By the number of frames, which is exact; the encoded file states its duration rounded.
         muxing = Muxing(self._sound, duration_s, codec, self._container_arguments())
         add_sound(encoded, muxing, finished)
         return finished

@@ -44,8 +44,8 @@ class Examination:
         try:
             return Check(self.name, True, self.look())
         except Exception as error:  # noqa: BLE001  a broken installation may raise anything
-            words = str(error) or type(error).__name__
-            return Check(self.name, False, words.splitlines()[0], self.cure)
+            reason = str(error) or type(error).__name__
+            return Check(self.name, False, reason.splitlines()[0], self.cure)
 
 
 class CheckFailedError(Exception):
@@ -92,7 +92,7 @@ def _python() -> str:
 
 
 def _torch() -> str:
-    import torch
+    import torch  # here and below: a broken package must fail its own check, not the whole module
 
     if torch.ones(2, 2).matmul(torch.ones(2, 2)).sum().item() != 8:
         raise CheckFailedError(f"{torch.__version__} gives a wrong product")

@@ -20,5 +20,5 @@ def save_motion(path: Path, content: MotionFile, provenance: Provenance = MARKED
         try:
             temporary.write_bytes(encode_motion(content))
         except (OSError, SafetensorError) as error:
-            words = error.strerror if isinstance(error, OSError) else str(error)
-            raise MotionFileError(f"{path}: cannot be written: {words}; choose another folder with -o") from error
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise MotionFileError(f"{path}: cannot be written: {reason}; choose another folder with -o") from error

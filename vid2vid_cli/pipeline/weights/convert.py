@@ -78,6 +78,7 @@ def convert_weights(name: str, output: str | Path, options: ConvertOptions | Non
         raise UsageError(f"{target}: weights are written as .safetensors; use that suffix")
     path = find_checkpoint(name)
     files = checkpoint_files(path)
+    # Before the file is read, which takes seconds: a typing error should not have to wait.
     check_output(target, force=options.force, inputs=files, is_file=True)
     loaded = read_checkpoint(path)
     info = _describe(loaded)
@@ -156,5 +157,5 @@ def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str], p
         try:
             save_file(tensors, whole, metadata)
         except (OSError, SafetensorError) as error:
-            words = getattr(error, "strerror", None) or error
-            raise WeightsError(f"{target}: cannot be written: {words}; choose another folder") from error
+            reason = getattr(error, "strerror", None) or error
+            raise WeightsError(f"{target}: cannot be written: {reason}; choose another folder") from error

@@ -92,6 +92,7 @@ def _status_of(checkpoint: Checkpoint, found: list[LocalFile]) -> WeightsStatus:
     own = own_file(checkpoint.name)
     if own is not None:
         return WeightsStatus(checkpoint, "own file", own.stat().st_size, own)
+    # One file stands for itself, several for the folder that they share.
     paths = [each.path for each in found if each.path is not None]
     here = paths[0] if len(found) == 1 and paths else _folder_of(paths)
     return WeightsStatus(checkpoint, _state(found), checkpoint.bytes or _size(paths), here, _problem(checkpoint, found))
