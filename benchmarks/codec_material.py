@@ -14,7 +14,7 @@ from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.evaluation.dlib_faces import DlibFaces
 from vid2vid_cli.evaluation.judges import Landmarks, MeshLandmarks
 from vid2vid_cli.evaluation.material import judged_square
-from vid2vid_cli.evaluation.measures import Points, keypoint_distance, peak_signal_to_noise, similarity
+from vid2vid_cli.evaluation.measures import PixelPoints, keypoint_distance, peak_signal_to_noise, similarity
 from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker
 from vid2vid_cli.face.paste import resize_frame
@@ -82,11 +82,11 @@ def feed_ffmpeg(frames: list[Frame], fps: Fraction, options: list[str], output: 
         "-framerate",
         str(fps),
     ]
-    with Child([*raw, "-i", "pipe:0", *options, f"file:{output}"], str(output), feeds=True) as child:
+    with Child([*raw, "-i", "pipe:0", *options, f"file:{output}"], str(output), has_stdin=True) as child:
         for frame in frames:
             child.feed(frame.data.cast("B"))
         if child.wait() != 0:
-            raise ValueError(f"{output}: {child.last_words()}")
+            raise ValueError(f"{output}: {child.error_line()}")
 
 
 def choose_judge(analyzer: FaceAnalyzer) -> Landmarks:
@@ -102,9 +102,9 @@ class Judge:
 
     def __init__(self, landmarks: Landmarks) -> None:
         self.landmarks = landmarks
-        self._seen: dict[int, tuple[Frame, Points | None]] = {}
+        self._seen: dict[int, tuple[Frame, PixelPoints | None]] = {}
 
-    def look(self, picture: Frame) -> Points | None:
+    def look(self, picture: Frame) -> PixelPoints | None:
         """Return keypoints in px of 256."""
         if id(picture) not in self._seen:  # the picture is kept, so that no other one gets its number
             self._seen[id(picture)] = picture, self.landmarks(resize_frame(picture, (JUDGED_SIDE, JUDGED_SIDE)))

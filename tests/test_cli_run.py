@@ -26,7 +26,7 @@ from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, WeightsError
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import VideoInfo, probe_video, read_video
-from vid2vid_cli.motion import load_motion
+from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.doctor import examine
 from vid2vid_cli.pipeline.face_marks import AXES
 from vid2vid_cli.pipeline.faces import find_faces

@@ -19,8 +19,9 @@ from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_video
 from vid2vid_cli.models.registry import FAMILIES, load_model
-from vid2vid_cli.motion import load_motion, save_motion
+from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.extract_motion import extract_motion
+from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate

@@ -33,7 +33,7 @@ from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
 from vid2vid_cli.process.scratch import Scratch, sweep
-from vid2vid_cli.process.shutdown import leave_nothing
+from vid2vid_cli.process.shutdown import clean_up
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc, and needs a shell")
@@ -86,26 +86,26 @@ FAULTS = {
     "decoder stalls": Fault(
         DECODER,
         f'"$REAL" "$@" 2>/dev/null | head -c {5 * FRAME_BYTES}; exec sleep 1000',
-        "nod.mp4: ffmpeg stood still for 2.5 s and was ended",
+        "nod.mp4: ffmpeg stalled for 2.5 s and was stopped",
     ),
     "decoder stalls and said why": Fault(
         DECODER,
         "echo 'the tape is torn' >&2; exec sleep 1000",
-        "stood still for 2.5 s and was ended, its last words: the tape is torn",
+        "stalled for 2.5 s and was stopped; its last message: the tape is torn",
     ),
     "encoder killed": Fault(
         ENCODER,
         f"head -c {3 * FRAME_BYTES} > /dev/null; kill -9 $$",
         "o.mp4: cannot be written: ffmpeg was killed by signal 9",
     ),
-    "encoder stalls": Fault(ENCODER, "exec sleep 1000", "o.mp4: cannot be written: ffmpeg stood still for 2.5 s"),
+    "encoder stalls": Fault(ENCODER, "exec sleep 1000", "o.mp4: cannot be written: ffmpeg stalled for 2.5 s"),
     "encoder fails at the end": Fault(
         ENCODER,
         "cat > /dev/null; echo '[mp4 @ 0x1] the last packet is one too many' >&2; exit 1",
         "o.mp4: cannot be written: the last packet is one too many",
     ),
     "encoder never ends": Fault(
-        ENCODER, "cat > /dev/null; exec sleep 1000", "cannot be written: ffmpeg stood still for 12.5 s"
+        ENCODER, "cat > /dev/null; exec sleep 1000", "cannot be written: ffmpeg stalled for 12.5 s"
     ),
     "sound fails": Fault(
         MUXER,
@@ -359,8 +359,8 @@ def test_no_child_is_forgotten_that_has_just_been_started(monkeypatch: pytest.Mo
     monkeypatch.setattr(subprocess, "Popen", JustThen)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt):
-        Child(["-f", "rawvideo", "-video_size", "8x8", "-i", "pipe:0", "-f", "null", "-"], "this", feeds=True)
-    leave_nothing()
+        Child(["-f", "rawvideo", "-video_size", "8x8", "-i", "pipe:0", "-f", "null", "-"], "this", has_stdin=True)
+    clean_up()
     assert children() == before
 
 

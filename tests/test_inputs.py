@@ -45,9 +45,9 @@ SHORT = ("--end", "0.1", "--size", "128")
 ONE_FRAME = ("--end", "0.03", "--size", "128")
 WHOLE = ("--size", "128")
 BAD = [
-    Row("b01_truncated_no_index.mp4", 1, "cannot be read as a video: moov atom not found; fetch or make it again"),
+    Row("b01_truncated_no_index.mp4", 1, "cannot be read as a video: moov atom not found; download or make it again"),
     Row("b02_truncated_with_index.mp4", 0, "is damaged, 46 frames could be read: ", 46, options=WHOLE),
-    Row("b03_zero_bytes.mp4", 1, "is empty (0 bytes); fetch"),
+    Row("b03_zero_bytes.mp4", 1, "is empty (0 bytes); download"),
     Row("b04_text.mp4", 1, "cannot be read as a video: "),
     Row("b05_audio_only.mp4", 1, "holds sound but no moving picture; give a video"),
     Row("b06_variable_rate.mp4", frames=75, options=WHOLE),
@@ -398,7 +398,7 @@ def test_two_faces_that_cross(
 # --- checkpoints that are none ---
 
 CHECKPOINTS = {
-    "cut short": ("w.safetensors", b"", "damaged or cut short"),
+    "cut short": ("w.safetensors", b"", "damaged or truncated"),
     "Git LFS pointer": ("w.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "LFS"),
     "web page": ("w.safetensors", b"<!DOCTYPE html><html></html>", "HTML"),
     "of something else": ("w.safetensors", save({"conv.weight": torch.zeros(3)}), "of no known family"),

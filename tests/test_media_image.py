@@ -15,7 +15,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
 from vid2vid_cli.media.image import contact_sheet, read_image, write_image
-from vid2vid_cli.media.mark import SYNTHETIC_MARK, read_mark
+from vid2vid_cli.media.mark import read_mark
+from vid2vid_cli.media.provenance import SYNTHETIC_MARK
 
 UPRIGHT = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3
 
@@ -193,7 +194,7 @@ def test_written_pictures_come_back_marked(tmp_path: Path, name: str, error: flo
     assert np.abs(read_image(tmp_path / name).astype(int) - frame).mean() <= error
     assert read_mark(tmp_path / name) == SYNTHETIC_MARK
     assert [path.name for path in tmp_path.iterdir()] == [name]
-    write_image(tmp_path / name, frame, mark=None, force=True)
+    write_image(tmp_path / name, frame, provenance=None, force=True)
     assert read_mark(tmp_path / name) is None
 
 

@@ -197,7 +197,7 @@ def test_videos_are_marked(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, numbered_frames(3), WriteOptions(Fraction(25)))
     assert read_mark(path) == SYNTHETIC_MARK
     assert SYNTHETIC_MARK.encode() in path.read_bytes()
-    bare = write(tmp_path / f"bare{path.suffix}", numbered_frames(3), WriteOptions(Fraction(25), mark=None))
+    bare = write(tmp_path / f"bare{path.suffix}", numbered_frames(3), WriteOptions(Fraction(25), provenance=None))
     assert read_mark(bare) is None
 
 
@@ -376,8 +376,8 @@ def test_a_file_is_no_place_for_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "cause"),
     [
-        ("/proc/a.mp4", "nothing can be written in /proc"),
-        ("/dev/null", "no plain file|nothing can be written in /dev"),
+        ("/proc/a.mp4", "nothing can be written to /proc"),
+        ("/dev/null", "not a regular file|nothing can be written to /dev"),
         ("x" * 300 + ".mp4", "name too long"),
     ],
 )

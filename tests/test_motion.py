@@ -17,17 +17,14 @@ from vid2vid_cli.errors import MotionFileError, OutputExistsError
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.motion import (
     Motion,
-    MotionFile,
-    MotionSmoother,
-    OneEuroFilter,
     PoseOverride,
     blend_motion,
-    is_motion_file,
     join_motions,
-    load_motion,
     restrict_motion,
-    save_motion,
 )
+from vid2vid_cli.motion_file import MotionFile, is_motion_file, load_motion
+from vid2vid_cli.pipeline.motion_output import save_motion
+from vid2vid_cli.smoothing import MotionSmoother, OneEuroFilter
 
 
 def make_motion(count: int, yaw_deg: float = 0.0, seed: int = 0) -> Motion:

@@ -70,13 +70,13 @@ class Place:
 
 
 PLACES = {
-    "missing folder": Place("face.png", "none/o.mp4", "the folder none does not exist; make it first"),
+    "missing folder": Place("face.png", "none/o.mp4", "the folder none does not exist; create it first"),
     "folder as input": Place("folder", "o.mp4", "folder: is a folder; name a file in it"),
-    "address": Place("https://example.org/face.png", "o.mp4", "is an address, and vid2vid reads files; download it"),
-    "standard input": Place("-", "o.mp4", "standard input is not read; save it to a file"),
+    "address": Place("https://example.org/face.png", "o.mp4", "is a web address, and vid2vid reads files; download it"),
+    "standard input": Place("-", "o.mp4", "standard input is not read here; save it to a file"),
     "missing": Place("gone.png", "o.mp4", "gone.png: no such file; check the name"),
     "long name in": Place("n" * 5000 + ".png", "o.mp4", "File name too long; check the name"),
-    "long name out": Place("face.png", "n" * 5000 + ".mp4", "File name too long; give another name"),
+    "long name out": Place("face.png", "n" * 5000 + ".mp4", "File name too long; choose another name"),
     "loop of links": Place("loop.png", "o.mp4", "loop.png: cannot be read: Too many levels of symbolic links"),
     "dead link": Place("dead.png", "o.mp4", "dead.png: is a link to a file that is gone"),
     "named pipe": Place("pipe", "o.mp4", "pipe: is a pipe or a device"),
@@ -85,7 +85,7 @@ PLACES = {
     "own input": Place("face.png", "face.png", "would replace its own input"),
     "output is a folder": Place("face.png", "folder.mp4", "folder.mp4: is a folder; name a file"),
     "unknown suffix": Place("face.png", "o.xyz", "o.xyz: not a video; use .mp4"),
-    "pipe as output": Place("face.png", "pipe.mp4", "pipe.mp4: is no plain file"),
+    "pipe as output": Place("face.png", "pipe.mp4", "pipe.mp4: is not a regular file"),
 }
 
 
@@ -220,6 +220,6 @@ def test_a_full_and_a_readonly_disk(
         assert left(disk) == []
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         assert main(["reenact", str(source), str(clip), "-o", str(disk / "o.mp4"), "--end", "0.1"]) == 1
-        assert re.search(r"nothing can be written in .*disk: Read-only file system; choose", capsys.readouterr().err)
+        assert re.search(r"nothing can be written to .*disk: Read-only file system; choose", capsys.readouterr().err)
     finally:
         subprocess.run(["umount", disk], check=True)

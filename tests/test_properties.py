@@ -24,8 +24,10 @@ from vid2vid_cli.errors import MotionFileError, UsageError
 from vid2vid_cli.face.crop import FaceCrop, crop_frame
 from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.geometry.rotation import interpolate_rotation, pose_from_rotation, rotation_from_pose
-from vid2vid_cli.motion import Motion, MotionFile, PoseOverride, blend_motion, load_motion, save_motion
+from vid2vid_cli.motion import Motion, PoseOverride, blend_motion
+from vid2vid_cli.motion_file import MotionFile, load_motion
 from vid2vid_cli.pipeline.memory import Memory
+from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import ReenactOptions
 
 angles = st.floats(-1.4, 1.4)

@@ -18,9 +18,11 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, probe_video, read_mark, read_video
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.motion import Motion, MotionFile, load_motion, save_motion
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.motion_file import MotionFile, load_motion
 from vid2vid_cli.pipeline.driving import nearest_frame
 from vid2vid_cli.pipeline.extract_motion import extract_motion
+from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact

@@ -19,7 +19,7 @@ from tests.support.published import HASTE, files_in, publish, published, pull, s
 from tests.support.weights_server import COMMIT, Given, Server
 from vid2vid_cli.checkpoints import catalogue
 from vid2vid_cli.checkpoints.catalogue import CATALOGUE, HubAddress
-from vid2vid_cli.checkpoints.download import Wanted, download
+from vid2vid_cli.checkpoints.download import DownloadRequest, download
 from vid2vid_cli.checkpoints.reading import find_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import WeightsError
@@ -39,7 +39,9 @@ def test_a_second_pull_at_the_same_time_is_refused(
     small: Given, server: Server, content: bytes, tmp_path: Path
 ) -> None:
     small.wait = threading.Event()
-    wanted = Wanted(f"{server.url}/model.pth.tar", tmp_path / "model.pth.tar", len(content), sha256_of(content))
+    wanted = DownloadRequest(
+        f"{server.url}/model.pth.tar", tmp_path / "model.pth.tar", len(content), sha256_of(content)
+    )
     first = threading.Thread(target=download, args=(wanted, lambda *_: None, HASTE))
     first.start()
     assert server.half_sent.wait(30)
@@ -193,7 +195,7 @@ def test_the_commands_tell_people_and_programs(
     assert code == 0 and json.loads(out)["ok"]
     Path(facts["path"]).write_bytes(content[:9])
     code, out, err = run("verify", "small")
-    assert code == 4 and "changed" in out and err.count("\n") == 1 and "pull small mends it" in err
+    assert code == 4 and "changed" in out and err.count("\n") == 1 and "pull small fixes it" in err
     assert "has 9 bytes" in run("path", "small")[2]
     assert run("path", "fomm")[0] == 4 and run("pull", "nothing")[0] == 2
     assert run("pull", "small", "--loud")[2].endswith("; see vid2vid weights pull --help\n")

@@ -28,7 +28,8 @@ from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.compact.gaze import read_gaze
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology, IntArray
 from vid2vid_cli.models.compact.model import POINTS, CompactModel, unit_points
-from vid2vid_cli.motion import Motion, MotionSmoother
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.smoothing import MotionSmoother
 
 Array = NDArray[np.float64]
 COMPONENTS = 32  # of expressions; two more hold the gaze

@@ -25,11 +25,13 @@ from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.audio import AudioSource, Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import CONTAINERS, container_arguments
 from vid2vid_cli.media.image import read_image, write_image
-from vid2vid_cli.media.mark import SYNTHETIC_MARK
+from vid2vid_cli.media.provenance import MARKED
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.model import KEYPOINTS, POINTS
-from vid2vid_cli.motion import Motion, MotionFile, save_motion
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.motion_file import MotionFile
 from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import EngineOptions, PictureOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.source import Source
@@ -236,7 +238,7 @@ def render_example(portrait: Path, motion_file: Path, output: Path) -> None:
             raise ValueError("the hum was not written")
         kind = CONTAINERS[".mp4"]
         codec = [*codec_arguments(found.codec, kind.copied_sounds, kind.sound_encoder), "-b:a", "48k"]
-        muxing = Muxing(found, Fraction(FRAMES, FPS), codec, container_arguments(output, SYNTHETIC_MARK))
+        muxing = Muxing(found, Fraction(FRAMES, FPS), codec, container_arguments(output, MARKED))
         add_sound(silent, muxing, output)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong in a way that the user can mend: one class per cause, one line per message."""
+"""Failures that the user can do something about: one class per cause, one line per message."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 
 
 class Vid2VidError(Exception):
-    """Base of all failures that a user can mend; its text is one line: what, which file, how to mend it."""
+    """Base of all failures that a user can fix. Its text is one line: which file, what is wrong, how to fix it."""
 
     exit_code = 1
 
 
 class UsageError(Vid2VidError):
-    """Options that contradict each other or cannot be read."""
+    """Options that contradict each other or make no sense."""
 
     exit_code = 2
 
@@ -34,32 +34,33 @@ class MediaError(Vid2VidError):
 
 
 class OutputExistsError(Vid2VidError):
-    """The output is there already and --force was not given."""
+    """The output exists already and --force was not given."""
 
 
 class NonFiniteError(Vid2VidError):
-    """Numbers out of a network that are infinite or none at all."""
+    """A network returned numbers that are infinite or undefined."""
 
 
 class MotionFileError(Vid2VidError):
-    """A motion file that is damaged, of a newer schema or of another family."""
+    """A motion file that is damaged, of a newer schema, or of another family."""
 
 
 class CallFileError(Vid2VidError):
-    """A call file or stream that is damaged, of a newer version or of another family."""
+    """A call file or stream that is damaged, of a newer version, or of another family."""
 
 
 def describe_failure(error: BaseException) -> tuple[str, int]:
-    """Return the line that tells of a failure and the exit code."""
+    """Return the line that describes a failure, and the exit code."""
     if isinstance(error, Vid2VidError):
         return str(error), error.exit_code
     if isinstance(error, MemoryError):
-        return f"out of memory; a smaller --size needs less ({error or 'no more said'})", 1
-    words = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
-    return f"{words}; run again with --verbose to see where", 1
+        return f"out of memory; a smaller --size needs less ({error or 'no details'})", 1
+    # Anything else is a fault of ours: the line can only say how to find it.
+    reason = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
+    return f"{reason}; run again with --verbose to see where", 1
 
 
 def one_line(text: str) -> str:
-    """Return a text without line breaks and other characters that would command a terminal."""
+    """Return a text on one line, without characters that would control a terminal."""
     text = re.sub(r"\s*[\r\n]+\s*", " ", text.strip())
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)

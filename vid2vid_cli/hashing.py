@@ -1,4 +1,4 @@
-"""The sha256 of files: what a checkpoint, an output or an input is known by."""
+"""The sha256 of files, which identifies checkpoints, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def hash_file(path: Path) -> str:
 
 
 def add_file(digest: hashlib._Hash, path: Path) -> None:
-    """Add the content of a file to a digest, piece by piece."""
+    """Add the content of a file to a digest, in pieces, so that any size fits into memory."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)

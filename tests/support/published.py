@@ -11,12 +11,12 @@ import pytest
 
 from vid2vid_cli.checkpoints import catalogue
 from vid2vid_cli.checkpoints.catalogue import CATALOGUE, Checkpoint, CheckpointFile, Licence
-from vid2vid_cli.checkpoints.download import Patience
+from vid2vid_cli.checkpoints.download import RetryPolicy
 from vid2vid_cli.pipeline.options import PullOptions
 from vid2vid_cli.pipeline.weights.inventory import list_weights
 from vid2vid_cli.pipeline.weights.pull import Pulled, pull_weights
 
-HASTE = Patience(attempts=3, pause_s=0.0, silence_s=20.0)
+HASTE = RetryPolicy(attempts=3, pause_s=0.0, silence_s=20.0)
 NETWORK = ("HF_ENDPOINT", "VID2VID_MIRROR", "HF_HUB_OFFLINE", "VID2VID_OFFLINE", "HTTP_PROXY", "http_proxy")
 
 
@@ -35,7 +35,7 @@ def publish(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pull(name: str = "small", **options: Any) -> Pulled:
-    return pull_weights(name, PullOptions(**{"via": "url", **options}), patience=HASTE)
+    return pull_weights(name, PullOptions(**{"via": "url", **options}), retry=HASTE)
 
 
 def files_in(folder: Path) -> list[str]:

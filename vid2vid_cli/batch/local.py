@@ -21,7 +21,7 @@ from vid2vid_cli.batch.report import Outcome, failure
 from vid2vid_cli.batch.worker import ALONE, SHARED
 from vid2vid_cli.errors import one_line
 from vid2vid_cli.process.scratch import sweep
-from vid2vid_cli.process.shutdown import interrupts_held
+from vid2vid_cli.process.shutdown import signals_delayed
 
 GRACE_S = 1.2
 LOOK_AHEAD = 1000
@@ -190,7 +190,7 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
 
 def _start(workers: dict[int, WorkerProcess], number: int, crew: Crew) -> WorkerProcess:
     """Start a worker, which is never there without being noted."""
-    with interrupts_held():
+    with signals_delayed():
         workers[number] = WorkerProcess(number, crew)
     return workers[number]
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vid2vid_cli.batch.jobs import Job
 from vid2vid_cli.batch.report import Outcome, failure
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.files import publish, publish_frames
+from vid2vid_cli.media.publishing import publish, publish_frames
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.process.scratch import Scratch, sweep
 
@@ -185,6 +185,6 @@ def publish_output(path: Path, packed: bytes) -> None:
         with Scratch(path) as scratch, tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(scratch.folder, filter="data")
             made = scratch.file("output")
-            (publish_frames if made.is_dir() else publish)(made, path)
+            (publish_frames if made.is_dir() else publish)(made, path, None)  # sealed on the node that made it
     except (OSError, tarfile.TarError) as error:
         raise MediaError(f"{path}: cannot be written: {error}; free some space or choose another folder") from error

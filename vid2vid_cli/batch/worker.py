@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from vid2vid_cli.batch.jobs import Job
 from vid2vid_cli.pipeline.progress import Hooks
-from vid2vid_cli.process.shutdown import SIGNAL_BASE, ended_in_time, leave_nothing
+from vid2vid_cli.process.shutdown import SIGNAL_BASE, clean_up, forced_exit_after
 
 if TYPE_CHECKING:
     from vid2vid_cli.batch.workbench import Workbench
@@ -62,10 +62,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _leave)
     line.send(ready=os.getpid())
     try:
-        with ended_in_time(CLEANING_S):
+        with forced_exit_after(CLEANING_S):
             _work(jobs, Workbench(Path(sys.argv[1]), is_shared=sys.argv[2] == SHARED), line)
     except SystemExit as ending:
-        leave_nothing()
+        clean_up()
         os._exit(int(ending.code or 0))  # without the second that Python takes to take the libraries apart
 
 

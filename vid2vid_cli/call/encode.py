@@ -17,9 +17,10 @@ import torch
 from vid2vid_cli.call.live import STANDARD, Delays, LiveDriving, open_live
 from vid2vid_cli.call.sender import Sender
 from vid2vid_cli.errors import CallFileError, UsageError
-from vid2vid_cli.media.files import check_output, open_scratch, publish
+from vid2vid_cli.media.files import check_output, open_scratch
 from vid2vid_cli.media.ogg import OpusPacket
 from vid2vid_cli.media.opus import opus_of
+from vid2vid_cli.media.publishing import publish
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
@@ -27,6 +28,7 @@ from vid2vid_cli.pipeline.options import EncodeOptions
 from vid2vid_cli.pipeline.output import check_size
 from vid2vid_cli.pipeline.parsing import check_motion_numbers, is_index, parse_face, reading_options
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
+from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.process.scratch import Scratch
 
 
@@ -68,7 +70,9 @@ def encode_call(
         _send_all(sender, clip, hooks, delays)
         if str(output) != STANDARD:
             file.close()
-            publish(part, Path(output))
+            is_picture = options.source is not None and not is_index(options.source)
+            source = options.source if is_picture else None
+            publish(part, Path(output), provenance_of(engine.loaded, options, source=source, driving=driving))
     if sender.held:
         log.warn(f"{driving}: no face in {sender.held} of {sender.frames} frames; the last motion is held there")
     seconds = time.perf_counter() - began

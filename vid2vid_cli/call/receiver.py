@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from vid2vid_cli.call.incoming import IncomingCall, open_incoming
@@ -27,8 +29,8 @@ from vid2vid_cli.pipeline.output import check_size, check_target
 from vid2vid_cli.pipeline.parsing import parse_colour
 from vid2vid_cli.pipeline.pose import AXES, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
-from vid2vid_cli.pipeline.reenact import play
-from vid2vid_cli.pipeline.scene import Scene
+from vid2vid_cli.pipeline.provenance import provenance_of
+from vid2vid_cli.pipeline.reenact import play, write_options_of
 from vid2vid_cli.pipeline.source import Source, parse_choice
 from vid2vid_cli.process.scratch import Scratch
 
@@ -113,7 +115,10 @@ def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> Dec
         source = chosen or _look_at(_save_picture(call, scratch), options, engine, log)
         scene = request.open_scene(engine, source, call)
         scene.find_reference(options.reference_frame)
-        result = _show(screen, scene, call, log, hooks)
+        provenance = provenance_of(engine.loaded, options, source=screen.source)
+        writing = write_options_of(scene, options, provenance, log)
+        film = partial(play, scene, screen.target, writing, log, open_output=screen.open_writer)
+        result = _show(film, call, options.dtype, hooks)
     return replace(result, seconds=time.perf_counter() - began)
 
 
@@ -132,8 +137,8 @@ def _save_picture(call: IncomingCall, scratch: Scratch) -> Path:
     return path
 
 
-def _show(screen: Screen, scene: Scene, call: IncomingCall, log: WarningLog, hooks: Hooks) -> DecodeResult:
-    """Render and write every frame as it comes."""
+def _show(film: Callable[[Hooks], Result], call: IncomingCall, dtype: str, hooks: Hooks) -> DecodeResult:
+    """Render and write every frame as it comes. film: renders and writes them all, and tells of each."""
     delays = Delays()
 
     def shown(done: int, total: int | None) -> None:
@@ -141,11 +146,9 @@ def _show(screen: Screen, scene: Scene, call: IncomingCall, log: WarningLog, hoo
         hooks.progress(done, total or None)
 
     try:
-        result = play(
-            scene, screen.target, screen.options, log, Hooks(shown, hooks.warn), open_output=screen.open_writer
-        )
+        result = film(Hooks(shown, hooks.warn))
     except NonFiniteError as error:
-        if screen.options.dtype == "float32":
+        if dtype == "float32":
             raise
-        raise NonFiniteError(f"{error}; or it is --dtype {screen.options.dtype}: try float32") from error
+        raise NonFiniteError(f"{error}; or it is --dtype {dtype}: try float32") from error
     return DecodeResult(**vars(result), delays_ms=delays.told_ms)

@@ -19,7 +19,7 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import encode_picture
 from vid2vid_cli.media.ogg import RATE, OpusPacket
-from vid2vid_cli.motion import Motion, MotionSmoother
+from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.call_recording import space_of
 from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
 from vid2vid_cli.pipeline.engine import Engine
@@ -28,6 +28,7 @@ from vid2vid_cli.pipeline.options import EncodeOptions, PictureOptions
 from vid2vid_cli.pipeline.output import fit_size
 from vid2vid_cli.pipeline.parsing import is_index
 from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.smoothing import MotionSmoother
 
 STEPS_PX = {"high": 0.03, "medium": 0.1, "low": 0.4}
 """Pixels of a crop of 256 that one step of any number moves the points of a face, in the mean."""

@@ -1,1 +1,1 @@
-"""Files of weights: which there are, where they lie, how they are fetched, checked and read."""
+"""Files of weights: which exist, where they are stored, how they are downloaded, checked and read."""

@@ -1,4 +1,4 @@
-"""Where weights lie that were pulled or put there by hand, and what is known of their hashes."""
+"""Where weights are stored that were pulled or put there by hand, and what is known of their hashes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from vid2vid_cli.checkpoints.catalogue import Checkpoint, CheckpointFile
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.hashing import hash_file
 
+# The file inside the package, which needs no download.
 EMBEDDED = "compact.safetensors"
 SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt")
 RECORDS = "pulled.json"
@@ -23,9 +24,9 @@ State = Literal["verified", "unverified", "changed", "missing"]
 
 
 def bundled_file(folder: str, name: str) -> Path:
-    """Find a file that travels with the package: inside it (a wheel), or beside it (a checkout).
+    """Find a file that comes with the package: inside it (in a wheel), or beside it (in a checkout).
 
-    folder: weights or examples. WeightsError when it is nowhere, which means a broken installation.
+    folder: weights or examples. WeightsError if it is in neither place, which means a broken installation.
     """
     package = Path(str(resources.files("vid2vid_cli")))
     for parent in (package, package.parent):
@@ -39,29 +40,30 @@ def home() -> Path:
     """Return vid2vid's own cache: VID2VID_HOME, else vid2vid in XDG_CACHE_HOME, else ~/.cache/vid2vid."""
     if os.environ.get("VID2VID_HOME"):
         return Path(os.environ["VID2VID_HOME"]).expanduser().absolute()
+    # The XDG specification says to ignore a relative path.
     caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (caches if caches.is_absolute() else Path.home() / ".cache") / "vid2vid"
 
 
 def weights_folder() -> Path:
-    """Return the folder of weights in the cache; it may not be there yet."""
+    """Return the folder of weights in the cache. It may not exist yet."""
     return home() / "weights"
 
 
 def place_of(checkpoint: Checkpoint, file: CheckpointFile) -> Path:
-    """Return where a file of a checkpoint is put when it does not come from the hub."""
+    """Return where a file of a checkpoint is stored if it does not come through the hub's client."""
     return weights_folder() / checkpoint.name / PurePosixPath(file.path)
 
 
 def own_file(name: str) -> Path | None:
-    """Return a file that the user has put into the cache under the name of a checkpoint, such as fomm.pth."""
+    """Return the file that the user has put into the cache under a checkpoint's name, such as fomm.pth, if any."""
     places = (weights_folder() / f"{name}{suffix}" for suffix in SUFFIXES)
     return next((place for place in places if place.is_file()), None)
 
 
 @dataclass(frozen=True)
 class VerifiedRecord:
-    """That a file had this sha256 when it had this size and time of change."""
+    """A file had this sha256 when it had this size and modification time. Comparing those spares hashing it again."""
 
     path: str
     bytes: int
@@ -69,7 +71,7 @@ class VerifiedRecord:
     sha256: str
 
     def holds(self) -> bool:
-        """Say whether the file is still there and untouched."""
+        """Say whether the file still exists and is untouched."""
         try:
             found = os.stat(self.path)  # noqa: PTH116  the path is a string here
         except OSError:
@@ -78,16 +80,16 @@ class VerifiedRecord:
 
 
 def verified_record(path: Path) -> VerifiedRecord:
-    """Hash a file and write down what was found. WeightsError where it cannot be read."""
+    """Hash a file and return what was found. WeightsError if it cannot be read."""
     try:
-        found = path.stat()
+        found = path.stat()  # before hashing: a change meanwhile must not go unnoticed
         return VerifiedRecord(str(path), found.st_size, found.st_mtime_ns, hash_file(path))
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-def read_receipts() -> dict[str, VerifiedRecord]:
-    """Return what is known of files, by checkpoint/path; a damaged record is no record."""
+def read_records() -> dict[str, VerifiedRecord]:
+    """Return what is known of files, by checkpoint/path. A damaged list counts as empty."""
     try:
         rows = json.loads((weights_folder() / RECORDS).read_text(encoding="utf-8"))
         return {str(key): VerifiedRecord(**row) for key, row in rows.items()}
@@ -95,27 +97,28 @@ def read_receipts() -> dict[str, VerifiedRecord]:
         return {}
 
 
-def keep_record(checkpoint: Checkpoint, file: CheckpointFile, receipt: VerifiedRecord) -> None:
-    """Add to what is known of files, at once or not at all. OSError where it cannot be written."""
-    receipts = {**read_receipts(), _key(checkpoint, file): receipt}
+def keep_record(checkpoint: Checkpoint, file: CheckpointFile, record: VerifiedRecord) -> None:
+    """Add to what is known of files, atomically. OSError if that cannot be written."""
+    records = {**read_records(), _key(checkpoint, file): record}
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
+    # Renamed into place, so that another process never reads half of it.
     temporary = folder / f".vid2vid-{secrets.token_hex(6)}.json"
     try:
-        temporary.write_text(json.dumps({key: asdict(row) for key, row in receipts.items()}, indent=1), "utf-8")
+        temporary.write_text(json.dumps({key: asdict(row) for key, row in records.items()}, indent=1), "utf-8")
         temporary.replace(folder / RECORDS)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def known_sha256(path: Path) -> str | None:
-    """Return the sha256 of a file that was hashed before and is untouched since, else None."""
-    return next((r.sha256 for r in read_receipts().values() if r.path == str(path) and r.holds()), None)
+    """Return the sha256 of a file that was hashed before and has not been touched since, else None."""
+    return next((r.sha256 for r in read_records().values() if r.path == str(path) and r.holds()), None)
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file of a checkpoint on this machine. path: None where it is missing. sha256: as far as it is known."""
+    """A file of a checkpoint on this machine. path: None if it is missing. sha256: None if it is unknown."""
 
     file: CheckpointFile
     path: Path | None
@@ -124,32 +127,33 @@ class LocalFile:
 
 
 def look_for(checkpoint: Checkpoint) -> list[LocalFile]:
-    """Look for each file of a checkpoint, without reading any of them."""
+    """Find each file of a checkpoint without reading any of them."""
     return [_look_for(checkpoint, file) for file in checkpoint.files]
 
 
 def verify_files(checkpoint: Checkpoint) -> Iterator[LocalFile]:
-    """Read each file of a checkpoint that is there, and compare its size and sha256; remember what was right."""
+    """Read each file of a checkpoint that exists, and compare its size and sha256. Remember those that are right."""
     for found in look_for(checkpoint):
         yield found if found.path is None else check_file(checkpoint, found.file, found.path)
 
 
 def check_file(checkpoint: Checkpoint, file: CheckpointFile, path: Path) -> LocalFile:
-    """Read a file and compare it with the catalogue, or, where that knows no sha256, with what was pulled once."""
-    known = read_receipts().get(_key(checkpoint, file))
-    receipt = verified_record(path)
+    """Read a file and compare it with the catalogue; if that has no sha256, with what was pulled before."""
+    known = read_records().get(_key(checkpoint, file))
+    found = verified_record(path)
+    # The record of another path says nothing of this one.
     expected = file.sha256 or (known.sha256 if known and known.path == str(path) else None)
-    if file.bytes not in (None, receipt.bytes) or expected not in (None, receipt.sha256):
-        return LocalFile(file, path, "changed", receipt.sha256)
+    if file.bytes not in (None, found.bytes) or expected not in (None, found.sha256):
+        return LocalFile(file, path, "changed", found.sha256)
     if expected is None:
-        return LocalFile(file, path, "unverified", receipt.sha256)
-    with contextlib.suppress(OSError):  # a cache that may only be read
-        keep_record(checkpoint, file, receipt)
-    return LocalFile(file, path, "verified", receipt.sha256)
+        return LocalFile(file, path, "unverified", found.sha256)
+    with contextlib.suppress(OSError):  # a read-only cache
+        keep_record(checkpoint, file, found)
+    return LocalFile(file, path, "verified", found.sha256)
 
 
 def find_pulled(checkpoint: Checkpoint) -> Path:
-    """Return the file or folder of a checkpoint of the catalogue, checked. WeightsError says how to get it."""
+    """Return the checked file or folder of a checkpoint in the catalogue. WeightsError says how to get it."""
     own = own_file(checkpoint.name)
     if own is not None:
         return own
@@ -161,13 +165,13 @@ def find_pulled(checkpoint: Checkpoint) -> Path:
         if each.state == "missing":
             raise WeightsError(how_to_get(checkpoint, each.file))
         if each.state == "changed":
-            raise WeightsError(f"{each.path}: {why_changed(each)}; vid2vid weights pull {checkpoint.name} mends it")
+            raise WeightsError(f"{each.path}: {why_changed(each)}; vid2vid weights pull {checkpoint.name} fixes it")
     paths = [each.path for each in found if each.path is not None]
     return paths[0] if len(paths) == 1 else Path(os.path.commonpath(paths))
 
 
 def how_to_get(checkpoint: Checkpoint, missing: CheckpointFile) -> str:
-    """Say in a line how a checkpoint comes onto this machine."""
+    """Say in one line how to get a checkpoint onto this machine."""
     name = checkpoint.name
     what = "its weights are" if len(checkpoint.files) == 1 else f"{missing.path} is"
     return (
@@ -177,7 +181,7 @@ def how_to_get(checkpoint: Checkpoint, missing: CheckpointFile) -> str:
 
 
 def why_changed(found: LocalFile) -> str:
-    """Say what is wrong with a file that is not the published one."""
+    """Say how a file differs from the published one."""
     size = found.path.stat().st_size if found.path else 0
     if found.file.bytes not in (None, size):
         return f"has {size} bytes where the published file has {found.file.bytes}"
@@ -187,10 +191,11 @@ def why_changed(found: LocalFile) -> str:
 
 
 def _look_for(checkpoint: Checkpoint, file: CheckpointFile) -> LocalFile:
-    receipt = read_receipts().get(_key(checkpoint, file))
-    if receipt is not None and receipt.holds() and file.sha256 in (None, receipt.sha256):
-        return LocalFile(file, Path(receipt.path), "verified", receipt.sha256)
-    places = [Path(receipt.path)] if receipt is not None else []
+    record = read_records().get(_key(checkpoint, file))
+    if record is not None and record.holds() and file.sha256 in (None, record.sha256):
+        return LocalFile(file, Path(record.path), "verified", record.sha256)
+    # A pulled file may lie in the hub's own cache; one put there by hand lies in ours.
+    places = [Path(record.path)] if record is not None else []
     path = next((place for place in [*places, place_of(checkpoint, file)] if place.is_file()), None)
     if path is None:
         return LocalFile(file, None, "missing")
@@ -202,10 +207,7 @@ def _key(checkpoint: Checkpoint, file: CheckpointFile) -> str:
 
 
 def recorded_sha256(sums: Path, name: str) -> str:
-    """Return the sha256 that a file in the format of sha256sum records for a name.
-
-    WeightsError where it records none.
-    """
+    """Return the sha256 that a file in the format of sha256sum records for a name. WeightsError if it has none."""
     for line in sums.read_text(encoding="utf-8").splitlines():
         sha256, _, file = line.partition(" ")
         if file.strip(" *") == name:

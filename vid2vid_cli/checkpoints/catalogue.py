@@ -1,7 +1,7 @@
 """The published checkpoints that vid2vid knows by name: their files, sizes, hashes, addresses and licences.
 
-A file is pinned by its sha256. The revisions of the repositories are not known here, so the branch `main` is asked
-for; a file that has changed there is refused for its hash, never used.
+A file is pinned by its sha256. The revisions of the repositories are not known here, so the branch `main` is used; a
+file that has changed there has another hash, and is refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class HubAddress:
-    """Where a file lies on the Hugging Face hub. revision: a branch, tag or commit of the repository."""
+    """The place of a file on the Hugging Face hub. revision: a branch, tag or commit of the repository."""
 
     repository: str
     path: str
@@ -22,8 +22,8 @@ class HubAddress:
 class CheckpointFile:
     """One file of a checkpoint.
 
-    path: inside of the checkpoint's own folder. bytes, sha256: None where they are not known. hub, url: where it can
-    be had, tried in this order; neither where no address for programs is known.
+    path: inside the checkpoint's own folder. bytes, sha256: None if unknown. hub, url: where to download it, tried in
+    this order; both None if it has no address that a program could use.
     """
 
     path: str
@@ -35,7 +35,7 @@ class CheckpointFile:
 
 @dataclass(frozen=True)
 class Licence:
-    """Under which terms weights may be used. must_be_accepted: they are not plainly free for every use."""
+    """The terms under which weights may be used. must_be_accepted: whether they restrict that in any way."""
 
     name: str
     must_be_accepted: bool = False
@@ -43,7 +43,7 @@ class Licence:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A published checkpoint. image_size: of the pictures it renders, in pixels. note: what one should know of it."""
+    """A published checkpoint. image_size: side of the rendered pictures in pixels. note: what users should know."""
 
     name: str
     family: str
@@ -59,7 +59,7 @@ class Checkpoint:
 
     @property
     def bytes(self) -> int | None:
-        """Size of all files together; None where that of one is not known."""
+        """The total size of all files; None if one is unknown."""
         sizes = [file.bytes for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
@@ -71,6 +71,7 @@ class Checkpoint:
 
 _MIT = Licence("MIT")
 _NON_COMMERCIAL = Licence("treat as CC BY-NC 4.0: no commercial use, name the authors", must_be_accepted=True)
+# Its authors publish the file without a licence of its own, so it may be used on the strictest reading only.
 _UNCLEAR = Licence("unclear: its authors name none for this file; treat as CC BY-NC 4.0", must_be_accepted=True)
 _SADTALKER_RELEASE = "https://github.com/OpenTalker/SadTalker/releases/download/v0.0.2"
 
@@ -80,6 +81,7 @@ def _liveportrait_file(path: str, size: int, sha256: str) -> CheckpointFile:
 
 
 def _sadtalker(size_px: int, sha256: str) -> Checkpoint:
+    # Both files hold the same networks, so they have the same number of bytes.
     path = f"SadTalker_V0.0.2_{size_px}.safetensors"
     return Checkpoint(
         f"sadtalker-{size_px}",
@@ -87,10 +89,11 @@ def _sadtalker(size_px: int, sha256: str) -> Checkpoint:
         (CheckpointFile(path, 725066984, sha256, HubAddress("vinthony/SadTalker-V002rc", path)),),
         _UNCLEAR,
         size_px,
-        "renders, but cannot read motion off pictures: needs a motion file, or a facevid2vid file beside it",
+        "renders, but cannot read motion from pictures: needs a motion file, or a facevid2vid file beside it",
     )
 
 
+# Sizes and hashes are those of the files as published; a file without them cannot be checked.
 CATALOGUE = (
     Checkpoint("compact", "compact", (CheckpointFile("compact.safetensors", None, None),), Licence("Apache-2.0"), 256),
     Checkpoint(
@@ -148,7 +151,7 @@ CATALOGUE = (
         (CheckpointFile("vox-cpk.pth.tar", None, None),),
         _MIT,
         256,
-        "its authors give links for people only, and no hash of it is known: nobody can check what is fetched",
+        "its authors give links for people only, and no hash of it is known: a download cannot be checked",
     ),
     _sadtalker(256, "c211f5d6de003516bf1bbda9f47049a4c9c99133b1ab565c6961e5af16477bff"),
     _sadtalker(512, "0e063f7ff5258240bdb0f7690783a7b1374e6a4a81ce8fa33456f4cd49694340"),
@@ -156,5 +159,5 @@ CATALOGUE = (
 
 
 def named(name: str) -> Checkpoint | None:
-    """Return the checkpoint of a name, or None."""
+    """Return the checkpoint of this name, or None."""
     return next((checkpoint for checkpoint in CATALOGUE if checkpoint.name == name), None)

@@ -1,4 +1,4 @@
-"""Fetch a file through huggingface_hub into the cache that it shares with other programs; imported only when asked."""
+"""Download through huggingface_hub, into the cache that it shares with other programs. Imported only when used."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ ENDPOINT = "https://huggingface.co"
 
 
 def is_installed() -> bool:
-    """Say whether the extra is there, without importing it."""
+    """Say whether the extra is installed, without importing it."""
     return find_spec("huggingface_hub") is not None
 
 
 def endpoint() -> str:
-    """Return the address of the hub: HF_ENDPOINT where it is set, for mirrors."""
+    """Return the address of the hub: HF_ENDPOINT if set, for mirrors."""
     return (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
 
 
 def plain_url(address: HubAddress) -> str:
-    """Return the address at which the hub gives a file to anybody."""
+    """Return the address at which the hub serves a file to anybody."""
     return f"{endpoint()}/{address.repository}/resolve/{address.revision}/{address.path}"
 
 
 def cached(address: HubAddress) -> Path | None:
-    """Return a file that is in the hub's cache already; nothing is asked of the network."""
+    """Return the file if it is in the hub's cache already. The network is not used."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(
         address.repository, address.path, cache_dir=_cache_folder(), revision=address.revision
     )
+    # Else None, or a marker of a file that is known not to exist.
     return Path(found) if isinstance(found, str) else None
 
 
 def fetch(address: HubAddress, progress: Progress, *, force: bool) -> Path:
-    """Fetch a file into the hub's cache and return where it lies. It is not checked yet."""
+    """Download a file into the hub's cache and return its path. It is not checked yet."""
     import huggingface_hub
 
     huggingface_hub.utils.logging.set_verbosity_error()
+    # Older releases take no progress bar of ours.
     accepts = inspect.signature(huggingface_hub.hf_hub_download).parameters
     bar: dict[str, Any] = {"tqdm_class": _bar(progress)} if "tqdm_class" in accepts else {}
     try:
@@ -63,18 +65,18 @@ def fetch(address: HubAddress, progress: Progress, *, force: bool) -> Path:
                 **bar,
             )
         )
-    except Exception as error:  # whatever the client and what it is built on raise
-        words = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
-        raise WeightsError(f"{plain_url(address)}: {words}; --via url fetches it without huggingface_hub") from error
+    except Exception as error:  # the client and its HTTP library raise many kinds
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
+        raise WeightsError(f"{plain_url(address)}: {reason}; --via url fetches it without huggingface_hub") from error
 
 
 def _cache_folder() -> Path | None:
-    """Return the hub's cache: its own, or one under VID2VID_HOME where that is set."""
+    """Return the hub's cache: None for its default, or a folder in VID2VID_HOME if that is set."""
     return home() / "hub" if os.environ.get("VID2VID_HOME") else None
 
 
 def _bar(progress: Progress) -> type[Any]:
-    """Make a progress bar that draws nothing and reports what is done."""
+    """Return a class of progress bars that draw nothing and report to `progress`."""
     from huggingface_hub.utils import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]

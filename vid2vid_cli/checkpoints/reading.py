@@ -1,7 +1,7 @@
-"""Find weight files and read them: one flat mapping from names to tensors, whatever the file looked like.
+"""Find files of weights and read them into one flat mapping from names to tensors, whatever their layout.
 
-With cache.py and foreign.py the only place of the models' floor that knows paths. Nothing of a file is ever run: it is
-safetensors, or a pickle of which PyTorch's own restricted reader takes tensors and plain containers only.
+Nothing in a file is ever run: it is safetensors, or a pickle from which PyTorch's own restricted reader takes tensors
+and plain containers only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vid2vid_cli.checkpoints import catalogue
 from vid2vid_cli.checkpoints.cache import EMBEDDED, SUFFIXES, bundled_file, find_pulled, known_sha256
-from vid2vid_cli.checkpoints.file_format import ForeignFileError, format_of
+from vid2vid_cli.checkpoints.file_format import NotWeightsError, format_of
 from vid2vid_cli.checkpoints.tensor_names import ROLES
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.hashing import hash_file
@@ -38,17 +38,20 @@ __all__ = [
     "read_checkpoint",
 ]
 
+# Where the five files of liveportrait may be, seen from the folder that is named.
 ROLE_FOLDERS = ("", "base_models", "retargeting_models", "liveportrait/base_models", "liveportrait/retargeting_models")
+# What only training needs, in the names of the public repositories.
 TRAINING_ONLY = re.compile(r"(discriminator|optimizer_\w+)(\.|$)")
-MOST_TENSORS = 100_000
-DEEPEST = 8
+# Real checkpoints have some thousand tensors, three dicts deep; more is a file made to exhaust us.
+MAX_TENSORS = 100_000
+MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """Weights in memory: tensors by name, metadata, where they lie and their sha256.
+    """Weights in memory: tensors by name, metadata, and where they come from.
 
-    path: a file, or the folder of several; sha256: of the file, or of the names and hashes of the folder's files.
+    path: a file, or the folder of several. sha256: of the file, or of the names and hashes of the folder's files.
     """
 
     path: Path
@@ -58,7 +61,7 @@ class LoadedFile:
 
 
 def find_checkpoint(name: str) -> Path:
-    """Return the file or folder that a checkpoint's name or path means. Pulled files are checked before."""
+    """Return the file or folder that a checkpoint's name or path means. Pulled files are checked first."""
     if name == "compact":
         return bundled_file("weights", EMBEDDED)
     checkpoint = catalogue.named(name)
@@ -74,12 +77,12 @@ def find_checkpoint(name: str) -> Path:
 
 
 def read_checkpoint(path: Path) -> LoadedFile:
-    """Read weights: a safetensors file, a checkpoint of PyTorch (.pth, .pth.tar, .pt), or a folder of such.
+    """Read weights: a safetensors file, a PyTorch checkpoint (.pth, .pth.tar, .pt), or a folder of them.
 
-    Names of nested dicts are joined by dots, "module." in front of a name is cut, and what only training needs
-    (discriminators, optimisers, counters) is left out. Large files are mapped into memory where their format allows.
+    Names of nested dicts are joined by dots, a leading "module." is removed, and what only training needs
+    (discriminators, optimisers, counters) is left out. Large files are memory-mapped if their format allows.
     A folder holds one file, the five files of liveportrait (each tensor under the name of its file), or SadTalker's
-    and a facevid2vid file that lends it its estimator. WeightsError says what a file is when it is something else.
+    file and a facevid2vid file that lends it its estimator. WeightsError says what else a file is.
     """
     return _read_folder(path) if path.is_dir() else _read_file(path)
 
@@ -108,9 +111,9 @@ def _read_file(path: Path) -> LoadedFile:
         return LoadedFile(path, flatten(tensors), metadata, sha256)
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (SafetensorError, ForeignFileError) as error:
-        foreign = error if isinstance(error, ForeignFileError) else ForeignFileError(f"damaged or cut short ({error})")
-        raise WeightsError(f"{path}: not a readable checkpoint: {foreign}; {foreign.cure}") from error
+    except (SafetensorError, NotWeightsError) as error:
+        problem = error if isinstance(error, NotWeightsError) else NotWeightsError(f"damaged or truncated ({error})")
+        raise WeightsError(f"{path}: not a readable checkpoint: {problem}; {problem.cure}") from error
 
 
 def _unreadable(path: Path, error: OSError) -> WeightsError:
@@ -123,40 +126,40 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_torch(path: Path) -> object:
-    """Let PyTorch's restricted unpickler read a file; it builds tensors and plain containers and calls nothing else."""
+    """Read a file with PyTorch's restricted unpickler, which builds tensors and plain containers only."""
     is_zip = format_of(path) == "torch zip"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old files: TypedStorage is deprecated, and the like
+            warnings.simplefilter("ignore")  # of old files, such as that TypedStorage is deprecated
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except UnpicklingError as error:
-        raise ForeignFileError(_refused(str(error)), "get it from another place, best as safetensors") from error
-    except Exception as error:  # a damaged pickle may raise anything, also OSError: the file itself was read before
-        words = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise ForeignFileError(f"a damaged or cut-short file of PyTorch ({words})") from error
+        raise NotWeightsError(_refused(str(error)), "get it elsewhere, ideally as safetensors") from error
+    except Exception as error:  # a damaged pickle may raise anything, even OSError; the file itself was readable before
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise NotWeightsError(f"a damaged or truncated PyTorch file ({reason})") from error
 
 
-def _refused(words: str) -> str:
-    """Say why the restricted unpickler stopped: for what the pickle wanted to call, or because it is damaged."""
-    wanted = re.search(r"(?:global:|unsupported) GLOBAL ([\w.]+)", words, re.IGNORECASE)
+def _refused(reason: str) -> str:
+    """Say why the restricted unpickler stopped: because of what the pickle would call, or because it is damaged."""
+    wanted = re.search(r"(?:global:|unsupported) GLOBAL ([\w.]+)", reason, re.IGNORECASE)
     if wanted is not None:
         return f"a pickle that would run foreign code ({wanted[1]}), which vid2vid does not open for safety"
-    if "nsupported" in words:
-        return "a pickle that PyTorch has not written, which vid2vid does not open for safety"
+    if "nsupported" in reason:  # an opcode or a protocol
+        return "a pickle that PyTorch did not write, which vid2vid does not open for safety"
     return "a damaged pickle"
 
 
 def flatten(tree: object) -> dict[str, Tensor]:
-    """Return the tensors of nested dicts by the names of their path, as `read_checkpoint` describes."""
+    """Return the tensors of nested dicts by their dotted paths, as `read_checkpoint` describes."""
     flat: dict[str, Tensor] = {}
     for name, tensor in _leaves(tree, "", 0):
         if TRAINING_ONLY.match(name):
             continue
         flat[name] = _plain(name, tensor)
-        if len(flat) > MOST_TENSORS:
-            raise ForeignFileError(f"a file with more than {MOST_TENSORS} tensors, not weights")
+        if len(flat) > MAX_TENSORS:
+            raise NotWeightsError(f"a file with more than {MAX_TENSORS} tensors, not weights")
     if not flat:
-        raise ForeignFileError("a file without any tensors")
+        raise NotWeightsError("a file without any tensors")
     return flat
 
 
@@ -164,19 +167,21 @@ def _leaves(node: object, name: str, depth: int) -> Iterator[tuple[str, Tensor]]
     if isinstance(node, Tensor):
         yield name, node
     elif isinstance(node, Mapping):
-        if depth > DEEPEST:
-            raise ForeignFileError("a file whose dicts are nested too deep, not weights")
+        if depth > MAX_DEPTH:
+            raise NotWeightsError("a file whose dicts are nested too deep, not weights")
         for key, value in node.items():
             if isinstance(key, str):
+                # DataParallel, in which the public checkpoints were trained, wraps each network.
                 short = key.removeprefix("module.")
                 yield from _leaves(value, f"{name}.{short}" if name else short, depth + 1)
 
 
 def _plain(name: str, tensor: Tensor) -> Tensor:
-    """Check that a tensor is what networks take, and holds as many numbers as it says."""
+    """Check that a tensor is of the plain kind that networks take, and really holds as many numbers as it claims."""
+    # A view may be larger than its storage: reading it would read other memory.
     is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
     if not is_plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ForeignFileError(f"a file whose tensor {name[:80]} is not made of plain numbers")
+        raise NotWeightsError(f"a file whose tensor {name[:80]} is not made of plain numbers")
     return tensor.detach()
 
 
@@ -201,7 +206,7 @@ def _read_folder(folder: Path) -> LoadedFile:
 
 
 def _read_with_estimator(folder: Path, files: list[LoadedFile]) -> LoadedFile:
-    """Lend SadTalker's networks the estimator of a facevid2vid file that lies beside them."""
+    """Give SadTalker's networks the estimator of the facevid2vid file beside them."""
     renderers = [file for file in files if "kp_extractor.kp.weight" in file.tensors]
     lenders = [file for file in files if "he_estimator.fc_yaw.weight" in file.tensors]
     if len(files) != 2 or len(renderers) != 1 or len(lenders) != 1 or renderers == lenders:
@@ -212,11 +217,12 @@ def _read_with_estimator(folder: Path, files: list[LoadedFile]) -> LoadedFile:
 
 
 def _joined(folder: Path, files: list[LoadedFile], tensors: dict[str, Tensor]) -> LoadedFile:
+    # As sha256sum prints them, so that a user can compute the same.
     lines = "".join(f"{file.sha256}  {file.path.name}\n" for file in files)
     return LoadedFile(folder, tensors, {}, hashlib.sha256(lines.encode()).hexdigest())
 
 
 @lru_cache(maxsize=1)
 def embedded_checkpoint() -> LoadedFile:
-    """Return the embedded checkpoint, read once: it holds the face networks that every family needs."""
+    """Return the embedded checkpoint, read once. It holds the face networks that every family needs."""
     return read_checkpoint(bundled_file("weights", EMBEDDED))

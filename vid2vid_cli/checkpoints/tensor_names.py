@@ -1,6 +1,6 @@
-"""Which names the tensors of each published checkpoint have: to tell checkpoints apart, and to see what one lacks.
+"""The names of the tensors in each published checkpoint: to recognise a checkpoint, and to see what it lacks.
 
-The names are those of the public files, written short: `{0..5}` and `{a,b}` stand for one name each.
+The names are those of the public files, abbreviated: `{0..5}` and `{a,b}` stand for one of these each, as in a shell.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ ROLES = (
     "spade_generator",
     "stitching_retargeting_module",
 )
-"""The five files of a liveportrait checkpoint; the tensors of each stand under its name."""
+"""The five files of a liveportrait checkpoint. The names of their tensors begin with these."""
 
+# Parameters of a batch norm, and of a layer with a bias.
 BN = "{weight,bias,running_mean,running_var,num_batches_tracked}"
 WB = "{weight,bias}"
+# The parts that several published networks share, named after the classes of the original repositories.
 HOURGLASS = (
     f"hourglass.{{encoder.down_blocks,decoder.up_blocks}}.{{0..4}}.conv.{WB}",
     f"hourglass.{{encoder.down_blocks,decoder.up_blocks}}.{{0..4}}.norm.{BN}",
@@ -44,6 +46,7 @@ VOLUME = (
     f"resblocks_3d.3dr{{0..5}}.norm{{1,2}}.{BN}",
 )
 WARPED = (f"third.conv.{WB}", f"third.norm.{BN}", f"fourth.{WB}")
+# Spectral norm stores weight_orig with its vectors weight_u and weight_v in the place of weight.
 SPADE = (
     f"fc.{WB}",
     "{G_middle_{0..5},up_{0,1}}.conv_{0,1}.{bias,weight_orig,weight_u,weight_v}",
@@ -65,6 +68,7 @@ ESTIMATOR = (
     f"block{{2,4,6}}.norm{{1..4}}.{BN}",
     f"fc_{{roll,pitch,yaw,t,exp}}.{WB}",
 )
+# ConvNeXt V2 tiny: 3, 3, 9 and 3 blocks in its four stages.
 CONVNEXT = (
     f"detector.downsample_layers.{{0..3}}.{{0,1}}.{WB}",
     *(
@@ -83,6 +87,7 @@ FOMM_GENERATOR = (
     f"bottleneck.r{{0..5}}.conv{{1,2}}.{WB}",
     f"bottleneck.r{{0..5}}.norm{{1,2}}.{BN}",
 )
+# [10:] cuts off "hourglass.", which is called "predictor." here.
 FOMM_KEYPOINTS = (*(f"predictor.{name[10:]}" for name in HOURGLASS), f"{{kp,jacobian}}.{WB}", "down.weight")
 STITCHING = (
     f"retarget_{{shoulder,mouth}}.mlp.{{0,2,4,6}}.{WB}",
@@ -108,8 +113,8 @@ ORIGINAL_GENERATOR = (
 class Layout:
     """The tensors of one variant of a family.
 
-    marks: names that together are found in no other variant. lacks: a name that it has not. patterns: all names.
-    refused: why no model is made of it, where it is known but not supported.
+    marks: names that together occur in no other variant. lacks: a name that it does not have. patterns: all names.
+    refused: why no model can be made from it, if it is known but not supported.
     """
 
     family: str
@@ -126,17 +131,18 @@ class Layout:
 
     @cached_property
     def roots(self) -> frozenset[str]:
-        """What its names begin with, up to the first dot."""
+        """The beginnings of its names, up to the first dot."""
         return frozenset(name.split(".")[0] for name in self.names)
 
     def matches(self, names: Collection[str]) -> bool:
-        """Say whether names are of this variant, complete or not."""
+        """Say whether the names are those of this variant, complete or not."""
         return all(mark in names for mark in self.marks) and self.lacks not in names
 
 
 _VOLUME_MARKS = ("generator.third.conv.weight", "kp_detector.kp.weight")
 _SPADE_MARK = "generator.decoder.fc.weight"
 
+# The first that matches counts: the older Beta before the newer files, SadTalker with an estimator before without.
 LAYOUTS = (
     Layout(
         "facevid2vid",
@@ -144,7 +150,7 @@ LAYOUTS = (
         _VOLUME_MARKS,
         (),
         lacks="kp_detector.down.weight",
-        refused="an older Beta checkpoint, whose head-pose axes are others; use the newer vox-256 file",
+        refused="an older Beta checkpoint, whose head-pose axes differ; use the newer vox-256 file",
     ),
     Layout(
         "facevid2vid",
@@ -192,30 +198,33 @@ LAYOUTS = (
 
 
 def recognise(names: Collection[str]) -> Layout | None:
-    """Return the published layout that names of tensors belong to, or None."""
+    """Return the published layout to which names of tensors belong, or None."""
     return next((layout for layout in LAYOUTS if layout.matches(names)), None)
 
 
 def expand(pattern: str) -> list[str]:
-    """Write out the names that a pattern stands for: `a{0..2}.{x,y}` is a0.x, a0.y, a1.x and so on; braces may nest."""
+    """Expand a pattern into names: `a{0..2}.{x,y}` gives a0.x, a0.y, a1.x and so on. Braces may nest."""
     innermost = re.search(r"\{([^{}]*)\}", pattern)
     if innermost is None:
         return [pattern]
     numbers = re.fullmatch(r"(\d+)\.\.(\d+)", innermost[1])
     choices = map(str, range(int(numbers[1]), int(numbers[2]) + 1)) if numbers else innermost[1].split(",")
     chosen = (pattern[: innermost.start()] + choice + pattern[innermost.end() :] for choice in choices)
-    return list(dict.fromkeys(name for one in chosen for name in expand(one)))  # an outer brace repeats its others
+    return list(
+        dict.fromkeys(name for one in chosen for name in expand(one))
+    )  # an outer brace yields its other choices again
 
 
 def recognise_role(names: Collection[str]) -> str | None:
-    """Return which of the five files of a liveportrait checkpoint has these names, when it is one alone."""
+    """Return which one of liveportrait's five files has these names, or None."""
     (liveportrait,) = (layout for layout in LAYOUTS if layout.family == "liveportrait")
+    # Alone, a file's own names do not begin with its role.
     known = {role: {name for name in liveportrait.names if name.startswith(f"{role}.")} for role in ROLES}
     return next((role for role in ROLES if known[role] <= {f"{role}.{name}" for name in names}), None)
 
 
 def why_no_family(names: Collection[str], families: Collection[str]) -> str:
-    """Say why no family takes tensors of these names, as the rest of a line about their file."""
+    """Say why no family accepts tensors of these names, to end a line about their file."""
     role = recognise_role(names)
     if role is not None:
         return f"only the {role} of liveportrait; name the folder that holds all five files"

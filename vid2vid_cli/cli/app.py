@@ -22,7 +22,7 @@ from vid2vid_cli.cli.rotate import rotate
 from vid2vid_cli.cli.signals import signals_clean_up
 from vid2vid_cli.cli.weights import app as weights
 from vid2vid_cli.errors import UsageError, describe_failure
-from vid2vid_cli.process.shutdown import leave_nothing
+from vid2vid_cli.process.shutdown import clean_up
 from vid2vid_cli.version import __version__
 
 USAGE = UsageError.exit_code
@@ -72,7 +72,7 @@ def _dispatch(arguments: list[str]) -> int:
     try:
         result: Any = command.main(arguments, prog_name="vid2vid", standalone_mode=False)
     except (KeyboardInterrupt, SystemExit) as ending:
-        leave_nothing()
+        clean_up()
         result = ending.code if isinstance(ending, SystemExit) else INTERRUPTED
     except Exception as error:  # noqa: BLE001  typer moved its class of usage errors between versions
         return _report_usage_error(error, arguments)

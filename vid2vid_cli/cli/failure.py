@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 
 from vid2vid_cli.errors import describe_failure, one_line
-from vid2vid_cli.process.shutdown import leave_nothing
+from vid2vid_cli.process.shutdown import clean_up
 
 INTERRUPTED = 130
 
@@ -25,7 +25,7 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
         try:
             return command(**given) or 0
         except KeyboardInterrupt:
-            leave_nothing()  # before the message: who reads it may look at the folder at once
+            clean_up()  # before the message: who reads it may look at the folder at once
             return fail("interrupted", INTERRUPTED)
         except Exception as error:  # noqa: BLE001  the last stop: the user gets a line and an exit code
             if given["verbosity"].verbose:

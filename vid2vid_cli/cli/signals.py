@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
-from vid2vid_cli.process.shutdown import ENDING, SIGNAL_BASE, STDERR, ended_in_time, handlers, interrupts_held
+from vid2vid_cli.process.shutdown import ENDING, SIGNAL_BASE, STDERR, forced_exit_after, handlers, signals_delayed
 
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # clear the line and show the cursor, which a progress bar hides
 CLEANING_S = 1.6
@@ -64,7 +64,7 @@ def signals_clean_up() -> Iterator[Ending]:
         if handler in (signal.SIG_DFL, signal.default_int_handler):  # else somebody chose another, as nohup does
             signal.signal(number, leave)
     try:
-        with ended_in_time(CLEANING_S, last_words) if process.is_ours else contextlib.nullcontext():
+        with forced_exit_after(CLEANING_S, last_words) if process.is_ours else contextlib.nullcontext():
             yield ending
     finally:
         for number, handler in usual.items():
@@ -98,5 +98,5 @@ def signals_held() -> Iterator[None]:
             end_process(SIGNAL_BASE + number)
 
     # A signal that arrives in a caller's process is raised when the block is over.
-    with interrupts_held(end_at_once):
+    with signals_delayed(end_at_once):
         yield

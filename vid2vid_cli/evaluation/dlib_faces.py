@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.errors import WeightsError
-from vid2vid_cli.evaluation.measures import Points
+from vid2vid_cli.evaluation.measures import PixelPoints
 from vid2vid_cli.face.crop import Frame
 
 SHAPE_FILE = "shape_predictor_68_face_landmarks.dat"
@@ -33,7 +33,7 @@ class DlibFaces:
         self._encoder = dlib.face_recognition_model_v1(str(folder / IDENTITY_FILE))
         self._last: tuple[Frame, Any] | None = None
 
-    def __call__(self, picture: Frame) -> Points | None:
+    def __call__(self, picture: Frame) -> PixelPoints | None:
         """Return the 68 points in px of a picture (H, W, 3); None where no face is seen."""
         shape = self._shape(picture)
         return None if shape is None else np.array([(p.x + 0.5, p.y + 0.5) for p in shape.parts()])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.errors import Vid2VidError
 from vid2vid_cli.evaluation.dlib_faces import DlibEmbedding, DlibFaces
-from vid2vid_cli.evaluation.measures import Points
+from vid2vid_cli.evaluation.measures import PixelPoints
 from vid2vid_cli.face.alignment import load_aligner
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, select_face
@@ -27,7 +27,7 @@ class Landmarks(Protocol):
     name: str
     mouth: NDArray[np.int64]
 
-    def __call__(self, picture: Frame) -> Points | None:
+    def __call__(self, picture: Frame) -> PixelPoints | None:
         """Return keypoints (N, 2) in px of a picture (H, W, 3); None where no face is seen."""
         ...
 
@@ -46,7 +46,7 @@ class Embedding(Protocol):
 class Sight:
     """What the judges see in a picture: keypoints (N, 2) in px, whose face it is; None where they see no face."""
 
-    points: Points | None
+    points: PixelPoints | None
     identity: NDArray[np.float64] | None
 
 
@@ -72,7 +72,7 @@ class MeshLandmarks:
     def __init__(self, analyzer: FaceAnalyzer) -> None:
         self._analyzer = analyzer
 
-    def __call__(self, picture: Frame) -> Points | None:
+    def __call__(self, picture: Frame) -> PixelPoints | None:
         """Return the points of the largest face."""
         face = select_face(self._analyzer.faces(picture), "largest", picture)
         return None if face is None else face.landmarks_px[:, :2].astype(np.float64)
@@ -88,7 +88,7 @@ class FanLandmarks:
         """Load its networks; WeightsError where they are neither here nor to be had."""
         self._aligner = load_aligner(device, "--landmarks")
 
-    def __call__(self, picture: Frame) -> Points | None:
+    def __call__(self, picture: Frame) -> PixelPoints | None:
         """Return the 68 points of the largest face."""
         faces, _, _ = self._aligner.get_landmarks_from_image(np.array(picture), return_bboxes=True)
         return max(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vid2vid_cli.face.crop import Frame
 
-Points = NDArray[np.float64]
+PixelPoints = NDArray[np.float64]
 Window = tuple[slice, slice]
 Scores = Mapping[str, float | None]
 """What was measured, by name; None where it could not be."""
@@ -52,12 +52,12 @@ def similarity_of_scales(one: Frame, other: Frame) -> float | None:
     return float(multiscale_structural_similarity_index_measure(_image(one), _image(other), data_range=255.0))
 
 
-def keypoint_distance(one: Points, other: Points) -> float:
+def keypoint_distance(one: PixelPoints, other: PixelPoints) -> float:
     """Return the mean distance of keypoints (N, 2), in their own unit."""
     return float(np.linalg.norm(one - other, axis=1).mean())
 
 
-def window_around(points: Points, margin: float, size: tuple[int, int]) -> Window | None:
+def window_around(points: PixelPoints, margin: float, size: tuple[int, int]) -> Window | None:
     """Return the window of the box around points (N, 2) in px, grown on each side by a part of its longer side.
 
     size: (height, width) of the picture, which the window does not leave; None when nothing of it is left.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from vid2vid_cli.errors import MediaError, UsageError
 from vid2vid_cli.evaluation.measures import MeanScores, Scores
-from vid2vid_cli.media.files import check_output, open_scratch, publish
+from vid2vid_cli.media.files import check_output
+from vid2vid_cli.media.publishing import published
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,8 @@ def write_csv(path: str, found: Evaluation) -> None:
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    with closing(open_scratch(Path(path))) as scratch:
-        whole = scratch.file("table.csv")
+    with published(Path(path), None) as whole:
         try:
             whole.write_text(text.getvalue(), encoding="utf-8")
         except OSError as error:
             raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
-        publish(whole, Path(path))

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vid2vid_cli.arrays import Frame as Frame  # noqa: PLC0414  named here for its users
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine
 
-Frame = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 EVERYWHERE: Box = (-np.inf, -np.inf, np.inf, np.inf)  # room without a border
 # Mesh points along the jaw from temple to temple, and along the brows: the hull of the usual 68 landmarks.

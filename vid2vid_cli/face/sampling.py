@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Frame = NDArray[np.uint8]
+from vid2vid_cli.arrays import Frame
 
 
 def sample_linear(

@@ -1,1 +1,1 @@
-"""Pictures, videos and sound; the only place that knows ffmpeg."""
+"""Pictures, videos and sound, read and written: the only folder that knows ffmpeg."""

@@ -1,4 +1,4 @@
-"""Choose ffmpeg's options for an output: container, codec, colours, marks."""
+"""Choose ffmpeg's options for an output: container, codec, colours, tags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.ffmpeg import each_frame_once
-from vid2vid_cli.media.mark import SYNTHETIC_MARK
+from vid2vid_cli.media.provenance import MARKED, Provenance
+from vid2vid_cli.media.publishing import tags_of
 
 _CODEC_NAMES = {
     "h264": "libx264",
@@ -26,7 +27,7 @@ _CODEC_NAMES = {
 
 @dataclass(frozen=True)
 class Container:
-    """A kind of file: ffmpeg's name for it, its video codec, sounds it can hold, what others become."""
+    """A kind of file: ffmpeg's name for it, its video codec, the sounds that it can hold, what other sounds become."""
 
     muxer: str
     codec: str
@@ -36,6 +37,7 @@ class Container:
 
 
 _MP4_SOUNDS = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
+# The index goes to the front, so that a browser can play the file while it still loads.
 _FAST_START = ("-movflags", "+faststart")
 CONTAINERS = {
     ".mp4": Container("mp4", "libx264", _MP4_SOUNDS, arguments=_FAST_START),
@@ -45,26 +47,28 @@ CONTAINERS = {
     ".webm": Container("webm", "libvpx-vp9", frozenset({"opus", "vorbis"}), "libopus"),
     ".gif": Container("gif", "libx264rgb"),
 }
-# A GIF is made of a lossless video (see gif.py), whose size does not matter but its speed.
+# A GIF is made from a lossless intermediate video (see gif.py), which has to be fast, not small.
 _LOSSLESS = ["-c:v", "libx264rgb", "-preset", "ultrafast", "-qp", "0"]
 
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How a video is written; None leaves the choice to the container and codec."""
+    """How to write a video. None leaves the choice to the container or codec."""
 
     fps: Fraction
     codec: str | None = None
-    """h264, h265, vp9, av1 or the name of an encoder of ffmpeg."""
+    """h264, h265, vp9, av1, or the name of one of ffmpeg's encoders."""
     crf: int | None = None
-    """Constant quality: lower is better and larger."""
+    """Constant quality: a lower number is better and larger."""
     preset: str | None = None
-    """The encoder's own name for its speed (for VP9 its -cpu-used)."""
+    """The encoder's own name for a speed (for VP9 its -cpu-used)."""
     audio: AudioSource | None = None
-    """Whose sound to carry over; a file without sound is no error."""
-    mark: str | None = SYNTHETIC_MARK
+    """The sound to add. A file without sound is no error."""
+    provenance: Provenance | None = MARKED
+    """What the video says of itself; None: nothing, not even that it is synthetic."""
     force: bool = False
     pixel_aspect: Fraction = Fraction(1)
+    """Width of a pixel divided by its height."""
 
     def __post_init__(self) -> None:
         if self.fps <= 0:
@@ -72,7 +76,7 @@ class WriteOptions:
 
 
 def container_of(path: Path) -> Container:
-    """Choose the container by the suffix."""
+    """Return the container that the suffix of a path names. MediaError if it names none."""
     try:
         return CONTAINERS[path.suffix.lower()]
     except KeyError:
@@ -81,7 +85,7 @@ def container_of(path: Path) -> Container:
 
 
 def encoder_of(container: Container, codec: str | None) -> str:
-    """Name ffmpeg's encoder for a codec of `WriteOptions`."""
+    """Return ffmpeg's name of the encoder for a codec of `WriteOptions`."""
     return container.codec if codec is None else _CODEC_NAMES.get(codec, codec)
 
 
@@ -90,28 +94,28 @@ def encode_arguments(path: Path, size: tuple[int, int], options: WriteOptions) -
     container = container_of(path)
     height, width = size
     codec = encoder_of(container, options.codec)
-    fps = options.fps.limit_denominator(100_000)
+    fps = options.fps.limit_denominator(100_000)  # ffmpeg keeps both parts in 32 bits
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}"]
     source += ["-framerate", f"{fps.numerator}/{fps.denominator}", "-i", "pipe:0"]
     picture = _LOSSLESS if container.muxer == "gif" else _video_arguments(codec, size, options)
     return ["-v", "error", *source, *picture, *each_frame_once()]
 
 
-def container_arguments(path: Path, mark: str | None, codec: str | None = None) -> list[str]:
-    """List the arguments that write the container, marked."""
+def container_arguments(path: Path, provenance: Provenance | None, codec: str | None = None) -> list[str]:
+    """List the arguments that write the container, with the tags of its provenance."""
     container = container_of(path)
     codec = encoder_of(container, codec)
-    marks = [] if mark is None else ["-metadata", f"comment={mark}", "-metadata", f"description={mark}"]
-    # Apple's players want this name for HEVC.
-    tag = ["-tag:v", "hvc1"] if codec == "libx265" and container.muxer in {"mp4", "mov"} else []
-    return [*marks, *tag, *container.arguments, "-f", container.muxer]
+    tags = [part for name, text in tags_of(provenance).items() for part in ("-metadata", f"{name}={text}")]
+    # Apple's players play HEVC under this name only.
+    codec_tag = ["-tag:v", "hvc1"] if codec == "libx265" and container.muxer in {"mp4", "mov"} else []
+    return [*tags, *codec_tag, *container.arguments, "-f", container.muxer]
 
 
 def _video_arguments(codec: str, size: tuple[int, int], options: WriteOptions) -> list[str]:
     aspect = options.pixel_aspect
     pixels = _pixel_format(codec, size)
     filters = [
-        # RGB becomes YUV by the matrix that the tags name; ffmpeg's own choice would be bt601 under any tag.
+        # Without this ffmpeg would convert by the bt601 matrix, whatever the tags below say.
         "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp",
         f"format={pixels}",
         "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
@@ -122,9 +126,9 @@ def _video_arguments(codec: str, size: tuple[int, int], options: WriteOptions) -
 
 
 def _pixel_format(codec: str, size: tuple[int, int]) -> str:
-    """Halve the colours' resolution as players expect, but in H.264 and HEVC of odd size, which forbid it.
+    """Return 4:2:0, which every player shows, except for H.264 and HEVC of odd size, which do not allow it.
 
-    There the exact size is kept with 4:4:4, which not every player shows; VP9 and AV1 have 4:2:0 of any size.
+    There 4:4:4 keeps the exact size, though not every player shows it. VP9 and AV1 have 4:2:0 at any size.
     """
     is_odd = any(side % 2 for side in size)
     return "yuv444p" if is_odd and codec in {"libx264", "libx265"} else "yuv420p"
@@ -134,10 +138,12 @@ def _quality_arguments(codec: str, options: WriteOptions) -> list[str]:
     preset, crf = options.preset, options.crf
     if codec in {"libx264", "libx265"}:
         quiet = ["-x265-params", "log-level=error"] if codec == "libx265" else []
+        # x265 reaches the same quality at a higher number.
         usual = 18 if codec == "libx264" else 20
         return ["-preset", preset or "veryfast", "-crf", str(usual if crf is None else crf), *quiet]
     if codec == "libvpx-vp9":
         speed = ["-deadline", "good", "-cpu-used", preset or "5", "-row-mt", "1"]
+        # Only with a bit rate of 0 does -crf mean constant quality.
         return [*speed, "-b:v", "0", "-crf", str(24 if crf is None else crf)]
     usual_crf = 28 if codec == "libsvtav1" and crf is None else crf
     arguments = [] if preset is None else ["-preset", preset]

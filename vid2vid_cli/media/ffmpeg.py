@@ -1,4 +1,4 @@
-"""Start ffmpeg as a child with pipes, hear its last words, and never leave it behind."""
+"""Run ffmpeg as a child process with pipes, report why it failed, and never leave it behind."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from typing import IO, cast
 import imageio_ffmpeg
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.process.shutdown import Cleaner, CleanupStage, interrupts_held, register_cleaner
+from vid2vid_cli.process.shutdown import Cleaner, CleanupStage, register_cleaner, signals_delayed
 from vid2vid_cli.process.streaming import AbandonedError, is_abandoned
 
-# Only what holds pictures or sound in itself: no playlists that name other files, no text read as a terminal.
+# Only formats that hold pictures or sound themselves: no playlists, which name other files, and no text as pictures.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,asf,ogg,nut,mxf,dv,"
     "yuv4mpegpipe,rm,vob,gif,apng,webp_anim,wav,w64,aiff,mp3,aac,ac3,flac,opus,amr,caf"
 )
 PIPE_BYTES = 1 << 20
-"""How much the system is asked to hold in a pipe, so that the sides do not wait at every 64 KiB."""
+"""The size asked for a pipe, so that the two sides do not wait for each other at every 64 KiB."""
 
 STALL_S = 120.0
-"""ffmpeg is given up when nothing comes for so long; VID2VID_STALL_S overrides it."""
+"""ffmpeg is ended if it does nothing for this long; VID2VID_STALL_S overrides it."""
 ENDING_STALLS = 5
-"""How many times as long an encoder may take when it has got its last frame."""
-LOOK_EVERY_MS = 100
+"""How many times longer an encoder may take after its last frame, when it empties its queue."""
+POLL_MS = 100
 
 _running: set[Child] = set()
-_TALKER = re.compile(r"^\[[^\]]*\] ")
-# Lines that say only that something went wrong; the reason stands in a line before them.
-_EMPTY_WORDS = re.compile(
+# What begins a line of the log: the part of ffmpeg that speaks, as in `[libx264 @ 0x55d0c0]`.
+_LOG_PREFIX = re.compile(r"^\[[^\]]*\] ")
+# Lines that only say that something went wrong; an earlier line gives the reason.
+_UNINFORMATIVE = re.compile(
     r"^(Error (opening|selecting|splitting|parsing|while|sending|submitting|closing|initializing|muxing)|"
     r"Error writing|Conversion failed|Exiting|Task finished|Terminating thread|Nothing was written|"
     r"Failed to set value|To ignore this|frame=|Could not open encoder|Press |Last message repeated)"
@@ -56,42 +57,41 @@ def executable() -> str:
 
 @cache
 def version() -> tuple[int, int]:
-    """Tell ffmpeg's major and minor version; a build from its repository counts as new."""
-    found = re.search(r"version n?(\d+)\.(\d+)", run(["-version"], f"{executable()}: does not tell its version"))
+    """Return ffmpeg's major and minor version. A build from its repository has none and counts as new."""
+    found = re.search(r"version n?(\d+)\.(\d+)", run(["-version"], f"{executable()}: does not state its version"))
     return (int(found[1]), int(found[2])) if found else (99, 0)
 
 
 @cache
 def has_filter(name: str) -> bool:
-    """Say whether this build of ffmpeg has a filter."""
+    """Say whether this build of ffmpeg has a filter; some are optional."""
     listed = run(["-v", "quiet", "-filters"], f"{executable()}: does not list its filters")
     return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", listed) is not None
 
 
 def each_frame_once() -> list[str]:
-    """Forbid ffmpeg to repeat or drop frames on its own (the option changed its name in 5.1)."""
+    """Return the option that keeps ffmpeg from repeating or dropping frames; it was renamed in 5.1."""
     return ["-fps_mode" if version() >= (5, 1) else "-vsync", "passthrough"]
 
 
 def file_input(path: Path, *before: str) -> list[str]:
-    """Name an input file after the options that belong to it; no name can mean a protocol or a pattern."""
+    """Return the arguments for an input file. before: its options. No name can act as a protocol or a pattern."""
     return ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS, *before, "-i", f"file:{path}"]
 
 
-def last_words(log: str) -> str:
-    """Pick the line of ffmpeg's log that names the cause: the last that is more than a notice."""
-    lines = [_TALKER.sub("", line).strip() for line in log.splitlines()]
-    lines = [_TALKER.sub("", line) for line in lines if line]
-    telling = [line for line in lines if not _EMPTY_WORDS.match(line)]
-    return (telling or lines or ["ffmpeg said nothing"])[-1].rstrip(".")
+def error_line(log: str) -> str:
+    """Return the line of ffmpeg's log that names the cause of a failure: the last informative one."""
+    lines = [_LOG_PREFIX.sub("", line).strip() for line in log.splitlines()]
+    lines = [_LOG_PREFIX.sub("", line) for line in lines if line]
+    informative = [line for line in lines if not _UNINFORMATIVE.match(line)]
+    return (informative or lines or ["ffmpeg said nothing"])[-1].rstrip(".")
 
 
 class Child:
-    """Run one ffmpeg; leaving the `with` block kills it if it still runs.
+    """One running ffmpeg. Leaving the `with` block kills it if it still runs.
 
-    Its log goes to an unnamed temporary file: a pipe that nobody empties would stop the child, and a
-    thread that empties it needs an end of its own. It gets its own session, so that Ctrl-C reaches us
-    alone and we decide how it ends. A limit of the system is told by it in words, not by a signal that kills it.
+    Its log goes to an unnamed temporary file: a pipe that nobody empties would block the child, and a thread to empty
+    it would have to be ended too. It has its own session, so that Ctrl-C reaches only us, and we decide how it ends.
     """
 
     def __init__(
@@ -99,26 +99,28 @@ class Child:
         arguments: list[str],
         subject: str,
         *,
-        feeds: bool = False,
-        answers: bool = False,
-        reads: int | None = None,
+        has_stdin: bool = False,
+        has_stdout: bool = False,
+        stdin_fd: int | None = None,
     ) -> None:
-        """Start it. subject: begins the message where it stands still. feeds, answers: whether pipes are wanted.
+        """Start it. subject: begins the message of an error. has_stdin, has_stdout: whether it gets these pipes.
 
-        reads: a descriptor that becomes its standard input.
+        stdin_fd: a descriptor that becomes its standard input instead of a pipe.
         """
         self._subject = subject
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
-        command = [executable(), "-hide_banner", "-y", *([] if feeds else ["-nostdin"]), *arguments]
+        command = [executable(), "-hide_banner", "-y", *([] if has_stdin else ["-nostdin"]), *arguments]
         try:
-            with interrupts_held():
+            # An interrupt between the start and the note would leave a child that nobody knows.
+            with signals_delayed():
                 self._process = subprocess.Popen(
                     command,
-                    stdin=subprocess.PIPE if feeds else subprocess.DEVNULL if reads is None else reads,
-                    stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
+                    stdin=subprocess.PIPE if has_stdin else subprocess.DEVNULL if stdin_fd is None else stdin_fd,
+                    stdout=subprocess.PIPE if has_stdout else subprocess.DEVNULL,
                     stderr=self._log,
                     bufsize=0,
                     start_new_session=True,
+                    # SIGPIPE and SIGXFSZ stay ignored: it reports the error instead of being killed by it.
                     restore_signals=False,
                 )
                 _running.add(self)
@@ -127,6 +129,7 @@ class Child:
             raise MediaError(f"{executable()}: cannot be started: {error.strerror}") from error
         for pipe in (self._process.stdin, self._process.stdout):
             _widen(pipe)
+        # So that a child that does not read can be given up: see `_await`.
         if self._process.stdin is not None and hasattr(select, "poll"):
             os.set_blocking(self._process.stdin.fileno(), False)
 
@@ -137,7 +140,7 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """Whether the child has not ended yet."""
+        """Whether the child still runs."""
         return self._process.poll() is None
 
     @property
@@ -151,61 +154,62 @@ class Child:
         return cast("IO[bytes]", self._process.stdout)
 
     def read_into(self, buffer: memoryview) -> int:
-        """Read what comes next into a buffer, which is not empty; the number of bytes, 0 at the end."""
+        """Read what comes next into a buffer of at least one byte. Return the number of bytes, 0 at the end."""
         self._await(self.stdout.fileno(), "POLLIN", stall_s())
         return int(self.stdout.readinto(buffer))  # type: ignore[attr-defined]
 
-    def answer(self) -> Iterator[bytes]:
-        """Yield all that the child writes, piece by piece."""
+    def output(self) -> Iterator[bytes]:
+        """Yield everything that the child writes, in pieces."""
         buffer = memoryview(bytearray(1 << 16))
         while count := self.read_into(buffer):
             yield bytes(buffer[:count])
 
     def feed(self, data: memoryview) -> None:
-        """Write all of some data into the child. OSError where it has gone."""
+        """Write all of the data to the child. OSError if it has ended."""
         while len(data):
             self._await(self.stdin.fileno(), "POLLOUT", stall_s())
-            data = data[self.stdin.write(data) or 0 :]
+            data = data[self.stdin.write(data) or 0 :]  # None if the pipe has filled up after all
 
     def wait(self) -> int:
-        """Close the pipe into the child and wait until it has ended; its exit status."""
+        """Close the pipe into the child and wait until it has ended. Return its exit status."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+        # Popen.wait can neither be abandoned nor time out cheaply; a descriptor of the process can (Linux).
         if hasattr(os, "pidfd_open") and self._process.poll() is None:
-            ending = os.pidfd_open(self.pid)
+            descriptor = os.pidfd_open(self.pid)
             try:
-                self._await(ending, "POLLIN", ENDING_STALLS * stall_s())
+                self._await(descriptor, "POLLIN", ENDING_STALLS * stall_s())
             finally:
-                os.close(ending)
+                os.close(descriptor)
         return self._process.wait()
 
     def _await(self, descriptor: int, event: str, limit_s: float) -> None:
-        """Wait for a descriptor. MediaError after the limit; AbandonedError when nobody wants it any more."""
-        if not hasattr(select, "poll"):  # Windows: it waits as long as it takes
+        """Wait for a descriptor. MediaError after the limit; AbandonedError if nobody wants the result any more."""
+        if not hasattr(select, "poll"):  # Windows: reading and writing block as long as it takes
             return
         poller = select.poll()
         poller.register(descriptor, getattr(select, event))
         deadline_s = time.monotonic() + limit_s
-        while not poller.poll(LOOK_EVERY_MS):
+        while not poller.poll(POLL_MS):
             if is_abandoned():
                 raise AbandonedError
             if time.monotonic() > deadline_s:
-                words = f", its last words: {self.last_words()}" if self.log().strip() else ""
-                raise MediaError(f"{self._subject}: ffmpeg stood still for {limit_s:g} s and was ended{words}")
+                reason = f"; its last message: {self.error_line()}" if self.log().strip() else ""
+                raise MediaError(f"{self._subject}: ffmpeg stalled for {limit_s:g} s and was stopped{reason}")
 
     def log(self) -> str:
-        """Read what the child has logged so far."""
+        """Return what the child has logged so far."""
         self._log.seek(0)
         return self._log.read().decode("utf-8", "replace")
 
-    def last_words(self) -> str:
-        """Say why the child failed."""
+    def error_line(self) -> str:
+        """Say in one line why the child failed."""
         status = self._process.poll()
         log = self.log()
         if status is not None and status < 0 and not log.strip():
             return f"ffmpeg was killed by signal {-status}"
-        return last_words(log)
+        return error_line(log)
 
     def __enter__(self) -> Child:
         return self
@@ -215,14 +219,14 @@ class Child:
     ) -> None:
         self.close()
 
-    def strike(self) -> None:
+    def kill(self) -> None:
         """Kill the child if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
 
     def close(self) -> None:
-        """Kill the child if it still runs, and free all that was used to talk to it."""
-        self.strike()
+        """Kill the child if it still runs, and free its pipes and log."""
+        self.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -232,28 +236,28 @@ class Child:
         _running.discard(self)
 
 
-def kill_all() -> None:
-    """Kill every child that still runs; the last thing that an interrupted command does."""
+def close_children() -> None:
+    """Kill every child that still runs: the last thing that an interrupted command does."""
     for child in list(_running):
         child.close()
 
 
-def strike_all() -> None:
-    """Kill every child that still runs, and wait for none; from any thread, without a lock."""
+def kill_children() -> None:
+    """Kill every child that still runs without waiting for it; from any thread, without a lock."""
     for child in list(_running):
-        child.strike()
+        child.kill()
 
 
 def stall_s() -> float:
-    """Return the seconds after which a child that does nothing is given up."""
+    """Return the seconds after which a child that does nothing is ended."""
     try:
         return float(os.environ.get("VID2VID_STALL_S", STALL_S))
-    except ValueError:
+    except ValueError:  # not a number: no reason to fail
         return STALL_S
 
 
 def _widen(pipe: IO[bytes] | None) -> None:
-    """Ask for a wide pipe where the system has such a thing (Linux); a refusal changes nothing but speed."""
+    """Ask for a large pipe if the system offers that (Linux). A refusal only costs speed."""
     if pipe is None:
         return
     try:
@@ -265,12 +269,12 @@ def _widen(pipe: IO[bytes] | None) -> None:
 
 
 def run(arguments: list[str], failure: str) -> str:
-    """Run ffmpeg to its end and return what it wrote to pipe:1; `failure` begins the MediaError's line."""
-    with Child(arguments, failure, answers=True) as child:
-        answer = b"".join(child.answer())
+    """Run ffmpeg to its end and return what it wrote to pipe:1. failure: begins the line of the MediaError."""
+    with Child(arguments, failure, has_stdout=True) as child:
+        written = b"".join(child.output())
         if child.wait() != 0:
-            raise MediaError(f"{failure}: {child.last_words()}")
-        return answer.decode("utf-8", "replace")
+            raise MediaError(f"{failure}: {child.error_line()}")
+        return written.decode("utf-8", "replace")
 
 
-register_cleaner(CleanupStage.CHILDREN, Cleaner(kill_all, strike_all))
+register_cleaner(CleanupStage.CHILDREN, Cleaner(close_children, kill_children))

@@ -1,4 +1,4 @@
-"""Check the files that go in and come out, and give an output its name only when it is whole."""
+"""Check files before any work: that inputs can be read, and that outputs may be written and replace nothing."""
 
 from __future__ import annotations
 
@@ -17,62 +17,63 @@ from vid2vid_cli.process.scratch import Scratch, sweep
 FILE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".safetensors"}
 )
-"""What a name ends in that means one file, even where a folder has it already."""
+"""Suffixes that mean one file, even if a folder of that name exists."""
 
 MAX_PIXELS = 100_000_000
-"""A picture with more pixels is refused before it is decoded: its frame would fill 300 MB."""
+"""Pictures with more pixels are refused before they are decoded: one frame would take 300 MB."""
 
-_LONGEST_SHOWN = 400
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_MAX_SHOWN = 400
+# Two letters at least before the colon: one is a drive of Windows.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
 
 
 def require_file(path: Path) -> None:
-    """Raise MediaError if `path` is missing, no plain file, empty or unreadable."""
+    """Raise MediaError if `path` is missing, not a regular file, empty, or unreadable."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise MediaError(f"{path}: is a folder; name a file in it")
-        if not stat.S_ISREG(mode):  # before it is opened: a pipe would wait for its writer
+        if not stat.S_ISREG(mode):  # before it is opened: that would wait for the writer of a pipe
             raise MediaError(f"{path}: is a pipe or a device, which cannot be read twice; save it to a file")
         with path.open("rb") as opened:
             is_empty = not opened.read(1)
     except FileNotFoundError as error:
         raise MediaError(f"{shown(path)}: {_why_missing(path)}") from error
     except (OSError, ValueError) as error:
-        words = error.strerror if isinstance(error, OSError) else str(error)
-        raise MediaError(f"{shown(path)}: cannot be read: {words}; check the name and its permissions") from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise MediaError(f"{shown(path)}: cannot be read: {reason}; check the name and its permissions") from error
     if is_empty:
-        raise MediaError(f"{path}: is empty (0 bytes); fetch or make it again")
+        raise MediaError(f"{path}: is empty (0 bytes); download or make it again")
 
 
 def _why_missing(path: Path) -> str:
     if str(path) == "-":
-        return "standard input is not read; save it to a file and name that"
-    if _ADDRESS.match(str(path)):
-        return "is an address, and vid2vid reads files; download it first"
-    return "is a link to a file that is gone; mend the link" if path.is_symlink() else "no such file; check the name"
+        return "standard input is not read here; save it to a file and name that"
+    if _URL.match(str(path)):
+        return "is a web address, and vid2vid reads files; download it first"
+    return "is a link to a file that is gone; fix the link" if path.is_symlink() else "no such file; check the name"
 
 
 def shown(path: str | Path) -> str:
-    """Return a path as a message names it: of a very long one the beginning and the end."""
+    """Return a path for a message; of a very long one, the beginning and the end."""
     text = str(path)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:60]}...{text[-40:]}"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:60]}...{text[-40:]}"
 
 
 def names_folder(path: str | Path) -> bool:
-    """Tell whether an output of this name is a folder of frames: no suffix, a slash at the end, or a folder now."""
-    is_said = str(path).endswith(("/", "\\"))
+    """Say whether an output of this name is a folder of frames: no suffix, a slash at the end, or a folder already."""
+    ends_in_slash = str(path).endswith(("/", "\\"))
     path = Path(path)
-    is_there = os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for a name that is too long
-    return is_said or not path.suffix or (is_there and path.suffix.lower() not in FILE_SUFFIXES)
+    is_folder = os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for a name that is too long
+    return ends_in_slash or not path.suffix or (is_folder and path.suffix.lower() not in FILE_SUFFIXES)
 
 
 def check_output(path: str | Path, *, force: bool, inputs: Sequence[Path] = (), is_file: bool = False) -> None:
-    """Raise unless a file, or a folder of frames, may be written to `path`; to be called before any work.
+    """Raise unless a file, or a folder of frames, may be written to `path`. Call it before any work.
 
-    Nothing but `force` lets anything be replaced, of a folder only what `replaced_frames` lists; even then none
-    of `inputs`. is_file: the output is one file whatever its name, else `names_folder` tells.
+    Only `force` allows anything to be replaced: in a folder only what `replaced_frames` lists, and never one of
+    `inputs`. is_file: the output is one file whatever its name; otherwise `names_folder` decides.
     """
     is_folder, path = not is_file and names_folder(path), Path(path)
     try:
@@ -82,25 +83,25 @@ def check_output(path: str | Path, *, force: bool, inputs: Sequence[Path] = (), 
             _check_folder(path, is_wanted=is_folder, force=force)
         elif path.exists():
             _check_file(path, is_folder_wanted=is_folder, force=force)
-    except OSError as error:  # a name too long, or a folder that may not be entered
-        raise MediaError(f"{shown(path)}: cannot be written: {error.strerror}; give another name") from error
+    except OSError as error:  # a name that is too long, or a folder that may not be entered
+        raise MediaError(f"{shown(path)}: cannot be written: {error.strerror}; choose another name") from error
 
 
 def _check_parent(folder: Path, path: Path) -> None:
     if not folder.is_dir():
-        raise MediaError(f"{path}: the folder {folder} does not exist; make it first")
+        raise MediaError(f"{path}: the folder {folder} does not exist; create it first")
     _try_to_write(folder, path)
     sweep(folder)
 
 
 def _try_to_write(folder: Path, path: Path) -> None:
-    """Make a file without a name: access rights alone do not tell of a disk mounted for reading only."""
+    """Make a file without a name: access rights alone do not reveal a disk that is mounted read-only."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise MediaError(
-            f"{path}: nothing can be written in {folder}: {error.strerror}; choose another folder"
+            f"{path}: nothing can be written to {folder}: {error.strerror}; choose another folder"
         ) from error
 
 
@@ -109,69 +110,51 @@ def _check_inputs(path: Path, inputs: Sequence[Path]) -> None:
         return
     replaced = replaced_frames(path) if path.is_dir() else [path]
     for given in inputs:
+        # By the files themselves, not their names: a link to an input is that input.
         if given.exists() and any(given.samefile(old) for old in [path, *replaced]):
-            raise MediaError(f"{path}: would replace its own input {given}; give another name")
+            raise MediaError(f"{path}: would replace its own input {given}; choose another name")
 
 
 def _check_folder(path: Path, *, is_wanted: bool, force: bool) -> None:
     if not is_wanted:
         raise MediaError(f"{path}: is a folder; name a file")
     if any(path.iterdir()) and not force:
-        raise OutputExistsError(f"{path}: is not empty; give another folder or --force")
+        raise OutputExistsError(f"{path}: is not empty; choose another folder or add --force")
     _try_to_write(path, path)
 
 
 def _check_file(path: Path, *, is_folder_wanted: bool, force: bool) -> None:
-    if not path.is_file():  # a device, which the finished file would take the place of
-        raise MediaError(f"{path}: is no plain file; give another name")
+    if not path.is_file():  # a device, which the finished file would replace
+        raise MediaError(f"{path}: is not a regular file; choose another name")
     if is_folder_wanted:
-        raise MediaError(f"{path}: is a file, and frames need a folder; give another name")
+        raise MediaError(f"{path}: is a file, and frames need a folder; choose another name")
     if not force:
-        raise OutputExistsError(f"{path}: exists already; give another name or --force")
+        raise OutputExistsError(f"{path}: exists already; choose another name or add --force")
 
 
 def replaced_frames(folder: Path) -> list[Path]:
-    """List the frames of an earlier run in a folder: all that a new one may replace there."""
+    """List the frames of an earlier run in a folder: the only files there that a new run may replace."""
     return [path for path in folder.iterdir() if _FRAME_NAME.fullmatch(path.name)]
 
 
 def check_pixels(path: Path, size: tuple[int, int], max_pixels: int) -> None:
-    """Raise MediaError for a picture of a size (height, width) that would take too much memory."""
+    """Raise MediaError for a picture whose size (height, width) would take too much memory."""
     height, width = size
     if width * height > max_pixels:
-        limit = f"more than the {max_pixels} pixels that --max-pixels allows; make it smaller or the limit larger"
+        limit = f"more than the {max_pixels} pixels that --max-pixels allows; make it smaller, or raise the limit"
         raise MediaError(f"{path}: is {width} by {height}, {limit}")
 
 
 def open_scratch(path: Path) -> Scratch:
-    """Make a hidden folder beside an output for what is not whole yet; to be closed."""
+    """Make a hidden folder beside an output for what is not whole yet. The caller closes it."""
     try:
         return Scratch(path).open()
     except OSError as error:
-        raise MediaError(f"{path}: cannot be made: {error.strerror}") from error
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Rename a whole output to its own name, at once."""
-    try:
-        temporary.replace(path)
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def publish_frames(frames: Path, path: Path) -> None:
-    """Rename a whole folder of frames, or move them into one that is there, in the place of an earlier run's."""
-    if not path.exists():
-        publish(frames, path)
-        return
-    for stale in replaced_frames(path):
-        stale.unlink()
-    for frame in sorted(frames.iterdir()):
-        publish(frame, path / frame.name)
+        raise MediaError(f"{path}: cannot be created: {error.strerror}") from error
 
 
 def hash_output(path: Path) -> str:
-    """Return the sha256 of a file, or of all files of a folder and their names, as hex digits."""
+    """Return the sha256 of a file, or of the names and contents of all files in a folder, as hex digits."""
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if file is not path:

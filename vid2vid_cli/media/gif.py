@@ -1,4 +1,4 @@
-"""Make a GIF of a video in two passes over the file: one palette for all frames, none held in memory."""
+"""Make a GIF from a video in two passes: one palette for all frames, and no frames held in memory."""
 
 from __future__ import annotations
 
@@ -7,37 +7,39 @@ from pathlib import Path
 
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.ffmpeg import each_frame_once, file_input, run
+from vid2vid_cli.media.provenance import Provenance
+from vid2vid_cli.media.publishing import tags_of
 
-_HEADER_BYTES = 13
+_HEADER_BYTES = 13  # signature and logical screen descriptor
 
 
-def make_gif(video: Path, gif: Path, comment: str | None, output: Path) -> None:
-    """Turn `video` into a GIF with a palette made for it, and a comment that programs can show.
+def make_gif(video: Path, gif: Path, provenance: Provenance | None, output: Path) -> None:
+    """Turn `video` into a GIF with a palette of its own, and the comment of its provenance.
 
-    output: what the GIF will be called in the end, for messages.
-    What comes between lies beside `gif` and stays there: it is a scratch folder.
+    output: the final name of the GIF, for messages. Intermediate files stay beside `gif`, in its scratch folder.
     """
     palette, bare = gif.with_name("palette.png"), gif.with_name("bare.gif")
     failure = f"{output}: cannot be written"
     source = ["-v", "error", *file_input(video)]
     make_palette = ["-vf", "palettegen=reserve_transparent=0", "-frames:v", "1", "-update", "1"]
     run([*source, *make_palette, f"file:{palette}"], failure)
-    # Ordered dithering stays where it is from frame to frame; diffused errors flicker and take longer.
+    # Ordered dithering stays in place from frame to frame. Error diffusion flickers and takes longer.
     use = ["-i", f"file:{palette}", "-filter_complex", "[0:v][1:v]paletteuse=dither=bayer:bayer_scale=4"]
     run([*source, *use, *each_frame_once(), "-f", "gif", f"file:{bare}"], failure)
     try:
-        _copy_with_comment(bare, gif, comment)
+        _copy_with_comment(bare, gif, tags_of(provenance).get("comment", ""))
     except OSError as error:
         raise MediaError(f"{failure}: {error.strerror or error}") from error
 
 
-def _copy_with_comment(bare: Path, gif: Path, comment: str | None) -> None:
+def _copy_with_comment(bare: Path, gif: Path, comment: str) -> None:
     """Insert a comment extension after the header and its colour table (GIF89a, sections 17 to 19 and 24)."""
-    data = (comment or "").encode("utf-8")[:255]
+    data = comment.encode("utf-8")[:255]  # one sub-block holds no more
     with bare.open("rb") as source, gif.open("xb") as target:
         header = source.read(_HEADER_BYTES)
         if len(header) < _HEADER_BYTES:
             raise OSError(f"ffmpeg wrote only {len(header)} bytes")
+        # The lowest three bits of the flags give the size of the colour table, the highest says whether there is one.
         flags = header[10]
         table = source.read(3 * 2 ** ((flags & 7) + 1)) if flags & 0x80 else b""
         target.write(header + table)

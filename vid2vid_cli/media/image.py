@@ -6,24 +6,22 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError, features
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.files import MAX_PIXELS, check_output, check_pixels, open_scratch, publish, require_file
-from vid2vid_cli.media.mark import EXIF_DESCRIPTION, SYNTHETIC_MARK
+from vid2vid_cli.media.colour import WHITE, Colour
+from vid2vid_cli.media.files import MAX_PIXELS, check_output, check_pixels, require_file
+from vid2vid_cli.media.mark import EXIF_DESCRIPTION
+from vid2vid_cli.media.provenance import MARKED, Provenance
+from vid2vid_cli.media.publishing import published, tags_of
 from vid2vid_cli.media.still import open_still
 
-Frame = npt.NDArray[np.uint8]
-Colour = tuple[int, int, int]
-
-WHITE: Colour = (255, 255, 255)
 _WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-# What Pillow's decoders raise on damaged files.
+# Whatever Pillow's decoders raise on damaged files.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -38,9 +36,9 @@ _DAMAGE = (
 
 
 def read_image(path: str | Path, *, background: Colour = WHITE, max_pixels: int = MAX_PIXELS) -> Frame:
-    """Read a still as a frame (H, W, 3), uint8 RGB, upright, transparent parts laid over `background`.
+    """Read a still as a frame (H, W, 3), uint8 RGB, upright, with transparent parts laid over `background`.
 
-    Of an animated file the first picture.
+    Of an animated file the first picture is read.
     """
     path = Path(path)
     require_file(path)
@@ -49,10 +47,10 @@ def read_image(path: str | Path, *, background: Colour = WHITE, max_pixels: int 
             check_pixels(path, (opened.height, opened.width), max_pixels)
             return _decode(opened, background)
     except UnidentifiedImageError as error:
-        raise MediaError(f"{path}: is not a picture of a known format (PNG, JPEG, WebP, ...); convert it") from error
+        raise MediaError(f"{path}: is not a picture in a known format (PNG, JPEG, WebP, ...); convert it") from error
     except _DAMAGE as error:
         raise MediaError(
-            f"{path}: is damaged and cannot be decoded: {_one_line(error)}; fetch or make it again"
+            f"{path}: is damaged and cannot be decoded: {_one_line(error)}; download or make it again"
         ) from error
 
 
@@ -68,6 +66,7 @@ def _decode(opened: Image.Image, background: Colour) -> Frame:
         alpha = rgba.getchannel("A")
         if alpha.getextrema()[0] != 255:
             ground = Image.new("RGBA", rgba.size, (*background, 255))
+            # Profiles have no alpha: it is taken off for the conversion and put back.
             coloured = _as_srgb(rgba.convert("RGB"), opened.info.get("icc_profile")).convert("RGBA")
             coloured.putalpha(alpha)
             return np.array(Image.alpha_composite(ground, coloured).convert("RGB"))
@@ -81,11 +80,12 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale deep grey to 0..255, which Pillow would clip; all other modes have 8 bits already."""
+    """Scale 16-bit and float grey to 0..255, which Pillow would clip. All other modes have 8 bits already."""
     if image.mode.startswith("I"):
-        grey = np.array(image).astype(np.float64) / 257.0
+        grey = np.array(image).astype(np.float64) / 257.0  # 65535 / 255
     elif image.mode == "F":
         grey = np.array(image).astype(np.float64)
+        # Float pictures come in [0, 1] or in [0, 255]; no header says which.
         grey = grey * (255.0 if np.nanmax(grey) <= 1.0 else 1.0)
     else:
         return image
@@ -94,7 +94,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to sRGB as the embedded profile says; viewers pass over a broken or unfit one, so do we."""
+    """Convert to sRGB by the embedded profile. A broken or unsuitable one is ignored, as viewers do."""
     if profile and image.mode in {"RGB", "CMYK"}:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -106,19 +106,17 @@ def _as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def write_image(path: str | Path, frame: Frame, *, mark: str | None = SYNTHETIC_MARK, force: bool = False) -> None:
-    """Write a frame (H, W, 3) as PNG, JPEG or WebP, by the suffix; the file appears when it is whole."""
+def write_image(path: str | Path, frame: Frame, *, provenance: Provenance | None = MARKED, force: bool = False) -> None:
+    """Write a frame (H, W, 3) as PNG, JPEG or WebP, by the suffix. The file appears when it is whole."""
     path = Path(path)
     if path.suffix.lower() not in _WRITTEN:
-        raise MediaError(f"{path}: a picture is written as {', '.join(_WRITTEN)}")
+        raise MediaError(f"{path}: pictures are written as {', '.join(_WRITTEN)}")
     _check_frame(frame)
     check_output(path, force=force, is_file=True)
-    with closing(open_scratch(path)) as scratch:
+    with published(path, provenance) as temporary:
         try:
-            temporary = scratch.file(f"picture{path.suffix}")
-            save_still(temporary, frame, mark)
-            publish(temporary, path)
-        except (OSError, ValueError) as error:  # a format says by ValueError that a picture is too large for it
+            save_still(temporary, frame, provenance)
+        except (OSError, ValueError) as error:  # ValueError: the picture is too large for the format
             raise MediaError(f"{path}: cannot be written: {_one_line(error)}") from error
 
 
@@ -127,27 +125,30 @@ def _check_frame(frame: Frame) -> None:
         raise ValueError(f"a frame is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
 
 
-def save_still(path: Path, frame: Frame, mark: str | None) -> None:
-    """Encode a frame into `path` itself, marked in the metadata that viewers show."""
+def save_still(path: Path, frame: Frame, provenance: Provenance | None) -> None:
+    """Encode a frame into `path` itself, with tags in the metadata that viewers show."""
+    tags = tags_of(provenance)
+    comment, description = tags.get("comment", ""), tags.get("description", "")
     kind = _WRITTEN[path.suffix.lower()]
     image = Image.fromarray(np.ascontiguousarray(frame))
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
-        if mark:
-            text.add_text("Comment", mark)
+        if comment:
+            text.add_text("Comment", comment)
+        # Much faster than the default level 6, for slightly larger files.
         image.save(path, kind, pnginfo=text, compress_level=3)
         return
     exif = Image.Exif()
-    if mark:
-        exif[EXIF_DESCRIPTION] = mark
+    if description:
+        exif[EXIF_DESCRIPTION] = description
     if kind == "JPEG":
-        image.save(path, kind, quality=95, subsampling=0, exif=exif, comment=mark or "")
+        image.save(path, kind, quality=95, subsampling=0, exif=exif, comment=comment)
     else:
         image.save(path, kind, quality=95, exif=exif)
 
 
 def encode_picture(frame: Frame, quality: int) -> bytes:
-    """Return a frame (H, W, 3) as the bytes of an AVIF file, or of a WebP file where Pillow was built without AVIF."""
+    """Return a frame (H, W, 3) as the bytes of an AVIF file, or of a WebP file if Pillow was built without AVIF."""
     file = io.BytesIO()
     kind = "AVIF" if features.check("avif") else "WEBP"
     Image.fromarray(np.ascontiguousarray(frame)).save(file, kind, quality=quality)
@@ -155,14 +156,14 @@ def encode_picture(frame: Frame, quality: int) -> bytes:
 
 
 def contact_sheet(frames: Sequence[Frame], columns: int, labels: Sequence[str] | None = None) -> Frame:
-    """Lay frames out in rows of `columns` on white, each in a cell of the largest size, labels above them."""
+    """Lay frames out on white in rows of `columns`. Each cell has the largest frame's size, with its label above."""
     if not frames or columns < 1 or (labels is not None and len(labels) != len(frames)):
         raise ValueError("a contact sheet needs frames, columns, and a label for each frame or none at all")
     font = ImageFont.load_default(size=14)
     label_px = 20 if labels is not None else 0
     height = max(frame.shape[0] for frame in frames) + label_px
     width = max(frame.shape[1] for frame in frames)
-    rows = -(-len(frames) // columns)
+    rows = -(-len(frames) // columns)  # rounded up
     sheet = Image.new("RGB", (width * min(columns, len(frames)), height * rows), WHITE)
     draw = ImageDraw.Draw(sheet)
     for index, frame in enumerate(frames):

@@ -1,4 +1,4 @@
-"""Make Opus of the sound of a clip, or copy the Opus that it has."""
+"""Encode the sound of a clip as Opus, or copy it if it is Opus already."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vid2vid_cli.media.audio import AudioSource, find_sound
 from vid2vid_cli.media.ffmpeg import file_input, run
 from vid2vid_cli.media.ogg import OpusPacket, read_opus
 
+# async: gaps in the sound become silence, so that packets keep their time. Opus in calls has one or two channels.
 _ENCODER = [
     "-c:a",
     "libopus",
@@ -25,9 +26,9 @@ _ENCODER = [
 def opus_of(
     source: AudioSource, duration_s: Fraction, how: Literal["copy", "opus"], file: Path
 ) -> Iterator[bytes | OpusPacket] | None:
-    """Return the identification header and the packets of a clip's sound; None where it has none.
+    """Return the identification header and the packets of a clip's sound; None if it has none.
 
-    file: where an Ogg file may be written on the way. copy: UsageError unless the sound is Opus already.
+    how: "copy" raises UsageError unless the sound is Opus already. file: where an Ogg file may be written on the way.
     """
     sound = find_sound(source)
     if sound is None:
@@ -39,6 +40,7 @@ def opus_of(
         )
     start_s = source.start_s or 0.0
     length_s = float(duration_s) if source.end_s is None else min(float(duration_s), source.end_s - start_s)
+    # A seek to 0 would drop the packets before it, which a decoder needs to warm up.
     times = [*(["-ss", f"{start_s:.6f}"] if start_s > 0 else []), "-t", f"{max(0.0, length_s):.6f}"]
     codec = ["-c:a", "copy"] if how == "copy" else _ENCODER
     arguments = ["-v", "error", *file_input(source.path, *times), "-map", "0:a:0", *codec]

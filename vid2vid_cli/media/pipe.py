@@ -1,4 +1,4 @@
-"""Read a video that comes in by standard input, frame by frame, as soon as each is there."""
+"""Read a video from standard input, each frame as soon as it arrives."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from types import TracebackType
 
 import numpy as np
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.ffmpeg import DEMUXERS, LOOK_EVERY_MS, Child, each_frame_once
+from vid2vid_cli.media.ffmpeg import DEMUXERS, POLL_MS, Child, each_frame_once
 from vid2vid_cli.media.files import check_pixels
-from vid2vid_cli.media.reader import Frame
 from vid2vid_cli.process.streaming import AbandonedError, is_abandoned
 
 NAME = "standard input"
 PART_BYTES = 1 << 16
+# In ffmpeg's log, which is all that describes a stream that cannot be probed first.
 _PICTURE = re.compile(r"Video: rawvideo.*?, (\d+)x(\d+)[ ,\[].*?([\d.]+) fps")
 _SOUND = re.compile(r"^ *Stream #0:\S+ *Audio: ", re.MULTILINE)
 _NTSC = (24, 30, 48, 60, 120)
+# No probing ahead, and one thread: each thread of a decoder holds a frame back.
 _ARGUMENTS = ["-v", "info", "-flags", "low_delay", "-threads", "1", "-analyzeduration", "0", "-probesize", "65536"]
 _SCALE = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 
 @dataclass
 class PipedVideo:
-    """A video on its way. size: (height, width). has_audio: beside it. Use it as a context manager."""
+    """A video as it arrives, and a context manager. size: (height, width). has_audio: whether sound comes with it."""
 
     size: tuple[int, int]
     fps: Fraction
@@ -39,14 +41,14 @@ class PipedVideo:
     _child: Child
 
     def frames(self) -> Iterator[Frame]:
-        """Yield frames (H, W, 3), uint8 RGB, until the pipe is closed."""
+        """Yield frames (H, W, 3), uint8 RGB, until the pipe closes."""
         height, width = self.size
         while True:
             frame = np.empty((height, width, 3), np.uint8)
             buffer, filled = frame.data.cast("B"), 0
             while filled < len(buffer):
                 count = self._child.read_into(buffer[filled:])
-                if not count:
+                if not count:  # also in the middle of a frame, which is dropped
                     return
                 filled += count
             yield frame
@@ -61,9 +63,9 @@ class PipedVideo:
 
 
 def open_pipe(descriptor: int, max_pixels: int) -> PipedVideo:
-    """Begin to read a video from a descriptor: anything that ffmpeg knows without going back in it.
+    """Start to read a video from a descriptor, in any format that ffmpeg can read without seeking.
 
-    Waits for the first frame. MediaError when there is none.
+    Waits for the first frame. MediaError if none comes.
     """
     arguments = [
         *_ARGUMENTS,
@@ -77,15 +79,15 @@ def open_pipe(descriptor: int, max_pixels: int) -> PipedVideo:
         _SCALE,
         *each_frame_once(),
     ]
-    # The encoder of raw pictures, too, keeps back a frame for each thread but one.
+    # The encoder of raw pictures also holds back a frame for each thread but one.
     output = ["-threads", "1", "-flush_packets", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
-    child = Child([*arguments, *output], NAME, answers=True, reads=descriptor)
+    child = Child([*arguments, *output], NAME, has_stdout=True, stdin_fd=descriptor)
     try:
         _wait_for_frame(child)
         coming, _, going = child.log().partition("Output #0")
         found = _PICTURE.search(going)
         if found is None:
-            raise MediaError(f"{NAME}: holds no video that can be read as it comes: {child.last_words()}")
+            raise MediaError(f"{NAME}: holds no video that can be read as it arrives: {child.error_line()}")
         size = int(found[2]), int(found[1])
         check_pixels(Path(NAME), size, max_pixels)
     except BaseException:
@@ -95,24 +97,24 @@ def open_pipe(descriptor: int, max_pixels: int) -> PipedVideo:
 
 
 def _wait_for_frame(child: Child) -> None:
-    """Wait until the first bytes of a frame are there, or the child has ended. However long that takes."""
+    """Wait for the first bytes of a frame, or the end of the child, however long that takes."""
     if not hasattr(select, "poll"):  # Windows
         while "Output #0" not in child.log() and child.is_running:
             time.sleep(0.05)
         return
     poller = select.poll()
     poller.register(child.stdout.fileno(), select.POLLIN)
-    while not poller.poll(100):
+    while not poller.poll(POLL_MS):  # in short waits, so that Ctrl-C gets through
         pass
 
 
 def parts_of(descriptor: int) -> Iterator[bytes]:
-    """Yield what comes in by a descriptor, as it comes, until it is closed. However long that takes."""
-    poller = select.poll() if hasattr(select, "poll") else None  # Windows: it waits as long as it takes
+    """Yield what arrives by a descriptor until it closes, however long that takes."""
+    poller = select.poll() if hasattr(select, "poll") else None  # Windows: os.read blocks
     if poller is not None:
         poller.register(descriptor, select.POLLIN)
     while True:
-        while poller is not None and not poller.poll(LOOK_EVERY_MS):
+        while poller is not None and not poller.poll(POLL_MS):
             if is_abandoned():
                 raise AbandonedError
         try:
@@ -125,7 +127,7 @@ def parts_of(descriptor: int) -> Iterator[bytes]:
 
 
 def exact_rate(text: str) -> Fraction:
-    """Return the rate that a rounded one means, such as 30000/1001 for 29.97."""
+    """Return the rate that a rounded one stands for, such as 30000/1001 for 29.97."""
     rate = float(text)
     for whole in _NTSC:
         if abs(rate - whole / 1.001) < 0.006:

@@ -1,4 +1,4 @@
-"""Tell what a media file holds: its kind by content, its size, exact rate and number of frames."""
+"""Find out what a media file holds: its kind by content, its size, exact rate and number of frames."""
 
 from __future__ import annotations
 
@@ -19,39 +19,40 @@ from vid2vid_cli.media.files import MAX_PIXELS, check_pixels, require_file
 from vid2vid_cli.media.rate import Stamps, measure_rate
 from vid2vid_cli.media.still import open_still
 
+# Patterns in ffmpeg's log; a colour description may itself hold parentheses.
 _STREAM = re.compile(r"Stream #0:(\d+)\S*: (Video|Audio): (\w+)")
 _PICTURE = re.compile(r", (?P<format>\w+)(?:\((?P<colour>(?:[^()]|\([^()]*\))*)\))?, (?P<width>\d+)x(?P<height>\d+)")
 _MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc", "bt2020c", "gbr", "ycgco"}
-_NO_TIME = -(1 << 63)
-_NEVER_SHOWN = 0x2 | 0x4  # cut off in the middle; decoded for the sake of others only
+_NO_TIME = -(1 << 63)  # ffmpeg's AV_NOPTS_VALUE
+_NEVER_SHOWN = 0x2 | 0x4  # flags of a packet: corrupt, and decoded only because others need it
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a clip holds. Sizes are upright, in pixels, after the rotation that the file asks for."""
+    """What a clip holds. Sizes are in pixels, upright, after the rotation that the file asks for."""
 
     height: int
     width: int
     fps: Fraction
-    """Exact frames per second; for a clip of variable rate the one at which `read_video` resamples it."""
+    """Exact frames per second; for a clip of variable rate, the rate at which `read_video` resamples it."""
     frame_count: int
-    """Frames in the file; `frames_to_read` says how many `read_video` yields for given options."""
+    """Frames in the file. `frames_to_read` says how many of them `read_video` yields for given options."""
     has_audio: bool
     rotation: int
-    """By how many degrees clockwise the stored picture has to be turned: 0, 90, 180 or 270."""
+    """Degrees by which the stored picture has to be turned clockwise: 0, 90, 180 or 270."""
     duration_s: float
     is_constant_rate: bool
     start_s: float = 0.0
-    """When the first frame is shown, on the file's own clock (the sound may begin earlier)."""
+    """When the first frame is shown, on the file's own clock. The sound may begin earlier."""
     pixel_aspect: Fraction = Fraction(1)
-    """Width of a pixel divided by its height; frames are never rescaled for it."""
+    """Width of a pixel divided by its height. Frames are never rescaled for it."""
     video_codec: str = ""
     audio_codec: str | None = None
     pixel_format: str = ""
     colour_matrix: str | None = None
-    """The matrix that the file names (bt709, smpte170m, ...), or None where it names none."""
+    """The colour matrix that the file names (bt709, smpte170m, ...); None if it names none."""
     hdr: Literal["PQ", "HLG"] | None = None
-    """The transfer of a video for bright screens; None for all others."""
+    """The transfer function of HDR video; None for all others."""
     is_interlaced: bool = False
 
     @property
@@ -61,20 +62,20 @@ class VideoInfo:
 
 
 def probe_video(path: str | Path, max_pixels: int = MAX_PIXELS) -> VideoInfo:
-    """Read all packets of the first video stream, decoding none, and describe the clip.
+    """Read all packets of the first video stream without decoding them, and describe the clip.
 
     ffmpeg's log rounds its numbers, so rate and count come from the packets' own time stamps.
     """
     path = Path(path)
     require_file(path)
     arguments = [*file_input(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
-    with Child(arguments, str(path), answers=True) as child:
+    with Child(arguments, str(path), has_stdout=True) as child:
         tick_s, packets = _read_packets(child)
         if child.wait() < 0:
-            raise MediaError(f"{path}: reading broke off: {child.last_words()}; run it again")
+            raise MediaError(f"{path}: reading broke off: {child.error_line()}; run it again")
         log = child.log()
         if not packets:
-            raise MediaError(_why_no_video(path, log, child.last_words()))
+            raise MediaError(_why_no_video(path, log, child.error_line()))
     info = _describe(log.split("Stream mapping:")[0], _stamps(packets, tick_s))
     check_pixels(path, info.size, max_pixels)
     return info
@@ -82,7 +83,7 @@ def probe_video(path: str | Path, max_pixels: int = MAX_PIXELS) -> VideoInfo:
 
 @dataclass(frozen=True)
 class Packets:
-    """When all packets that are shown begin and how long they last, in ticks: 16 bytes a packet, however many."""
+    """Starts and durations of all packets that are shown, in ticks. A packet takes 16 bytes, in clips of any length."""
 
     pts: array[int] = field(default_factory=lambda: array("q"))
     durations: array[int] = field(default_factory=lambda: array("q"))
@@ -97,7 +98,7 @@ class Packets:
 
 
 def _read_packets(child: Child) -> tuple[Fraction, Packets]:
-    """Parse `stream, dts, pts, duration, size, checksum[, flags]` into what is shown."""
+    """Parse lines of `stream, dts, pts, duration, size, checksum[, flags]`; keep the packets that are shown."""
     tick_s, packets = Fraction(1), Packets()
     for line in _lines(child):
         if line.startswith("#tb 0:"):
@@ -111,7 +112,8 @@ def _read_packets(child: Child) -> tuple[Fraction, Packets]:
 
 def _lines(child: Child) -> Iterator[str]:
     rest = b""
-    for part in child.answer():
+    for part in child.output():
+        # The last piece may be half a line.
         *lines, rest = (rest + part).split(b"\n")
         yield from (line.decode("ascii", "replace") for line in lines)
     if rest:
@@ -123,7 +125,7 @@ def _parse_packet(line: str) -> tuple[int, int] | None:
     try:
         dts, pts, duration = (int(word) for word in words[1:4])
         flags = next((int(word[2:], 16) for word in words[6:] if word.startswith("F=")), 0)
-    except ValueError:
+    except ValueError:  # not a line of a packet
         return None
     if flags & _NEVER_SHOWN:
         return None
@@ -132,17 +134,18 @@ def _parse_packet(line: str) -> tuple[int, int] | None:
 
 def _stamps(packets: Packets, tick_s: Fraction) -> Stamps:
     pts = np.array(packets.pts, dtype=np.int64)
-    if (pts == _NO_TIME).any():  # a bare stream without a clock: count by the durations
+    if (pts == _NO_TIME).any():  # a bare stream has no clock: count by the durations
         pts = np.arange(len(packets), dtype=np.int64) * max(1, packets.durations[0])
+    # Packets come in the order of decoding; the last one shown is another.
     last = packets.durations[int(pts.argmax())]
     return Stamps(np.sort(pts), tick_s, max(0, last))
 
 
-def _why_no_video(path: Path, log: str, words: str) -> str:
+def _why_no_video(path: Path, log: str, reason: str) -> str:
     streams = [found for found in map(_STREAM.search, log.splitlines()) if found]
     if any(stream[2] == "Audio" for stream in streams):
-        return f"{path}: holds sound but no moving picture; give a video"
-    return f"{path}: cannot be read as a video: {words}; fetch or make it again"
+        return f"{path}: holds sound but no moving picture; name a video"
+    return f"{path}: cannot be read as a video: {reason}; download or make it again"
 
 
 def _describe(log: str, stamps: Stamps) -> VideoInfo:
@@ -150,7 +153,7 @@ def _describe(log: str, stamps: Stamps) -> VideoInfo:
     head = video.splitlines()[0]
     picture = _PICTURE.search(head)
     if picture is None:
-        raise MediaError(f"the picture's size is not known to ffmpeg: {head.strip()}")
+        raise MediaError(f"ffmpeg cannot tell the size of the picture: {head.strip()}")
     rotation = _rotation(video)
     height, width = int(picture["height"]), int(picture["width"])
     if rotation in (90, 270):
@@ -168,7 +171,7 @@ def _describe(log: str, stamps: Stamps) -> VideoInfo:
         duration_s=float(stamps.duration_s) or float(1 / rate.fps),
         is_constant_rate=rate.is_constant,
         start_s=float(int(stamps.ticks[0]) * stamps.tick_s),
-        pixel_aspect=_aspect(aspect, is_lying=rotation in (90, 270)),
+        pixel_aspect=_aspect(aspect, is_rotated=rotation in (90, 270)),
         video_codec=codec[3] if codec else "",
         audio_codec=audio_codec,
         pixel_format=picture["format"],
@@ -179,15 +182,16 @@ def _describe(log: str, stamps: Stamps) -> VideoInfo:
 
 
 def _rate_hints(head: str) -> list[float]:
-    """Read the rounded rates of the log; a GIF names none and ffmpeg's guess is bad."""
+    """Read the rounded rates in the log. A GIF states none, and ffmpeg's guess for it is bad."""
     if "Video: gif" in head:
         return []
     return [float(rate) for rate in re.findall(r" ([\d.]+) (?:tbr|fps)", head)][::-1]
 
 
 def _find_streams(log: str) -> tuple[str, str | None]:
-    """Return the log's block on the first real video stream, and the codec of the first sound."""
+    """Return the log's block about the first real video stream, and the codec of the first sound."""
     blocks = [block for block in re.split(r"(?m)^(?= *Stream #)", log) if _STREAM.match(block.strip())]
+    # Cover art in a music file is a video stream to ffmpeg.
     video = next((b for b in blocks if ": Video: " in b.splitlines()[0] and "(attached pic)" not in b), "")
     sounds = [found for found in map(_STREAM.search, blocks) if found and found[2] == "Audio"]
     if not video:
@@ -196,20 +200,21 @@ def _find_streams(log: str) -> tuple[str, str | None]:
 
 
 def _rotation(block: str) -> int:
-    """Read the rotation clockwise from ffmpeg's, which counts counter-clockwise."""
+    """Return the clockwise rotation from the log, where ffmpeg counts counter-clockwise."""
     found = re.search(r"rotation of (-?[\d.]+) degrees", block)
     return -round(float(found[1])) % 360 if found else 0
 
 
-def _aspect(found: re.Match[str] | None, *, is_lying: bool) -> Fraction:
+def _aspect(found: re.Match[str] | None, *, is_rotated: bool) -> Fraction:
+    # Some files state 0:1, which means unknown.
     if found is None or int(found[1]) == 0 or int(found[2]) == 0:
         return Fraction(1)
     aspect = Fraction(int(found[1]), int(found[2]))
-    return 1 / aspect if is_lying else aspect
+    return 1 / aspect if is_rotated else aspect
 
 
 def _colour_matrix(colour: str) -> str | None:
-    """Find the matrix in words like `tv, bt709, progressive` or `pc, bt470bg/unknown/unknown`."""
+    """Find the colour matrix in text like `tv, bt709, progressive` or `pc, bt470bg/unknown/unknown`."""
     for word in (part.strip() for part in colour.split(",")):
         matrix = word.split("/")[0]
         if matrix in _MATRICES:
@@ -224,9 +229,9 @@ def _hdr(colour: str) -> Literal["PQ", "HLG"] | None:
 
 
 def sniff(path: str | Path) -> Literal["still", "video"]:
-    """Tell a still from a video by content, never by name; an animated GIF, PNG or WebP is a video.
+    """Tell a still from a video by content, never by name. An animated GIF, PNG or WebP is a video.
 
-    What is no still at all is taken for a video without a closer look: `probe_video` says whether it is one.
+    Whatever is not a still is taken for a video without a closer look: `probe_video` finds out whether it is one.
     """
     path = Path(path)
     require_file(path)
@@ -237,4 +242,4 @@ def sniff(path: str | Path) -> Literal["still", "video"]:
     except UnidentifiedImageError:
         return "video"
     except (OSError, SyntaxError, ValueError) as error:
-        raise MediaError(f"{path}: cannot be read: {error}; fetch or make it again") from error
+        raise MediaError(f"{path}: cannot be read: {error}; download or make it again") from error

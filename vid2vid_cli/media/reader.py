@@ -1,4 +1,4 @@
-"""Read videos frame by frame."""
+"""Read videos frame by frame, in upright RGB."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.colour import WHITE, Colour
 from vid2vid_cli.media.ffmpeg import Child, each_frame_once, file_input, has_filter
 from vid2vid_cli.media.probe import VideoInfo, probe_video
 
-Frame = npt.NDArray[np.uint8]
-"""A picture: (H, W, 3), RGB, 0 to 255."""
-
 HD_HEIGHT_PX = 720
-"""From this height on a video that names no colour matrix is taken for bt709, as players do."""
+"""From this height on, a video that names no colour matrix is taken for bt709, as players do."""
 
-# Light as the screen shows it, 100 cd/m2 for white; brought into its range; back to the colours of ordinary video.
+# HDR to ordinary video: to linear light with white at 100 cd/m2, into the range of the screen, and back to bt709.
 _TONE_MAP = (
     "zscale=transfer=linear:npl=100,format=gbrpf32le,zscale=primaries=bt709,tonemap=hable:desat=0,"
     "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv444p"
@@ -33,16 +32,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Which part of a clip to read and how. Times are seconds on the file's clock, end excluded."""
+    """Which part of a clip to read, and how. Times are seconds on the file's clock; the end is excluded."""
 
     start_s: float | None = None
     end_s: float | None = None
     fps: Fraction | None = None
-    """Resample to this rate by time stamps, repeating and dropping frames; None keeps every frame."""
-    background: tuple[int, int, int] = (255, 255, 255)
-    """What lies under transparent parts of an animation: red, green, blue."""
+    """Resample to this rate by time stamps, repeating and dropping frames. None keeps every frame."""
+    background: Colour = WHITE
+    """What shows through transparent parts of an animation."""
     warn: Callable[[str], None] = log.warning
-    """Called with one line if the file ends early or is damaged."""
+    """Called with one line about a file that ends early or is damaged."""
 
     def __post_init__(self) -> None:
         start_s, end_s = self.start_s or 0.0, self.end_s
@@ -50,12 +49,12 @@ class ReadOptions:
             raise ValueError(f"no time between start_s={self.start_s} and end_s={self.end_s}")
         if self.fps is not None and self.fps <= 0:
             raise ValueError(f"fps must be positive, not {self.fps}")
-        if len(self.background) != 3 or not all(0 <= part <= 255 for part in self.background):
+        if not all(0 <= part <= 255 for part in self.background):
             raise ValueError(f"background must be three numbers from 0 to 255, not {self.background}")
 
 
 def frames_to_read(info: VideoInfo, options: ReadOptions | None = None) -> int:
-    """Compute how many frames `read_video` yields; exact for constant rate without `fps`, else within one."""
+    """Return how many frames `read_video` yields: exact for a constant rate without `fps`, else within one."""
     options = options or ReadOptions()
     if info.is_constant_rate and options.fps is None:
         first, last = frame_range(info, options)
@@ -70,45 +69,46 @@ def frames_to_read(info: VideoInfo, options: ReadOptions | None = None) -> int:
 def read_video(path: str | Path, options: ReadOptions | None = None, info: VideoInfo | None = None) -> Iterator[Frame]:
     """Yield the frames (H, W, 3) of a video, upright, uint8 RGB, each a new array.
 
-    A clip of constant rate yields exactly its frames, one of variable rate is made constant at `info.fps`.
+    A clip of constant rate yields exactly its frames. One of variable rate is resampled to `info.fps`.
     A damaged file yields what can be decoded, then calls `options.warn`; MediaError if that is nothing.
-    Closing the generator kills the decoder. `info` spares a second look at a file that is probed already.
+    Closing the generator kills the decoder. info: spares probing a file that has been probed already.
     """
     path, options = Path(path), options or ReadOptions()
     info = info or probe_video(path)
     if info.hdr is not None:
         how = "its colours are mapped to an ordinary screen" if _is_tone_mapped(info) else "its colours will look pale"
         options.warn(f"{path}: is HDR video ({info.hdr}); {how}")
-    with Child(_decode_arguments(path, info, options), str(path), answers=True) as child:
+    with Child(_decode_arguments(path, info, options), str(path), has_stdout=True) as child:
         count = 0
         for frame in _cut_frames(child, info, options.background):
             count += 1
             yield frame
-        status, words = child.wait(), child.log().strip() and child.last_words()
+        status, reason = child.wait(), child.log().strip() and child.error_line()
+    # Killed by the system, perhaps because memory ran out: the file itself is not damaged.
     if status < 0:
-        raise MediaError(f"{path}: reading broke off after {count} frames: {words or _killed(status)}; run it again")
+        raise MediaError(f"{path}: reading broke off after {count} frames: {reason or _killed(status)}; run it again")
     if count == 0:
-        raise MediaError(f"{path}: {_why_no_frame(info, options, words)}")
-    if status != 0 or words:
-        options.warn(f"{path}: is damaged, {count} frames could be read: {words}")
+        raise MediaError(f"{path}: {_why_no_frame(info, options, reason)}")
+    if status != 0 or reason:
+        options.warn(f"{path}: is damaged, {count} frames could be read: {reason}")
 
 
 def _killed(status: int) -> str:
     return f"ffmpeg was killed by signal {-status}"
 
 
-def _why_no_frame(info: VideoInfo, options: ReadOptions, words: str) -> str:
-    if not words and frames_to_read(info, options) == 0:
+def _why_no_frame(info: VideoInfo, options: ReadOptions, reason: str) -> str:
+    if not reason and frames_to_read(info, options) == 0:
         end_s = info.start_s + info.duration_s
-        return f"no frame in the time asked for; the video lasts from {info.start_s:.3f} to {end_s:.3f} s"
-    return f"no frame can be decoded: {words or 'ffmpeg gave none'}"
+        return f"no frame in the requested time; the video lasts from {info.start_s:.3f} to {end_s:.3f} s"
+    return f"no frame can be decoded: {reason or 'ffmpeg gave none'}"
 
 
 def frame_range(info: VideoInfo, options: ReadOptions) -> tuple[int, int]:
-    """Number the frames that lie in the time asked for: first, and one past the last."""
+    """Return the numbers of the first frame in the requested time, and of the first one after it."""
 
     def index(time_s: float) -> int:
-        # A thousandth of a frame of grace: 0.3333 s means frame 10 at 30 fps, as 1/3 does.
+        # With a tolerance of a thousandth of a frame: 0.3333 s means frame 10 at 30 fps, as 1/3 does.
         return math.ceil((time_s - info.start_s) * info.fps - 1e-3)
 
     first = max(0, index(options.start_s)) if options.start_s is not None else 0
@@ -117,13 +117,14 @@ def frame_range(info: VideoInfo, options: ReadOptions) -> tuple[int, int]:
 
 
 def _time_arguments(info: VideoInfo, options: ReadOptions) -> list[str]:
-    """Cut in the middle between two frames where they are evenly spaced: no rounding can shift that."""
+    """Return ffmpeg's options that cut the clip: halfway between two evenly spaced frames, so that rounding is safe."""
     start_s, end_s = options.start_s, options.end_s
     if info.is_constant_rate:
         first, last = frame_range(info, options)
         start_s = info.start_s + (first - 0.5) / float(info.fps) if first > 0 else None
         end_s = info.start_s + (last - 0.5) / float(info.fps) if end_s is not None else None
     arguments = [] if start_s is None else ["-ss", f"{max(0.0, start_s):.6f}"]
+    # ffmpeg refuses an end of 0, which a cut before the first frame would have.
     return arguments if end_s is None else [*arguments, "-to", f"{max(0.000001, end_s):.6f}"]
 
 
@@ -132,7 +133,7 @@ def _decode_arguments(path: Path, info: VideoInfo, options: ReadOptions) -> list
     filters = ["bwdif=mode=send_frame:deint=interlaced"] if info.is_interlaced else []
     filters += [] if fps is None else [f"fps={fps.numerator}/{fps.denominator}"]
     filters += [_TONE_MAP] if _is_tone_mapped(info) else []
-    # The size is named although it is the clip's own: a stream may change its size midway, the pipe may not.
+    # The size is the clip's own, but named: a stream may change its size midway, and the pipe must not.
     flags = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
     filters.append(f"scale={info.width}:{info.height}:{flags}{_input_matrix(info)}")
     return [
@@ -145,7 +146,7 @@ def _decode_arguments(path: Path, info: VideoInfo, options: ReadOptions) -> list
             "-f",
             "rawvideo",
             "-pix_fmt",
-            "rgba" if _may_be_clear(info) else "rgb24",
+            "rgba" if _may_be_transparent(info) else "rgb24",
             "pipe:1",
         ],
     ]
@@ -160,14 +161,15 @@ def _input_matrix(info: VideoInfo) -> str:
     return ":in_color_matrix=bt709" if is_untagged_hd and info.pixel_format.startswith("yuv") else ""
 
 
-def _may_be_clear(info: VideoInfo) -> bool:
-    """Tell whether frames may have transparent pixels."""
+def _may_be_transparent(info: VideoInfo) -> bool:
+    """Say whether frames may have transparent pixels."""
     return info.pixel_format.startswith(("bgra", "rgba", "argb", "abgr", "pal8", "ya", "yuva", "gbrap"))
 
 
-def _cut_frames(child: Child, info: VideoInfo, background: tuple[int, int, int]) -> Iterator[Frame]:
-    channels = 4 if _may_be_clear(info) else 3
+def _cut_frames(child: Child, info: VideoInfo, background: Colour) -> Iterator[Frame]:
+    channels = 4 if _may_be_transparent(info) else 3
     while True:
+        # A new array for each frame: the last one may still be in use in another thread.
         frame: Frame = np.empty((info.height, info.width, channels), np.uint8)
         if not _fill(child, frame.data.cast("B")):
             return
@@ -175,7 +177,7 @@ def _cut_frames(child: Child, info: VideoInfo, background: tuple[int, int, int])
 
 
 def _fill(child: Child, buffer: memoryview) -> bool:
-    """Read exactly as many bytes as `buffer` holds, straight into it; False at the end of the stream."""
+    """Fill `buffer` from the child without a copy. Return False if the stream ends first."""
     filled = 0
     while filled < len(buffer):
         count = child.read_into(buffer[filled:])
@@ -185,10 +187,11 @@ def _fill(child: Child, buffer: memoryview) -> bool:
     return True
 
 
-def lay_over(background: tuple[int, int, int], frame: npt.NDArray[np.uint8]) -> Frame:
-    """Lay (H, W, 4) RGBA, alpha not multiplied in, over a colour; (H, W, 3)."""
+def lay_over(background: Colour, frame: npt.NDArray[np.uint8]) -> Frame:
+    """Lay RGBA (H, W, 4) over a colour and return (H, W, 3). The alpha is straight, not multiplied in."""
     colour, alpha = frame[..., :3], frame[..., 3:]
     if alpha.min() == 255:
         return np.ascontiguousarray(colour)
+    # Integers, rounded by the + 127, so that every machine gets the same bytes.
     mixed = colour.astype(np.uint16) * alpha + np.array(background, np.uint16) * (255 - alpha.astype(np.uint16))
     return ((mixed + 127) // 255).astype(np.uint8)

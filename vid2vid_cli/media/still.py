@@ -1,4 +1,4 @@
-"""Open a still with Pillow on our own terms: known formats only, our own limit of pixels."""
+"""Open a still with Pillow: known formats only, with a limit of pixels of our own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from PIL import Image
 from vid2vid_cli.errors import MediaError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
-"""Formats of stills; none that runs another program, as EPS does, or that is a video, as MPEG is."""
+"""Formats of stills. None of them starts another program, as EPS does, or is a video, as MPEG is."""
 
+# Pillow's limit is a module variable, and two threads may open stills at once.
 _opening = threading.Lock()
-
-
+# Brands of ISO media files (ISO 23008-12): HEIC and AVIF look alike but for these four letters.
 _BRANDS = {
     "heic": "HEIC",
     "heix": "HEIC",
@@ -26,28 +26,27 @@ _BRANDS = {
     "avif": "AVIF",
     "avis": "AVIF",
 }
-_CODED_BY = {"HEIC": "HEIF", "AVIF": "AVIF"}
+_PILLOW_NAMES = {"HEIC": "HEIF", "AVIF": "AVIF"}
 
 
 def _check_decoder(path: Path) -> None:
-    """Raise MediaError for a HEIC or AVIF that Pillow cannot decode; ffmpeg would show a tile of it at best."""
+    """Raise MediaError for a HEIC or AVIF that Pillow cannot decode. ffmpeg would show one tile of it at best."""
     with path.open("rb") as file:
         head = file.read(64)
     kind = _BRANDS.get(head[8:12].decode("latin-1")) if head[4:8] == b"ftyp" else None
-    if kind == "HEIC" and b"avif" in head[16 : int.from_bytes(head[:4], "big")]:  # mif1 names the frame of both
+    if kind == "HEIC" and b"avif" in head[16 : int.from_bytes(head[:4], "big")]:  # both may call themselves mif1
         kind = "AVIF"
     if kind == "HEIC" and "HEIF" not in Image.OPEN and find_spec("pillow_heif") is not None:
         import_module("pillow_heif").register_heif_opener()
-    if kind is not None and _CODED_BY[kind] not in Image.OPEN:
+    if kind is not None and _PILLOW_NAMES[kind] not in Image.OPEN:
         cure = "pip install 'vid2vid[heif]'" if kind == "HEIC" else "install a newer Pillow"
-        raise MediaError(f"{path}: is a {kind} picture, which Pillow here cannot decode; {cure}, or convert it to PNG")
+        raise MediaError(f"{path}: is a {kind} picture, which this Pillow cannot decode; {cure}, or convert it to PNG")
 
 
 def open_still(path: Path) -> Image.Image:
-    """Read the header of a still; PIL.UnidentifiedImageError if it is none of the known formats.
+    """Read the header of a still. PIL.UnidentifiedImageError if it has none of the known formats.
 
-    Pillow has a limit of pixels of its own, a module variable. It is lifted while the header is read: the
-    caller knows the limit that holds, and can name it.
+    Pillow's own limit of pixels is lifted while the header is read: the caller applies ours, and can name it.
     """
     Image.init()
     _check_decoder(path)

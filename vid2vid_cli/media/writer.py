@@ -1,4 +1,4 @@
-"""Write frames to a video file or a folder; nothing is left behind unless it is whole."""
+"""Write frames to a video file or a folder, which appears only when it is whole."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import numpy.typing as npt
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import WriteOptions, container_arguments, container_of, encode_arguments
 from vid2vid_cli.media.ffmpeg import Child
-from vid2vid_cli.media.files import check_output, names_folder, open_scratch, publish, publish_frames
+from vid2vid_cli.media.files import check_output, names_folder, open_scratch
 from vid2vid_cli.media.gif import make_gif
 from vid2vid_cli.media.image import save_still
+from vid2vid_cli.media.publishing import publish, publish_frames
 from vid2vid_cli.process.scratch import Scratch
-
-Frame = npt.NDArray[np.uint8]
 
 
 def open_writer(path: str | Path, size: tuple[int, int], options: WriteOptions) -> FrameWriter:
-    """Prepare to write frames of `size` (height, width); use it as a context manager and call `write`.
+    """Return a writer of frames of `size` (height, width). Use it as a context manager and call `write`.
 
-    The kind follows from the path: .mp4 .m4v .mov .mkv .webm .gif, or without suffix a folder of PNG frames.
-    What can be known to go wrong is raised here, before any frame is made.
+    The kind follows from the path: .mp4 .m4v .mov .mkv .webm .gif, or a folder of PNG frames if it has no suffix.
+    Whatever can be foreseen to fail is raised here, before any frame is made.
     """
     if min(size) < 1:
         raise ValueError(f"a frame needs a size (height, width), not {size}")
@@ -35,7 +34,7 @@ def open_writer(path: str | Path, size: tuple[int, int], options: WriteOptions) 
 
 
 class FrameWriter(ABC):
-    """Take frames one by one; publish them when the `with` block ends well, remove all traces otherwise."""
+    """Takes frames one by one. Publishes them if the `with` block ends well, else removes all traces."""
 
     def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
         self.path, self.size, self.options = path, size, options
@@ -45,6 +44,7 @@ class FrameWriter(ABC):
         """Append a frame (H, W, 3), uint8 RGB, of the size given at the start."""
         if frame.dtype != np.uint8 or frame.shape != (*self.size, 3):
             raise ValueError(f"expected a frame uint8 {(*self.size, 3)}, got {frame.dtype} {frame.shape}")
+        # Both writers below need the rows one after the other in memory.
         self._put(np.ascontiguousarray(frame))
         self.frame_count += 1
 
@@ -55,10 +55,11 @@ class FrameWriter(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The clean-up comes last in any case: publishing takes the output out of what it removes.
         try:
             if kind is None:
                 if self.frame_count == 0:
-                    raise MediaError(f"{self.path}: not written, there was no frame")
+                    raise MediaError(f"{self.path}: not written, as there was no frame")
                 self._publish()
         finally:
             self._clean_up()
@@ -77,13 +78,13 @@ class FrameWriter(ABC):
 
 
 class VideoWriter(FrameWriter):
-    """Feed frames to ffmpeg, which encodes them under a temporary name; sound or palette come after."""
+    """Feeds frames to ffmpeg, which encodes them under a temporary name. Sound or a palette is added afterwards."""
 
     def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
         super().__init__(path, size, options)
         self._container = container_of(path)
         self._is_gif = self._container.muxer == "gif"
-        # Looked for now, not after hours of work, in case it cannot be read.
+        # Looked for now, in case it cannot be read: not after hours of work.
         self._sound = None if self._is_gif else find_sound(options.audio)
         self._scratch: Scratch | None = None
         self._child: Child | None = None
@@ -91,45 +92,47 @@ class VideoWriter(FrameWriter):
     def _start(self) -> None:
         self._scratch = open_scratch(self.path)
         arguments = encode_arguments(self.path, self.size, self.options)
+        # Matroska holds the lossless frames from which the GIF is made.
         arguments += ["-f", "matroska"] if self._is_gif else self._container_arguments()
         subject = f"{self.path}: cannot be written"
-        self._child = Child([*arguments, f"file:{self._file('encoded')}"], subject, feeds=True)
+        self._child = Child([*arguments, f"file:{self._file('encoded')}"], subject, has_stdin=True)
 
     def _file(self, name: str) -> Path:
         if self._scratch is None:
-            raise ValueError("the writer is used outside of its with block")
+            raise ValueError("the writer is used outside its with block")
         return self._scratch.file(f"{name}{self.path.suffix}")
 
     def _container_arguments(self) -> list[str]:
-        return container_arguments(self.path, self.options.mark, self.options.codec)
+        return container_arguments(self.path, self.options.provenance, self.options.codec)
 
     def _put(self, frame: Frame) -> None:
         if self._child is None:
-            raise ValueError("write() outside of the writer's with block")
+            raise ValueError("write() outside the writer's with block")
         try:
             self._child.feed(frame.data.cast("B"))
-        except OSError:  # the encoder has gone; it knows why
+        except OSError:  # the encoder has ended, and its log says why
             self._end_encoder(must_fail=True)
 
     def _end_encoder(self, *, must_fail: bool = False) -> None:
         if self._child is not None and (self._child.wait() != 0 or must_fail):
-            raise MediaError(f"{self.path}: cannot be written: {self._child.last_words()}")
+            raise MediaError(f"{self.path}: cannot be written: {self._child.error_line()}")
 
     def _publish(self) -> None:
         self._end_encoder()
-        publish(self._finish(), self.path)
+        publish(self._finish(), self.path, self.options.provenance)
 
     def _finish(self) -> Path:
-        """Do what remains when all frames are encoded; return the whole file."""
+        """Add palette or sound once all frames are encoded. Return the finished file."""
         encoded, finished = self._file("encoded"), self._file("finished")
         if self._is_gif:
-            make_gif(encoded, finished, self.options.mark, self.path)
+            make_gif(encoded, finished, self.options.provenance, self.path)
             return finished
         if self._sound is None:
             return encoded
         kind = self._container
         codec = codec_arguments(self._sound.codec, kind.copied_sounds, kind.sound_encoder)
         duration_s = self.frame_count / self.options.fps
+        # By the number of frames, which is exact; the encoded file states its duration rounded.
         muxing = Muxing(self._sound, duration_s, codec, self._container_arguments())
         add_sound(encoded, muxing, finished)
         return finished
@@ -143,7 +146,7 @@ class VideoWriter(FrameWriter):
 
 
 class FolderWriter(FrameWriter):
-    """Write frame_000000.png and so on, first into a temporary folder beside the one asked for."""
+    """Writes frame_000000.png and so on, into a hidden folder beside the final one at first."""
 
     def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
         super().__init__(path, size, options)
@@ -157,12 +160,12 @@ class FolderWriter(FrameWriter):
 
     def _put(self, frame: Frame) -> None:
         try:
-            save_still(self._frames / f"frame_{self.frame_count:06d}.png", frame, self.options.mark)
+            save_still(self._frames / f"frame_{self.frame_count:06d}.png", frame, self.options.provenance)
         except OSError as error:
             raise MediaError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     def _publish(self) -> None:
-        publish_frames(self._frames, self.path)
+        publish_frames(self._frames, self.path, self.options.provenance)
 
     def _clean_up(self) -> None:
         if self._scratch is not None:

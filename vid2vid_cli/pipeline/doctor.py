@@ -1,4 +1,4 @@
-"""Check that everything vid2vid needs is there and works; what is broken must not keep the rest from being checked."""
+"""Check that everything vid2vid needs is there and works. One broken part does not stop the other checks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from vid2vid_cli.process.scratch import Scratch
 from vid2vid_cli.version import __version__
 
 OLDEST_PYTHON = (3, 10)
+# By the names that pip knows. torch has a check of its own, since it may be there and not work.
 NEEDED = ("numpy", "numba", "pillow", "safetensors", "imageio-ffmpeg", "typer", "rich")
-FREE_MB = 200
+FREE_MB = 200  # room for the intermediate files of a short clip
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. found: what there is, or what is wrong. cure: how to mend it, where it is not ok."""
+    """The result of one check. found: what there is, or what is wrong. cure: how to fix it, if it is not ok."""
 
     name: str
     ok: bool
@@ -32,23 +33,23 @@ class Check:
 
 @dataclass(frozen=True)
 class Examination:
-    """How one check is made. look: returns what is found and raises whatever it likes where something is wrong."""
+    """How to make one check. look: returns what it finds; raises anything if something is wrong."""
 
     name: str
     look: Callable[[], str]
     cure: str
 
     def make(self) -> Check:
-        """Look; any failure at all is a finding."""
+        """Make the check. Any exception is a finding."""
         try:
             return Check(self.name, True, self.look())
         except Exception as error:  # noqa: BLE001  a broken installation may raise anything
-            words = str(error) or type(error).__name__
-            return Check(self.name, False, words.splitlines()[0], self.cure)
+            reason = str(error) or type(error).__name__
+            return Check(self.name, False, reason.splitlines()[0], self.cure)
 
 
-class UnwellError(Exception):
-    """What a look found wrong, in words."""
+class CheckFailedError(Exception):
+    """Something is wrong; the text says what."""
 
 
 def examine() -> list[Check]:
@@ -59,23 +60,23 @@ def examine() -> list[Check]:
 def _examinations() -> list[Examination]:
     reinstall = "install vid2vid again: pip install --force-reinstall vid2vid"
     return [
-        Examination("python", _python, f"install Python {_dotted(OLDEST_PYTHON)} or newer and vid2vid for it"),
+        Examination("python", _python, f"install Python {_dotted(OLDEST_PYTHON)} or newer and vid2vid with it"),
         Examination("vid2vid", lambda: f"{__version__} in {Path(__file__).parents[1]}", reinstall),
         Examination("torch", _torch, "pip install --force-reinstall torch"),
         *(Examination(name, _package(name), f"pip install --force-reinstall {name}") for name in NEEDED),
         Examination("devices", _devices, "pip install --force-reinstall torch"),
         Examination("cores", _cores, "give the process at least one core"),
         Examination(
-            "ffmpeg", _ffmpeg, "pip install --force-reinstall imageio-ffmpeg, or name one in IMAGEIO_FFMPEG_EXE"
+            "ffmpeg", _ffmpeg, "pip install --force-reinstall imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to another"
         ),
         *(
-            Examination(f"encoder {codec}", _encoder(suffix), f"name an ffmpeg that has {codec} in IMAGEIO_FFMPEG_EXE")
+            Examination(f"encoder {codec}", _encoder(suffix), f"set IMAGEIO_FFMPEG_EXE to an ffmpeg that has {codec}")
             for codec, suffix in (("libx264", ".mp4"), ("libvpx-vp9", ".webm"))
         ),
         Examination("checkpoint", _checkpoint, reinstall),
-        Examination("pulled weights", _pulled, "vid2vid weights pull NAME fetches them again"),
+        Examination("pulled weights", _pulled, "vid2vid weights pull NAME downloads them again"),
         Examination("example", _example, reinstall),
-        Examination("numba cache", _numba_cache, "set NUMBA_CACHE_DIR to a folder that may be written"),
+        Examination("numba cache", _numba_cache, "set NUMBA_CACHE_DIR to a folder that can be written"),
         Examination("temporary folder", _temporary, "free some space there, or set TMPDIR to another folder"),
     ]
 
@@ -86,22 +87,23 @@ def _dotted(numbers: tuple[int, ...]) -> str:
 
 def _python() -> str:
     if sys.version_info < OLDEST_PYTHON:
-        raise UnwellError(f"{platform.python_version()} is too old")
+        raise CheckFailedError(f"{platform.python_version()} is too old")
     return f"{platform.python_version()} on {platform.system()} {platform.machine()}"
 
 
 def _torch() -> str:
-    import torch
+    import torch  # here and below: a broken package must fail its own check, not the whole module
 
     if torch.ones(2, 2).matmul(torch.ones(2, 2)).sum().item() != 8:
-        raise UnwellError(f"{torch.__version__} multiplies wrongly")
+        raise CheckFailedError(f"{torch.__version__} gives a wrong product")
     return str(torch.__version__)
 
 
 def _package(name: str) -> Callable[[], str]:
-    """Make a look at a package: its version, and that it can be imported."""
+    """Return a check that a package can be imported, which reports its version."""
 
     def look() -> str:
+        # Two packages are imported under other names than pip's.
         import_module({"pillow": "PIL"}.get(name, name.replace("-", "_")))
         return metadata.version(name)
 
@@ -120,6 +122,7 @@ def _devices() -> str:
 
 
 def _cores() -> str:
+    # A container or taskset may leave the process fewer cores than the machine has.
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return f"{usable} usable of {os.cpu_count()}"
 
@@ -131,7 +134,7 @@ def _ffmpeg() -> str:
 
 
 def _encoder(suffix: str) -> Callable[[], str]:
-    """Make a look at an encoder: a clip that it writes must be read back."""
+    """Return a check of an encoder: the clip that it writes must be readable."""
 
     def look() -> str:
         import numpy as np
@@ -144,9 +147,12 @@ def _encoder(suffix: str) -> Callable[[], str]:
                 for level in (50, 100, 150):
                     writer.write(np.full((64, 64, 3), level, np.uint8))
             levels = [float(frame.mean()) for frame in read_video(clip)]
+        # Three greys, far enough apart that no codec can mix them up.
         if [round(level / 50) for level in levels] != [1, 2, 3]:
-            raise UnwellError(f"a {suffix} of 3 grey frames came back as {len(levels)} frames of other colours")
-        return f"writes {suffix}, and what it writes can be read"
+            raise CheckFailedError(
+                f"a {suffix} of 3 grey frames came back as {len(levels)} frames of the wrong colours"
+            )
+        return f"writes {suffix}, which can be read back"
 
     return look
 
@@ -159,7 +165,7 @@ def _checkpoint() -> str:
     file = embedded_checkpoint()
     recorded = recorded_sha256(bundled_file("weights", "SHA256SUMS"), EMBEDDED)
     if file.sha256 != recorded:
-        raise UnwellError(f"{file.path}: sha256 is {file.sha256}, but {recorded} is recorded")
+        raise CheckFailedError(f"{file.path}: sha256 is {file.sha256}, but {recorded} is recorded")
     load_model()
     load_face_analyzer()
     megabytes = file.path.stat().st_size / 1e6
@@ -167,13 +173,13 @@ def _checkpoint() -> str:
 
 
 def _pulled() -> str:
-    """Tell of what lies in the caches, without reading it: sizes and times tell."""
+    """Report what the caches hold, by sizes and times, without reading the files."""
     from vid2vid_cli.pipeline.weights.inventory import list_weights
 
     here = [each for each in list_weights() if not each.checkpoint.is_embedded and each.path is not None]
     wrong = [each.problem for each in here if each.is_wrong]
     if wrong:
-        raise UnwellError("; ".join(wrong))
+        raise CheckFailedError("; ".join(wrong))
     return ", ".join(f"{each.checkpoint.name} {each.state} ({each.path})" for each in here) or "none; none are needed"
 
 
@@ -187,6 +193,7 @@ def _example() -> str:
 def _numba_cache() -> str:
     from vid2vid_cli.models.compact.mesh import rasterizer
 
+    # numba compiles into a folder beside the module, or one of the user's if that cannot be written.
     folder = Path(str(rasterizer._fill.stats.cache_path))
     return f"{folder}, {_write_into(folder)}"
 
@@ -197,12 +204,12 @@ def _temporary() -> str:
     folder = Path(tempfile.gettempdir())
     free_mb = shutil.disk_usage(folder).free // 10**6
     if free_mb < FREE_MB:
-        raise UnwellError(f"{folder}: only {free_mb} MB are free")
+        raise CheckFailedError(f"{folder}: only {free_mb} MB are free")
     return f"{folder}, {_write_into(folder)}, {free_mb} MB free"
 
 
 def _write_into(folder: Path) -> str:
-    """Prove that a folder can be written to."""
+    """Check that a folder can be written to. OSError if not."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"vid2vid")

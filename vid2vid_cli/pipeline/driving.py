@@ -24,7 +24,8 @@ from vid2vid_cli.media.files import MAX_PIXELS, require_file
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel
-from vid2vid_cli.motion import Motion, MotionFile, is_motion_file, join_motions, load_motion
+from vid2vid_cli.motion import Motion, join_motions
+from vid2vid_cli.motion_file import MotionFile, is_motion_file, load_motion
 from vid2vid_cli.pipeline.call_recording import CallRecording, is_call_file, tell_missing
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.parsing import is_index

@@ -15,12 +15,16 @@ from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.motion import Motion, MotionFile, MotionSmoother, join_motions, save_motion
+from vid2vid_cli.motion import Motion, join_motions
+from vid2vid_cli.motion_file import MotionFile
 from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
 from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import MotionOptions
 from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, reading_options
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
+from vid2vid_cli.pipeline.provenance import provenance_of
+from vid2vid_cli.smoothing import MotionSmoother
 
 
 def extract_motion(
@@ -50,7 +54,8 @@ def extract_motion(
         motions, found, skipped = _collect(clip, options, smoother, hooks)
     motion = _without_constant_shape(engine.loaded.model, join_motions(motions), torch.tensor(found))
     content = MotionFile(motion, torch.tensor(found), clip.fps, engine.loaded.family.name)
-    save_motion(target, content, force=options.force)
+    provenance = provenance_of(engine.loaded, options, driving=driving)
+    save_motion(target, content, provenance, force=options.force)
     held = len(found) - sum(found)
     if held:
         log.warn(f"{driving}: no face in {held} of {len(found)} frames; the last motion was held")

@@ -102,7 +102,7 @@ def find_faces(
     clip = None if info is None else ProbedClip(source, info, hooks)
     sight = _look_at_still(source, look, max_pixels) if clip is None else _look_at_clip(clip, frame, look)
     if target is not None and is_picture_name(target):
-        write_image(target, _draw(sight), force=force, mark=None)
+        write_image(target, _draw(sight), force=force, provenance=None)
     elif target is not None and clip is not None:
         _draw_clip(clip, target, look, force=force)
     height, width = sight.frame.shape[:2]
@@ -193,5 +193,5 @@ def _draw_clip(clip: ProbedClip, target: Path, look: FaceFinder, *, force: bool)
         for index, frame in enumerate(clip.frames()):
             yield _draw(look(index, frame, thorough=False))
 
-    options = WriteOptions(fps=info.fps, mark=None, force=force, pixel_aspect=info.pixel_aspect)
+    options = WriteOptions(fps=info.fps, provenance=None, force=force, pixel_aspect=info.pixel_aspect)
     write_frames(target, drawn(), options, info.frame_count, clip.hooks)

@@ -12,6 +12,7 @@ from vid2vid_cli.errors import MediaError, UsageError
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.image import write_image
+from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import FrameWriter, WriteOptions, check_encoding, open_writer
 from vid2vid_cli.pipeline.options import EncodingOptions
 from vid2vid_cli.pipeline.progress import Hooks
@@ -52,7 +53,11 @@ def check_target(target: str | Path, options: EncodingOptions, *, is_clip: bool)
 
 
 def write_options(
-    options: EncodingOptions, fps: Fraction, audio: AudioSource | None, pixel_aspect: Fraction = Fraction(1)
+    options: EncodingOptions,
+    fps: Fraction,
+    provenance: Provenance,
+    audio: AudioSource | None = None,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> WriteOptions:
     """Say how frames are encoded. pixel_aspect: width over height of a pixel of the output."""
     return WriteOptions(
@@ -61,6 +66,7 @@ def write_options(
         crf=options.crf,
         preset=options.preset,
         audio=audio,
+        provenance=provenance,
         force=options.force,
         pixel_aspect=pixel_aspect,
     )
@@ -85,7 +91,7 @@ def write_frames(
             raise MediaError(f"{path}: there is no frame to write")
         size = (first.shape[0], first.shape[1])
         if is_picture_name(path):
-            write_image(path, first, force=options.force)
+            write_image(path, first, provenance=options.provenance, force=options.force)
             for _ in rendered:  # a still has one frame; its end also says what went wrong
                 pass
             return 1, size

@@ -10,6 +10,7 @@ from PIL import ImageColor
 
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.mesh import Select
+from vid2vid_cli.media.colour import Colour
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.pipeline.options import DrivingOptions
 from vid2vid_cli.pipeline.progress import WarningLog
@@ -90,13 +91,13 @@ def parse_fps(text: str | None) -> Fraction | None:
     return fps
 
 
-def parse_colour(text: str) -> tuple[int, int, int]:
+def parse_colour(text: str) -> Colour:
     """Parse a colour name or #rrggbb into RGB, 0 to 255."""
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]  # #rrggbbaa has a fourth, which a background cannot use
     except ValueError as error:
         raise UsageError(f"--background {text}: not a colour; write a name such as gray or #rrggbb") from error
-    return red, green, blue
+    return Colour(red, green, blue)
 
 
 def parse_face(text: str, name: str = "face") -> Select:

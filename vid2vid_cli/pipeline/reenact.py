@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import check_output
+from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import WriteOptions, audio_of, open_writer
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving import Driving
@@ -22,6 +23,7 @@ from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.output import OpenWriter, check_target, write_frames, write_options
 from vid2vid_cli.pipeline.pose import warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
+from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.scene import Scene
 from vid2vid_cli.pipeline.source import Source
 
@@ -65,14 +67,16 @@ def reenact(
             scene.find_reference(options.reference_frame)
         if scene.total < opened.count:
             log.warn(f"{source}: shorter than the driving; the output ends with it")
-        result = play(scene, target, options, log, hooks or Hooks())
+        provenance = provenance_of(engine.loaded, options, source=source, driving=driving)
+        writing = write_options_of(scene, options, provenance, log)
+        result = play(scene, target, writing, log, hooks or Hooks())
     return replace(result, seconds=time.perf_counter() - began)
 
 
 def play(
     scene: Scene,
     target: str | Path,
-    options: ReenactOptions,
+    writing: WriteOptions,
     log: WarningLog,
     hooks: Hooks,
     *,
@@ -80,7 +84,6 @@ def play(
 ) -> Result:
     """Write all frames of a scene. open_output: gives a writer for the target."""
     began = time.perf_counter()
-    writing = _write_options(scene, options, log)
     frames, size = write_frames(target, scene.frames(), writing, scene.total, hooks, open_output=open_output)
     _report_missing(scene, log)
     held, skipped, seconds = scene.counts.held, scene.counts.skipped, time.perf_counter() - began
@@ -102,7 +105,8 @@ def _default_output(source: Source, driving: Driving, *, is_clip: bool) -> Path:
     return Path(f"{source.path.stem}--{driving.path.stem}{'.mp4' if is_clip else '.png'}")
 
 
-def _write_options(scene: Scene, options: ReenactOptions, log: WarningLog) -> WriteOptions:
+def write_options_of(scene: Scene, options: ReenactOptions, provenance: Provenance, log: WarningLog) -> WriteOptions:
+    """Say how the frames of a scene are encoded, and with whose sound."""
     source = scene.source
     audio = _choose_audio(scene, options, log)
     if audio is not None and options.on_missing == "skip":
@@ -110,7 +114,7 @@ def _write_options(scene: Scene, options: ReenactOptions, log: WarningLog) -> Wr
         audio = None
     # Side by side, pictures of other shapes stand beside the source: their pixels are square.
     aspect = source.info.pixel_aspect if source.info is not None and not options.compare else Fraction(1)
-    return write_options(options, scene.fps, audio, aspect)
+    return write_options(options, scene.fps, provenance, audio, aspect)
 
 
 def _choose_audio(scene: Scene, options: ReenactOptions, log: WarningLog) -> AudioSource | None:

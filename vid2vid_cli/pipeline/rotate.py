@@ -14,6 +14,7 @@ from vid2vid_cli.checkpoints.reading import bundled_file
 from vid2vid_cli.errors import UsageError, Vid2VidError
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image
+from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
@@ -26,6 +27,7 @@ from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_fra
 from vid2vid_cli.pipeline.parsing import parse_fps
 from vid2vid_cli.pipeline.pose import AXES, Sweeps, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
+from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.scene import MotionControls, Scene
 from vid2vid_cli.pipeline.source import Source
 
@@ -70,9 +72,9 @@ def rotate(
     check_output(target, force=options.force, inputs=[path])
     check_target(target, options, is_clip=turned.is_video)  # the views of a still may stand in one picture
     warn_of_range(engine.loaded.model, sweeps, options, log)
-    writing = _write_options(scene, options)
+    writing = _write_options(scene, options, provenance_of(engine.loaded, options, source=path))
     if is_picture_name(target) and scene.total > 1:
-        frames, size = 1, _write_sheet(target, scene, sweeps, options)
+        frames, size = 1, _write_sheet(target, scene, view_labels(sweeps, scene.total), options.columns, writing)
     else:
         frames, size = write_frames(target, scene.frames(), writing, scene.total, hooks or Hooks())
     lost = scene.counts.source_lost
@@ -82,11 +84,12 @@ def rotate(
     return Result(Path(target), frames, lost, 0, seconds, writing.fps, size, tuple(log.warnings))
 
 
-def _write_options(scene: Scene, options: RotateOptions) -> WriteOptions:
+def _write_options(scene: Scene, options: RotateOptions, provenance: Provenance) -> WriteOptions:
     info = scene.source.info
     if info is None:
-        return write_options(options, scene.fps, None)
-    return write_options(options, scene.fps, audio_of(scene.source.path, info, ReadOptions()), info.pixel_aspect)
+        return write_options(options, scene.fps, provenance)
+    audio = audio_of(scene.source.path, info, ReadOptions())
+    return write_options(options, scene.fps, provenance, audio, info.pixel_aspect)
 
 
 class AtRest(Driving):
@@ -134,12 +137,12 @@ def view_count(sweeps: Sweeps) -> int:
     return max(sweep.count for sweep in sweeps if sweep is not None)
 
 
-def _write_sheet(path: str | Path, scene: Scene, sweeps: Sweeps, options: RotateOptions) -> tuple[int, int]:
-    """Write all views of a still as one picture. Returns the picture's size (height, width)."""
+def _write_sheet(
+    path: str | Path, scene: Scene, labels: list[str], columns: int, writing: WriteOptions
+) -> tuple[int, int]:
+    """Write all views of a still as one picture. columns: 0 to choose. Returns the picture's size (height, width)."""
     if scene.total > MOST_VIEWS_OF_A_SHEET:
         raise UsageError(f"{path}: {scene.total} views are too many for one picture; name a video or a folder")
-    labels = view_labels(sweeps, scene.total)
-    columns = options.columns or math.ceil(math.sqrt(len(labels)))
-    sheet = contact_sheet(list(scene.frames()), columns, labels)
-    write_image(path, sheet, force=options.force)
+    sheet = contact_sheet(list(scene.frames()), columns or math.ceil(math.sqrt(len(labels))), labels)
+    write_image(path, sheet, provenance=writing.provenance, force=writing.force)
     return sheet.shape[0], sheet.shape[1]

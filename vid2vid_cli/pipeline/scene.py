@@ -15,7 +15,7 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import Follows, ReenactmentModel
-from vid2vid_cli.motion import Motion, MotionSmoother, PoseOverride, blend_motion, restrict_motion
+from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, restrict_motion
 from vid2vid_cli.pipeline.animator import Animator
 from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
 from vid2vid_cli.pipeline.finish import Finisher
@@ -24,6 +24,7 @@ from vid2vid_cli.pipeline.options import OnMissing, ReenactOptions
 from vid2vid_cli.pipeline.pose import Sweeps, pose_override
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 from vid2vid_cli.process.streaming import prefetch
+from vid2vid_cli.smoothing import MotionSmoother
 
 
 @dataclass(frozen=True)

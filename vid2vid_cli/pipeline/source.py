@@ -143,14 +143,14 @@ class Source:
     def _key(self, memory: Memory, *what: object) -> str:
         """Name what is computed of a still with the options that matter."""
         options = self.options
-        return memory.key(self.path, *what, options.face, options.size, options.paste_back, self._background)
+        return memory.key(self.path, *what, options.face, options.size, options.paste_back, tuple(self._background))
 
     def _look(self, picture: Frame) -> list[Face]:
         """Find the faces of a still, or remember them."""
         memory = self._memory
         if memory is None:
             return self._find(picture)
-        key = memory.key(self.path, "faces", self._select == "largest", self._background)
+        key = memory.key(self.path, "faces", self._select == "largest", tuple(self._background))
         known = memory.recall_tensors(key, "faces")
         if known is not None and known.keys() == {"landmarks", "scores"}:
             return list(map(face_from_landmarks, known["landmarks"].numpy(), known["scores"].tolist()))

@@ -1,1 +1,1 @@
-"""The process itself: threads between stages, unfinished files, and how a signal ends it all."""
+"""The process itself: threads between stages, unfinished files, and a clean end on a signal."""

@@ -1,4 +1,4 @@
-"""Hidden folders beside an output for all that is not finished; what a killed run left is removed by the next one."""
+"""Hidden folders beside outputs for whatever is unfinished. What a killed run left is removed by the next one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from vid2vid_cli.process.shutdown import Cleaner, CleanupStage, register_cleaner
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing tells a running owner from a dead one, so nothing is swept
+except ImportError:  # Windows: a running owner cannot be told from a dead one, so nothing is swept
     fcntl = None  # type: ignore[assignment]
 
 PREFIX = ".vid2vid-"
 LOCK = "lock"
 UNLOCKED_GRACE_S = 60.0
-"""A folder without a lock may have been made just now; after so long its maker is dead."""
+"""A folder without a lock may have been made just now. After this long its owner must be dead."""
+# A killed child needs a moment to die, and may still make a file meanwhile.
 REMOVALS = 5
 BETWEEN_REMOVALS_S = 0.02
 
@@ -29,19 +30,19 @@ _swept: set[Path] = set()
 
 
 class Scratch:
-    """A folder beside an output, there from `open` to `close`. What is renamed out of it appears at once.
+    """A folder beside an output that exists from `open` to `close`. What is renamed out of it appears at once, whole.
 
-    Its lock is held as long as its process lives, however that ends: so `sweep` knows what nobody owns any more.
+    The system frees its lock when the process ends, however that happens: so `sweep` knows what nobody owns any more.
     """
 
     def __init__(self, beside: Path) -> None:
-        """Choose a name that is not there yet in the folder of `beside`, on whose disk a rename is atomic."""
+        """Choose an unused name in the folder of `beside`: on the same disk, where a rename is atomic."""
         self.folder = beside.with_name(f"{PREFIX}{secrets.token_hex(6)}")
         self._lock: IO[bytes] | None = None
 
     def open(self) -> Scratch:
-        """Make the folder. OSError where it cannot be made."""
-        _open.add(self)  # before it is there: an interrupt may come at any moment
+        """Make the folder. OSError if that fails."""
+        _open.add(self)  # before it exists: an interrupt may come at any moment
         try:
             self.folder.mkdir()
             self._lock = (self.folder / LOCK).open("wb")
@@ -49,12 +50,12 @@ class Scratch:
             self.close()
             raise
         if fcntl is not None:
-            with contextlib.suppress(OSError):  # a file system without locks: swept by its age
+            with contextlib.suppress(OSError):  # a file system without locks: `sweep` never takes it
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return self
 
     def close(self) -> None:
-        """Remove the folder with all that is still in it."""
+        """Remove the folder with whatever is still in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
@@ -72,16 +73,13 @@ class Scratch:
 
 
 def close_all() -> None:
-    """Remove what is open still; the last thing that an interrupted command does."""
+    """Remove whatever is still open: the last thing that an interrupted command does."""
     for scratch in list(_open):
         scratch.close()
 
 
 def remove_all() -> None:
-    """Remove the folders of what is open still, and free nothing; from any thread, without a lock.
-
-    More than once: a child that was killed just now may still make a file there.
-    """
+    """Remove the folders of whatever is still open, without freeing anything; from any thread, without a lock."""
     for _ in range(REMOVALS):
         left = [scratch.folder for scratch in list(_open) if scratch.folder.exists()]
         if not left:
@@ -92,11 +90,11 @@ def remove_all() -> None:
 
 
 def sweep(folder: Path, *, again: bool = False) -> None:
-    """Remove what killed runs have left in a folder; once in a process, unless asked `again`."""
+    """Remove what killed runs left in a folder; once per process, unless `again` is set."""
     if fcntl is None or (folder.absolute() in _swept and not again):
         return
     _swept.add(folder.absolute())
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # tidying up is no reason to fail
         with os.scandir(folder) as entries:
             left = [Path(e) for e in entries if e.name.startswith(PREFIX) and e.is_dir(follow_symlinks=False)]
         for path in left:
@@ -105,10 +103,10 @@ def sweep(folder: Path, *, again: bool = False) -> None:
 
 
 def _is_abandoned(scratch: Path) -> bool:
-    """Tell whether the process that made a scratch folder is gone."""
+    """Say whether the process that made a scratch folder is gone."""
     try:
         with (scratch / LOCK).open("r+b") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its owner lives
             return True
     except FileNotFoundError:
         return time.time() - scratch.stat().st_mtime > UNLOCKED_GRACE_S

@@ -1,4 +1,4 @@
-"""How a process that a signal ends leaves nothing behind, also where its cleaning up hangs."""
+"""End a process on a signal without leaving children or files behind, even if its own clean-up hangs."""
 
 from __future__ import annotations
 
@@ -15,34 +15,37 @@ from enum import IntEnum
 from types import FrameType
 from typing import Any, NoReturn
 
+# Windows has no SIGHUP.
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 SIGNAL_BASE = 128
-"""A shell's exit code of what a signal has ended, less the number of the signal."""
+"""What a shell adds to the number of a signal to make the exit code of the program that it ended."""
 STDERR = 2
 
 
 def handlers() -> dict[int, Any]:
-    """Return what happens at the signals that end a process; none but in the main thread, which alone they reach."""
+    """Return the handlers of the signals that end a process; none outside the main thread, which alone gets signals."""
     if threading.current_thread() is not threading.main_thread():
         return {}
+    # A handler that was not installed from Python reads as None and could not be put back.
     return {number: handler for number in ENDING if (handler := signal.getsignal(number)) is not None}
 
 
 @contextmanager
-def interrupts_held(hear: Callable[[int], object] = lambda number: None) -> Iterator[None]:
-    """Let signals that end the program wait until the block has ended, so that no exception rises inside of it.
+def signals_delayed(on_signal: Callable[[int], object] = lambda number: None) -> Iterator[None]:
+    """Delay signals that end the program until the block has ended, so that no exception rises inside it.
 
-    Around what would be lost half done: a child that is there already, but whose number is not noted yet. A blocked
-    mask would not do: any other thread would take the signal, and the exception would rise all the same.
+    Use it around what must not be left half done, such as starting a child and noting that it runs. Blocking the
+    signals would not help: any other thread would take them, and the exception would rise all the same.
 
-    hear: is told the number of a signal as it comes.
+    on_signal: called with the number of a signal as soon as it comes.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        hear(number)
-        came.append(number)
+        on_signal(number)
+        received.append(number)
 
+    # SIG_IGN and SIG_DFL raise no exception: they stay as they are.
     usual = {number: handler for number, handler in handlers().items() if callable(handler)}
     try:
         for number in usual:
@@ -50,14 +53,14 @@ def interrupts_held(hear: Callable[[int], object] = lambda number: None) -> Iter
         yield
     finally:
         for number, handler in usual.items():
-            if signal.getsignal(number) is note:
+            if signal.getsignal(number) is note:  # unless the block has installed another one
                 signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
 class CleanupStage(IntEnum):
-    """When a cleaner has its turn: a child that still runs could write a file again that was just removed."""
+    """When a cleaner has its turn: a running child could make a file again that was just removed, so children first."""
 
     CHILDREN = 0
     FILES = 1
@@ -65,7 +68,7 @@ class CleanupStage(IntEnum):
 
 @dataclass(frozen=True)
 class Cleaner:
-    """Removes what one module may have left. forced: from any thread, without waiting for anything, locks included."""
+    """Removes what one module may have left. forced: safe in any thread, and waits for nothing, not even a lock."""
 
     orderly: Callable[[], None]
     forced: Callable[[], None]
@@ -75,63 +78,65 @@ _cleaners: dict[CleanupStage, Cleaner] = {}
 
 
 def register_cleaner(stage: CleanupStage, cleaner: Cleaner) -> None:
-    """Name what `leave_nothing` calls in a stage; a module does so in its last line, when all of it is there."""
+    """Name what `clean_up` calls in a stage. A module does so in its last line, when all of it is defined."""
     _cleaners[stage] = cleaner
 
 
-def leave_nothing(*, by_force: bool = False) -> None:
-    """Kill the children and remove the files of an interrupted command: its own `finally` blocks may not have run.
+def clean_up(*, by_force: bool = False) -> None:
+    """Kill the children and remove the files of an interrupted command, whose `finally` blocks may not have run.
 
-    by_force: from any thread, without waiting for anything, locks included.
+    by_force: from any thread, without waiting for anything, not even a lock.
     """
     for _, cleaner in sorted(_cleaners.items()):
         (cleaner.forced if by_force else cleaner.orderly)()
 
 
 @contextmanager
-def ended_in_time(limit_s: float, words: Callable[[int], str] = lambda number: "") -> Iterator[None]:
-    """End this process by force some seconds after a signal of ENDING, if it still runs then.
+def forced_exit_after(limit_s: float, message: Callable[[int], str] = lambda number: "") -> Iterator[None]:
+    """End this process by force if it still runs some seconds after a signal of ENDING.
 
-    Around all that a process of our own does, in its main thread. words: what stderr is told, by the signal's number.
+    Use it in the main thread, around everything that a process of our own does. message: what stderr gets then, made
+    from the signal's number.
 
-    A handler in Python has its turn only when the main thread is about to go on: never while it computes in a library
-    or waits for a lock that nobody frees, as where the interrupt rose just when the lock was taken. So the system
-    itself wakes a thread.
+    Python calls a handler only when the main thread is about to go on: never while it computes in a library, or waits
+    for a lock that nobody frees because the interrupt rose just when it was taken. So a thread is woken by the system.
     """
     if not hasattr(select, "poll"):  # Windows
         yield
         return
-    came, wake = os.pipe()
-    os.set_blocking(wake, False)
-    threading.Thread(target=_watch, args=(came, limit_s, words), name="vid2vid-watchdog", daemon=True).start()
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    received_fd, wakeup_fd = os.pipe()
+    os.set_blocking(wakeup_fd, False)  # set_wakeup_fd insists on it
+    arguments = (received_fd, limit_s, message)
+    threading.Thread(target=_watch, args=arguments, name="vid2vid-watchdog", daemon=True).start()
+    signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
     try:
         yield
     finally:
         signal.set_wakeup_fd(-1)
-        os.close(wake)
+        os.close(wakeup_fd)  # which ends the thread
 
 
-def _watch(came: int, limit_s: float, words: Callable[[int], str]) -> None:
-    """Wait for a signal's number, then for the time that cleaning up may take."""
+def _watch(received_fd: int, limit_s: float, message: Callable[[int], str]) -> None:
+    """Wait for the number of a signal, then give the clean-up its time, then end the process."""
     number = 0
-    while number not in ENDING:
-        said = os.read(came, 1)
-        if not said:
-            os.close(came)
+    while number not in ENDING:  # other signals come here too, as far as they have handlers
+        data = os.read(received_fd, 1)
+        if not data:
+            os.close(received_fd)
             return
-        number = said[0]
+        number = data[0]
     time.sleep(limit_s)
-    _end_by_force(number, words)
+    _exit_by_force(number, message)
 
 
-def _end_by_force(number: int, words: Callable[[int], str]) -> NoReturn:
+def _exit_by_force(number: int, message: Callable[[int], str]) -> NoReturn:
     try:
-        leave_nothing(by_force=True)
+        clean_up(by_force=True)
+        # Not by sys.stderr, whose lock may be held, and not if the pipe is full and nobody reads it.
         poller = select.poll()
         poller.register(STDERR, select.POLLOUT)
-        if poller.poll(0):  # not past sys.stderr, whose lock may be held; not where nobody reads and it is full
+        if poller.poll(0):
             with contextlib.suppress(OSError):
-                os.write(STDERR, words(number).encode())
+                os.write(STDERR, message(number).encode())
     finally:
         os._exit(SIGNAL_BASE + number)

@@ -1,9 +1,8 @@
-"""Look into a file of weights, and write it again without what only training needs."""
+"""Inspect a file of weights, and rewrite it without what only training needs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,22 +20,24 @@ from vid2vid_cli.checkpoints.reading import (
 )
 from vid2vid_cli.checkpoints.tensor_names import recognise, recognise_role, why_no_family
 from vid2vid_cli.errors import UsageError, WeightsError
-from vid2vid_cli.media.files import check_output, open_scratch, publish
+from vid2vid_cli.media.files import check_output
+from vid2vid_cli.media.provenance import Ingredient, Provenance
+from vid2vid_cli.media.publishing import published
 from vid2vid_cli.models.registry import FAMILIES
 from vid2vid_cli.pipeline.options import ConvertOptions
 
-COUNTER = "num_batches_tracked"  # of training steps; nothing misses it
+COUNTER = "num_batches_tracked"  # training steps of a batch norm: rendering does not need it
 SMALL = 4096
-"""Tensors of fewer numbers, and those of one dimension, keep float32: norms, biases and filters cost little."""
+"""Smaller tensors, and those of one dimension, keep float32: norms, biases and fixed filters cost little."""
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
     """What a file of weights holds.
 
-    bytes: on the disk. family, variant: None where it is of none that is known. parameters: numbers in all tensors.
-    dtypes: how many tensors of each. missing, unexpected: names, against the variant as it was published.
-    problem: why no model can be made of it, as far as its names tell.
+    bytes: on disk. family, variant: None if unknown. parameters: numbers in all tensors. dtypes: tensors of each.
+    missing, unexpected: names, compared with the variant as it was published.
+    problem: why no model can be made from it, as far as the names tell.
     """
 
     path: Path
@@ -54,7 +55,7 @@ class WeightsInfo:
 
 @dataclass(frozen=True)
 class Converted:
-    """A file that was written. bytes: (before, after). left_out: networks that its family does not use."""
+    """The result of a conversion. bytes: (before, after). left_out: networks that the family does not use."""
 
     output: Path
     info: WeightsInfo
@@ -63,25 +64,27 @@ class Converted:
 
 
 def inspect_weights(name: str) -> WeightsInfo:
-    """Say what a file or folder of weights is, or what a checkpoint of the catalogue is."""
+    """Describe a file or folder of weights, or a checkpoint of the catalogue."""
     return _describe(read_checkpoint(find_checkpoint(name)))
 
 
 def convert_weights(name: str, output: str | Path, options: ConvertOptions | None = None) -> Converted:
-    """Write weights of any layout as one flat safetensors file, without optimisers, discriminators, foreign networks.
+    """Write weights of any layout as one flat safetensors file, without optimisers, discriminators and unused networks.
 
-    The file appears when it is whole. UsageError, WeightsError, MediaError or OutputExistsError says why there is none.
+    The file appears when it is whole. UsageError, WeightsError, MediaError or OutputExistsError says why not.
     """
     options, target = options or ConvertOptions(), Path(output)
     if target.suffix.lower() != ".safetensors":
-        raise UsageError(f"{target}: weights are written as .safetensors; give the output that ending")
+        raise UsageError(f"{target}: weights are written as .safetensors; use that suffix")
     path = find_checkpoint(name)
     files = checkpoint_files(path)
+    # Before the file is read, which takes seconds: a typing error should not have to wait.
     check_output(target, force=options.force, inputs=files, is_file=True)
     loaded = read_checkpoint(path)
     info = _describe(loaded)
     if info.problem:
         raise WeightsError(f"{path}: {info.problem}")
+    # A root is what stands before the first dot: one network, which is kept or left out whole.
     layout, roots = recognise(loaded.tensors), {name.split(".")[0] for name in loaded.tensors}
     used = roots & layout.roots if layout else roots
     kept = {name: tensor for name, tensor in loaded.tensors.items() if name.split(".")[0] in used}
@@ -89,7 +92,8 @@ def convert_weights(name: str, output: str | Path, options: ConvertOptions | Non
         stored = {name: _stored(name, tensor, options.dtype) for name, tensor in kept.items()}
     except OverflowError as error:
         raise WeightsError(f"{path}: {error}") from error
-    _write(target, stored, _metadata(loaded, info))
+    inputs = tuple(Ingredient("weights", file) for file in files)
+    _write(target, stored, _metadata(loaded, info), Provenance(inputs=inputs, settings=vars(options)))
     sizes = (info.bytes, target.stat().st_size)
     return Converted(target, _describe(read_checkpoint(target)), sizes, tuple(sorted(roots - used)))
 
@@ -124,34 +128,34 @@ def _known_families() -> list[str]:
 
 
 def _stored(name: str, tensor: Tensor, dtype: str) -> Tensor:
-    """Return a tensor as it is written: large weights in the type asked for, what else has fractions in float32."""
+    """Return a tensor as it is stored: large weights in the requested type, other floats in float32."""
     if not tensor.is_floating_point():
         return tensor.contiguous()
     is_large = tensor.dim() > 1 and tensor.numel() >= SMALL
     stored = tensor.to(torch.float16 if is_large and dtype == "float16" else torch.float32).contiguous()
+    # float16 ends at 65504. What was infinite before is no fault of the conversion.
     if not torch.isfinite(stored).all() and torch.isfinite(tensor).all():
         raise OverflowError(f"{name} has numbers that float16 cannot hold; convert with --dtype float32")
     return stored
 
 
 def _metadata(loaded: LoadedFile, info: WeightsInfo) -> dict[str, str]:
-    """Say in the file where it comes from."""
+    """Return metadata that says what the file was converted from."""
     origin = {"converted_from": loaded.path.name, "converted_sha256": loaded.sha256}
     return {**loaded.metadata, **origin, "family": info.family or "", "variant": info.variant or ""}
 
 
-def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all; two names of the same numbers get them each."""
+def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str], provenance: Provenance) -> None:
+    """Write a safetensors file, whole or not at all."""
+    # safetensors refuses tensors that share memory: each name gets its own copy.
     seen: set[int] = set()
     for name, tensor in tensors.items():
         if tensor.data_ptr() in seen:
             tensors[name] = tensor.clone()
         seen.add(tensor.data_ptr())
-    with closing(open_scratch(target)) as scratch:
-        whole = scratch.file("weights.safetensors")
+    with published(target, provenance) as whole:
         try:
             save_file(tensors, whole, metadata)
         except (OSError, SafetensorError) as error:
-            words = getattr(error, "strerror", None) or error
-            raise WeightsError(f"{target}: cannot be written: {words}; choose another folder") from error
-        publish(whole, target)
+            reason = getattr(error, "strerror", None) or error
+            raise WeightsError(f"{target}: cannot be written: {reason}; choose another folder") from error

@@ -1,4 +1,4 @@
-"""What is known of published checkpoints and of their files on this machine: list, verify, where they lie."""
+"""What is known of published checkpoints and of their files on this machine: list, verify, find."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from vid2vid_cli.pipeline.progress import Hooks
 
 @dataclass(frozen=True)
 class WeightsStatus:
-    """A published checkpoint and what there is of it.
+    """A published checkpoint, and what this machine has of it.
 
-    state: verified, unverified, own file, changed, incomplete or missing. bytes: None where it is not known.
-    path: the file, or the folder of several; None where nothing is there. problem: what is wrong and how it is mended.
+    state: verified, unverified, own file, changed, incomplete or missing. bytes: None if unknown.
+    path: the file, or the folder of several; None if there is none. problem: what is wrong and how to fix it.
     """
 
     checkpoint: Checkpoint
@@ -42,38 +42,38 @@ class WeightsStatus:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether files are there that cannot be used as they are."""
+        """Whether there are files that cannot be used as they are."""
         return self.state in ("changed", "incomplete")
 
 
 def checkpoint_named(name: str) -> Checkpoint:
-    """Return a checkpoint of the catalogue. UsageError lists the names."""
+    """Return a checkpoint of the catalogue. UsageError lists the known names."""
     checkpoint = catalogue.named(name)
     if checkpoint is None:
-        raise UsageError(f"{name}: no such weights; there are {', '.join(each.name for each in catalogue.CATALOGUE)}")
+        raise UsageError(f"{name}: no such weights; known are {', '.join(each.name for each in catalogue.CATALOGUE)}")
     return checkpoint
 
 
 def list_weights() -> list[WeightsStatus]:
-    """Say of each published checkpoint whether it is here, without reading more than the embedded one."""
-    return [_embedded(each) if each.is_embedded else _standing(each, look_for(each)) for each in catalogue.CATALOGUE]
+    """Return the status of each published checkpoint. Only the embedded one is read."""
+    return [_embedded(each) if each.is_embedded else _status_of(each, look_for(each)) for each in catalogue.CATALOGUE]
 
 
 def verify_weights(name: str | None = None, hooks: Hooks | None = None) -> list[WeightsStatus]:
-    """Read all that is here, or one checkpoint, and compare sizes and sha256. WeightsError where that is not here."""
+    """Read all local files, or those of one checkpoint, and compare sizes and sha256. WeightsError if it is missing."""
     hooks = hooks or Hooks()
-    wanted = [checkpoint_named(name)] if name else list(catalogue.CATALOGUE)
-    standings = []
-    for count, each in enumerate(wanted):
-        hooks.progress(count, len(wanted))
-        standings.append(_embedded(each) if each.is_embedded else _standing(each, list(verify_files(each))))
-    if name and standings[0].state == "missing":
-        find_pulled(wanted[0])  # says how to get it
-    return standings
+    checkpoints = [checkpoint_named(name)] if name else list(catalogue.CATALOGUE)
+    statuses = []
+    for count, each in enumerate(checkpoints):
+        hooks.progress(count, len(checkpoints))
+        statuses.append(_embedded(each) if each.is_embedded else _status_of(each, list(verify_files(each))))
+    if name and statuses[0].state == "missing":
+        find_pulled(checkpoints[0])  # raises, and says how to get it
+    return statuses
 
 
 def weights_path(name: str | None = None) -> Path:
-    """Return the file or folder of a checkpoint, or the folder of all that is pulled."""
+    """Return the file or folder of a checkpoint; without a name, the folder of everything pulled."""
     if name is None:
         return weights_folder()
     checkpoint = checkpoint_named(name)
@@ -87,16 +87,19 @@ def _embedded(checkpoint: Checkpoint) -> WeightsStatus:
     return WeightsStatus(checkpoint, "verified" if is_right else "changed", path.stat().st_size, path, problem)
 
 
-def _standing(checkpoint: Checkpoint, found: list[LocalFile]) -> WeightsStatus:
+def _status_of(checkpoint: Checkpoint, found: list[LocalFile]) -> WeightsStatus:
+    # A file that the user put there by hand goes before what was pulled, and is checked by nobody.
     own = own_file(checkpoint.name)
     if own is not None:
         return WeightsStatus(checkpoint, "own file", own.stat().st_size, own)
+    # One file stands for itself, several for the folder that they share.
     paths = [each.path for each in found if each.path is not None]
     here = paths[0] if len(found) == 1 and paths else _folder_of(paths)
     return WeightsStatus(checkpoint, _state(found), checkpoint.bytes or _size(paths), here, _problem(checkpoint, found))
 
 
 def _state(found: list[LocalFile]) -> str:
+    # The worst state of a file is that of the whole; some present and some missing is a state of its own.
     states = {each.state for each in found}
     if "changed" in states:
         return "changed"
@@ -106,7 +109,7 @@ def _state(found: list[LocalFile]) -> str:
 
 
 def _problem(checkpoint: Checkpoint, found: list[LocalFile]) -> str:
-    cure = f"vid2vid weights pull {checkpoint.name} mends it"
+    cure = f"vid2vid weights pull {checkpoint.name} fixes it"
     for each in found:
         if each.state == "changed":
             return f"{each.path}: {why_changed(each)}; {cure}"

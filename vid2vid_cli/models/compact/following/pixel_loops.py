@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Map = NDArray[np.float32]
+from vid2vid_cli.arrays import Map
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

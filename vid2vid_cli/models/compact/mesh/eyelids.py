@@ -7,13 +7,11 @@ the brow stands in, and the lashes of the upper lid are the line in which the li
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import INNER, LOOPS, LOWER, OUTER, RINGS, UPPER
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
-
-Points = NDArray[np.float32]
 
 LID, LOWER_LID = LOOPS[:, UPPER], LOOPS[:, LOWER]
 FOLD, BROW = (ring[:, UPPER] for _, ring in RINGS)

@@ -10,12 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Indices, Points
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
-
-Points = NDArray[np.float32]
-Indices = NDArray[np.int32]
 
 
 @dataclass(frozen=True)

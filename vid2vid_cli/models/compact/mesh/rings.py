@@ -6,10 +6,8 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Points = NDArray[np.float32]
-Indices = NDArray[np.int32]
+from vid2vid_cli.arrays import Indices, Points
 
 
 @dataclass(frozen=True)

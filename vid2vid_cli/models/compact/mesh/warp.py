@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Points as Points  # noqa: PLC0414  named here for its users
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
@@ -32,8 +33,6 @@ from vid2vid_cli.models.compact.mesh.rings import (
     stitch_rings,
 )
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
-
-Points = NDArray[np.float32]
 
 INSET = 0.03  # of the way to the face's middle: less leaves hair and background on the cheek, more widens the face
 BACKGROUND_DEPTH = 10.0  # behind every head
