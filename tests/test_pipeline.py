@@ -22,7 +22,7 @@ from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.device import choose_dtype
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion, MotionFile, load_motion, save_motion
-from vid2vid_cli.pipeline.driving import nearest_frame
+from vid2vid_cli.pipeline.driving.reference import nearest_frame
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps, parse_sweep, parse_time
@@ -367,7 +367,7 @@ def test_an_index_means_the_same_face_in_a_clip_as_in_the_list(
     assert left < 0.5 and right > 2
     left, right = moved("all")
     assert left > 2 and right > 2
-    with pytest.raises(UsageError, match="never shows so many"):
+    with pytest.raises(UsageError, match="never shows that many"):
         rotate(clip, "x.mp4", RotateOptions(yaw="20", face="5"), model=model)
 
 

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vid2vid_cli.call.delays import Delays, DelaySummary
 from vid2vid_cli.call.incoming import IncomingCall, open_incoming
-from vid2vid_cli.call.live import STANDARD, Delays
 from vid2vid_cli.codec.packets import Kind
 from vid2vid_cli.errors import NonFiniteError, UsageError
 from vid2vid_cli.media.files import check_output
@@ -17,7 +17,8 @@ from vid2vid_cli.media.pipe import NAME
 from vid2vid_cli.media.video import FrameWriter, WriteOptions, check_encoding, open_writer, sniff
 from vid2vid_cli.media.y4m import Y4MWriter
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.pipeline.call_recording import no_picture
+from vid2vid_cli.pipeline.driving.call_file import damaged_picture
+from vid2vid_cli.pipeline.driving.live import STANDARD
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finish import Finisher
@@ -33,16 +34,16 @@ from vid2vid_cli.process.scratch import Scratch
 
 @dataclass(frozen=True)
 class DecodeResult(Result):
-    """What was made. delays_ms: mean and longest time from a packet to its frame, of a live call."""
+    """What was made. delays: from a packet to its rendered frame, of a live call only."""
 
-    delays_ms: tuple[float, float] | None = None
+    delays: DelaySummary | None = None
 
 
 @dataclass(frozen=True)
 class Screen:
-    """Where a live call is shown, and how its picture, or another one, is moved. target: `-` or a file.
+    """Where a live call is shown, and how.
 
-    source: a picture, None for the one that the call carries. catches_up: see IncomingCall.
+    target: `-` or a file. source: a picture, None for the one that the call carries. catches_up: see IncomingCall.
     """
 
     target: str | Path
@@ -51,13 +52,13 @@ class Screen:
     catches_up: bool
 
     def open_writer(self, path: str | Path, size: tuple[int, int], options: WriteOptions) -> FrameWriter:
-        """Open what takes the frames."""
+        """Open a writer for the frames: raw video for standard output, otherwise what the name says."""
         is_piped = str(self.target) == STANDARD
         return Y4MWriter(Path(path), size, options) if is_piped else open_writer(path, size, options)
 
 
 def check_live(options: DecodeOptions, call: str | Path, target: str | Path | None) -> None:
-    """Raise UsageError for options that make no sense in a live call, and for an output that cannot be written."""
+    """Raise for options that make no sense in a live call, and for an output that cannot be written."""
     if options.live != (str(call) == STANDARD):
         raise UsageError("--live goes with - as CALL, and - with --live: vid2vid decode - --live -o - | ffplay -")
     if not options.live:
@@ -65,20 +66,22 @@ def check_live(options: DecodeOptions, call: str | Path, target: str | Path | No
             raise UsageError("-o -: only a live call goes to standard output; name a file")
         return
     if target is None:
-        raise UsageError("--live: say with -o where to show it: - is standard output, or name a file")
+        raise UsageError("--live: name the output with -o: - for standard output, or a file")
     if (options.start, options.end) != (None, None):
-        raise UsageError("--live shows every frame when it comes: leave --start and --end out")
+        raise UsageError("--live shows every frame as it comes; leave out --start and --end")
     for name, sweep in zip(AXES, parse_sweeps(options), strict=True):
         if sweep is not None and sweep.count > 1:
-            raise UsageError(f"--{name} {getattr(options, name)}: nobody knows how long a live call is; give one angle")
+            raise UsageError(
+                f"--{name} {getattr(options, name)}: a live call has no known length to sweep over; give one angle"
+            )
     if options.source is not None and sniff(Path(options.source)) == "video":
-        raise UsageError(f"--source {options.source}: is a video, which ends; a live call needs a picture")
+        raise UsageError(f"--source {options.source}: is a video, which ends before the call may; give a picture")
     _check_picture(options)
     _check_target(options, target)
 
 
 def _check_picture(options: DecodeOptions) -> None:
-    """Look at the options of a picture that may come much later."""
+    """Check the options for a picture now, since the picture itself may come much later."""
     parse_colour(options.background)
     check_size(options)
     parse_choice(options)
@@ -89,7 +92,9 @@ def _check_target(options: DecodeOptions, target: str | Path) -> None:
     if str(target) == STANDARD:
         named = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
         if named:
-            raise UsageError(f"--{named[0]}: -o - is raw video, which is not encoded; leave it out or name a file")
+            raise UsageError(
+                f"--{named[0]}: -o - is raw video, which is not encoded; leave the option out or name a file"
+            )
         return
     check_output(target, force=options.force, inputs=[] if options.source is None else [Path(options.source)])
     if is_picture_name(target):
@@ -98,7 +103,7 @@ def _check_target(options: DecodeOptions, target: str | Path) -> None:
 
 
 def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> DecodeResult:
-    """Show the call on standard input until it ends, or its sender has gone."""
+    """Show the call on standard input until it ends or its sender is gone."""
     began = time.perf_counter()
     options, log = screen.options, WarningLog(hooks)
     check_numbers(options)
@@ -106,19 +111,20 @@ def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> Dec
     engine = start_engine(options, model)
     check_family(engine.loaded.family, sweeps, options.region)
     warn_of_range(engine.loaded.model, sweeps, options, log)
-    chosen = None if screen.source is None else _look_at(screen.source, options, engine, log)
+    # The user's own picture is prepared before the call is opened, so that the first frame does not wait for it.
+    chosen = None if screen.source is None else _open_source(screen.source, options, engine, log)
     call = open_incoming(sys.stdin.fileno(), engine.loaded.model, log.warn, catches_up=screen.catches_up)
     if call.tally.counts[Kind.SOUND] and options.audio != "none":
         log.warn(f"{NAME}: its sound is left out, a live call shows motion only; decode a file to hear it")
     with Scratch(Path(tempfile.gettempdir()) / "call") as scratch:
-        who = chosen or _look_at(_save_picture(call, scratch), options, engine, log)
-        scene = set_scene(engine, who, call, options, sweeps)
+        source = chosen or _open_source(_save_picture(call, scratch), options, engine, log)
+        scene = set_scene(engine, source, call, options, sweeps)
         result = _show(screen, scene, call, log, hooks)
     return replace(result, seconds=time.perf_counter() - began)
 
 
-def _look_at(picture: Path, options: ReenactOptions, engine: Engine, log: WarningLog) -> Source:
-    """Open a picture and find its face, now and not when the first frame has to be shown."""
+def _open_source(picture: Path, options: ReenactOptions, engine: Engine, log: WarningLog) -> Source:
+    """Open a picture and find its face at once, not only when the first frame has to be shown."""
     source = Source(picture, options, engine, log.warn)
     source.first_appearance()
     return source
@@ -126,7 +132,7 @@ def _look_at(picture: Path, options: ReenactOptions, engine: Engine, log: Warnin
 
 def _save_picture(call: IncomingCall, scratch: Scratch) -> Path:
     if call.opening.picture is None:
-        raise no_picture(call.path)
+        raise damaged_picture(call.path)
     path = scratch.file(f"picture of {call.path}")
     path.write_bytes(call.opening.picture)
     return path
@@ -137,7 +143,8 @@ def _show(screen: Screen, scene: Scene, call: IncomingCall, log: WarningLog, hoo
     delays = Delays()
 
     def shown(done: int, total: int | None) -> None:
-        delays.add_since(call.came_s.popleft())
+        # Frames are shown in the order in which they arrived, one for each arrival, repeated ones too.
+        delays.add_since(call.arrived_s.popleft())
         hooks.progress(done, total or None)
 
     try:
@@ -145,5 +152,5 @@ def _show(screen: Screen, scene: Scene, call: IncomingCall, log: WarningLog, hoo
     except NonFiniteError as error:
         if screen.options.dtype == "float32":
             raise
-        raise NonFiniteError(f"{error}; or it is --dtype {screen.options.dtype}: try float32") from error
-    return DecodeResult(**vars(result), delays_ms=delays.told_ms)
+        raise NonFiniteError(f"{error}; or --dtype {screen.options.dtype} is to blame: try float32") from error
+    return DecodeResult(**vars(result), delays=delays.summary())

@@ -21,7 +21,9 @@ from vid2vid_cli.media.video import WriteOptions, audio_of, check_encoding, open
 from vid2vid_cli.models.base import Follows, ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_motion
-from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, ReaderSetup, open_driving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
+from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finish import Finisher
@@ -162,7 +164,7 @@ def set_scene(engine: Engine, source: Source, driving: Driving, options: Reenact
         reference = driving.find_reference(
             engine.loaded.model, source.first_appearance().motion, options.reference_frame
         )
-    total = driving.count
+    total = driving.count or 0
     if source.is_video:
         frames = source.frame_count(_output_fps(source, driving, options))
         total = frames if driving.is_still else min(total, frames)
