@@ -124,7 +124,7 @@ class WorkerProcess:
 
     def receive(self) -> list[dict[str, Any]] | None:
         """Return the messages that have arrived; None if the worker is gone."""
-        part = os.read(self.fileno(), 1 << 16)
+        part = os.read(self.fileno(), 1 << 16)  # never blocks: the selector said that something is there
         if not part:
             return None
         *lines, self._received = (self._received + part).split(b"\n")
@@ -175,7 +175,7 @@ def usable_cores() -> int:
 
 def threads_each(workers: int, threads: int) -> int:
     """Return how many threads the networks of a worker get: as many as asked for, or a fair share of the cores."""
-    # A single worker leaves one core to ffmpeg; with several workers, others compute while one waits for it.
+    # A single worker leaves one core to what feeds it: decoding, encoding, finding faces.
     return threads or max(1, usable_cores() // workers - (workers == 1 and usable_cores() > 1))
 
 
@@ -248,6 +248,7 @@ def _handle(
         messages = [{"outcome": asdict(outcome)}]
     for message in messages:
         if "ready" in message:
+            # The job's time starts now: loading torch is not its fault.
             worker.is_ready, worker.began_s = True, time.monotonic()
         if job is not None and "progress" in message:
             queue.has_begun(job)

@@ -58,6 +58,7 @@ def jobs_of_manifest(path: Path, folder: Path, options: ReenactOptions, batch: B
 
 
 def _read_rows(path: Path) -> Iterator[ManifestRow]:
+    # By the name alone: a table of one column is valid CSV whatever is in it.
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
     if path.suffix.lower() not in readers:
         raise UsageError(f"{path}: a manifest must be a .csv or .jsonl file")
@@ -96,7 +97,7 @@ def _read_jsonl(path: Path) -> Iterator[ManifestRow]:
             where = f"{path}:{number}"
             try:
                 cells = json.loads(line)
-            except (ValueError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:  # RecursionError: brackets nested too deep
                 raise UsageError(f"{where}: is not a JSON object: {error}") from error
             if not isinstance(cells, dict):
                 raise UsageError(f"{where}: is not a JSON object")
@@ -116,6 +117,7 @@ def _job(index: int, row: ManifestRow, folders: ManifestFolders, defaults: Reena
         raise UsageError(f"{row.where}: rotate takes no driving; leave out the driving or the command")
     source = folders.inputs / _path(row, "source")
     driving = folders.inputs / _path(row, "driving") if command == "reenact" else None
+    # Options from the command line apply to every row, those that rotate does not have only to the others.
     base: Options = defaults if command == "reenact" else for_rotate(defaults)
     options = _with_cells(base, row)
     name = Path(_path(row, "output")) if "output" in row.cells else None

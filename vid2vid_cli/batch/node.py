@@ -56,7 +56,7 @@ class Shipment:
 
 @dataclass(frozen=True)
 class TaskLimits:
-    """What a job may use on a node. cache: folder for what is remembered. timeout_s: time for the job, 0 for any."""
+    """What a job may use on a node. cache: folder for what is remembered. timeout_s: 0 for no limit."""
 
     cache: str
     timeout_s: float

@@ -25,6 +25,7 @@ except ImportError:  # Windows
 
 REPORT = "report.jsonl"
 State = Literal["done", "failed", "refused", "begun"]
+# Exit codes of failures that another try cannot mend.
 _HOPELESS = frozenset(kind.exit_code for kind in (UsageError, NoFaceError, WeightsError))
 
 
@@ -157,7 +158,7 @@ class Report:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None:  # an interrupted batch leaves the rows as they came
                 self._put_in_order()
         finally:
             self._close()
@@ -214,6 +215,7 @@ class Report:
         if self._file is None:
             raise ValueError("the report is not open")
         try:
+            # Appended and flushed at once: a batch that is killed loses nothing. The last row of an output counts.
             self._file.write(json.dumps(row).encode() + b"\n")
             self._file.flush()
         except OSError as error:

@@ -70,7 +70,7 @@ def make_jobs(sides: Sides | None, folder: str | Path, options: ReenactOptions, 
     # On a cluster a job asks for as many cores as it has threads, so it takes one unless told otherwise.
     threads = threads_each(batch.jobs, options.threads) if batch.cluster is None else 1
     jobs = [replace(job, options=replace(job.options, threads=job.options.threads or threads)) for job in jobs]
-    check_clashes(jobs)
+    check_clashes(jobs)  # before any work: two jobs must not overwrite each other's output in turn
     return jobs
 
 
@@ -96,7 +96,7 @@ def run_batch(
         for job in plan.kept:
             report.keep(job)
         outcomes = _outcomes(plan, report, batch, home, hooks)
-        with closing(outcomes):
+        with closing(outcomes):  # whatever ends this block early also ends the workers
             for job, outcome in outcomes:
                 report.note(job, outcome)
                 _count(result, job, outcome)
@@ -140,6 +140,7 @@ def _outcomes(
     if batch.cluster is None:
         yield from do_jobs(plan.to_do, crew)
         return
+    # Ray is needed only here; most users do not have it.
     from vid2vid_cli.batch.cluster import do_jobs_on_cluster
 
     yield from do_jobs_on_cluster(plan.to_do, crew, batch.cluster, ship=batch.ship_inputs)

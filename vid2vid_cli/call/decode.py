@@ -39,6 +39,7 @@ def decode_call(
     target = f"{call.stem}.mp4" if output is None else output
     check_output(target, force=options.force, inputs=[call])
     with closing(open_call(call)) as recording:
+        # Rendering opens the call a second time, as a driving. This recording keeps the picture's scratch file alive.
         source = recording.save_picture() if options.source is None else Path(options.source)
         return DecodeResult(**vars(reenact(source, call, target, _as_reenactment(options), model=model, hooks=hooks)))
 
@@ -52,6 +53,7 @@ def open_call(path: Path) -> CallRecording:
 
 def _as_reenactment(options: DecodeOptions) -> ReenactOptions:
     """Return the options of `reenact` that decode a call."""
+    # Options that both commands have carry over by name: a new one needs no line here.
     shared = {f.name for f in fields(DecodeOptions)} & {f.name for f in fields(ReenactOptions)}
     return ReenactOptions(
         **{name: getattr(options, name) for name in shared},

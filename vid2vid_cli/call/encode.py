@@ -62,6 +62,7 @@ def encode_call(
     inputs = [Path(name) for name in (driving, options.source) if name not in (None, STANDARD)]
     if str(output) != STANDARD:
         check_output(output, force=options.force, inputs=inputs, is_file=True)
+    # The output is checked before the model is loaded: a mistake in its name shows at once.
     engine, delays = start_engine(options, model), Delays()
     with ExitStack() as stack:
         clip = stack.enter_context(closing(_open(driving, options, engine, log)))
@@ -87,7 +88,7 @@ def encode_call(
 @torch.inference_mode()
 def _send_all(sender: Sender, clip: Driving, hooks: Hooks, delays: Delays) -> None:
     for driven in clip.frames():
-        sender.take(driven)
+        sender.take(driven)  # the packet has gone out when this returns, so the delay ends here
         if driven.arrived_s is not None:
             delays.add_since(driven.arrived_s)
         hooks.progress(sender.frames, clip.count or None)
@@ -131,7 +132,7 @@ class CountedFile:
         """Write a packet."""
         try:
             self.file.write(data)
-            if self.flushes:
+            if self.flushes:  # a packet that waits in a buffer is late at the other end
                 self.file.flush()
         except OSError as error:
             raise CallFileError(f"the call cannot be written: {error.strerror}") from error
@@ -156,4 +157,5 @@ def _open(driving: str | Path, options: EncodeOptions, engine: Engine, log: Warn
 def _open_sound(clip: Driving, options: EncodeOptions, file: Path) -> Iterator[bytes | OpusPacket] | None:
     if clip.audio is None or clip.count is None or options.audio == "none":
         return None
+    # Sound that goes on after the last frame is cut off.
     return opus_of(clip.audio, Fraction(clip.count) / clip.fps, options.audio, file)

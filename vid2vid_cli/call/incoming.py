@@ -75,6 +75,7 @@ class IncomingCall(LiveDriving):
         opening = self.opening
         # A receiver who joins late has not lost the frames before the first one that it got.
         receiver = Receiver(opening.header, self.tally, first=opening.early[0].packet.time)
+        # Without catching up no frame is ever late, and all are rendered.
         clock, late = Clock(self.fps, LATE_S if self.catches_up else math.inf), 0
         frames = received(self._moments(receiver, clock), opening.space)
         for frame in frames:
@@ -88,7 +89,7 @@ class IncomingCall(LiveDriving):
                 clock.observe(is_last=arrival.is_last)
                 self.arrived_s.append(arrival.arrived_s)
                 yield moment
-            if self.tally.is_complete:
+            if self.tally.is_complete:  # the end was announced: do not wait for the pipe to be closed
                 return
 
     def _report(self, late: int) -> None:
@@ -128,7 +129,7 @@ def open_incoming(
 
 
 def _open(stream: IncomingStream, parts: Iterable[bytes], model: ReenactmentModel) -> Opening:
-    coming = _arrivals(stream, parts)
+    coming = _arrivals(stream, parts)  # consumed here up to the first frame, then by IncomingCall
     early: list[Arrival] = []
     beginning: Beginning | None = None
     for arrival in coming:
@@ -136,6 +137,7 @@ def _open(stream: IncomingStream, parts: Iterable[bytes], model: ReenactmentMode
         if beginning is None:
             space, beginning = fitting_space(header, model, PATH), Beginning(header)
         beginning.take(packet)
+        # The picture comes before the first frame, in pieces. What is missing of it by now will not come.
         if packet.kind in FRAMES:
             early.append(arrival)
             reference = beginning.reference if beginning.reference is not None else _key_of(packet, header)

@@ -69,7 +69,7 @@ def describe_call(call: str | Path) -> CallInfo:
     path = Path(call)
     with closing(open_call(path)) as recording:
         header, reader, tally = recording.header, recording.reader, Tally()
-        for _ in reader.frames(tally):
+        for _ in reader.frames(tally):  # counts in the tally; the motions are not needed
             pass
         damage = _damage(path, tally, has_picture=reader.picture() is not None)
         header_size = reader.header_size
@@ -101,7 +101,7 @@ def _damage(path: Path, tally: Tally, *, has_picture: bool) -> str | None:
 
 
 def _steps(scales: Scales) -> QuantizerSteps:
-    # The pose comes first: yaw, pitch, roll, then x, y, z and the logarithm of the scale. The rest is expression.
+    # The pose comes first: yaw, pitch, roll, x, y, z, and the logarithm of the scale. The rest is expression.
     steps = scales.steps / STEP_UNIT
     rest = sorted(steps[POSE_COUNT:])
     return QuantizerSteps(float(steps[0]), float(steps[3]), float(rest[len(rest) // 2]) if rest else 0.0)

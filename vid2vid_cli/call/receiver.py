@@ -76,6 +76,7 @@ def check_live(options: DecodeOptions, call: str | Path, target: str | Path | No
             )
     if options.source is not None and sniff(Path(options.source)) == "video":
         raise UsageError(f"--source {options.source}: is a video, which ends before the call may; give a picture")
+    # The sender is on the line already when the first packet arrives: whatever can be refused is refused now.
     _check_picture(options)
     _check_target(options, target)
 
@@ -85,11 +86,12 @@ def _check_picture(options: DecodeOptions) -> None:
     parse_colour(options.background)
     check_size(options)
     parse_choice(options)
-    Finisher(Path(NAME), options)
+    Finisher(Path(NAME), options)  # its constructor reads the options and refuses wrong ones
 
 
 def _check_target(options: DecodeOptions, target: str | Path) -> None:
     if str(target) == STANDARD:
+        # Refused rather than ignored, so that nobody believes them to have an effect.
         named = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
         if named:
             raise UsageError(
@@ -152,5 +154,6 @@ def _show(screen: Screen, scene: Scene, call: IncomingCall, log: WarningLog, hoo
     except NonFiniteError as error:
         if screen.options.dtype == "float32":
             raise
+        # A file is rendered again in float32 then (finite.retried_in_float32). What a pipe has given is gone.
         raise NonFiniteError(f"{error}; or --dtype {screen.options.dtype} is to blame: try float32") from error
     return DecodeResult(**vars(result), delays=delays.summary())

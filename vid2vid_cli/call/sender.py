@@ -39,7 +39,7 @@ class KeyPicture:
     motion: what the picture shows, or what counts as that; None for the first motion of the driving.
     """
 
-    frame: Frame
+    frame: Frame  # at the size in which it is sent
     motion: Motion | None
 
 
@@ -99,8 +99,10 @@ class Sender:
         self.size = picture.frame.shape[0], picture.frame.shape[1]
         self._stream = stream = _open_stream(self._engine, shown, self._header, self._put, self._options.key_interval)
         stream.writer.picture(encode_picture(picture.frame, self._options.key_quality), stream.numbers(shown))
+        # The header needs the shape of a motion, so it could not be sent before the first face.
         for _ in range(self.frames):
             stream.send(None)
+        # A decoder of the sound needs its description before the first packet of sound.
         if self._sound is not None:
             description = next(self._sound, None)
             if isinstance(description, bytes):
@@ -124,6 +126,7 @@ class Sender:
     def _send_sound(self, stream: _Stream, until_s: Fraction | None) -> None:
         """Send the sound that begins up to a time, or with None all that is left."""
         while self._sound is not None:
+            # Taken from the iterator but not due yet, a packet waits in `_next_sound`.
             packet = self._next_sound or next(self._sound, None)
             if not isinstance(packet, OpusPacket):
                 self._sound = None

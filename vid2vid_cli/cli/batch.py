@@ -45,6 +45,7 @@ def batch(
         from vid2vid_cli.batch.jobs import Sides
         from vid2vid_cli.batch.run import count_skipped, make_jobs, run_batch
 
+    # Made before anything is shown: a mistake in a name ends the command without a bar.
     sides = Sides(*inputs) if inputs else None
     jobs = make_jobs(sides, output, options, batching)
     with BatchReporter(verbosity, len(jobs)) as reporter:

@@ -23,7 +23,7 @@ class BatchBar(Bars):
         # A worker keeps its bar: with its next job it starts again.
         if done == 0:
             self._progress.reset(task, description=name, total=None)
-        # Some containers understate their number of frames; a bar never runs over its end.
+        # The total may be too small for a damaged clip; a bar never runs over its end.
         self._progress.update(task, completed=done, total=None if total is None else max(done, total))
 
     def ended(self, jobs: int) -> None:

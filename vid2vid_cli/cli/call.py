@@ -154,6 +154,7 @@ def _table(found: CallInfo) -> str:
         f"{'part':10}{'bytes':>10}{'kbit/s':>10}{'bytes a frame':>16}",
     ]
     for part, size in found.sizes.items():
+        # A part that the call does not have is left out; motion is what the table is about.
         if size or part == "motion":
             lines.append(f"{part:10}{size:10}{found.kilobits(part):10.2f}{size / max(1, tally.frames):16.1f}")
     lines.append(f"damage: {found.damage or 'none'}")

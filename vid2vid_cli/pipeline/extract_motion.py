@@ -58,7 +58,7 @@ def extract_motion(
     held = len(found) - sum(found)
     if held:
         log.warn(f"{driving}: no face in {held} of {len(found)} frames; the last motion was held")
-    size = clip.picture_size or (0, 0)
+    size = clip.picture_size or (0, 0)  # of the driving, since a motion file has no pictures
     seconds = time.perf_counter() - began
     return Result(target, len(found), held, skipped, seconds, clip.fps, size, tuple(log.warnings))
 
@@ -82,6 +82,7 @@ def _collect(
     first = next((motion for motion in motions if motion is not None), None)
     if first is None or not any(found):
         raise clip.no_face()
+    # A motion file has a motion in every frame. What came before the first face is marked as not found.
     return [first if motion is None else motion for motion in motions], found, skipped
 
 

@@ -48,7 +48,7 @@ class Driving(ABC):
 
     path: Path
     fps: Fraction
-    count: int | None
+    count: int | None  # None, never 0: an unknown length must not pass for an empty one
     is_still: bool = False
     audio: AudioSource | None = None
     picture_size: tuple[int, int] | None = None
@@ -84,7 +84,7 @@ class FileDriving(Driving):
 
     suffixes: ClassVar[frozenset[str]]
 
-    count: int
+    count: int  # of a file it is always known
 
     @classmethod
     @abstractmethod

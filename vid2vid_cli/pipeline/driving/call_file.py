@@ -61,7 +61,7 @@ def is_call_file(path: Path) -> bool:
     """Say whether a file looks like a call, of whatever version and however damaged."""
     try:
         with path.open("rb") as file:
-            return is_call(file.read(16))
+            return is_call(file.read(16))  # more than the mark that every version begins with
     except OSError:
         return False
 
@@ -112,7 +112,7 @@ class CallRecording:
         """Open the file. CallFileError if its header is damaged or of another version."""
         require_file(path)
         self.path = path
-        self._scratch: Scratch | None = None
+        self._scratch: Scratch | None = None  # made when something is written into it
         try:
             with path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -196,6 +196,7 @@ class CallRecording:
 def describe_losses(path: Path, tally: Tally) -> str | None:
     """Say in one line what was missing in a call; None if it was whole."""
     parts = []
+    # A lost packet costs more than its own frame: those up to the next key build on it.
     if tally.missing:
         parts.append(
             f"{tally.lost} of {tally.frames} frames were lost or damaged and {tally.waited} could not be used "

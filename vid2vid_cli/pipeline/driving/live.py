@@ -19,11 +19,8 @@ from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
 
-STANDARD = "-"
-"""What a user writes for standard input and standard output."""
-
-LATE_S = 0.2
-"""How far behind its time a frame may be before it gives way to a newer one."""
+STANDARD = "-"  # what a user writes for standard input and standard output
+LATE_S = 0.2  # how far behind its time a frame may be before it gives way to a newer one
 
 
 @dataclass(kw_only=True, eq=False)
@@ -36,6 +33,7 @@ class LiveDriving(Driving):
     def frames(self) -> Iterator[DrivenFrame]:
         """Yield the frames as they arrive. ValueError the second time: what is past cannot be played again."""
         if self._has_begun:
+            # Said here and not by the iterator: the caller's mistake is in this call.
             raise ValueError(f"{self.path}: a live driving cannot be rewound; call frames() once")
         self._has_begun = True
         return self.arriving()

@@ -38,6 +38,7 @@ class MotionFileDriving(FileDriving):
         if not len(index):
             raise UsageError(f"{path}: no frame between --start and --end")
         motion = Motion(*(tensor[index] for tensor in recorded.motion.tensors()))
+        # The file always holds what moves beside the head, if the family knows it.
         if not setup.follows and isinstance(setup.model, Follows):
             motion = replace(motion, extra=None)
         fps = reading.fps or recorded.fps

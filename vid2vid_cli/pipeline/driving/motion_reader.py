@@ -61,6 +61,7 @@ class MotionReader:
         """Fix the crop by the first frame. This reads nothing yet: pass the frame to `read` as well."""
         self._setup, self._crop = setup, whole_head(setup.model.driving_crop, face, frame)
         self._follower: Follower | None = None
+        # The view has a fixed size and may reach beyond the frame, whose edge is repeated there.
         if setup.follows and isinstance(setup.model, Follows):
             self._view = crop_around(face, setup.model.follow_crop, EVERYWHERE)
             self._follower = setup.model.follow(glimpse_frame(frame, self._view), landmarks_in(self._view, face))

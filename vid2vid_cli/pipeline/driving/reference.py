@@ -20,14 +20,11 @@ from vid2vid_cli.pipeline.driving.base import DrivenFrame
 from vid2vid_cli.pipeline.driving.motion_reader import FrameReading
 from vid2vid_cli.pipeline.parsing import is_index
 
-REFERENCE_WINDOW_S = 4.0
-"""How much of a clip is searched for the reference frame, from its first face on."""
-REFERENCE_CANDIDATES = 32
-"""How many frames of it are compared."""
-EYES_COUNT = 10.0
-"""How much more the eyes count than the rest of the face."""
+REFERENCE_WINDOW_S = 4.0  # how much of a clip is searched for the reference frame, from its first face on
+REFERENCE_CANDIDATES = 32  # how many frames of it are compared
+EYES_COUNT = 10.0  # how much more the eyes count than the rest of the face
+# In frames: one that begins this little before a time counts as beginning at it, since times are rounded decimals.
 EARLY = 1e-3
-"""A frame that begins this little before a time, in frames, counts as beginning at it: times are rounded decimals."""
 
 
 def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> int:

@@ -21,8 +21,7 @@ from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 from vid2vid_cli.pipeline.driving.reference import frame_number, motion_of_frame, nearest_reading, no_key_picture
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
 
-STILL_FPS = Fraction(25)
-"""The frame rate of a picture's clip, unless --fps names one."""
+STILL_FPS = Fraction(25)  # of an output that is a clip all the same, unless --fps names another rate
 
 
 @dataclass(kw_only=True, eq=False)
@@ -42,6 +41,7 @@ class StillDriving(FileDriving):
     @classmethod
     def open(cls, path: Path, reading: ReadOptions, setup: ReaderSetup) -> StillDriving:
         """Decode the picture. MediaError if it is damaged or too large."""
+        # Kept from here on: to decode a large picture again would take longer than to read its motion.
         picture = read_image(path, max_pixels=setup.max_pixels)
         height, width = picture.shape[:2]
         return cls(

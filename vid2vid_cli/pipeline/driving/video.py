@@ -28,8 +28,7 @@ from vid2vid_cli.pipeline.driving.watching import FaceWatcher
 from vid2vid_cli.pipeline.memory import Memory, Recording
 from vid2vid_cli.process.streaming import prefetch
 
-PREFETCHED = 4
-"""How many decoded frames wait while the networks are at work."""
+PREFETCHED = 4  # decoded frames that wait while the networks are at work
 
 
 @dataclass(kw_only=True, eq=False)
@@ -100,6 +99,7 @@ class VideoDriving(FileDriving):
     def _replay(self, known: Recording) -> Iterator[DrivenFrame]:
         """Yield remembered motion; the clip is decoded only if its pictures are shown."""
         pictures = self._pictures() if self.watcher.setup.needs_pictures else itertools.repeat(None)
+        # Not strict: without pictures there is no end on that side.
         for (motion, found), picture in zip(known, pictures, strict=False):
             yield DrivenFrame(motion, found, picture)
         for text in known.warnings:
@@ -145,6 +145,7 @@ class VideoDriving(FileDriving):
 
     def _read_candidates(self) -> list[FrameReading]:
         readings = self.watcher.readings(self._pictures(reference_step(self.fps)))
+        # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
         with_face = (reading for _, reading in readings if reading is not None)
         candidates = list(itertools.islice(with_face, REFERENCE_CANDIDATES))
         if not candidates:

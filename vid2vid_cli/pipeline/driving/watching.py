@@ -31,7 +31,7 @@ class FaceWatcher:
 
         find_face: finds the face in a picture; default: a tracker, which starts anew with each call.
         """
-        last: Motion | None = None
+        last: Motion | None = None  # stays None until the first face: nothing is made up
         for picture, reading in self.readings(pictures, find_face):
             last = last if reading is None else reading.complete()
             yield DrivenFrame(last, reading is not None, picture)
@@ -43,6 +43,7 @@ class FaceWatcher:
         find_face = find_face or FaceTracker(self.setup.analyzer, self.setup.select).update
         for picture in pictures:
             face = find_face(picture)
+            # The picture that fixes the crop is read in it as well, so that it can serve as its own reference.
             yield picture, None if face is None else self._reader_for(picture, face).glance(picture, face)
 
     def _reader_for(self, picture: Frame, face: Face) -> MotionReader:
