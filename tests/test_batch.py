@@ -188,7 +188,7 @@ def test_any_option_of_both_commands_is_a_column(material: Path) -> None:
     [
         ("source,driving\n", "has no rows"),
         ("source,driving\na.png\n", None),
-        ("source,driving\n,b.mp4\n", ":2: names no source"),
+        ("source,driving\n,b.mp4\n", ":2: has no source"),
         ("source,driving,wings\na,b,2\n", ":2: column wings: neither"),
         ("source,driving,size\na,b,big\n", ":2: size big: write a whole number"),
         ("source,driving,region\na,b,ear\n", "region ear: write one of all, pose"),
@@ -197,7 +197,7 @@ def test_any_option_of_both_commands_is_a_column(material: Path) -> None:
         ("source,driving\na,b,c\n", ":2: has more cells"),
         ("source,frontalize,driving\na,1,b\n", "reenact has no such option"),
         ("source,command\na,dance\n", "write reenact or rotate"),
-        ("source,driving,command\na,b,rotate\n", "rotate has no driving"),
+        ("source,driving,command\na,b,rotate\n", "rotate takes no driving"),
         ("source,driving,output\na,b,../c.mp4\n", "inside the output folder"),
         ("source,driving,output\na,b,c.mp4\na,d,c.mp4\n", "2 jobs would write it"),
         ('source,driving\n"a,b\n', "not readable CSV"),
