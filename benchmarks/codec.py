@@ -41,7 +41,7 @@ from vid2vid_cli.codec.stream import StreamWriter
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import Frame
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
-from vid2vid_cli.pipeline.call_recording import CallRecording
+from vid2vid_cli.pipeline.driving.call_file import CallRecording
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 

@@ -15,7 +15,7 @@ from vid2vid_cli.codec.packets import Kind, Packet
 from vid2vid_cli.codec.stream import Receiver, Tally
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import join_motions
-from vid2vid_cli.pipeline.call_recording import CallRecording
+from vid2vid_cli.pipeline.driving.call_file import CallRecording
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import EncodeOptions, EngineOptions, PictureOptions
 from vid2vid_cli.pipeline.source import Source

@@ -25,7 +25,7 @@ from vid2vid_cli.face.paste import paste_face, to_frame
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_video
 from vid2vid_cli.models.compact import model
 from vid2vid_cli.models.compact.mesh import warp as mesh_warp
-from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup
+from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.source import Source

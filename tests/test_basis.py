@@ -25,7 +25,7 @@ from vid2vid_cli.models.compact.model import CompactModel, unit_points
 from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
-from vid2vid_cli.pipeline.call_recording import CallRecording
+from vid2vid_cli.pipeline.driving.call_file import CallRecording
 from vid2vid_cli.pipeline.options import EncodeOptions
 from vid2vid_cli.pipeline.source import image_of
 

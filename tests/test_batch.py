@@ -21,7 +21,7 @@ from PIL import Image
 
 from tests.support.batches import FRAMES, outputs_in, report_in, run, sha256_of
 from tests.support.processes import MODULE, all_end_promptly, processes_in, run_in_terminal, start, wait_for
-from vid2vid_cli.batch.jobs import Job, checkpoint_parts
+from vid2vid_cli.batch.jobs import Job, Sides, checkpoint_parts
 from vid2vid_cli.batch.options import BatchOptions
 from vid2vid_cli.batch.report import Report
 from vid2vid_cli.batch.run import BatchHooks, BatchResult, make_jobs, run_batch
@@ -47,7 +47,7 @@ def test_two_workers_compute_each_source_and_each_motion_once(sources: str, mate
         with Path(f"d/c{k}.mp4").open("ab") as file:
             file.write(bytes(8) + bytes([k]))  # another content, the same clip
     options = BatchOptions(jobs=2)
-    jobs = make_jobs((str(material / "s" / sources), "d"), "out", ReenactOptions(size=64), options)
+    jobs = make_jobs(Sides(str(material / "s" / sources), "d"), "out", ReenactOptions(size=64), options)
     workers = set()
     hooks = BatchHooks(progress=lambda worker, job, done, total: workers.add(worker))
     assert run_batch(jobs, "out", options, hooks).failures == []
@@ -199,7 +199,7 @@ def test_a_terminal_sees_all_jobs_move(material: Path) -> None:
 
 
 def test_another_batch_in_the_same_folder_is_refused() -> None:
-    with Report(Path(), []), pytest.raises(MediaError, match="another batch is at work"), Report(Path(), []):
+    with Report(Path(), []), pytest.raises(MediaError, match="another batch is using it"), Report(Path(), []):
         pass
 
 

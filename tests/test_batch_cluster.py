@@ -23,6 +23,7 @@ from vid2vid_cli.batch.jobs import Job
 from vid2vid_cli.batch.node import (
     LateError,
     Shipment,
+    TaskLimits,
     pack_output,
     private_folder,
     publish_output,
@@ -207,14 +208,14 @@ def test_a_node_shares_its_temporary_files_with_nobody(tmp_path: Path, monkeypat
     with pytest.raises(MediaError, match="belongs to somebody else"):
         private_folder()
     job = Job(0, Path("s"), Path("d"), Path("o.mp4"), ReenactOptions())
-    outcome, content = vid2vid_job(job.to_json(), ("", 0.0), Unheard(), Shipment(False), b"s", b"d")
+    outcome, content = vid2vid_job(job.to_json(), TaskLimits("", 0.0), Unheard(), Shipment(False), b"s", b"d")
     assert "belongs to somebody else" in outcome["error"] and content is None
 
 
 class Unheard:
     """In the place of Ray's actor that hears how far jobs are."""
 
-    tell = property(lambda self: self)
+    report = property(lambda self: self)
 
     def remote(self, *_: Any) -> None:
         return

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tests.support import tiny
 from tests.support.batches import FRAMES, pair_of, run, sha256_of
 from vid2vid_cli.batch import local, workbench
-from vid2vid_cli.batch.jobs import Job, check_clashes, check_template, find_files, pair_files
+from vid2vid_cli.batch.jobs import Job, Sides, check_clashes, check_template, find_files, pair_files
 from vid2vid_cli.batch.local import Queue
 from vid2vid_cli.batch.options import BatchOptions
 from vid2vid_cli.batch.report import Outcome, failure
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("own_folder", "own_signals")
 
 def test_a_side_is_a_folder_a_pattern_or_a_file(material: Path) -> None:
     found = find_files(str(material / "d"), "DRIVINGS")
-    assert [file.name for file in found.files] == ["nod.mp4", "talk.mp4"] and found.passed_over == 1
+    assert [file.name for file in found.files] == ["nod.mp4", "talk.mp4"] and found.skipped == 1
     assert [file.name for file in find_files(str(material / "s" / "*o*.png"), "SOURCES").files] == ["bob.png"]
     assert [file.name for file in find_files(str(material / "**" / "n*.mp4"), "DRIVINGS").files] == ["nod.mp4"]
     bracket = Path("a[1].png")
@@ -47,7 +47,7 @@ def test_a_side_is_a_folder_a_pattern_or_a_file(material: Path) -> None:
     Path("m").mkdir()
     shutil.copy(material / "s" / "bob.png", "m/a.safetensors")
     assert [file.name for file in find_files("m", "DRIVINGS").files] == ["a.safetensors"]
-    for named, words in (("m", "no picture or video"), ("*.xyz", "no file fits")):
+    for named, words in (("m", "no picture or video"), ("*.xyz", "no file matches")):
         with pytest.raises(UsageError, match=words):
             find_files(named, "SOURCES")
 
@@ -59,7 +59,7 @@ def test_pairs() -> None:
     assert pair_files([a, b], [x, Path("y.mp4")], "one-to-one-by-name") == [(a, x)]
     with pytest.raises(UsageError, match="2 sources and 1 drivings"):
         pair_files([a, b], [x], "zip")
-    with pytest.raises(UsageError, match="no source has the name"):
+    with pytest.raises(UsageError, match="no source has the same name"):
         pair_files([b], [x], "one-to-one-by-name")
     with pytest.raises(UsageError, match="two sources are called a"):
         pair_files([a, Path("3/a.jpg")], [x], "one-to-one-by-name")
@@ -82,15 +82,15 @@ def test_names_and_their_clashes_are_known_before_any_work(material: Path) -> No
     with pytest.raises(
         UsageError, match=r"same--nod\.mp4: 2 jobs would write it.*s1/same\.png.*s2/same\.png.*\{index\}"
     ):
-        make_jobs(sides, "out", ReenactOptions(), BatchOptions())
-    named = make_jobs(sides, "out", ReenactOptions(), BatchOptions(name="{index:03}/{driving}~{source}.{ext}"))
+        make_jobs(Sides(*sides), "out", ReenactOptions(), BatchOptions())
+    named = make_jobs(Sides(*sides), "out", ReenactOptions(), BatchOptions(name="{index:03}/{driving}~{source}.{ext}"))
     assert [str(job.output) for job in named][:2] == ["out/000/nod~same.mp4", "out/001/talk~same.mp4"]
-    still = make_jobs(("s1", "s2/same.png"), "out", ReenactOptions(), BatchOptions())
+    still = make_jobs(Sides("s1", "s2/same.png"), "out", ReenactOptions(), BatchOptions())
     assert [job.output.name for job in still] == ["same--same.png"]
     with pytest.raises(UsageError, match="would replace an input"):
-        make_jobs(("s1", "s2"), "s1", ReenactOptions(), BatchOptions(name="same.png"))
+        make_jobs(Sides("s1", "s2"), "s1", ReenactOptions(), BatchOptions(name="same.png"))
     inside = [Job(k, Path("s"), Path("d"), Path(name), ReenactOptions()) for k, name in enumerate(("o/x", "o/x/y.mp4"))]
-    with pytest.raises(UsageError, match="inside of another output"):
+    with pytest.raises(UsageError, match="inside another output"):
         check_clashes(inside)
     assert run("batch", *sides, "-o", "out") == 2 and not Path("out").exists()
 
@@ -130,20 +130,20 @@ def test_any_option_of_both_commands_is_a_column(material: Path) -> None:
     [
         ("source,driving\n", "has no rows"),
         ("source,driving\na.png\n", None),
-        ("source,driving\n,b.mp4\n", ":2: names no source"),
+        ("source,driving\n,b.mp4\n", ":2: has no source"),
         ("source,driving,wings\na,b,2\n", ":2: column wings: neither"),
         ("source,driving,size\na,b,big\n", ":2: size big: write a whole number"),
         ("source,driving,region\na,b,ear\n", "region ear: write one of all, pose"),
         ("source,driving,force\na,b,perhaps\n", "write true or false"),
-        ("source,driving,source\na,b,c\n", "the column source is there twice"),
+        ("source,driving,source\na,b,c\n", "has the column source twice"),
         ("source,driving\na,b,c\n", ":2: has more cells"),
         ("source,frontalize,driving\na,1,b\n", "reenact has no such option"),
         ("source,command\na,dance\n", "write reenact or rotate"),
-        ("source,driving,command\na,b,rotate\n", "rotate has no driving"),
-        ("source,driving,output\na,b,../c.mp4\n", "inside of the output folder"),
+        ("source,driving,command\na,b,rotate\n", "rotate takes no driving"),
+        ("source,driving,output\na,b,../c.mp4\n", "inside the output folder"),
         ("source,driving,output\na,b,c.mp4\na,d,c.mp4\n", "2 jobs would write it"),
-        ('source,driving\n"a,b\n', "no readable CSV"),
-        ("source\nb\x00.png\n", "names no source"),
+        ('source,driving\n"a,b\n', "not readable CSV"),
+        ("source\nb\x00.png\n", "has no source"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_refused_with_its_line(
@@ -303,7 +303,7 @@ def test_the_cores_are_divided_between_the_workers(material: Path, monkeypatch: 
     monkeypatch.setattr(local, "usable_cores", lambda: 8)
     assert [local.threads_each(workers, 0) for workers in (1, 2, 3, 8, 20)] == [7, 4, 2, 1, 1]
     assert local.threads_each(4, threads=3) == 3
-    (job,) = make_jobs(tuple(map(str, pair_of(material))), "out", ReenactOptions(), BatchOptions(jobs=4))
+    (job,) = make_jobs(Sides(*map(str, pair_of(material))), "out", ReenactOptions(), BatchOptions(jobs=4))
     assert job.options.threads == 2
     monkeypatch.setattr(local, "usable_cores", lambda: 1)
     assert local.threads_each(1, 0) == 1

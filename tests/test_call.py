@@ -32,7 +32,7 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.ogg import packet_duration
 from vid2vid_cli.media.video import probe_video, read_mark
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.pipeline.call_recording import CallRecording
+from vid2vid_cli.pipeline.driving.call_file import CallRecording
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions, ReenactOptions
 from vid2vid_cli.pipeline.progress import Hooks
@@ -410,7 +410,7 @@ def test_encode_tells_its_result(tmp_path: Path, model: LoadedModel, capfd: pyte
     facts = json.loads(capfd.readouterr().out)
     assert (facts["frames"], facts["bytes"]) == (5, (tmp_path / "c.v2v").stat().st_size)
     result = encode_call(DRIVING, tmp_path / "d.v2v", EncodeOptions(end="0.2"), model=model)
-    assert isinstance(result, EncodeResult) and result.delays_ms is None
+    assert isinstance(result, EncodeResult) and result.delays is None
 
 
 def test_a_picture_can_be_a_call_of_one_frame(tmp_path: Path, model: LoadedModel) -> None:

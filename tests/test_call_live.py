@@ -29,7 +29,7 @@ from vid2vid_cli.errors import CallFileError, UsageError
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_mark
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.pipeline.driving import DrivenFrame
+from vid2vid_cli.pipeline.driving.base import DrivenFrame
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -350,7 +350,7 @@ def test_whoever_comes_late_sees_what_comes_from_then_on(call: bytes, model: Loa
     assert [frame.motion is not None for frame in frames] == [False] * 3 + [True] * 2
     assert warnings == [
         "standard input: 0 of 5 frames were lost or damaged and 3 could not be used before the next key; "
-        "the last motion was held, 3 frames at most"
+        "the last motion was held, for at most 3 frames"
     ]
 
 
@@ -397,10 +397,10 @@ def test_another_picture_turns(call: bytes, tmp_path: Path, model: LoadedModel, 
         ("call.v2v", "out.mp4", LIVE, "--live goes with - as CALL"),
         ("-", "out.mp4", DecodeOptions(), "and - with --live"),
         ("call.v2v", "-", DecodeOptions(), "-o -: only a live call goes to standard output"),
-        ("-", None, LIVE, "--live: say with -o where to show it"),
-        ("-", "-", replace(LIVE, start="1"), "leave --start and --end out"),
-        ("-", "-", replace(LIVE, yaw="-20:20:1"), "--yaw -20:20:1: nobody knows how long a live call is"),
-        ("-", "-", replace(LIVE, source=str(DRIVING)), "is a video, which ends; a live call needs a picture"),
+        ("-", None, LIVE, "--live: name the output with -o"),
+        ("-", "-", replace(LIVE, start="1"), "leave out --start and --end"),
+        ("-", "-", replace(LIVE, yaw="-20:20:1"), "--yaw -20:20:1: a live call has no known length"),
+        ("-", "-", replace(LIVE, source=str(DRIVING)), "is a video, which ends before the call may; give a picture"),
         ("-", "-", replace(LIVE, crf=20), "--crf: -o - is raw video"),
         ("-", "-", replace(LIVE, size=4), "--size 4"),
         ("-", "-", replace(LIVE, face="left"), "--face left"),

@@ -13,7 +13,8 @@ from vid2vid_cli.geometry.rotation import pose_from_rotation
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import Frame, ReadOptions, probe_video, read_mark, read_video
 from vid2vid_cli.models.registry import load_face_analyzer, load_model
-from vid2vid_cli.pipeline.driving import ReaderSetup, open_driving
+from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import ReenactOptions
 

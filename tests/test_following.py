@@ -32,7 +32,8 @@ from vid2vid_cli.models.compact.model import CompactModel, unit_points
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
-from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup, open_driving
+from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
+from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import EncodeOptions, EvaluateClipsOptions, MotionOptions, ReenactOptions

@@ -20,7 +20,7 @@ from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import MotionFile, load_motion
-from vid2vid_cli.pipeline.driving import nearest_frame
+from vid2vid_cli.pipeline.driving.reference import nearest_frame
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions

@@ -133,7 +133,7 @@ def test_an_index_means_the_same_face_in_a_clip_as_in_the_list(
     assert left < 0.5 and right > 2
     left, right = moved("all")
     assert left > 2 and right > 2
-    with pytest.raises(UsageError, match="never shows so many"):
+    with pytest.raises(UsageError, match="never shows that many"):
         rotate(clip, "x.mp4", RotateOptions(yaw="20", face="5"), model=model)
 
 

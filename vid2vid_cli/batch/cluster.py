@@ -1,4 +1,4 @@
-"""Do jobs on a Ray cluster: the driver's side. What runs on the nodes is in `node.py`."""
+"""Do jobs on a Ray cluster, from the driver's side. What runs on the nodes is in `node.py`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ from typing import Any
 
 from vid2vid_cli.batch.jobs import Job
 from vid2vid_cli.batch.local import Crew, Queue
-from vid2vid_cli.batch.node import Progress, Shipment, publish_output, vid2vid_job
+from vid2vid_cli.batch.node import Progress, Shipment, TaskLimits, publish_output, vid2vid_job
 from vid2vid_cli.batch.report import Outcome, failure
 from vid2vid_cli.errors import MediaError, UsageError, describe_failure, one_line
 
 LOOK_EVERY_S = 0.3
-AHEAD = 2  # jobs that wait for each that runs, so that no node is idle
+AHEAD = 2
+"""Jobs that are handed over for each that can run, so that no node is idle."""
 GRACE_S = 1.0
-KNOCK_S = 5.0
+"""How long cancelled tasks may take to clean up."""
+CONNECT_S = 5.0
 
 
 @dataclass
 class Cluster:
-    """A connection to Ray and what is on its way there. ours: whether this batch opened the connection.
+    """A connection to Ray, and the jobs that were handed over.
 
-    tasks: by Ray's reference. slots: which bar shows a job. shipped: files in the object store by their path.
+    ship: whether files go through the object store. ours: whether this batch opened the connection.
+    progress: the actor that tasks report to. tasks: jobs by Ray's reference.
+    slots: the number of the bar that shows a job, by the job's index. shipped: files in the object store, by path.
     """
 
     ray: Any
@@ -43,19 +47,22 @@ class Cluster:
     shipped: dict[Path, Any] = field(default_factory=dict)
 
     def most_at_once(self, job: Job) -> int:
-        """Return how many jobs are handed over at a time: what can run, and as many again."""
-        there = self.ray.cluster_resources()
+        """Return how many jobs like this one are handed over at a time: as many as can run, and as many again."""
+        # Asked anew each time: nodes come and go.
+        available = self.ray.cluster_resources()
         needs = resources(job)
-        runs = min(int(there.get(name, 0) // need) for name, need in needs.items() if need)
+        runs = min(int(available.get(name, 0) // need) for name, need in needs.items() if need)
         return max(1, AHEAD * runs)
 
     def submit(self, job: Job) -> None:
         """Hand a job over."""
         needs = resources(job)
+        # Retries are the queue's business, which knows what may pass and what may not.
         task = self.ray.remote(vid2vid_job).options(num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_retries=0)
         model = job.checkpoint_path
         shipment = Shipment(has_checkpoint=model is not None) if self.ship else None
         files = [self._put(path) for path in (*job.inputs, model) if path is not None] if self.ship else []
+        # A task runs in another folder, and perhaps on another machine that shares this one's disk.
         far = replace(
             job,
             source=job.source.absolute(),
@@ -63,7 +70,7 @@ class Cluster:
             output=job.output.absolute(),
             options=job.options if model is None else replace(job.options, checkpoint=str(model.absolute())),
         )
-        limits = (str(self.crew.cache.absolute()), self.crew.timeout_s)
+        limits = TaskLimits(str(self.crew.cache.absolute()), self.crew.timeout_s)
         self.tasks[task.remote(far.to_json(), limits, self.progress, shipment, *files)] = job
 
     def _put(self, path: Path) -> Any:
@@ -73,13 +80,13 @@ class Cluster:
         return self.shipped[path]
 
     def forget_files(self, waiting: Sequence[Job]) -> None:
-        """Drop files from the object store that no job needs any more."""
+        """Drop the files from the object store that no job needs any more."""
         needed = {path for job in (*waiting, *self.tasks.values()) for path in (*job.inputs, job.checkpoint_path)}
         for path in [path for path in self.shipped if path not in needed]:
             del self.shipped[path]
 
     def show(self) -> list[Job]:
-        """Pass on how far the jobs are. Returns those of which a frame is made."""
+        """Pass on how far the jobs are. Returns those that have made a frame."""
         begun = []
         by_index = {job.index: job for job in self.tasks.values()}
         for index, (done, total) in self.ray.get(self.progress.take.remote()).items():
@@ -93,7 +100,7 @@ class Cluster:
         return begun
 
     def collect(self, task: Any) -> tuple[Job, Outcome]:
-        """Take the outcome of a task that has ended, however it did."""
+        """Take the outcome of a task that has ended, in whatever way."""
         job = self.tasks.pop(task)
         self.slots.pop(job.index, None)
         try:
@@ -102,15 +109,15 @@ class Cluster:
                 publish_output(job.output, content)
         except (MediaError, OSError) as error:
             return job, failure(*describe_failure(error))
-        except Exception as error:  # noqa: BLE001  Ray's own errors: a worker, a node or an object is lost
+        except Exception as error:  # noqa: BLE001  Ray has many: a worker, a node or an object is lost
             lines = [line for line in str(error).splitlines() if line.strip()]
             return job, failure(one_line(f"{job.output}: its worker was lost: {lines[0] if lines else error!r}"))
         return job, Outcome.from_json(plain)
 
     def close(self) -> None:
-        """Cancel what runs, and leave the cluster as it was."""
+        """Cancel all tasks, and leave the cluster as it was."""
         for task in self.tasks:
-            with contextlib.suppress(Exception):  # an input that could not be read is no task
+            with contextlib.suppress(Exception):  # an input that could not be read stands here without a task
                 self.ray.cancel(task, force=False)
         if self.tasks:
             with contextlib.suppress(Exception):
@@ -122,7 +129,7 @@ class Cluster:
 
 
 def resources(job: Job) -> dict[str, float]:
-    """Return what a job takes of a node: its threads, and a GPU where it is to compute on one."""
+    """Return what a job needs of a node: a core per thread, and a GPU if it computes on one."""
     return {"CPU": max(1, job.options.threads), "GPU": 1 if job.options.device.startswith("cuda") else 0}
 
 
@@ -162,35 +169,35 @@ def _hand_over(queue: Queue, cluster: Cluster) -> None:
 
 
 def connect(address: str, crew: Crew, *, ship: bool) -> Cluster:
-    """Connect to a cluster. UsageError where there is none, or no Ray here."""
+    """Connect to a cluster. UsageError if there is none, or if Ray is not installed here."""
     try:
         ray = import_module("ray")
     except ImportError as error:
         raise UsageError("--cluster: Ray is not installed; pip install 'vid2vid[cluster]'") from error
     ours = not ray.is_initialized()
     if ours:
-        _knock(address)
+        _check_listening(address)
         try:
             with sigterm_kept():
                 ray.init(address=address, logging_level="ERROR", log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             words = one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
             raise UsageError(
-                f"--cluster {address}: no cluster answers ({words}); ray start --head makes one"
+                f"--cluster {address}: no cluster answers ({words}); start one with ray start --head"
             ) from error
-    # It may be on a node that is lost: it begins anew on another, and a call waits for that.
+    # If its node is lost, the actor starts again on another one, and calls wait for that.
     progress = ray.remote(Progress).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
     return Cluster(ray, crew, ship, ours, progress)
 
 
 @contextmanager
 def sigterm_kept() -> Iterator[None]:
-    """Let SIGTERM mean what it did before: Ray puts a handler in its place that exits with 15, each time it comes."""
+    """Keep the handler of SIGTERM: Ray installs one of its own, which exits with code 15."""
     usual = signal.getsignal(signal.SIGTERM)
     if usual is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = False
+    came = False  # whether SIGTERM arrived while Ray's handler was in place
     try:
         yield
     except SystemExit as ending:
@@ -203,13 +210,15 @@ def sigterm_kept() -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM)
 
 
-def _knock(address: str) -> None:
-    """Raise UsageError where nobody listens at HOST:PORT: Ray itself would try for minutes, and complain in a log."""
+def _check_listening(address: str) -> None:
+    """Raise UsageError if nothing listens at HOST:PORT. Ray itself would try for minutes, and complain in a log."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host:
         return
     try:
-        with socket.create_connection((host, int(port)), KNOCK_S):
+        with socket.create_connection((host, int(port)), CONNECT_S):
             return
     except (OSError, ValueError, OverflowError) as error:
-        raise UsageError(f"--cluster {address}: nobody answers there ({error}); write HOST:PORT of its head") from error
+        raise UsageError(
+            f"--cluster {address}: nothing answers there ({error}); write HOST:PORT of its head"
+        ) from error

@@ -1,4 +1,4 @@
-"""Which jobs a batch has: files on both sides, how they are paired, and what the outputs are called."""
+"""The jobs of a batch: which files are paired, and what the outputs are called."""
 
 from __future__ import annotations
 
@@ -18,23 +18,17 @@ from vid2vid_cli.checkpoints import catalogue
 from vid2vid_cli.checkpoints.cache import EMBEDDED, bundled_file, look_for, own_file
 from vid2vid_cli.errors import UsageError, Vid2VidError
 from vid2vid_cli.media.probe import sniff
+from vid2vid_cli.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
+from vid2vid_cli.process.shutdown import signals_delayed
 
-PICTURES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jp2", ".avif", ".heic", ".heif"}
-)
-VIDEOS = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".mts", ".flv", ".wmv", ".ogv"}
-    | {".3gp", ".mxf"}
-)
-MOTIONS = frozenset({".safetensors", ".v2v"})
-PLACES = ("source", "driving", "index", "ext")
+PLACEHOLDERS = ("source", "driving", "index", "ext")
 Options = ReenactOptions | RotateOptions
 
 
 @dataclass(frozen=True)
 class Job:
-    """One output. driving: None for a head that is turned (`rotate`). index: its place in the batch, from 0."""
+    """One output. driving: None for a head that is turned by `rotate`. index: its position in the batch, from 0."""
 
     index: int
     source: Path
@@ -44,7 +38,7 @@ class Job:
 
     @property
     def command(self) -> str:
-        """Name the command that would do the job alone."""
+        """Name the command that would do this job by itself."""
         return "reenact" if self.driving is not None else "rotate"
 
     @property
@@ -54,7 +48,7 @@ class Job:
 
     @property
     def checkpoint_path(self) -> Path | None:
-        """The file or folder of the checkpoint, where it is named by its path."""
+        """The file or folder of the checkpoint; None unless it is named by its path."""
         name = self.options.checkpoint
         path = Path(name).expanduser()
         is_path = name != "compact" and catalogue.named(name) is None and os.path.exists(path)  # noqa: PTH110  for too long a name Path.exists raises
@@ -62,13 +56,13 @@ class Job:
 
     @cached_property
     def appearance(self) -> tuple[Any, ...]:
-        """Name what the job computes of its source: jobs with the same name share it."""
+        """Return a key for what is computed of the source. Jobs with the same key share it."""
         o = self.options
         return "source", self.source, o.face, o.size, o.paste_back, o.background, *self._arithmetic
 
     @cached_property
     def motion(self) -> tuple[Any, ...] | None:
-        """Name the motion that the job reads off a driving: jobs with the same name share it."""
+        """Return a key for the motion that is read off the driving. Jobs with the same key share it."""
         if self.driving is None or not isinstance(self.options, ReenactOptions):
             return None
         o = self.options
@@ -92,7 +86,7 @@ class Job:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Job:
-        """Build a job of plain values."""
+        """Build a job from plain values."""
         driving = None if plain["driving"] is None else Path(plain["driving"])
         kind = RotateOptions if driving is None else ReenactOptions
         source, output = Path(plain["source"]), Path(plain["output"])
@@ -100,7 +94,7 @@ class Job:
 
 
 def checkpoint_parts(name: str) -> list[Path]:
-    """List the files on this machine that the name or the path of a checkpoint means; none where it means nothing."""
+    """List the files on this machine that belong to a checkpoint, given by name or path; empty if there are none."""
     if name == "compact":
         return [bundled_file("weights", EMBEDDED)]
     known = catalogue.named(name)
@@ -115,32 +109,44 @@ def checkpoint_parts(name: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class MatchedFiles:
-    """The files that one side of a batch names. passed_over: files of a folder that are no media by name."""
+    """The files that one side of a batch names. skipped: how many files of a folder are not media by their names."""
 
     files: list[Path]
-    passed_over: int = 0
+    skipped: int = 0
 
 
 def find_files(named: str, side: str) -> MatchedFiles:
-    """Find the files that a folder, a pattern or a file's name means, in the order of their names.
+    """Find the files that a folder, a pattern or a file name stands for, sorted by name.
 
-    side: SOURCES or DRIVINGS, for messages. Of a folder the pictures and videos directly in it count, for drivings
-    motion files too; of a pattern all files.
+    side: SOURCES or DRIVINGS. In a folder, only files directly in it count: pictures and videos, and as drivings
+    everything that some kind of driving calls its own. A pattern stands for all files that match it.
     """
     path = Path(named)
     if os.path.isdir(named):  # noqa: PTH112  Path.is_dir raises for a name that is too long
-        known = PICTURES | VIDEOS | (MOTIONS if side == "DRIVINGS" else frozenset())
         files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
-        media = [file for file in files if file.suffix.lower() in known]
+        media = [file for file in files if _is_visual(file) or (side == "DRIVINGS" and _is_driving(file))]
         if not media:
             raise UsageError(f"{named}: no picture or video in this folder; name another as {side}")
         return MatchedFiles(media, len(files) - len(media))
+    # A file may be called a[1].png. One that is missing is left to its job to report.
     if os.path.lexists(named) or not glob.has_magic(named):
         return MatchedFiles([path])
     files = sorted(match for match in map(Path, glob.glob(named, recursive=True)) if match.is_file())  # noqa: PTH207
     if not files:
-        raise UsageError(f"{named}: no file fits this pattern; name another as {side}")
+        raise UsageError(f"{named}: no file matches this pattern; name another as {side}")
     return MatchedFiles(files)
+
+
+def _is_visual(file: Path) -> bool:
+    return file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+
+
+def _is_driving(file: Path) -> bool:
+    # The kinds of driving need torch, which takes seconds to load. A folder of clips is listed without.
+    with signals_delayed():  # an exception in the middle of torch's import would abort the process
+        from vid2vid_cli.pipeline.driving.opening import driving_suffixes
+
+    return file.suffix.lower() in driving_suffixes()
 
 
 def pair_files(sources: Sequence[Path], drivings: Sequence[Path], pair: Pair) -> list[tuple[Path, Path]]:
@@ -150,14 +156,16 @@ def pair_files(sources: Sequence[Path], drivings: Sequence[Path], pair: Pair) ->
     if pair == "zip":
         if len(sources) != len(drivings):
             raise UsageError(
-                f"--pair zip: {len(sources)} sources and {len(drivings)} drivings do not go together; "
-                "give as many of both, or --pair product"
+                f"--pair zip: {len(sources)} sources and {len(drivings)} drivings cannot be paired; "
+                "give as many of one as of the other, or --pair product"
             )
         return list(zip(sources, drivings, strict=True))
     by_name = [_by_stem(sources, "sources"), _by_stem(drivings, "drivings")]
     pairs = [(file, by_name[1][stem]) for stem, file in by_name[0].items() if stem in by_name[1]]
     if not pairs:
-        raise UsageError("--pair one-to-one-by-name: no source has the name of a driving; see --dry-run --pair product")
+        raise UsageError(
+            "--pair one-to-one-by-name: no source has the same name as a driving; see --dry-run --pair product"
+        )
     return pairs
 
 
@@ -173,23 +181,24 @@ def _by_stem(files: Sequence[Path], side: str) -> dict[str, Path]:
 
 
 def check_template(template: str) -> None:
-    """Raise UsageError unless a name is made of the known places, and stays in its folder."""
+    """Raise UsageError unless a template uses known placeholders only, and names a file inside the output folder."""
     try:
         parts = list(string.Formatter().parse(template))
         for _, place, form, conversion in parts:
-            if place is not None and (place not in PLACES or conversion or "{" in (form or "")):
+            if place is not None and (place not in PLACEHOLDERS or conversion or "{" in (form or "")):
+                # A form may hold a field of its own, as in {index:{source}}: it is refused as well.
                 raise ValueError(f"{{{place}}} is not known")
         example = template.format(source="a", driving="b", index=0, ext="mp4")
     except (ValueError, KeyError, IndexError, AttributeError) as error:
-        known = " ".join(f"{{{place}}}" for place in PLACES)
+        known = " ".join(f"{{{place}}}" for place in PLACEHOLDERS)
         raise UsageError(f"--name {template}: {error}; use {known}") from error
     path = Path(example)
     if not example.strip() or path.is_absolute() or ".." in path.parts or not path.name or "\0" in example:
-        raise UsageError(f"--name {template}: must name a file inside of the output folder")
+        raise UsageError(f"--name {template}: must name a file inside the output folder")
 
 
 def output_name(template: str, index: int, source: Path, driving: Path | None, options: Options) -> Path:
-    """Fill in a template. ext: png where one picture comes out, else mp4."""
+    """Fill in a template. ext: png if the output is one picture, otherwise mp4."""
     stem = "rotated" if driving is None else driving.stem
     ext = "png" if _is_picture(source, driving, options) else "mp4"
     return Path(template.format(source=source.stem, driving=stem, index=index, ext=ext))
@@ -200,11 +209,11 @@ def _is_picture(source: Path, driving: Path | None, options: Options) -> bool:
         return False
     if driving is None:
         return not any(":" in (angle or "") for angle in (options.yaw, options.pitch, options.roll))
-    return driving.suffix.lower() not in MOTIONS and _is_still(driving)
+    return _is_still(driving)
 
 
 def _is_still(path: Path) -> bool:
-    """Tell a still by content; what cannot be read is left to the job to complain of."""
+    """Say whether a file is a picture, by its content. A file that cannot be read is left to its job to report."""
     try:
         return sniff(path) == "still"
     except (Vid2VidError, OSError, ValueError):
@@ -212,7 +221,7 @@ def _is_still(path: Path) -> bool:
 
 
 def check_clashes(jobs: Sequence[Job]) -> None:
-    """Raise UsageError where two jobs would write the same file, one inside of another's, or over an input."""
+    """Raise UsageError if an output would be written twice, inside another output, or over an input."""
     outputs = Counter(_place(job.output) for job in jobs)
     inputs = {_place(path) for job in jobs for path in job.inputs}
     for job in jobs:
@@ -227,7 +236,7 @@ def check_clashes(jobs: Sequence[Job]) -> None:
             raise UsageError(f"{job.output}: would replace an input of this batch; choose another folder or --name")
         above = next((folder for folder in map(str, Path(place).parents) if folder in outputs), None)
         if above is not None:
-            raise UsageError(f"{job.output}: lies inside of another output, {above}; choose another --name")
+            raise UsageError(f"{job.output}: lies inside another output, {above}; choose another --name")
 
 
 def _place(path: Path) -> str:
@@ -238,10 +247,22 @@ def _origin(job: Job) -> str:
     return " and ".join(map(str, job.inputs))
 
 
-def jobs_of_folders(sides: tuple[str, str], folder: Path, options: ReenactOptions, batch: BatchOptions) -> list[Job]:
+@dataclass(frozen=True)
+class Sides:
+    """What the user gave for each side: a folder, a pattern, or a file name."""
+
+    sources: str
+    drivings: str
+
+    def find(self) -> tuple[MatchedFiles, MatchedFiles]:
+        """Find the files of both sides."""
+        return find_files(self.sources, "SOURCES"), find_files(self.drivings, "DRIVINGS")
+
+
+def jobs_of_folders(sides: Sides, folder: Path, options: ReenactOptions, batch: BatchOptions) -> list[Job]:
     """Make the jobs of SOURCES and DRIVINGS. folder: of the outputs."""
     check_template(batch.name)
-    sources, drivings = find_files(sides[0], "SOURCES").files, find_files(sides[1], "DRIVINGS").files
+    sources, drivings = (side.files for side in sides.find())
     return [
         Job(index, source, driving, folder / output_name(batch.name, index, source, driving, options), options)
         for index, (source, driving) in enumerate(pair_files(sources, drivings, batch.pair))

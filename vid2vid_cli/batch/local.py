@@ -1,4 +1,4 @@
-"""Do jobs by worker processes of this machine: who gets which, what if one dies or takes too long."""
+"""Do jobs in worker processes on this machine: which worker gets which job, and what if one dies or is too slow."""
 
 from __future__ import annotations
 
@@ -24,14 +24,20 @@ from vid2vid_cli.process.scratch import sweep
 from vid2vid_cli.process.shutdown import signals_delayed
 
 GRACE_S = 1.2
+"""How long a worker may take to clean up before it is killed."""
 LOOK_AHEAD = 1000
-# The folder of the package comes first instead of the current one, where a file may be called as a module is.
+"""How many waiting jobs are looked at when a worker is free; more would slow down very large batches."""
+# The package's folder replaces the current one in the path: a file there may have the name of a module.
 _START = "import sys; sys.path[0] = sys.argv.pop(1); from vid2vid_cli.batch.worker import main; main()"
 
 
 @dataclass(frozen=True)
 class Crew:
-    """How jobs are done. begin: called before a job's first try. progress: worker, job, frames done, frames in all."""
+    """How jobs are done.
+
+    begin: called with a job before its first try. progress: called with the number of a worker, its job, frames done,
+    and frames in all.
+    """
 
     workers: int
     retry: int
@@ -43,38 +49,43 @@ class Crew:
 
 @dataclass
 class Queue:
-    """The jobs that wait, which sources and motions are remembered by now, and which somebody is computing just now."""
+    """The jobs that wait, and what their workers have in common.
+
+    tries: how often each job was begun. known: the sources and motions that are remembered by now.
+    in_progress: those that a worker is computing now. Jobs that need them wait, instead of computing them again.
+    """
 
     waiting: list[Job]
     tries: dict[int, int] = field(default_factory=dict)
     known: set[Any] = field(default_factory=set)
-    in_the_making: set[Any] = field(default_factory=set)
+    in_progress: set[Any] = field(default_factory=set)
 
     def take(self, last: Path | None = None, of_others: Collection[Path] = ()) -> Job | None:
-        """Take the next job; none that needs what somebody is computing just now.
+        """Take the next job; None if all of them need what another worker is computing now.
 
-        last: the source that the worker had before, whose jobs it goes on with. of_others: the last sources of other
-        workers; their jobs are taken only when no others are left.
+        last: the worker's last source, whose jobs come first. of_others: the last sources of other workers, whose jobs
+        come last.
         """
-        free = [job for job in self.waiting[:LOOK_AHEAD] if self.in_the_making.isdisjoint((job.appearance, job.motion))]
+        free = [job for job in self.waiting[:LOOK_AHEAD] if self.in_progress.isdisjoint((job.appearance, job.motion))]
         if not free:
             return None
+        # A worker keeps its last source in memory, so jobs with the same one are cheapest for it.
         own = (job for job in free if job.source == last)
         unclaimed = (job for job in free if job.source not in of_others)
         job = next(own, None) or next(unclaimed, free[0])
         self.waiting.remove(job)
         self.tries[job.index] = self.tries.get(job.index, 0) + 1
-        self.in_the_making |= {job.appearance, job.motion} - {None} - self.known
+        self.in_progress |= {job.appearance, job.motion} - {None} - self.known
         return job
 
     def has_begun(self, job: Job) -> None:
-        """Take note that the first frame of a job is made: what is known of its source is remembered by then."""
-        self.in_the_making.discard(job.appearance)
+        """Note that a job has made its first frame. By then its source is remembered."""
+        self.in_progress.discard(job.appearance)
         self.known.add(job.appearance)
 
     def give_back(self, job: Job, outcome: Outcome, retry: int) -> Outcome | None:
-        """Take note of how a try ended; None where the job shall be tried again."""
-        self.in_the_making -= {job.appearance, job.motion}
+        """Note how a try ended. Returns the final outcome, or None if the job will be tried again."""
+        self.in_progress -= {job.appearance, job.motion}
         if outcome.state == "done":
             self.known |= {job.appearance, job.motion} - {None}
         if outcome.may_pass and self.tries[job.index] <= retry:
@@ -84,7 +95,7 @@ class Queue:
 
 
 class WorkerProcess:
-    """One worker: a Python of its own, in a session of its own, so that Ctrl-C does not reach it."""
+    """One worker: a Python process in a session of its own, so that Ctrl-C does not reach it."""
 
     def __init__(self, number: int, crew: Crew) -> None:
         self.number = number
@@ -106,14 +117,14 @@ class WorkerProcess:
         )
 
     def give(self, job: Job) -> None:
-        """Give it a job. A worker that has died is found out when its output ends."""
+        """Give it a job. If it has died, that is noticed when its output ends."""
         self.job, self.began_s, self.last_source = job, time.monotonic(), job.source
         with contextlib.suppress(BrokenPipeError):
             self._pipe("stdin").write(json.dumps(job.to_json()).encode() + b"\n")
 
     def receive(self) -> list[dict[str, Any]] | None:
-        """Return the messages that have come; None when it is gone."""
-        part = os.read(self.fileno(), 1 << 16)
+        """Return the messages that have arrived; None if the worker is gone."""
+        part = os.read(self.fileno(), 1 << 16)  # never blocks: the selector said that something is there
         if not part:
             return None
         *lines, self._received = (self._received + part).split(b"\n")
@@ -124,9 +135,9 @@ class WorkerProcess:
         return int(self._pipe("stdout").fileno())
 
     def is_late(self, timeout_s: float) -> bool:
-        """Say whether its job has had its time, from when the worker was ready."""
-        had_s = time.monotonic() - self.began_s
-        return bool(timeout_s and self.is_ready and self.job is not None and had_s >= timeout_s)
+        """Say whether its job has run out of time, not counting the worker's start."""
+        taken_s = time.monotonic() - self.began_s
+        return bool(timeout_s and self.is_ready and self.job is not None and taken_s >= timeout_s)
 
     def last_words(self) -> str:
         """Say how it died."""
@@ -142,7 +153,7 @@ class WorkerProcess:
             self.process.send_signal(signal.SIGTERM)
 
     def end(self, deadline_s: float) -> None:
-        """Wait for it until a time on the monotonic clock, then kill it."""
+        """Wait for it until a time on the monotonic clock, then kill it if it still runs."""
         try:
             self.process.wait(max(0.05, deadline_s - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -163,12 +174,13 @@ def usable_cores() -> int:
 
 
 def threads_each(workers: int, threads: int) -> int:
-    """Return how many threads the networks of a worker get: what was asked for, or a fair share of the cores."""
+    """Return how many threads the networks of a worker get: as many as asked for, or a fair share of the cores."""
+    # A single worker leaves one core to what feeds it: decoding, encoding, finding faces.
     return threads or max(1, usable_cores() // workers - (workers == 1 and usable_cores() > 1))
 
 
 def _thread_limits(workers: int) -> dict[str, str]:
-    """Keep libraries from starting a thread a core in each worker."""
+    """Return the environment that keeps libraries from starting a thread per core in each worker."""
     share = str(max(1, usable_cores() // workers))
     return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), share)
 
@@ -177,26 +189,28 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
     """Yield each job with its outcome as soon as it ends. Closing the iterator ends all workers."""
     queue, workers = Queue(list(jobs)), dict[int, WorkerProcess]()
     try:
-        for number in range(min(crew.workers, len(jobs))):  # also those whose first job must wait for another's
+        for number in range(
+            min(crew.workers, len(jobs))
+        ):  # they load torch while their first job waits for another's source
             _start(workers, number, crew)
         while queue.waiting or any(worker.job for worker in workers.values()):
             _give_out(queue, workers, crew)
             for worker in _ready(workers, crew):
-                yield from _hear(worker, workers, queue, crew)
+                yield from _handle(worker, workers, queue, crew)
             yield from _stop_late(workers, queue, crew)
     finally:
         _end(list(workers.values()), jobs, crew)
 
 
 def _start(workers: dict[int, WorkerProcess], number: int, crew: Crew) -> WorkerProcess:
-    """Start a worker, which is never there without being noted."""
+    """Start a worker. An interrupt cannot come between its start and the note of it, or it would outlive the batch."""
     with signals_delayed():
         workers[number] = WorkerProcess(number, crew)
     return workers[number]
 
 
 def _give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> None:
-    """Give jobs to idle workers; start one in the place of one that was lost."""
+    """Give jobs to idle workers. A lost worker is replaced."""
     for number in range(crew.workers):
         worker = workers.get(number)
         if worker is not None and worker.job is not None:
@@ -212,7 +226,7 @@ def _give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> No
 
 
 def _ready(workers: dict[int, WorkerProcess], crew: Crew) -> list[WorkerProcess]:
-    """Wait for a message of any worker, or until the first has had its time."""
+    """Wait for a message from any worker, or until the first of them runs out of time."""
     with selectors.DefaultSelector() as selector:
         for worker in workers.values():
             selector.register(worker, selectors.EVENT_READ, worker)
@@ -221,18 +235,20 @@ def _ready(workers: dict[int, WorkerProcess], crew: Crew) -> list[WorkerProcess]
         return [key.data for key, _ in selector.select(wait_s)]
 
 
-def _hear(
+def _handle(
     worker: WorkerProcess, workers: dict[int, WorkerProcess], queue: Queue, crew: Crew
 ) -> Iterator[tuple[Job, Outcome]]:
-    """Take the messages of a worker; yield the job that ended for good."""
+    """Handle the messages of a worker. Yields its job if it has ended for good."""
     messages, job = worker.receive(), worker.job
     if messages is None:
+        # It died: make up the message that it could not send.
         del workers[worker.number]
         outcome = failure(worker.last_words(), seconds=time.monotonic() - worker.began_s)
         _end([worker], [job] if job is not None else [], crew)
         messages = [{"outcome": asdict(outcome)}]
     for message in messages:
         if "ready" in message:
+            # The job's time starts now: loading torch is not its fault.
             worker.is_ready, worker.began_s = True, time.monotonic()
         if job is not None and "progress" in message:
             queue.has_begun(job)
@@ -245,7 +261,7 @@ def _hear(
 
 
 def _stop_late(workers: dict[int, WorkerProcess], queue: Queue, crew: Crew) -> Iterator[tuple[Job, Outcome]]:
-    """End the workers that have had their time."""
+    """End the workers whose jobs ran out of time."""
     for worker in [worker for worker in workers.values() if worker.is_late(crew.timeout_s)]:
         job = worker.job
         if job is None:
@@ -259,7 +275,7 @@ def _stop_late(workers: dict[int, WorkerProcess], queue: Queue, crew: Crew) -> I
 
 
 def _end(workers: Sequence[WorkerProcess], jobs: Sequence[Job], crew: Crew) -> None:
-    """End workers, all at once, and remove what one left that had to be killed."""
+    """End workers, all at once, and remove what they left if they had to be killed."""
     for worker in workers:
         worker.ask_to_end()
     deadline_s = time.monotonic() + GRACE_S

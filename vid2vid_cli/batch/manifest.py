@@ -1,4 +1,4 @@
-"""Read a table of jobs: a row a job, and any option of `reenact` or `rotate` as a column."""
+"""Read a table of jobs: one row per job, with any option of `reenact` or `rotate` as a column."""
 
 from __future__ import annotations
 
@@ -21,28 +21,47 @@ YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One row of a table. where: its file and line, for messages."""
+    """One row of a table. where: its file and line, for messages. cells: by column; empty ones are left out."""
 
     where: str
     cells: Mapping[str, Any]
 
 
-def jobs_of_manifest(path: Path, folder: Path, options: ReenactOptions, batch: BatchOptions) -> list[Job]:
-    """Make the jobs of a manifest. Paths in it count from its own folder; options left empty are those of `options`.
+@dataclass(frozen=True)
+class ManifestFolders:
+    """The folders that relative paths in a table start from."""
 
-    folder: of the outputs. UsageError names the line and column of what cannot be read.
+    inputs: Path
+    outputs: Path
+
+
+@dataclass(frozen=True)
+class Column:
+    """The option that a column sets. hint: its type. is_opposite: whether the column negates it."""
+
+    option: str
+    hint: Any
+    is_opposite: bool
+
+
+def jobs_of_manifest(path: Path, folder: Path, options: ReenactOptions, batch: BatchOptions) -> list[Job]:
+    """Make the jobs of a manifest. Paths in it start from its own folder; an empty cell takes the value in `options`.
+
+    folder: of the outputs. UsageError names the line and column that cannot be read.
     """
     check_template(batch.name)
-    jobs = [_job(index, row, (path.parent, folder), options, batch) for index, row in enumerate(_read_rows(path))]
+    folders = ManifestFolders(path.parent, folder)
+    jobs = [_job(index, row, folders, options, batch) for index, row in enumerate(_read_rows(path))]
     if not jobs:
-        raise UsageError(f"{path}: has no rows; write one a job")
+        raise UsageError(f"{path}: has no rows; write one per job")
     return jobs
 
 
 def _read_rows(path: Path) -> Iterator[ManifestRow]:
+    # By the name alone: a table of one column is valid CSV whatever is in it.
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
     if path.suffix.lower() not in readers:
-        raise UsageError(f"{path}: a manifest is a .csv or a .jsonl")
+        raise UsageError(f"{path}: a manifest must be a .csv or .jsonl file")
     try:
         yield from readers[path.suffix.lower()](path)
     except OSError as error:
@@ -50,20 +69,21 @@ def _read_rows(path: Path) -> Iterator[ManifestRow]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
     except csv.Error as error:
-        raise UsageError(f"{path}: is no readable CSV: {error}") from error
+        raise UsageError(f"{path}: is not readable CSV: {error}") from error
 
 
 def _read_csv(path: Path) -> Iterator[ManifestRow]:
+    # utf-8-sig: spreadsheets put a byte order mark in front of UTF-8.
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         names = [_column(name) for name in reader.fieldnames or ()]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise UsageError(f"{path}: the column {twice} is there twice")
+            raise UsageError(f"{path}: has the column {twice} twice")
         for cells in reader:
             where = f"{path}:{reader.line_num}"
-            if None in cells:
-                raise UsageError(f"{where}: has more cells than the first line has columns")
+            if None in cells:  # the reader's key for surplus cells
+                raise UsageError(f"{where}: has more cells than the first row has columns")
             yield ManifestRow(
                 where, {_column(name): cell.strip() for name, cell in cells.items() if (cell or "").strip()}
             )
@@ -77,45 +97,46 @@ def _read_jsonl(path: Path) -> Iterator[ManifestRow]:
             where = f"{path}:{number}"
             try:
                 cells = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise UsageError(f"{where}: is no JSON object: {error}") from error
+            except (ValueError, RecursionError) as error:  # RecursionError: brackets nested too deep
+                raise UsageError(f"{where}: is not a JSON object: {error}") from error
             if not isinstance(cells, dict):
-                raise UsageError(f"{where}: is no JSON object")
+                raise UsageError(f"{where}: is not a JSON object")
             yield ManifestRow(where, {_column(name): cell for name, cell in cells.items() if cell is not None})
 
 
 def _column(name: str) -> str:
+    """Spell a column as the option's field: `--Max-Pixels` means `max_pixels`."""
     return name.strip().lower().removeprefix("--").replace("-", "_")
 
 
-def _job(index: int, row: ManifestRow, homes: tuple[Path, Path], defaults: ReenactOptions, batch: BatchOptions) -> Job:
-    """Make one job. homes: the folders that inputs and outputs count from."""
+def _job(index: int, row: ManifestRow, folders: ManifestFolders, defaults: ReenactOptions, batch: BatchOptions) -> Job:
     command = row.cells.get("command", "reenact" if "driving" in row.cells else "rotate")
     if command not in ("reenact", "rotate"):
         raise UsageError(f"{row.where}: command {command}: write reenact or rotate")
     if command == "rotate" and "driving" in row.cells:
-        raise UsageError(f"{row.where}: rotate has no driving; leave it out, or the command")
-    source = homes[0] / _path(row, "source")
-    driving = homes[0] / _path(row, "driving") if command == "reenact" else None
+        raise UsageError(f"{row.where}: rotate takes no driving; leave out the driving or the command")
+    source = folders.inputs / _path(row, "source")
+    driving = folders.inputs / _path(row, "driving") if command == "reenact" else None
+    # Options from the command line apply to every row, those that rotate does not have only to the others.
     base: Options = defaults if command == "reenact" else for_rotate(defaults)
     options = _with_cells(base, row)
     name = Path(_path(row, "output")) if "output" in row.cells else None
     if name is None:
         name = output_name(batch.name, index, source, driving, options)
     elif ".." in name.parts or name.is_absolute():
-        raise UsageError(f"{row.where}: output {name}: must lie inside of the output folder")
-    return Job(index, source, driving, homes[1] / name, options)
+        raise UsageError(f"{row.where}: output {name}: must lie inside the output folder")
+    return Job(index, source, driving, folders.outputs / name, options)
 
 
 def _path(row: ManifestRow, column: str) -> str:
     text = row.cells.get(column, "")
     if not isinstance(text, str) or not text or "\0" in text:
-        raise UsageError(f"{row.where}: names no {column}; fill in the column {column}")
+        raise UsageError(f"{row.where}: has no {column}; fill in the column {column}")
     return text
 
 
 def for_rotate(options: ReenactOptions) -> RotateOptions:
-    """Take from the options of `reenact` those that `rotate` has too; what is None stays as `rotate` has it."""
+    """Return the options that `rotate` shares with `reenact`. Those that are None keep the default of `rotate`."""
     shared = {field.name: getattr(options, field.name, None) for field in fields(RotateOptions)}
     return RotateOptions(**{name: value for name, value in shared.items() if value is not None})
 
@@ -128,9 +149,9 @@ def _with_cells(options: Options, row: ManifestRow) -> Options:
             continue
         if column not in columns:
             raise UsageError(f"{row.where}: column {column}: {_unknown(column, options)}")
-        name, hint, is_opposite = columns[column]
-        value = _convert(cell, hint, f"{row.where}: {column} {one_line(str(cell))}")
-        changed[name] = not value if is_opposite else value
+        meant = columns[column]
+        value = _convert(cell, meant.hint, f"{row.where}: {column} {one_line(str(cell))}")
+        changed[meant.option] = not value if meant.is_opposite else value
     try:
         return replace(options, **changed)
     except ValueError as error:
@@ -145,18 +166,20 @@ def _unknown(column: str, options: Options) -> str:
     return f"neither reenact nor rotate has such an option; see vid2vid {command} --help"
 
 
-def _columns(kind: type[Options]) -> dict[str, tuple[str, Any, bool]]:
-    """List what a column may be called: the option's field, or any of its flags. True: it means the opposite."""
+def _columns(kind: type[Options]) -> dict[str, Column]:
+    """List the names that a column may have: the option's field, or any of its flags."""
     hints = get_type_hints(kind)
-    found: dict[str, tuple[str, Any, bool]] = {}
+    found: dict[str, Column] = {}
     for field in fields(kind):
-        found[field.name] = field.name, hints[field.name], False
+        found[field.name] = Column(field.name, hints[field.name], is_opposite=False)
         for name, is_opposite in _flags(field):
-            found.setdefault(name, (field.name, hints[field.name], is_opposite))
+            found.setdefault(name, Column(field.name, hints[field.name], is_opposite))
     return found
 
 
 def _flags(field: Field[Any]) -> Iterator[tuple[str, bool]]:
+    """Yield each long flag of an option as a column's name, and whether it is the opposite of a pair."""
+    # An option that is on by default gets its opposite from the command line when it names no flags itself.
     flags = field.metadata.get("flags") or ([f"--{field.name}/--no-{field.name}"] if field.default is True else [])
     for flag in flags:
         for place, name in enumerate(flag.split("/")):
@@ -165,8 +188,9 @@ def _flags(field: Field[Any]) -> Iterator[tuple[str, bool]]:
 
 
 def _convert(cell: Any, hint: Any, where: str) -> Any:
-    """Turn a cell into what an option takes."""
+    """Turn a cell into a value of the option's type. where: for messages."""
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    # `float | None` takes numbers only: a cell cannot say None, it is left empty.
     kind = next(kind for kind in kinds if kind is not type(None))
     if get_origin(kind) is Literal:
         if cell not in get_args(kind):
@@ -175,7 +199,7 @@ def _convert(cell: Any, hint: Any, where: str) -> Any:
     if kind is bool:
         return _truth(cell, where)
     if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
-        raise UsageError(f"{where}: write a number or a text")
+        raise UsageError(f"{where}: write a number or text")
     try:
         return kind(str(cell)) if kind in (int, float) else str(cell)
     except ValueError as error:

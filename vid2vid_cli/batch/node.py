@@ -1,4 +1,4 @@
-"""What runs on the nodes of a Ray cluster: a job a task, the model kept from task to task, files shipped if wished."""
+"""What runs on the nodes of a Ray cluster: one task per job. The model is kept from task to task."""
 
 from __future__ import annotations
 
@@ -32,69 +32,78 @@ PROGRESS_EVERY_S = 0.5
 
 
 class Progress:
-    """How far the jobs are; an actor that the tasks tell and the driver asks."""
+    """How far each job is: an actor that tasks report to, and that the driver asks."""
 
     def __init__(self) -> None:
-        self._news: dict[int, tuple[int, int | None]] = {}
+        self._latest: dict[int, tuple[int, int | None]] = {}
 
-    def tell(self, index: int, done: int, total: int | None) -> None:
-        """Note how far a job is."""
-        self._news[index] = (done, total)
+    def report(self, index: int, done: int, total: int | None) -> None:
+        """Note how far a job is, in frames."""
+        self._latest[index] = (done, total)
 
     def take(self) -> dict[int, tuple[int, int | None]]:
-        """Return what is new since the last time."""
-        news, self._news = self._news, {}
-        return news
+        """Return the frames done and in all of each job that moved on since the last call, by the job's index."""
+        latest, self._latest = self._latest, {}
+        return latest
 
 
 @dataclass(frozen=True)
 class Shipment:
-    """That the inputs come, and the output goes, by the object store. has_checkpoint: whether the last file is one."""
+    """Says that inputs and output travel through the object store. has_checkpoint: whether the last file is one."""
 
     has_checkpoint: bool
 
 
+@dataclass(frozen=True)
+class TaskLimits:
+    """What a job may use on a node. cache: folder for what is remembered. timeout_s: 0 for no limit."""
+
+    cache: str
+    timeout_s: float
+
+
 class LateError(BaseException):
-    """A job has had its time; no `except Exception` of any library shall keep it from ending."""
+    """A job ran out of time. Not an Exception, so that no library's `except Exception` keeps the job alive."""
 
 
 @lru_cache(maxsize=1)
 def _workbench(cache: str) -> Workbench:
-    """Keep the model and what is remembered from task to task of this process."""
+    """Return the workbench of this process, which keeps the model from task to task."""
     from vid2vid_cli.batch.workbench import Workbench
 
     return Workbench(Path(cache), is_shared=True)
 
 
 def vid2vid_job(
-    plain: Mapping[str, Any], limits: tuple[str, float], progress: Any, shipment: Shipment | None, *files: bytes
+    plain: Mapping[str, Any], limits: TaskLimits, progress: Any, shipment: Shipment | None, *files: bytes
 ) -> tuple[dict[str, Any], bytes | None]:
-    """Do one job. limits: folder of what is remembered, seconds for the job. Returns its outcome and shipped output."""
-    job, (cache, timeout_s) = Job.from_json(plain), limits
+    """Do one job. Returns its outcome, and the packed output if files are shipped. files: the inputs' contents."""
+    job = Job.from_json(plain)
     hooks = _hooks(job, progress)
     if shipment is None:
-        return asdict(_do(job, cache, timeout_s, hooks)), None
+        return asdict(_do(job, limits, hooks)), None
     try:
         home = private_folder()
-        sweep(home, again=True)  # of what tasks left whose process was killed
+        sweep(home, again=True)  # what tasks left whose process was killed
         with Scratch(home / "job") as scratch:
             local = unpack(job, scratch.folder, shipment, files)
-            outcome = _do(local, str(home / "cache"), timeout_s, hooks)
+            # The batch's own cache is a folder of the driver's machine, which may not exist here.
+            outcome = _do(local, replace(limits, cache=str(home / "cache")), hooks)
             content = pack_output(local.output) if outcome.state == "done" else None
         return asdict(_with_names(outcome, local, job)), content
     except OSError as error:
         words = f"{error.filename or tempfile.gettempdir()}: {error.strerror or error}"
-        return asdict(failure(f"{job.output}: a node has no place for its files: {words}; free some there")), None
+        return asdict(failure(f"{job.output}: a node has no room for its files: {words}; free some space there")), None
     except MediaError as error:
         return asdict(failure(str(error))), None
 
 
 def private_folder() -> Path:
-    """Return a folder for temporary files that is this user's alone. MediaError where another has taken its name."""
+    """Return a temporary folder that belongs to this user alone. MediaError if somebody else has taken its name."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir(), f"vid2vid-{user}")
     folder.mkdir(0o700, exist_ok=True)
-    status = folder.lstat()
+    status = folder.lstat()  # not stat: somebody else may have put a link there
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != user:
         raise MediaError(f"{folder}: belongs to somebody else; remove it, or set TMPDIR to another folder")
     return folder
@@ -103,29 +112,31 @@ def private_folder() -> Path:
 def _hooks(job: Job, progress: Any) -> Hooks:
     last_s = 0.0
 
-    def tell(done: int, total: int | None) -> None:
+    def report(done: int, total: int | None) -> None:
         nonlocal last_s
-        if done == 1 or time.monotonic() - last_s > PROGRESS_EVERY_S:  # others may wait for a first frame
+        if (
+            done == 1 or time.monotonic() - last_s > PROGRESS_EVERY_S
+        ):  # jobs with the same source wait for the first frame
             last_s = time.monotonic()
-            progress.tell.remote(job.index, done, total)
+            progress.report.remote(job.index, done, total)
 
-    tell(0, None)
-    return Hooks(tell)
+    report(0, None)
+    return Hooks(report)
 
 
-def _do(job: Job, cache: str, timeout_s: float, hooks: Hooks) -> Outcome:
+def _do(job: Job, limits: TaskLimits, hooks: Hooks) -> Outcome:
     try:
-        bench = _workbench(cache)
-        with time_limit(timeout_s):
+        bench = _workbench(limits.cache)  # before the clock starts: loading torch is not the job's fault
+        with time_limit(limits.timeout_s):
             return bench.do(job, hooks)
     except LateError:
-        error = f"{job.output}: not ready after {timeout_s:g} s; give it a longer --timeout"
-        return failure(error, seconds=timeout_s)
+        error = f"{job.output}: not ready after {limits.timeout_s:g} s; give it a longer --timeout"
+        return failure(error, seconds=limits.timeout_s)
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise LateError after some seconds in the main thread, where tasks run; 0 sets no limit."""
+    """Raise LateError after some seconds; 0 sets no limit. Works in the main thread only, which is where tasks run."""
     if not seconds or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -143,10 +154,11 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def unpack(job: Job, folder: Path, shipment: Shipment, files: tuple[bytes, ...]) -> Job:
-    """Write the inputs into a folder and return the job with their paths there."""
+    """Write the inputs into a folder, and return the job with their paths there."""
     paths = []
     for number, content in enumerate(files):
         known = job.inputs[number] if number < len(job.inputs) else Path(job.options.checkpoint)
+        # A folder each: source and driving may have the same name.
         path = folder / str(number) / known.name
         path.parent.mkdir()
         path.write_bytes(content)
@@ -157,7 +169,7 @@ def unpack(job: Job, folder: Path, shipment: Shipment, files: tuple[bytes, ...])
 
 
 def _with_names(outcome: Outcome, local: Job, job: Job) -> Outcome:
-    """Let messages name the files that the user knows."""
+    """Replace the paths on the node by those that the user knows, in all messages."""
     names = [(str(here), str(there)) for here, there in zip(local.inputs, job.inputs, strict=True)]
     names += [(str(local.output), str(job.output)), (local.options.checkpoint, job.options.checkpoint)]
 
@@ -171,7 +183,7 @@ def _with_names(outcome: Outcome, local: Job, job: Job) -> Outcome:
 
 
 def pack_output(path: Path) -> bytes:
-    """Return an output as one string of bytes: a tar archive with the file, or the folder of frames, as `output`."""
+    """Return an output as the bytes of a tar archive, in which the file or the folder of frames is called `output`."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.add(path, "output")
@@ -179,11 +191,11 @@ def pack_output(path: Path) -> bytes:
 
 
 def publish_output(path: Path, packed: bytes) -> None:
-    """Unpack an output beside its place and rename it there, whole or not at all."""
+    """Unpack an output next to its path, then rename it: it appears whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with Scratch(path) as scratch, tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(scratch.folder, filter="data")
+            archive.extractall(scratch.folder, filter="data")  # refuses links and paths to elsewhere
             made = scratch.file("output")
             (publish_frames if made.is_dir() else publish)(made, path, None)  # sealed on the node that made it
     except (OSError, tarfile.TarError) as error:

@@ -1,4 +1,4 @@
-"""What a user can ask of a batch besides what `reenact` takes."""
+"""The options of a batch besides those of `reenact`."""
 
 from __future__ import annotations
 
@@ -13,32 +13,30 @@ Pair = Literal["product", "zip", "one-to-one-by-name"]
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """Which jobs, by how many workers, and what happens when one fails."""
+    """Which jobs there are, how many workers do them, and what happens when one fails."""
 
     pair: Pair = option(
-        "product", "Every source with every driving, first with first, or those of the same name.", panel="Batch"
+        "product", "Every source with every driving, first with first, or files with the same name.", panel="Batch"
     )
     name: str = option(
         "{source}--{driving}.{ext}",
-        "Name of an output in the folder, of {source} {driving} {index} {ext}; a slash makes folders.",
+        "Name of each output in the folder, made of {source} {driving} {index} {ext}; a slash makes subfolders.",
         panel="Batch",
     )
     manifest: str | None = option(
-        None, "Table of jobs (.csv or .jsonl) with an option of reenact or rotate as a column.", panel="Batch"
+        None, "Table of jobs (.csv or .jsonl) with options of reenact or rotate as columns.", panel="Batch"
     )
-    jobs: int = option(
-        1, "Worker processes; the processor's cores are divided between them.", "--jobs", "-j", panel="Batch"
-    )
-    resume: bool = option(True, "Skip the jobs whose outputs are there and whole, or do all again.", panel="Batch")
-    retry: int = option(1, "How often a job is tried again that failed for a reason which may pass.", panel="Batch")
-    timeout: float = option(0.0, "Seconds after which a job is given up; 0 waits for ever.", panel="Batch")
-    dry_run: bool = option(False, "List the jobs and do nothing.", "--dry-run", panel="Batch")
+    jobs: int = option(1, "Worker processes; they share the processor's cores.", "--jobs", "-j", panel="Batch")
+    resume: bool = option(True, "Skip jobs whose outputs exist and are whole, or do all of them again.", panel="Batch")
+    retry: int = option(1, "How often a failed job is tried again, if the reason may be temporary.", panel="Batch")
+    timeout: float = option(0.0, "Seconds after which a job is given up; 0 for no limit.", panel="Batch")
+    dry_run: bool = option(False, "List the jobs without doing them.", "--dry-run", panel="Batch")
     cache: str | None = option(
         None, "Folder that remembers faces and motions; default: .cache in the output folder.", panel="Batch"
     )
     cluster: str | None = option(None, "Run the jobs on Ray: auto, or the address of its head.", panel="Batch")
     ship_inputs: bool = option(
-        False, "Send files to the cluster and back, where no folder is shared.", "--ship-inputs", panel="Batch"
+        False, "Send files to the cluster and back, for machines that share no folder.", "--ship-inputs", panel="Batch"
     )
 
     def __post_init__(self) -> None:
@@ -47,6 +45,6 @@ class BatchOptions:
         if not 0 <= self.retry <= 1000:
             raise UsageError(f"--retry {self.retry}: write a number from 0")
         if not 0 <= self.timeout < float("inf"):
-            raise UsageError(f"--timeout {self.timeout:g}: write seconds, or 0 to wait for ever")
+            raise UsageError(f"--timeout {self.timeout:g}: write seconds, or 0 for no limit")
         if self.ship_inputs and self.cluster is None:
             raise UsageError("--ship-inputs: needs --cluster")

@@ -1,4 +1,4 @@
-"""What became of each job: report.jsonl, kept while the batch runs and put in order at its end."""
+"""What became of each job: report.jsonl, which grows while the batch runs and is put in order at its end."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ except ImportError:  # Windows
 
 REPORT = "report.jsonl"
 State = Literal["done", "failed", "refused", "begun"]
+# Exit codes of failures that another try cannot mend.
 _HOPELESS = frozenset(kind.exit_code for kind in (UsageError, NoFaceError, WeightsError))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job. exit_code: that of the command that would have done it alone. sha256: of the output.
+    """What became of a job.
 
-    refused: its output is there and no batch made it. begun: not ended, because the batch was killed.
-    computed: what no job before it had found out, "source" or "driving".
+    state: `refused` if its output exists and no batch made it; `begun` if the batch was killed before it ended.
+    exit_code: as of the command that does this job alone. sha256: of the output. attempts: tries, this one included.
+    computed: what was not remembered from an earlier job, "source" or "driving".
     """
 
     state: State
@@ -50,24 +52,24 @@ class Outcome:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Outcome:
-        """Build an outcome of plain values."""
+        """Build an outcome from plain values."""
         return cls(**{**plain, "warnings": tuple(plain["warnings"]), "computed": tuple(plain["computed"])})
 
     @property
     def may_pass(self) -> bool:
-        """Whether another try may end differently: options, faces and weights do not change by themselves."""
+        """Whether another try may end differently. Options, faces and weights do not change by themselves."""
         return self.state == "failed" and self.exit_code not in _HOPELESS
 
 
 def failure(error: str, exit_code: int = 1, seconds: float = 0.0) -> Outcome:
-    """Return the outcome of a job that came to nothing."""
+    """Return the outcome of a job that failed."""
     return Outcome("failed", seconds, error=error, exit_code=exit_code)
 
 
 def recipe(job: Job, checkpoint: list[list[int]]) -> str:
-    """Return a fingerprint of all that decides what comes out: files by size and time, options, version.
+    """Return a fingerprint of everything that decides the output: inputs, checkpoint, options, version.
 
-    checkpoint: sizes and times of its files.
+    checkpoint: sizes and times of its files, as `_stamp` gives them.
     """
     options = {name: value for name, value in asdict(job.options).items() if name not in {"force", "threads"}}
     stamps = [*map(_stamp, job.inputs), *checkpoint]
@@ -76,6 +78,7 @@ def recipe(job: Job, checkpoint: list[list[int]]) -> str:
 
 
 def _stamp(path: Path) -> list[int]:
+    """Return a file's size and time: much faster than a hash, for folders full of videos. Empty if it is missing."""
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -84,7 +87,7 @@ def _stamp(path: Path) -> list[int]:
 
 
 def row_of(job: Job, recipe_of_job: str, outcome: Outcome) -> dict[str, Any]:
-    """Return the line of the report on a job."""
+    """Return a job's row of the report."""
     return {
         "job": job.index,
         "state": outcome.state,
@@ -107,7 +110,7 @@ def row_of(job: Job, recipe_of_job: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> dict[str, dict[str, Any]]:
-    """Read the last row on each output; what a killed batch wrote by half is passed over."""
+    """Read the last row of each output. A line that a killed batch left incomplete is ignored."""
     rows: dict[str, dict[str, Any]] = {}
     try:
         with path.open("rb") as file:
@@ -116,7 +119,7 @@ def read_rows(path: Path) -> dict[str, dict[str, Any]]:
                     row = json.loads(line)
                     rows[str(row["output"])] = dict(row)
     except FileNotFoundError:
-        return {}
+        return {}  # the first batch in this folder
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
     return rows
@@ -124,7 +127,7 @@ def read_rows(path: Path) -> dict[str, dict[str, Any]]:
 
 @dataclass
 class Report:
-    """The report of a batch in a folder: `with` holds it for one batch alone, and puts it in order at the end."""
+    """The report of a batch in a folder. Its `with` block locks the folder, and puts the report in order at the end."""
 
     folder: Path
     jobs: Sequence[Job]
@@ -147,9 +150,7 @@ class Report:
             self._lock()
         except BlockingIOError as error:
             self._close()
-            raise MediaError(
-                f"{self.folder}: another batch is at work in it; wait, or choose another folder"
-            ) from error
+            raise MediaError(f"{self.folder}: another batch is using it; wait, or choose another folder") from error
         self.rows = read_rows(self.path)
         return self
 
@@ -157,13 +158,13 @@ class Report:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None:  # an interrupted batch leaves the rows as they came
                 self._put_in_order()
         finally:
             self._close()
 
     def _lock(self) -> None:
-        """Hold the folder for this batch alone. BlockingIOError where another one does."""
+        """Lock the folder for this batch. BlockingIOError if another one holds the lock."""
         if fcntl is None or self._file is None:
             return
         try:
@@ -174,7 +175,7 @@ class Report:
             return
 
     def recipe(self, job: Job) -> str:
-        """Return a job's fingerprint as it was when first asked for."""
+        """Return a job's fingerprint as of the first call: inputs that change later make the output outdated."""
         if job.index not in self._recipes:
             name = job.options.checkpoint
             if name not in self._checkpoints:
@@ -183,7 +184,7 @@ class Report:
         return self._recipes[job.index]
 
     def is_done(self, job: Job) -> bool:
-        """Say whether an earlier run made this very output, and it is still whole."""
+        """Say whether an earlier run made this very output, and the output is still whole."""
         row = self.rows.get(str(job.output))
         if row is None or row.get("state") != "done" or row.get("recipe") != self.recipe(job):
             return False
@@ -193,37 +194,39 @@ class Report:
             return False
 
     def refusal(self, job: Job) -> Outcome | None:
-        """Return why a job may not write its output, None where it may: only a batch's own outputs are replaced."""
+        """Return why a job may not write its output; None if it may. Only outputs of a batch are replaced."""
         is_ours = self.rows.get(str(job.output), {}).get("ours", False)
         if job.options.force or is_ours or not os.path.lexists(job.output):
             return None
-        error = f"{job.output}: exists already, and no batch made it; choose another --name or --force"
+        error = f"{job.output}: exists already, and no batch made it; choose another --name, or add --force"
         return Outcome("refused", error=error, exit_code=OutputExistsError.exit_code)
 
     def begin(self, job: Job) -> None:
-        """Note that a job is about to write its output, so that a later run knows whose it is."""
+        """Note that a job is about to write its output, so that a later run knows that a batch made it."""
         if not self.rows.get(str(job.output), {}).get("ours", False):
             self.note(job, Outcome("begun"))
 
     def note(self, job: Job, outcome: Outcome) -> None:
         """Note what became of a job."""
-        may_be_there = outcome.state == "begun" or os.path.lexists(job.output)
-        row = {**row_of(job, self.recipe(job), outcome), "ours": may_be_there and outcome.state != "refused"}
+        # The output of a job that failed may still exist, made by an earlier try or an earlier batch.
+        may_exist = outcome.state == "begun" or os.path.lexists(job.output)
+        row = {**row_of(job, self.recipe(job), outcome), "ours": may_exist and outcome.state != "refused"}
         self.rows[str(job.output)] = row
         if self._file is None:
             raise ValueError("the report is not open")
         try:
+            # Appended and flushed at once: a batch that is killed loses nothing. The last row of an output counts.
             self._file.write(json.dumps(row).encode() + b"\n")
             self._file.flush()
         except OSError as error:
             raise MediaError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def keep(self, job: Job) -> None:
-        """Take over the row of a job that was done before, under its number of today."""
+        """Take over the row of a job that was done before, under its index in this batch."""
         self.rows[str(job.output)] = {**self.rows[str(job.output)], "job": job.index}
 
     def _put_in_order(self) -> None:
-        """Write a row a job, in their order; then what earlier batches made in this folder."""
+        """Write one row per job in their order, then the outputs of earlier batches in this folder."""
         mine = [self.rows[str(job.output)] for job in self.jobs if str(job.output) in self.rows]
         names = {str(job.output) for job in self.jobs}
         others = [row for name, row in self.rows.items() if name not in names and row.get("state") == "done"]

@@ -1,4 +1,4 @@
-"""Run a batch: make the jobs, skip what is done, have the rest done, write the report."""
+"""Run a batch: make the jobs, skip what is done, do the rest, write the report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vid2vid_cli.batch.jobs import Job, check_clashes, find_files, jobs_of_folders
+from vid2vid_cli.batch.jobs import Job, Sides, check_clashes, jobs_of_folders
 from vid2vid_cli.batch.local import Crew, do_jobs, threads_each
 from vid2vid_cli.batch.manifest import jobs_of_manifest
 from vid2vid_cli.batch.options import BatchOptions
@@ -20,14 +20,15 @@ from vid2vid_cli.process.scratch import sweep
 
 
 def _ignore(*_: object) -> None:
-    """Take anything, do nothing."""
+    """Accept anything and do nothing."""
 
 
 @dataclass(frozen=True)
 class BatchHooks:
     """What a batch calls while it runs.
 
-    progress: worker, its job, frames done, frames in all or None. ended: a job, its outcome, jobs ended, jobs in all.
+    progress: with a worker's number, its job, frames done, and frames in all or None.
+    ended: with a job, its outcome, jobs ended, and jobs in all.
     """
 
     progress: Callable[[int, Job, int, int | None], None] = _ignore
@@ -36,7 +37,7 @@ class BatchHooks:
 
 @dataclass
 class BatchResult:
-    """What became of a batch. kept: jobs that an earlier run had done. failures: with their outcomes."""
+    """The result of a batch. kept: jobs that an earlier run had done. failures: jobs with their outcomes."""
 
     report: Path
     jobs: int
@@ -50,17 +51,15 @@ class BatchResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a batch by what shall happen to them."""
+    """The jobs of a batch, sorted by what happens to them."""
 
     kept: list[Job]
     refused: list[tuple[Job, Outcome]]
     to_do: list[Job]
 
 
-def make_jobs(
-    sides: tuple[str, str] | None, folder: str | Path, options: ReenactOptions, batch: BatchOptions
-) -> list[Job]:
-    """Make the jobs of SOURCES and DRIVINGS, or of the manifest, and check their names. Reads no media whole."""
+def make_jobs(sides: Sides | None, folder: str | Path, options: ReenactOptions, batch: BatchOptions) -> list[Job]:
+    """Make the jobs of SOURCES and DRIVINGS, or of the manifest, and check their outputs. Decodes no media."""
     if (sides is None) == (batch.manifest is None):
         raise UsageError("batch: give SOURCES and DRIVINGS, or --manifest alone")
     home = Path(folder)
@@ -68,24 +67,25 @@ def make_jobs(
         jobs = jobs_of_manifest(Path(str(batch.manifest)), home, options, batch)
     else:
         jobs = jobs_of_folders(sides, home, options, batch)
+    # On a cluster a job asks for as many cores as it has threads, so it takes one unless told otherwise.
     threads = threads_each(batch.jobs, options.threads) if batch.cluster is None else 1
     jobs = [replace(job, options=replace(job.options, threads=job.options.threads or threads)) for job in jobs]
-    check_clashes(jobs)
+    check_clashes(jobs)  # before any work: two jobs must not overwrite each other's output in turn
     return jobs
 
 
-def passed_over(sides: tuple[str, str]) -> int:
-    """Count the files in the folders of both sides that are no media by name."""
-    return sum(find_files(named, side).passed_over for named, side in zip(sides, ("SOURCES", "DRIVINGS"), strict=True))
+def count_skipped(sides: Sides) -> int:
+    """Count the files in the folders of both sides that are not media by their names."""
+    return sum(side.skipped for side in sides.find())
 
 
 def run_batch(
     jobs: Sequence[Job], folder: str | Path, batch: BatchOptions, hooks: BatchHooks | None = None
 ) -> BatchResult:
-    """Do the jobs and write `report.jsonl` in the folder. One failure never stops the rest.
+    """Do the jobs and write `report.jsonl` into the folder. A failure never stops the rest.
 
-    An output of an earlier batch that is whole and was made of the same files with the same options is kept, unless
-    `batch.resume` is off. A file that no batch made is replaced only where a job's options say force.
+    An output of an earlier batch is kept if it is whole and was made from the same files with the same options, unless
+    `batch.resume` is off. A file that no batch made is replaced only if the job's options say force.
     """
     began, home, hooks = time.perf_counter(), Path(folder), hooks or BatchHooks()
     _make_folder(home)
@@ -96,7 +96,7 @@ def run_batch(
         for job in plan.kept:
             report.keep(job)
         outcomes = _outcomes(plan, report, batch, home, hooks)
-        with closing(outcomes):
+        with closing(outcomes):  # whatever ends this block early also ends the workers
             for job, outcome in outcomes:
                 report.note(job, outcome)
                 _count(result, job, outcome)
@@ -109,12 +109,12 @@ def _make_folder(home: Path) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MediaError(f"{home}: cannot be made: {error.strerror}") from error
+        raise MediaError(f"{home}: cannot be created: {error.strerror}") from error
     check_output(home / REPORT, force=True, is_file=True)
 
 
 def make_plan(jobs: Sequence[Job], report: Report, *, resume: bool) -> Plan:
-    """Sort the jobs by what shall happen to them, and sweep the folders of outputs."""
+    """Sort the jobs by what happens to them, and remove what killed runs left in the output folders."""
     plan = Plan([], [], [])
     for folder in {job.output.parent for job in jobs}:
         sweep(folder, again=True)
@@ -125,6 +125,7 @@ def make_plan(jobs: Sequence[Job], report: Report, *, resume: bool) -> Plan:
         elif refusal is not None:
             plan.refused.append((job, refusal))
         else:
+            # `refusal` has decided that the output may be replaced: the job itself need not ask again.
             plan.to_do.append(replace(job, options=replace(job.options, force=True)))
     return plan
 
@@ -139,6 +140,7 @@ def _outcomes(
     if batch.cluster is None:
         yield from do_jobs(plan.to_do, crew)
         return
+    # Ray is needed only here; most users do not have it.
     from vid2vid_cli.batch.cluster import do_jobs_on_cluster
 
     yield from do_jobs_on_cluster(plan.to_do, crew, batch.cluster, ship=batch.ship_inputs)

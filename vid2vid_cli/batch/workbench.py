@@ -1,4 +1,4 @@
-"""Do jobs one after the other in one process: the model loaded once, sources and drivings remembered."""
+"""Do jobs one after the other in one process, which loads the model once and remembers sources and drivings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vid2vid_cli.pipeline.rotate import rotate
 
 
 class Workbench:
-    """Holds what stays from job to job.
+    """Keeps what stays the same from job to job.
 
-    cache: the folder of what is remembered. is_shared: whether other processes work with it at the same time.
+    cache: folder for what is remembered. is_shared: whether other processes use it at the same time.
     """
 
     def __init__(self, cache: Path, *, is_shared: bool) -> None:
@@ -29,14 +29,15 @@ class Workbench:
         self._model: tuple[str, LoadedModel] | None = None
 
     def do(self, job: Job, hooks: Hooks) -> Outcome:
-        """Do one job; whatever goes wrong is its outcome."""
+        """Do one job. Whatever goes wrong becomes its outcome."""
         began = time.perf_counter()
         self._memory.computed.clear()
         try:
             job.output.parent.mkdir(parents=True, exist_ok=True)
             result = self._make(job, hooks)
+            # A later run keeps the output only if it still has this hash.
             sha256 = hash_output(result.output)
-        except Exception as error:  # noqa: BLE001  one failure never stops the rest
+        except Exception as error:  # noqa: BLE001  one failed job must not stop the rest
             text, exit_code = describe_failure(error)
             seconds = time.perf_counter() - began
             return replace(failure(one_line(text), exit_code, seconds), computed=self._computed())
@@ -53,7 +54,7 @@ class Workbench:
         )
 
     def _computed(self) -> tuple[str, ...]:
-        """Name what the job had to find out, each thing once."""
+        """Name what the job had to compute, each thing once."""
         return tuple(dict.fromkeys(self._memory.computed))
 
     def _make(self, job: Job, hooks: Hooks) -> Result:
@@ -67,6 +68,6 @@ class Workbench:
 
     def _load(self, checkpoint: str) -> LoadedModel:
         if self._model is None or self._model[0] != checkpoint:
-            self._model = None  # two models need not fit into memory
+            self._model = None  # first let the old one go: two may not fit into memory
             self._model = checkpoint, load_model(checkpoint)
         return self._model[1]

@@ -1,4 +1,4 @@
-"""Encode a driving as a call: a picture once, then a packet of some bytes for every frame."""
+"""Encode a driving as a call: a picture once, then a packet of a few bytes for every frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO
 
 import torch
 
-from vid2vid_cli.call.live import STANDARD, Delays, LiveDriving, open_live
+from vid2vid_cli.call.delays import Delays, DelaySummary
 from vid2vid_cli.call.sender import Sender
 from vid2vid_cli.errors import CallFileError, UsageError
 from vid2vid_cli.media.files import check_output, open_scratch
@@ -22,7 +22,10 @@ from vid2vid_cli.media.ogg import OpusPacket
 from vid2vid_cli.media.opus import opus_of
 from vid2vid_cli.media.publishing import publish
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
+from vid2vid_cli.pipeline.driving.base import Driving
+from vid2vid_cli.pipeline.driving.live import STANDARD, open_live
+from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.options import EncodeOptions
 from vid2vid_cli.pipeline.output import check_size
@@ -34,10 +37,10 @@ from vid2vid_cli.process.scratch import Scratch
 
 @dataclass(frozen=True)
 class EncodeResult(Result):
-    """What was made. delays_ms: mean and longest time from a frame to its packet, of a live call."""
+    """What was made. bytes: of the whole call. delays: from a frame to its packet, of a live call only."""
 
     bytes: int = 0
-    delays_ms: tuple[float, float] | None = None
+    delays: DelaySummary | None = None
 
 
 def encode_call(
@@ -48,9 +51,10 @@ def encode_call(
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
 ) -> EncodeResult:
-    """Write a driving as a call file; `-` as output is standard output, and with `live` as driving standard input.
+    """Write a driving as a call file.
 
-    Raises a subclass of Vid2VidError whose text is one line; of a file nothing is left behind then.
+    output: a file, or `-` for standard output. driving: a file, or with `live` `-` for standard input.
+    Raises a subclass of Vid2VidError whose text is one line; no partial file is left behind then.
     """
     began = time.perf_counter()
     options, hooks = options or EncodeOptions(), hooks or Hooks()
@@ -59,6 +63,7 @@ def encode_call(
     inputs = [Path(name) for name in (driving, options.source) if name not in (None, STANDARD)]
     if str(output) != STANDARD:
         check_output(output, force=options.force, inputs=inputs, is_file=True)
+    # The output is checked before the model is loaded: a mistake in its name shows at once.
     engine, delays = start_engine(options, model), Delays()
     with ExitStack() as stack:
         clip = stack.enter_context(closing(_open(driving, options, engine, log)))
@@ -79,22 +84,22 @@ def encode_call(
     return EncodeResult(
         *(Path(output), sender.frames, sender.held, 0, seconds, clip.fps, sender.size, tuple(log.warnings)),
         bytes=written.size,
-        delays_ms=delays.told_ms,
+        delays=delays.summary(),
     )
 
 
 @torch.inference_mode()
 def _send_all(sender: Sender, clip: Driving, hooks: Hooks, delays: Delays) -> None:
     for driven in clip.frames():
-        sender.take(driven)
-        if isinstance(clip, LiveDriving):
-            delays.add_since(clip.came_s)
+        sender.take(driven)  # the packet has gone out when this returns, so the delay ends here
+        if driven.arrived_s is not None:
+            delays.add_since(driven.arrived_s)
         hooks.progress(sender.frames, clip.count or None)
     sender.end()
 
 
 def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
-    """Raise UsageError for options that make no sense, alone or together."""
+    """Raise UsageError for options that are out of range or contradict each other."""
     check_motion_numbers(options)
     if options.step is not None and not 0.001 <= options.step <= 16:
         raise UsageError(f"--step {options.step:g}: write pixels from 0.001 to 16")
@@ -108,7 +113,7 @@ def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
     if options.live != (str(driving) == STANDARD):
         raise UsageError("--live goes with - as DRIVING, and - with --live: vid2vid encode - --live -o call.v2v")
     if options.live and (options.start, options.end, options.fps) != (None, None, None):
-        raise UsageError("--live sends every frame when it comes: leave --start, --end and --fps out")
+        raise UsageError("--live sends every frame as it comes; leave out --start, --end and --fps")
     if options.live and options.audio == "copy":
         raise UsageError("--audio copy: a live call carries motion only; send sound on a channel of its own")
     if options.live and options.source is not None and is_index(options.source):
@@ -119,17 +124,17 @@ def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
 
 @dataclass
 class CountedFile:
-    """Writes to a file and counts the bytes. flushes: every packet at once."""
+    """Writes to a file and counts the bytes. flushes: whether each packet goes out at once."""
 
     file: IO[bytes]
     flushes: bool
     size: int = 0
 
     def put(self, data: bytes) -> None:
-        """Write some bytes."""
+        """Write a packet."""
         try:
             self.file.write(data)
-            if self.flushes:
+            if self.flushes:  # a packet that waits in a buffer is late at the other end
                 self.file.flush()
         except OSError as error:
             raise CallFileError(f"the call cannot be written: {error.strerror}") from error
@@ -142,15 +147,17 @@ def _scratch(output: str | Path) -> Scratch:
 
 def _open(driving: str | Path, options: EncodeOptions, engine: Engine, log: WarningLog) -> Driving:
     select = parse_face(options.driving_face, "driving-face")
-    look = ReaderSetup(
+    # What moves beside the head is not sent: it is far more numbers than the few of the face.
+    setup = ReaderSetup(
         engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels, follows=False
     )
     if options.live:
-        return open_live(sys.stdin.fileno(), look, log.warn)
-    return open_driving(Path(driving), reading_options(options, log), look)
+        return open_live(sys.stdin.fileno(), setup, log.warn)
+    return open_driving(Path(driving), reading_options(options, log), setup)
 
 
 def _open_sound(clip: Driving, options: EncodeOptions, file: Path) -> Iterator[bytes | OpusPacket] | None:
-    if clip.audio is None or options.audio == "none":
+    if clip.audio is None or clip.count is None or options.audio == "none":
         return None
+    # Sound that goes on after the last frame is cut off.
     return opus_of(clip.audio, Fraction(clip.count) / clip.fps, options.audio, file)

@@ -1,4 +1,4 @@
-"""A call that comes in by a pipe: a driving whose frames are there as soon as their packets are."""
+"""A call that comes in by a pipe: a driving whose frames can be played as soon as their packets arrive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
@@ -18,34 +17,35 @@ from vid2vid_cli.codec.incoming import IncomingStream
 from vid2vid_cli.codec.packets import Kind, Packet
 from vid2vid_cli.codec.space import MotionSpace, Numbers
 from vid2vid_cli.codec.stream import FRAMES, Beginning, Moment, Receiver, Tally
-from vid2vid_cli.errors import CallFileError, Vid2VidError
+from vid2vid_cli.errors import CallFileError, UsageError, Vid2VidError
 from vid2vid_cli.media.pipe import NAME, parts_of
-from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion
-from vid2vid_cli.pipeline.call_recording import fitting_space, received, tell_missing
-from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame
+from vid2vid_cli.pipeline.driving.call_file import describe_losses, fitting_space, received
+from vid2vid_cli.pipeline.driving.live import LATE_S, Clock, LiveDriving
 
 PATH = Path(NAME)
-LATE_S = 0.2
-"""How far behind its time a frame may be before it gives way to a newer one."""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A packet, and when it came, by time.perf_counter. is_last: whether nothing newer had come by then."""
+    """A packet as it arrived.
+
+    arrived_s: by time.perf_counter. is_last: whether nothing newer had arrived with it.
+    """
 
     packet: Packet
-    came_s: float
+    arrived_s: float
     is_last: bool
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What a call has sent up to its first frame, and all that will come.
+    """What a call has sent up to its first usable frame, and the stream of what follows.
 
-    picture: the key picture's file, None where a piece of it is missing. reference: the numbers of the motion that it
-    shows, or those of the first key. early: the frames that have come by then.
+    picture: the bytes of the key picture's file, None if a piece of it is missing. reference: the numbers of the
+    motion that the picture shows, or those of the first key. early: the frames that have arrived by then.
     """
 
     header: StreamHeader
@@ -56,29 +56,26 @@ class Opening:
     coming: Iterator[Arrival]
 
 
-@dataclass
-class IncomingCall(Driving):
-    """Frames as they come, each once. count: 0, since nobody knows."""
+@dataclass(kw_only=True, eq=False)
+class IncomingCall(LiveDriving):
+    """A live call as driving.
 
-    _opening: Opening | None = None
-    catches_up: bool = True
-    """Whether a frame may be shown again where rendering is too slow."""
-    tally: Tally = field(default_factory=Tally)
-    came_s: deque[float] = field(default_factory=deque)
-    """When the frames that were yielded came; whoever shows one takes the first away."""
+    catches_up: whether the previous frame is shown again when rendering is too slow. warn: takes a line.
+    arrived_s: when the yielded frames arrived, oldest first. Whoever shows a frame takes one entry off.
+    """
 
-    @property
-    def opening(self) -> Opening:
-        """What has come before the first frame."""
-        if self._opening is None:
-            raise ValueError("an incoming call needs an opening")
-        return self._opening
+    opening: Opening
+    catches_up: bool
+    tally: Tally
+    warn: Callable[[str], None]
+    arrived_s: deque[float] = field(default_factory=deque)
 
-    def frames(self) -> Iterator[DrivenFrame]:
-        """Yield a frame for each packet, before the next one comes, and those that are missing before it."""
+    def arriving(self) -> Iterator[DrivenFrame]:
+        """Yield a frame for each packet as it arrives, and before it those that went missing in between."""
         opening = self.opening
-        # Whoever comes late has not missed what was before.
+        # A receiver who joins late has not lost the frames before the first one that it got.
         receiver = Receiver(opening.header, self.tally, first=opening.early[0].packet.time)
+        # Without catching up no frame is ever late, and all are rendered.
         clock, late = Clock(self.fps, LATE_S if self.catches_up else math.inf), 0
         frames = received(self._moments(receiver, clock), opening.space)
         for frame in frames:
@@ -89,65 +86,50 @@ class IncomingCall(Driving):
     def _moments(self, receiver: Receiver, clock: Clock) -> Iterator[Moment]:
         for arrival in chain(self.opening.early, self.opening.coming):
             for moment in receiver.take(arrival.packet):
-                clock.look(is_last=arrival.is_last)
-                self.came_s.append(arrival.came_s)
+                clock.observe(is_last=arrival.is_last)
+                self.arrived_s.append(arrival.arrived_s)
                 yield moment
-            if self.tally.is_complete:
+            if self.tally.is_complete:  # the end was announced: do not wait for the pipe to be closed
                 return
 
     def _report(self, late: int) -> None:
-        missing = tell_missing(PATH, self.tally)
-        if missing is not None:
-            self._reading.warn(missing)
+        """Warn of frames that were lost, and of those that were late."""
+        losses = describe_losses(PATH, self.tally)
+        if losses is not None:
+            self.warn(losses)
         if late:
-            self._reading.warn(
-                f"{NAME}: {late} of {self.tally.frames} frames came faster than they could be rendered, and the one "
-                "before was shown again; a smaller --size is quicker, --every-frame renders all and falls behind"
+            self.warn(
+                f"{NAME}: {late} of {self.tally.frames} frames came faster than they could be rendered, and the "
+                "previous frame was shown again; a smaller --size is faster, --every-frame renders all and falls behind"
             )
 
     def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
-        """Return what the picture shows, whoever is moved by it: nobody can wait for a better one."""
+        """Return what the key picture shows, whichever source is moved: a live call cannot wait for a better one."""
+        if frame not in ("auto", "picture"):
+            raise UsageError(f"--reference-frame {frame}: a live call cannot wait for a frame; write picture")
         return self.opening.space.motion(self.opening.reference[None])
 
     def no_face(self) -> Vid2VidError:
-        """Return the error of a call of which no frame could be used."""
+        """Return the error for a call of which no frame could be used."""
         return CallFileError(f"{NAME}: no frame of the call could be used; it must be sent again")
-
-
-class Clock:
-    """Tells which frames are not worth rendering: a newer one is there already, and time runs away.
-
-    is_late: whether the frame that was looked at last is such a one. A call that is faster than its frame rate, such
-    as a file in a pipe, is never late.
-    """
-
-    def __init__(self, fps: Fraction, limit_s: float) -> None:
-        """Wait for the first frame. limit_s: how far behind its time a frame may be."""
-        self._fps, self._limit_s = float(fps), limit_s
-        self._began_s, self._count = math.inf, 0
-        self.is_late = False
-
-    def look(self, *, is_last: bool) -> None:
-        """Look at the next frame, whose turn is now. is_last: of those that have come. Time began with the earliest."""
-        began_s = time.perf_counter() - self._count / self._fps
-        self._began_s, self._count = min(self._began_s, began_s), self._count + 1
-        self.is_late = not is_last and began_s - self._began_s > self._limit_s
 
 
 def open_incoming(
     descriptor: int, model: ReenactmentModel, warn: Callable[[str], None], *, catches_up: bool
 ) -> IncomingCall:
-    """Open a call on a descriptor; waits for its first frame, and for a key where what its picture shows is lost."""
+    """Open a call on a file descriptor.
+
+    Waits for its first frame, or for its first key if the packet that says what the picture shows was lost.
+    """
     tally = Tally()
     opening = _open(IncomingStream(tally), parts_of(descriptor), model)
-    reading = ReadOptions(warn=warn)
     return IncomingCall(
-        PATH, opening.header.fps, 0, False, catches_up=catches_up, tally=tally, _opening=opening, _reading=reading
+        path=PATH, fps=opening.header.fps, opening=opening, catches_up=catches_up, tally=tally, warn=warn
     )
 
 
 def _open(stream: IncomingStream, parts: Iterable[bytes], model: ReenactmentModel) -> Opening:
-    coming = _arrivals(stream, parts)
+    coming = _arrivals(stream, parts)  # consumed here up to the first frame, then by IncomingCall
     early: list[Arrival] = []
     beginning: Beginning | None = None
     for arrival in coming:
@@ -155,6 +137,7 @@ def _open(stream: IncomingStream, parts: Iterable[bytes], model: ReenactmentMode
         if beginning is None:
             space, beginning = fitting_space(header, model, PATH), Beginning(header)
         beginning.take(packet)
+        # The picture comes before the first frame, in pieces. What is missing of it by now will not come.
         if packet.kind in FRAMES:
             early.append(arrival)
             reference = beginning.reference if beginning.reference is not None else _key_of(packet, header)
@@ -166,21 +149,22 @@ def _open(stream: IncomingStream, parts: Iterable[bytes], model: ReenactmentMode
 
 
 def _arrivals(stream: IncomingStream, parts: Iterable[bytes]) -> Iterator[Arrival]:
-    """Yield each packet as soon as it is whole. CallFileError where there is no header."""
+    """Yield each packet as soon as it is whole. CallFileError if the stream does not begin with a header."""
     try:
         for part in parts:
-            came_s = time.perf_counter()
+            arrived_s = time.perf_counter()
             packets = list(stream.take(part))
+            # Only a newer frame makes one late, not a packet of sound or picture behind it.
             last = max((i for i, packet in enumerate(packets) if packet.kind in FRAMES), default=0)
             for index, packet in enumerate(packets):
-                yield Arrival(packet, came_s, is_last=index >= last)
+                yield Arrival(packet, arrived_s, is_last=index >= last)
         stream.end()
     except CallFileError as error:
         raise CallFileError(f"{NAME}: {error}") from error
 
 
 def _key_of(packet: Packet, header: StreamHeader) -> Numbers | None:
-    """Return the numbers of a key; None where it is damaged or none."""
+    """Return the numbers of a key packet; None if it is damaged, or of another kind."""
     with contextlib.suppress(CallFileError):
         return MotionDecoder(header.scales).key(packet.payload) if packet.kind == Kind.KEY else None
     return None

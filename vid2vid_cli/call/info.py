@@ -1,4 +1,4 @@
-"""Say what a call file holds, how many bytes each part of it takes, and what is damaged."""
+"""Describe a call file: what it holds, how many bytes each part takes, and what is damaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vid2vid_cli.codec.packets import Kind
 from vid2vid_cli.codec.quantizer import STEP_UNIT, Scales
 from vid2vid_cli.codec.space import POSE_COUNT
 from vid2vid_cli.codec.stream import Tally
-from vid2vid_cli.pipeline.call_recording import tell_missing
+from vid2vid_cli.pipeline.driving.call_file import describe_losses
 
 MOTION = (Kind.KEY, Kind.DELTA, Kind.HOLD)
 PICTURE = (Kind.PICTURE, Kind.REFERENCE)
@@ -22,11 +22,20 @@ SOUND = (Kind.SOUND, Kind.AUDIO)
 
 
 @dataclass(frozen=True)
+class QuantizerSteps:
+    """By how much numbers change in one step of the coder: yaw in rad, x, and the median of the expression's."""
+
+    yaw: float
+    x: float
+    expression: float
+
+
+@dataclass(frozen=True)
 class CallInfo:
     """What is in a call file.
 
-    size: (height, width) of the picture. bytes, sizes: of the whole and of its parts. steps: of yaw, of x, and the
-    median of the expression's, as the header has them. damage: a line, or None.
+    size: (height, width) of the picture. numbers: how many a frame has. bytes, sizes: of the whole file, and of each
+    part by name. damage: one line, or None.
     """
 
     path: Path
@@ -38,7 +47,7 @@ class CallInfo:
     size: tuple[int, int]
     duration_s: float
     numbers: int
-    steps: tuple[float, float, float]
+    steps: QuantizerSteps
     bytes: int
     sizes: dict[str, int]
     keys: int
@@ -47,7 +56,7 @@ class CallInfo:
 
     @property
     def bytes_a_frame(self) -> float:
-        """Bytes of motion a frame."""
+        """Average bytes of motion per frame."""
         return self.sizes["motion"] / max(1, self.tally.frames)
 
     def kilobits(self, part: str) -> float:
@@ -56,11 +65,11 @@ class CallInfo:
 
 
 def describe_call(call: str | Path) -> CallInfo:
-    """Read a whole call file. Damage is told, not raised; only a damaged header is an error."""
+    """Read a whole call file. Damage is described, not raised; only a damaged header is an error."""
     path = Path(call)
     with closing(open_call(path)) as recording:
         header, reader, tally = recording.header, recording.reader, Tally()
-        for _ in reader.frames(tally):
+        for _ in reader.frames(tally):  # counts in the tally; the motions are not needed
             pass
         damage = _damage(path, tally, has_picture=reader.picture() is not None)
         header_size = reader.header_size
@@ -84,18 +93,18 @@ def describe_call(call: str | Path) -> CallInfo:
 
 
 def _damage(path: Path, tally: Tally, *, has_picture: bool) -> str | None:
-    """Say in a line what is missing or damaged."""
-    found = [tell_missing(path, tally)]
+    """Say in one line what is missing or damaged; None if nothing is."""
+    found = [describe_losses(path, tally)]
     found += [f"{path}: {tally.damaged} bytes are damaged"] if tally.damaged else []
     found += [] if has_picture else [f"{path}: its picture is missing or damaged"]
     return "; ".join(text for text in found if text) or None
 
 
-def _steps(scales: Scales) -> tuple[float, float, float]:
-    """Return the steps of yaw and of x, and the median of those after the pose."""
+def _steps(scales: Scales) -> QuantizerSteps:
+    # The pose comes first: yaw, pitch, roll, x, y, z, and the logarithm of the scale. The rest is expression.
     steps = scales.steps / STEP_UNIT
     rest = sorted(steps[POSE_COUNT:])
-    return float(steps[0]), float(steps[3]), float(rest[len(rest) // 2]) if rest else 0.0
+    return QuantizerSteps(float(steps[0]), float(steps[3]), float(rest[len(rest) // 2]) if rest else 0.0)
 
 
 def _sizes(tally: Tally) -> dict[str, int]:

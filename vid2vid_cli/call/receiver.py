@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from vid2vid_cli.call.delays import Delays, DelaySummary
 from vid2vid_cli.call.incoming import IncomingCall, open_incoming
-from vid2vid_cli.call.live import STANDARD, Delays
 from vid2vid_cli.codec.packets import Kind
 from vid2vid_cli.errors import NonFiniteError, UsageError
 from vid2vid_cli.media.files import check_output
@@ -19,7 +19,8 @@ from vid2vid_cli.media.pipe import NAME
 from vid2vid_cli.media.video import FrameWriter, WriteOptions, open_writer, sniff
 from vid2vid_cli.media.y4m import Y4MWriter
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.pipeline.call_recording import no_picture
+from vid2vid_cli.pipeline.driving.call_file import damaged_picture
+from vid2vid_cli.pipeline.driving.live import STANDARD
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finish import Finisher
@@ -37,16 +38,16 @@ from vid2vid_cli.process.scratch import Scratch
 
 @dataclass(frozen=True)
 class DecodeResult(Result):
-    """What was made. delays_ms: mean and longest time from a packet to its frame, of a live call."""
+    """What was made. delays: from a packet to its rendered frame, of a live call only."""
 
-    delays_ms: tuple[float, float] | None = None
+    delays: DelaySummary | None = None
 
 
 @dataclass(frozen=True)
 class Screen:
-    """Where a live call is shown, and how its picture, or another one, is moved. target: `-` or a file.
+    """Where a live call is shown, and how.
 
-    source: a picture, None for the one that the call carries. catches_up: see IncomingCall.
+    target: `-` or a file. source: a picture, None for the one that the call carries. catches_up: see IncomingCall.
     """
 
     target: str | Path
@@ -55,13 +56,13 @@ class Screen:
     catches_up: bool
 
     def open_writer(self, path: str | Path, size: tuple[int, int], options: WriteOptions) -> FrameWriter:
-        """Open what takes the frames."""
+        """Open a writer for the frames: raw video for standard output, otherwise what the name says."""
         is_piped = str(self.target) == STANDARD
         return Y4MWriter(Path(path), size, options) if is_piped else open_writer(path, size, options)
 
 
 def check_live(options: DecodeOptions, call: str | Path, target: str | Path | None) -> None:
-    """Raise UsageError for options that make no sense in a live call, and for an output that cannot be written."""
+    """Raise for options that make no sense in a live call, and for an output that cannot be written."""
     if options.live != (str(call) == STANDARD):
         raise UsageError("--live goes with - as CALL, and - with --live: vid2vid decode - --live -o - | ffplay -")
     if not options.live:
@@ -69,50 +70,57 @@ def check_live(options: DecodeOptions, call: str | Path, target: str | Path | No
             raise UsageError("-o -: only a live call goes to standard output; name a file")
         return
     if target is None:
-        raise UsageError("--live: say with -o where to show it: - is standard output, or name a file")
+        raise UsageError("--live: name the output with -o: - for standard output, or a file")
     if (options.start, options.end) != (None, None):
-        raise UsageError("--live shows every frame when it comes: leave --start and --end out")
+        raise UsageError("--live shows every frame as it comes; leave out --start and --end")
     for name, sweep in zip(AXES, parse_sweeps(options), strict=True):
         if sweep is not None and sweep.count > 1:
-            raise UsageError(f"--{name} {getattr(options, name)}: nobody knows how long a live call is; give one angle")
+            raise UsageError(
+                f"--{name} {getattr(options, name)}: a live call has no known length to sweep over; give one angle"
+            )
     if options.source is not None and sniff(Path(options.source)) == "video":
-        raise UsageError(f"--source {options.source}: is a video, which ends; a live call needs a picture")
+        raise UsageError(f"--source {options.source}: is a video, which ends before the call may; give a picture")
+    # The sender is on the line already when the first packet arrives: whatever can be refused is refused now.
     _check_picture(options)
     _check_target(options, target)
 
 
 def _check_picture(options: DecodeOptions) -> None:
-    """Look at the options of a picture that may come much later."""
+    """Check the options for a picture now, since the picture itself may come much later."""
     parse_colour(options.background)
     check_size(options.size)
     parse_choice(options)
-    Finisher(Path(NAME), options)
+    Finisher(Path(NAME), options)  # its constructor reads the options and refuses wrong ones
 
 
 def _check_target(options: DecodeOptions, target: str | Path) -> None:
     if str(target) == STANDARD:
+        # Refused rather than ignored, so that nobody believes them to have an effect.
         named = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
         if named:
-            raise UsageError(f"--{named[0]}: -o - is raw video, which is not encoded; leave it out or name a file")
+            raise UsageError(
+                f"--{named[0]}: -o - is raw video, which is not encoded; leave the option out or name a file"
+            )
         return
     check_output(target, force=options.force, inputs=[] if options.source is None else [Path(options.source)])
     check_target(target, options, is_clip=True)
 
 
 def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> DecodeResult:
-    """Show the call on standard input until it ends, or its sender has gone."""
+    """Show the call on standard input until it ends or its sender is gone."""
     began = time.perf_counter()
     options, log = screen.options, WarningLog(hooks)
     request = SceneRequest.of(options, log)
     engine = start_engine(options, model)
     check_family(engine.loaded.family, request.sweeps, options.region)
     warn_of_range(engine.loaded.model, request.sweeps, options, log)
-    chosen = None if screen.source is None else _look_at(screen.source, options, engine, log)
+    # The user's own picture is prepared before the call is opened, so that the first frame does not wait for it.
+    chosen = None if screen.source is None else _open_source(screen.source, options, engine, log)
     call = open_incoming(sys.stdin.fileno(), engine.loaded.model, log.warn, catches_up=screen.catches_up)
     if call.tally.counts[Kind.SOUND] and options.audio != "none":
         log.warn(f"{NAME}: its sound is left out, a live call shows motion only; decode a file to hear it")
     with Scratch(Path(tempfile.gettempdir()) / "call") as scratch:
-        source = chosen or _look_at(_save_picture(call, scratch), options, engine, log)
+        source = chosen or _open_source(_save_picture(call, scratch), options, engine, log)
         scene = request.open_scene(engine, source, call)
         scene.find_reference(options.reference_frame)
         provenance = provenance_of(engine.loaded, options, source=screen.source)
@@ -122,8 +130,8 @@ def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> Dec
     return replace(result, seconds=time.perf_counter() - began)
 
 
-def _look_at(picture: Path, options: ReenactOptions, engine: Engine, log: WarningLog) -> Source:
-    """Open a picture and find its face, now and not when the first frame has to be shown."""
+def _open_source(picture: Path, options: ReenactOptions, engine: Engine, log: WarningLog) -> Source:
+    """Open a picture and find its face at once, not only when the first frame has to be shown."""
     source = Source(picture, options, engine, log.warn)
     source.first_appearance()
     return source
@@ -131,7 +139,7 @@ def _look_at(picture: Path, options: ReenactOptions, engine: Engine, log: Warnin
 
 def _save_picture(call: IncomingCall, scratch: Scratch) -> Path:
     if call.opening.picture is None:
-        raise no_picture(call.path)
+        raise damaged_picture(call.path)
     path = scratch.file(f"picture of {call.path}")
     path.write_bytes(call.opening.picture)
     return path
@@ -142,7 +150,8 @@ def _show(film: Callable[[Hooks], Result], call: IncomingCall, dtype: str, hooks
     delays = Delays()
 
     def shown(done: int, total: int | None) -> None:
-        delays.add_since(call.came_s.popleft())
+        # Frames are shown in the order in which they arrived, one for each arrival, repeated ones too.
+        delays.add_since(call.arrived_s.popleft())
         hooks.progress(done, total or None)
 
     try:
@@ -150,5 +159,6 @@ def _show(film: Callable[[Hooks], Result], call: IncomingCall, dtype: str, hooks
     except NonFiniteError as error:
         if dtype == "float32":
             raise
-        raise NonFiniteError(f"{error}; or it is --dtype {dtype}: try float32") from error
-    return DecodeResult(**vars(result), delays_ms=delays.told_ms)
+        # A file is rendered again in float32 then (finite.retried_in_float32). What a pipe has given is gone.
+        raise NonFiniteError(f"{error}; or --dtype {dtype} is to blame: try float32") from error
+    return DecodeResult(**vars(result), delays=delays.summary())

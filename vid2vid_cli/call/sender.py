@@ -1,4 +1,4 @@
-"""Send the frames of a driving one by one, without looking ahead: a live call and a file give the same packets."""
+"""Send the frames of a driving without looking ahead: a live call and a file give the same packets."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import encode_picture
 from vid2vid_cli.media.ogg import RATE, OpusPacket
 from vid2vid_cli.motion import Motion
-from vid2vid_cli.pipeline.call_recording import space_of
-from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
+from vid2vid_cli.pipeline.driving.call_file import space_of
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.finite import require_finite_motion
 from vid2vid_cli.pipeline.options import EncodeOptions, PictureOptions
@@ -31,14 +31,17 @@ from vid2vid_cli.pipeline.source import Source
 from vid2vid_cli.smoothing import MotionSmoother
 
 STEPS_PX = {"high": 0.03, "medium": 0.1, "low": 0.4}
-"""Pixels of a crop of 256 that one step of any number moves the points of a face, in the mean."""
+"""By how many pixels, in a crop of 256, one step of any number moves the points of a face on average."""
 
 
 @dataclass(frozen=True)
 class KeyPicture:
-    """What a receiver sees of the sender. motion: what the picture shows, or what counts as that; None: the first."""
+    """The picture that a receiver animates.
 
-    frame: Frame
+    motion: what the picture shows, or what counts as that; None for the first motion of the driving.
+    """
+
+    frame: Frame  # at the size in which it is sent
     motion: Motion | None
 
 
@@ -53,7 +56,10 @@ class Sender:
         put: Callable[[bytes], None],
         sound: Iterator[bytes | OpusPacket] | None = None,
     ) -> None:
-        """Choose the picture. put: takes the bytes of each packet. sound: its description, then its packets."""
+        """Choose the picture.
+
+        put: takes the bytes of each packet. sound: the description of the sound, then its packets.
+        """
         self._engine, self._clip, self._options, self._put = engine, clip, options, put
         self._chosen = None if options.source is None else choose_picture(options.source, clip, options, engine)
         self._smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
@@ -64,7 +70,7 @@ class Sender:
         self.size = (0, 0)
 
     def take(self, driven: DrivenFrame) -> None:
-        """Send one frame; until a face is seen, frames are counted only."""
+        """Send one frame. Before the first face, frames are only counted, since there is no picture to send yet."""
         if not driven.found:
             self.held += 1
             if self._options.on_missing == "fail":
@@ -73,28 +79,32 @@ class Sender:
                 )
         if driven.motion is not None:
             stream = self._stream or self._begin(driven, driven.motion)
+            # Sound goes ahead of the frame that it is heard with, so that a receiver never waits for it.
             self._send_sound(stream, self.frames / self._clip.fps)
+            # Held motions are smoothed as well: the filter must see every frame at its time.
             smooth = driven.motion if self._smoother is None else self._smoother(driven.motion)
             require_finite_motion(smooth, self._clip.path)
             stream.send(smooth if driven.found else None)
         self.frames += 1
 
     def end(self) -> None:
-        """Send what remains. NoFaceError when no face was seen at all."""
+        """Send what remains. NoFaceError if no face was seen at all."""
         if self._stream is None:
             raise self._clip.no_face()
         self._send_sound(self._stream, None)
         self._stream.writer.end()
 
     def _begin(self, driven: DrivenFrame, motion: Motion) -> _Stream:
-        """Send the header, the picture, and that no face was seen in the frames before."""
+        """Send the header and the picture, then a hold for every frame that went by without a face."""
         picture = self._chosen or KeyPicture(_sized(_picture_of(driven, self._clip), self._options.size), motion)
         shown = motion if picture.motion is None else picture.motion
         self.size = picture.frame.shape[0], picture.frame.shape[1]
         self._stream = stream = _open_stream(self._engine, shown, self._header, self._put, self._options.key_interval)
         stream.writer.picture(encode_picture(picture.frame, self._options.key_quality), stream.numbers(shown))
+        # The header needs the shape of a motion, so it could not be sent before the first face.
         for _ in range(self.frames):
             stream.send(None)
+        # A decoder of the sound needs its description before the first packet of sound.
         if self._sound is not None:
             description = next(self._sound, None)
             if isinstance(description, bytes):
@@ -116,8 +126,9 @@ class Sender:
         )
 
     def _send_sound(self, stream: _Stream, until_s: Fraction | None) -> None:
-        """Send the sound that begins before a time; None: all that is left."""
+        """Send the sound that begins up to a time, or with None all that is left."""
         while self._sound is not None:
+            # Taken from the iterator but not due yet, a packet waits in `_next_sound`.
             packet = self._next_sound or next(self._sound, None)
             if not isinstance(packet, OpusPacket):
                 self._sound = None
@@ -131,7 +142,11 @@ class Sender:
 
 @dataclass(frozen=True)
 class _Stream:
-    """A stream that has begun. shape: (1, K, 3), of the sender's face, which is left out of every motion."""
+    """A stream that has begun.
+
+    shape: (1, K, 3), what belongs to the sender's face and not to its movement. It is left out of every motion, so
+    that the receiver can drive another face.
+    """
 
     writer: StreamWriter
     space: MotionSpace
@@ -152,7 +167,7 @@ def _open_stream(
     put: Callable[[bytes], None],
     key_interval: int,
 ) -> _Stream:
-    """Begin a stream of motions like the one that the picture shows."""
+    """Begin a stream. shown: the motion of the picture, whose tensors have the shapes of all that follow."""
     model = engine.loaded.model
     space = space_of(model, shown.expression.shape[1], None if shown.extra is None else tuple(shown.extra.shape[1:]))
     shape = shown.expression - model.without_shape(shown)
@@ -160,25 +175,27 @@ def _open_stream(
 
 
 def choose_picture(wanted: str, clip: Driving, options: EncodeOptions, engine: Engine) -> KeyPicture:
-    """Return the picture that --source asks for: a frame of the clip by its number, or an image."""
+    """Return the picture that --source names: a frame of the driving by its number, or a picture file."""
     if is_index(wanted):
         return _picture_of_frame(int(wanted), clip, options)
     source = Source(Path(wanted), PictureOptions(size=options.size, max_pixels=options.max_pixels), engine, print)
     if source.is_video:
-        raise UsageError(f"--source {wanted}: is a video; give a picture, or the number of a frame of the driving")
+        raise UsageError(f"--source {wanted}: is a video; give a picture, or a frame number of the driving")
     still = next(source.frames())
-    if options.live:
+    if options.live:  # nothing to search: the first motion that comes counts as the picture's
         return KeyPicture(still.frame, None)
     return KeyPicture(still.frame, clip.find_reference(engine.loaded.model, source.first_appearance().motion, "auto"))
 
 
 def _picture_of_frame(wanted: int, clip: Driving, options: EncodeOptions) -> KeyPicture:
+    seen = 0
     for index, driven in enumerate(clip.frames()):
+        seen = index + 1
         if index == wanted:
             if driven.motion is None or not driven.found:
                 raise NoFaceError(f"{clip.path}: no face in frame {wanted}; choose another --source")
             return KeyPicture(_sized(_picture_of(driven, clip), options.size), driven.motion)
-    raise UsageError(f"--source {wanted}: the driving has frames 0 to {clip.count - 1}")
+    raise UsageError(f"--source {wanted}: the driving has frames 0 to {(clip.count or seen) - 1}")
 
 
 def _picture_of(driven: DrivenFrame, clip: Driving) -> Frame:
@@ -192,7 +209,7 @@ def _sized(frame: Frame, longer_px: int | None) -> Frame:
 
 
 def _digest(sha256: str) -> bytes:
-    """Return the bytes of a hash in hex digits; of several joined ones, the hash of them all."""
+    """Return the 32 bytes of a checkpoint's sha256; for one of several files, whose hashes are joined, their hash."""
     try:
         digest = bytes.fromhex(sha256)
     except ValueError:

@@ -30,25 +30,28 @@ def batch(
         list[str] | None,
         typer.Argument(
             metavar="SOURCES DRIVINGS",
-            help="Two of: a folder, a quoted pattern ('faces/*.jpg'), a file. None with --manifest.",
+            help="Each a folder, a quoted pattern ('faces/*.jpg'), or a file. Leave both out with --manifest.",
         ),
     ] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="Folder of the outputs and report.jsonl.")] = "out",
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder for the outputs and report.jsonl.")] = "out",
     *,
     batching: BatchOptions,
     options: ReenactOptions,
     verbosity: Verbosity,
 ) -> int:
-    """Do many jobs: every one of SOURCES moves as every one of DRIVINGS does. All options of reenact hold for all."""
-    sides = _two_sides(inputs or [])
+    """Run many jobs: each of SOURCES moves as each of DRIVINGS does. Options of reenact apply to all of them."""
+    _check_inputs(inputs or [])
     with signals_held():
-        from vid2vid_cli.batch.run import make_jobs, passed_over, run_batch
+        from vid2vid_cli.batch.jobs import Sides
+        from vid2vid_cli.batch.run import count_skipped, make_jobs, run_batch
 
+    # Made before anything is shown: a mistake in a name ends the command without a bar.
+    sides = Sides(*inputs) if inputs else None
     jobs = make_jobs(sides, output, options, batching)
     with BatchReporter(verbosity, len(jobs)) as reporter:
-        unused = passed_over(sides) if sides is not None else 0
-        if unused:
-            reporter.log(f"note: {unused} files of these folders are no pictures or videos by name, and left out")
+        skipped = count_skipped(sides) if sides is not None else 0
+        if skipped:
+            reporter.log(f"note: left out {skipped} files of these folders, which are not named as pictures or videos")
         if batching.dry_run:
             reporter.print_result("\n".join(map(_describe, jobs)), {"jobs": [job.to_json() for job in jobs]})
             return 0
@@ -57,14 +60,12 @@ def batch(
     return PARTLY_DONE if result.failures else 0
 
 
-def _two_sides(inputs: list[str]) -> tuple[str, str] | None:
-    if not inputs:
-        return None
-    if len(inputs) != 2:
+def _check_inputs(inputs: list[str]) -> None:
+    # A pattern without quotes arrives as all the files that the shell found.
+    if len(inputs) not in (0, 2):
         raise UsageError(
             f"batch takes SOURCES and DRIVINGS, not {len(inputs)} arguments; put a pattern in quotes: 'faces/*.jpg'"
         )
-    return inputs[0], inputs[1]
 
 
 def _describe(job: Job) -> str:
@@ -72,7 +73,7 @@ def _describe(job: Job) -> str:
 
 
 def summary(result: BatchResult) -> str:
-    """Lay out what became of a batch as lines: the failures, then all in numbers."""
+    """Describe the result of a batch in lines of text: the failures, then a table of numbers."""
     lines = [
         one_line(f"failed  {job.output}: {outcome.error}") for job, outcome in result.failures[:MOST_FAILURES_SHOWN]
     ]
@@ -98,13 +99,14 @@ def summary(result: BatchResult) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Write a time as hours, minutes and seconds, however many hours."""
+    """Format a time as hours, minutes and seconds."""
+    # Hours are not folded into days: a batch of 30 hours shows 30:00:00.
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
 
 
 def result_facts(result: BatchResult) -> dict[str, Any]:
-    """List what became of a batch for JSON."""
+    """Return the result of a batch as plain values for JSON."""
     return {
         "report": str(result.report),
         "jobs": result.jobs,

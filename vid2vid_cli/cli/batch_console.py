@@ -1,4 +1,4 @@
-"""What `vid2vid batch` says while it runs: bars on a terminal, else a line a job."""
+"""What `vid2vid batch` shows while it runs: bars on a terminal, otherwise one line per job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BatchReporter(Console["BatchBar"]):
-    """Shows how all jobs go while its `with` block runs, and the result at the end."""
+    """Shows the progress of all jobs while its `with` block runs, and the result at the end."""
 
     def __init__(self, verbosity: Verbosity, jobs: int) -> None:
         super().__init__(verbosity)
@@ -23,7 +23,7 @@ class BatchReporter(Console["BatchBar"]):
 
     @property
     def hooks(self) -> BatchHooks:
-        """What the batch shall call."""
+        """What the batch calls while it runs."""
         from vid2vid_cli.batch.run import BatchHooks
 
         return BatchHooks(self._progress, self._ended)

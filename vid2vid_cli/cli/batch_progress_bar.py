@@ -1,4 +1,4 @@
-"""The progress bars of a batch on stderr: one for all jobs, one for each worker."""
+"""The progress bars of a batch on stderr: one for all jobs, and one for each worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vid2vid_cli.cli.progress_bar import Bars, FrameCountColumn
 
 
 class BatchBar(Bars):
-    """The bars of a number of jobs."""
+    """The bars of one batch."""
 
     def __init__(self, jobs: int) -> None:
         super().__init__(FrameCountColumn())
@@ -20,10 +20,12 @@ class BatchBar(Bars):
         if worker not in self._workers:
             self._workers[worker] = self._progress.add_task(name, total=None)
         task = self._workers[worker]
+        # A worker keeps its bar: with its next job it starts again.
         if done == 0:
             self._progress.reset(task, description=name, total=None)
+        # The total may be too small for a damaged clip; a bar never runs over its end.
         self._progress.update(task, completed=done, total=None if total is None else max(done, total))
 
     def ended(self, jobs: int) -> None:
-        """Show how many jobs have ended."""
+        """Show how many jobs have ended, failed ones included."""
         self._progress.update(self._all, completed=jobs)

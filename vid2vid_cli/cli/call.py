@@ -14,6 +14,7 @@ from vid2vid_cli.errors import one_line
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions
 
 if TYPE_CHECKING:
+    from vid2vid_cli.call.delays import DelaySummary
     from vid2vid_cli.call.encode import EncodeResult
     from vid2vid_cli.call.info import CallInfo
 
@@ -29,36 +30,38 @@ def encode(
     options: EncodeOptions,
     verbosity: Verbosity,
 ) -> None:
-    """Encode DRIVING as a call: its picture once, then some bytes a frame, and the sound."""
+    """Encode DRIVING as a call: its picture once, then a few bytes per frame, and the sound."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.call.encode import encode_call
 
         result = encode_call(driving, output, options, hooks=reporter.hooks)
     text = _describe_encoding(result)
-    if output == "-":
+    if output == "-":  # standard output holds the call itself
         reporter.log(text)
     else:
         reporter.print_result(one_line(text), _encoding_facts(result))
 
 
 def _describe_encoding(result: EncodeResult) -> str:
-    return f"{summary(result)}, {result.bytes} bytes{_describe_delays(result.delays_ms)}"
+    return f"{summary(result)}, {result.bytes} bytes{_describe_delays(result.delays)}"
 
 
-def _describe_delays(delays_ms: tuple[float, float] | None) -> str:
-    if delays_ms is None:
+def _describe_delays(delays: DelaySummary | None) -> str:
+    if delays is None:
         return ""
-    return f", delay {delays_ms[0]:.1f} ms in the mean and {delays_ms[1]:.1f} ms at most"
+    return f", delay {delays.mean_ms:.1f} ms on average and {delays.longest_ms:.1f} ms at most"
 
 
 def _encoding_facts(result: EncodeResult) -> dict[str, Any]:
-    return {**result_facts(result), "bytes": result.bytes, **_delay_facts(result.delays_ms)}
+    return {**result_facts(result), "bytes": result.bytes, **_delay_facts(result.delays)}
 
 
-def _delay_facts(delays_ms: tuple[float, float] | None) -> dict[str, Any]:
-    mean_ms, longest_ms = delays_ms or (None, None)
-    return {"delay_mean_ms": mean_ms, "delay_longest_ms": longest_ms}
+def _delay_facts(delays: DelaySummary | None) -> dict[str, Any]:
+    # The keys are always there, so that a script need not ask whether the call was live.
+    if delays is None:
+        return {"delay_mean_ms": None, "delay_longest_ms": None}
+    return {"delay_mean_ms": delays.mean_ms, "delay_longest_ms": delays.longest_ms}
 
 
 @takes_options
@@ -78,18 +81,18 @@ def decode(
     options: DecodeOptions,
     verbosity: Verbosity,
 ) -> None:
-    """Show a call: the picture that it carries, or another one, moves as the sender did."""
+    """Decode a call: the picture that it carries, or another one, moves as the sender did."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.call.decode import decode_call
 
         result = decode_call(call, output, options, hooks=reporter.hooks)
-    text = summary(result) + _describe_delays(result.delays_ms)
-    if output == "-":
+    text = summary(result) + _describe_delays(result.delays)
+    if output == "-":  # standard output holds the video itself
         reporter.log(text)
     else:
         reporter.print_result(
-            one_line(text), result_facts(result) | (_delay_facts(result.delays_ms) if options.live else {})
+            one_line(text), result_facts(result) | (_delay_facts(result.delays) if options.live else {})
         )
 
 
@@ -100,7 +103,7 @@ def info(
     *,
     verbosity: Verbosity,
 ) -> None:
-    """Say what a call holds, how many bytes each part takes, and what is damaged."""
+    """Describe a call: what it holds, how many bytes each part takes, and what is damaged."""
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.call.info import describe_call
@@ -137,19 +140,21 @@ def _facts(found: CallInfo) -> dict[str, Any]:
 
 
 def _table(found: CallInfo) -> str:
-    """Lay it out in lines."""
+    """Describe a call in lines of text, its parts as a table."""
     height, width = found.size
     tally = found.tally
-    yaw, x, expression = found.steps
+    steps = found.steps
     lines = [
         f"{found.path}: call format {found.version}, {tally.frames} frames at {float(found.fps):.5g} fps, "
         f"{found.duration_s:.2f} s, {width}x{height}",
         f"family {found.family}, checkpoint {found.checkpoint[:16]}, basis {found.basis_id}",
-        f"{found.numbers} numbers a frame; steps: yaw {yaw:.2g} rad, x {x:.2g}, expression {expression:.2g}",
+        f"{found.numbers} numbers a frame; steps: yaw {steps.yaw:.2g} rad, x {steps.x:.2g}, "
+        f"expression {steps.expression:.2g}",
         f"{found.keys} keys, {tally.held} frames without a face",
         f"{'part':10}{'bytes':>10}{'kbit/s':>10}{'bytes a frame':>16}",
     ]
     for part, size in found.sizes.items():
+        # A part that the call does not have is left out; motion is what the table is about.
         if size or part == "motion":
             lines.append(f"{part:10}{size:10}{found.kilobits(part):10.2f}{size / max(1, tally.frames):16.1f}")
     lines.append(f"damage: {found.damage or 'none'}")

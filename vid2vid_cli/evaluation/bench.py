@@ -32,7 +32,7 @@ Options = EvaluateClipsOptions | EvaluateTurnsOptions
 class Bench:
     """All that stays the same while pictures are judged.
 
-    models: by the name under which they are judged. follows: see pipeline.driving.Look.
+    models: by the name under which they are judged. follows: see pipeline.driving.motion_reader.ReaderSetup.
     """
 
     engine: Engine

@@ -16,7 +16,7 @@ from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.animator import Animator
-from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup
+from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.source import image_of, private_room
 

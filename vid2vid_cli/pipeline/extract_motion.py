@@ -17,7 +17,9 @@ from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.motion_file import MotionFile
-from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
+from vid2vid_cli.pipeline.driving.base import FileDriving
+from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import MotionOptions
@@ -35,10 +37,10 @@ def extract_motion(
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
 ) -> Result:
-    """Write the motion of a driving video, animation or image as a motion file.
+    """Write the motion of a driving (a video, picture, call or motion file) as a motion file.
 
-    Frames without a face hold the last motion and are marked; before the first face the first motion stands.
-    Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
+    Frames without a face hold the last motion and are marked; those before the first face get the first motion.
+    Raises a subclass of Vid2VidError whose text is one line; no partial file is left behind then.
     """
     began = time.perf_counter()
     options, hooks = options or MotionOptions(), hooks or Hooks()
@@ -48,10 +50,11 @@ def extract_motion(
     check_output(target, force=options.force, inputs=[Path(driving)], is_file=True)
     engine = start_engine(options, model)
     select = parse_face(options.driving_face, "driving-face")
-    look = ReaderSetup(engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels)
-    with closing(open_driving(Path(driving), reading_options(options, log), look)) as clip:
+    setup = ReaderSetup(engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels)
+    with closing(open_driving(Path(driving), reading_options(options, log), setup)) as clip:
         smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
         motions, found, skipped = _collect(clip, options, smoother, hooks)
+    # A motion file holds how somebody moved, not what they look like: it has to fit any source.
     motion = _without_constant_shape(engine.loaded.model, join_motions(motions), torch.tensor(found))
     content = MotionFile(motion, torch.tensor(found), clip.fps, engine.loaded.family.name)
     provenance = provenance_of(engine.loaded, options, driving=driving)
@@ -59,19 +62,19 @@ def extract_motion(
     held = len(found) - sum(found)
     if held:
         log.warn(f"{driving}: no face in {held} of {len(found)} frames; the last motion was held")
-    size = clip.picture_size or (0, 0)
+    size = clip.picture_size or (0, 0)  # of the driving, since a motion file has no pictures
     seconds = time.perf_counter() - began
     return Result(target, len(found), held, skipped, seconds, clip.fps, size, tuple(log.warnings))
 
 
 def _collect(
-    clip: Driving, options: MotionOptions, smoother: MotionSmoother | None, hooks: Hooks
+    clip: FileDriving, options: MotionOptions, smoother: MotionSmoother | None, hooks: Hooks
 ) -> tuple[list[Motion], list[bool], int]:
-    """Return the motions, whether each frame had a face, and how many frames were skipped."""
+    """Return the motions, whether each of their frames had a face, and how many frames were skipped."""
     motions: list[Motion | None] = []
     found: list[bool] = []
     skipped = 0
-    for index, (motion, is_found) in enumerate(_watch(clip, smoother)):
+    for index, (motion, is_found) in enumerate(_smoothed(clip, smoother)):
         hooks.progress(index + 1, clip.count)
         if not is_found and options.on_missing == "fail":
             raise NoFaceError(f"{clip.path}: no face in frame {index}; --on-missing hold keeps the last motion instead")
@@ -83,16 +86,22 @@ def _collect(
     first = next((motion for motion in motions if motion is not None), None)
     if first is None or not any(found):
         raise clip.no_face()
+    # A motion file has a motion in every frame. What came before the first face is marked as not found.
     return [first if motion is None else motion for motion in motions], found, skipped
 
 
 def _without_constant_shape(model: ReenactmentModel, motion: Motion, found: Tensor) -> Motion:
-    """Take out of a clip's motion what is the same in all its frames and belongs to the face, not to its movement."""
+    """Remove the shape of the face from a clip's motion: what belongs to the person and not to the movement.
+
+    found: (N,), the frames that show the face.
+    """
+    # One constant for the whole clip: taken out frame by frame, the shape's noise would become movement.
     shape = (motion.expression - model.without_shape(motion))[found].mean(0, keepdim=True)
     return replace(motion, expression=motion.expression - shape)
 
 
-def _watch(clip: Driving, smoother: MotionSmoother | None) -> Iterator[tuple[Motion | None, bool]]:
+def _smoothed(clip: FileDriving, smoother: MotionSmoother | None) -> Iterator[tuple[Motion | None, bool]]:
+    """Yield the motion of each frame, None before the first face, and whether the frame shows the face."""
     for driven in clip.frames():
         motion = driven.motion
         if motion is not None and smoother is not None:

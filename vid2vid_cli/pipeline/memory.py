@@ -1,8 +1,8 @@
-"""What is remembered from job to job: the faces and appearance of a source, the motion of a driving.
+"""What is remembered from job to job: the faces and the appearance of a source, and the motion of a driving.
 
-All is found again by the content of the files, the checkpoint, and the options that matter. Motions and faces lie in a
-folder, for all workers and later runs. A source stays in the memory of one process; what networks computed of its
-appearance goes into the folder too where several processes share it.
+Everything is found by the content of the files, the checkpoint, and the options that matter. Motions and faces are kept
+in a folder, for all workers and for later runs. A source is kept in the memory of one process. If several processes
+share the folder, what networks computed of a source's appearance is kept there as well.
 """
 
 from __future__ import annotations
@@ -29,29 +29,32 @@ from vid2vid_cli.motion import Motion
 from vid2vid_cli.process.scratch import Scratch
 from vid2vid_cli.version import __version__
 
-SCHEMA = 1
-HEADER_BYTES = 8192
+SCHEMA = 1  # part of every key: raise it when the files change, and older ones are no longer found
+HEADER_BYTES = 8192  # room for the header of a recorded motion, see MotionRecorder
 MOST_APPEARANCES = 8
-MOST_APPEARANCE_PX = 50_000_000
-MOST_APPEARANCE_BYTES = 1 << 30
-"""Of a folder: the longest unused make room. A source that comes again after so many is computed again."""
+MOST_APPEARANCE_PX = 50_000_000  # of all pictures that one process keeps
+MOST_APPEARANCE_BYTES = 1 << 30  # of all appearances in a folder; the least recently used are removed
 
 Kind = Literal["faces", "appearance"]
 
 
 @dataclass
 class Shelf:
-    """The sources that one process holds, the longest unused dropped first, by number and by pixels."""
+    """The sources that one process keeps, limited in number and in pixels. The least recently used is dropped first.
+
+    kept: from the least recently used to the last used, each with its number of pixels.
+    """
 
     kept: OrderedDict[str, tuple[Any, int]] = field(default_factory=OrderedDict)
 
     def get(self, key: str, size_px: Callable[[Any], int], make: Callable[[], Any]) -> Any:
-        """Return what is kept for a key, or make and keep it."""
+        """Return what is kept for a key; make and keep it if there is nothing. size_px: counts its pixels."""
         if key in self.kept:
             self.kept.move_to_end(key)
             return self.kept[key][0]
         thing = make()
         self.kept[key] = thing, size_px(thing)
+        # The newest stays however large it is: the job needs it.
         while len(self.kept) > 1 and (
             len(self.kept) > MOST_APPEARANCES or sum(px for _, px in self.kept.values()) > MOST_APPEARANCE_PX
         ):
@@ -63,9 +66,10 @@ class Shelf:
 class Memory:
     """Where things are remembered, and for which engine.
 
-    folder: for all but the sources of this process. is_shared: whether other processes work with it at the same time.
-    engine: what the answers depend on besides the files (see `for_engine`). computed: what was not remembered, "source"
-    or "driving", since the list was last emptied.
+    folder: for everything but the sources that this process keeps on its shelf. is_shared: whether other processes use
+    the folder at the same time. engine: what results depend on besides the files, see `for_engine`.
+    hashes: sha256 of files by path, size and time. computed: what was not remembered, "source" or "driving", since the
+    list was last cleared.
     """
 
     folder: Path
@@ -76,49 +80,51 @@ class Memory:
     computed: list[str] = field(default_factory=list)
 
     def for_engine(self, *identity: str) -> Memory:
-        """Return the same memory for an engine: checkpoints' sha256, device, arithmetic."""
+        """Return the same memory for an engine. identity: sha256 of its checkpoints, device, arithmetic."""
         return replace(self, engine=identity)
 
     def key(self, path: Path, *parts: object) -> str:
-        """Name what is computed of a file's content with some options."""
+        """Return the key of what is computed from a file's content with some options (`parts`)."""
         facts = [SCHEMA, __version__, self.engine, self._hash(path), [str(part) for part in parts]]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _hash(self, path: Path) -> str:
         status = path.stat()
+        # Hashing a long video takes seconds. A file of the same size, time and inode has not changed.
         seen = (str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ino)
         if seen not in self.hashes:
             self.hashes[seen] = hash_output(path)
         return self.hashes[seen]
 
     def recall_motion(self, key: str) -> Recording | None:
-        """Return a recorded motion; None where there is none, or none that can be read."""
+        """Return a recorded motion; None if there is none that can be read."""
         try:
             return Recording(self._path(key, "motion"))
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
 
     def record_motion(self, key: str) -> MotionRecorder:
-        """Begin to record a motion, to be used as a context manager."""
+        """Return a recorder for a motion. Use it as a context manager."""
         return MotionRecorder(self._path(key, "motion"))
 
     def recall_tensors(self, key: str, kind: Kind) -> dict[str, Tensor] | None:
-        """Return tensors by name; None where there are none, or none that can be read."""
+        """Return tensors by name; None if there are none that can be read."""
         path = self._path(key, kind)
         try:
             tensors = dict(load_file(path))
         except (OSError, SafetensorError):
             return None
-        with contextlib.suppress(OSError):  # a folder that may only be read
-            os.utime(path)
+        with contextlib.suppress(OSError):  # the folder may be read-only
+            os.utime(path)  # its time says when it was last used, see _make_room
         return tensors
 
     def keep_tensors(self, key: str, kind: Kind, tensors: Mapping[str, Tensor]) -> None:
-        """Keep tensors by name. A disk that takes no more is no failure of the job."""
+        """Keep tensors by name. A full disk does not make the job fail."""
         path = self._path(key, kind)
         with contextlib.suppress(OSError, SafetensorError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with Scratch(path) as scratch:
+                # Cloned: safetensors refuses tensors that share memory.
                 plain = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
                 save_file(plain, scratch.file(kind))
                 scratch.file(kind).replace(path)
@@ -129,10 +135,10 @@ class Memory:
         return self.folder / f"{key}.{kind}.safetensors"
 
     def _make_room(self) -> None:
-        """Remove the appearances that were not used for the longest time, as far as there are too many."""
+        """Remove the least recently used appearances until the rest fits into the limit."""
         kept = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.appearance.*"))
         too_many = sum(size for _, size, _ in kept) - MOST_APPEARANCE_BYTES
-        for _, size, path in kept[:-1]:
+        for _, size, path in kept[:-1]:  # the newest was just written
             if too_many <= 0:
                 return
             path.unlink(missing_ok=True)
@@ -143,7 +149,7 @@ class Recording:
     """A recorded motion, read frame by frame, however long it is."""
 
     def __init__(self, path: Path) -> None:
-        """Open a file. OSError, SafetensorError, KeyError or ValueError where it is not one of ours, or damaged."""
+        """Open a file. OSError, SafetensorError, KeyError or ValueError if it is damaged or not a recording."""
         self._path = path
         with safe_open(path, "np") as file:
             about = json.loads((file.metadata() or {})["vid2vid_recording"])
@@ -155,7 +161,8 @@ class Recording:
             raise ValueError(f"{path}: rows of the wrong length")
 
     def __iter__(self) -> Iterator[tuple[Motion | None, bool]]:
-        """Yield the motion of each frame, None before the first face, and whether its face was found."""
+        """Yield the motion of each frame, None before the first face, and whether the frame shows the face."""
+        # Rows before the first face are zeros, which `append` filled in.
         has_begun = False
         with safe_open(self._path, "np") as file:
             rows = file.get_slice("frames")
@@ -165,6 +172,7 @@ class Recording:
                 yield (self._motion(row[1:]) if has_begun else None), bool(row[0])
 
     def _motion(self, row: np.ndarray[Any, Any]) -> Motion:
+        """Split a row into the tensors of a motion (of one frame)."""
         fields, begin = [], 0
         for shape in self._shapes:
             end = begin + int(np.prod(shape))
@@ -174,10 +182,10 @@ class Recording:
 
 
 class MotionRecorder:
-    """Writes a recording row by row: one tensor `frames` (N, 1 + numbers of a motion), found first.
+    """Writes a recording row by row, as one tensor `frames` (N, 1 + numbers of a motion). `found` comes first in a row.
 
-    The header of a safetensors file stands before its data and says how many there are; its room is kept free and
-    filled in at the end, so that nothing is held in memory. Unless `finish` is called nothing is kept.
+    The header of a safetensors file stands before its data and says how many rows there are. Room for it is left free
+    and filled in at the end, so that no clip has to be held in memory. Unless `finish` is called, nothing is kept.
     """
 
     def __init__(self, path: Path) -> None:
@@ -189,7 +197,7 @@ class MotionRecorder:
         self.warnings: list[str] = []
 
     def __enter__(self) -> MotionRecorder:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # without a file, everything else does nothing
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._scratch = Scratch(self._path).open()
             self._file = self._scratch.file("motion").open("wb")
@@ -197,7 +205,7 @@ class MotionRecorder:
         return self
 
     def append(self, motion: Motion | None, *, found: bool) -> None:
-        """Add a frame; leading ones without a motion are filled in when the first motion is known."""
+        """Add a frame. Those before the first motion are written once its shape is known."""
         if motion is not None and self._shapes is None:
             self._shapes = [list(tensor.shape[1:]) for tensor in motion.tensors()]
             self._write(np.zeros(self._rows * self._row_length(), np.float32))
@@ -207,7 +215,7 @@ class MotionRecorder:
             self._write(np.concatenate([np.array([found], np.float32), *numbers]))
 
     def finish(self) -> None:
-        """Keep what was recorded. A motion in which nothing was ever seen is not kept."""
+        """Keep what was recorded, unless no face was ever seen."""
         if self._file is None or self._scratch is None or self._shapes is None:
             return
         size = self._row_length() * self._rows * 4
@@ -218,10 +226,11 @@ class MotionRecorder:
                 "frames": {"dtype": "F32", "shape": [self._rows, self._row_length()], "data_offsets": [0, size]},
             }
         ).encode()
-        if len(header) > HEADER_BYTES - 8:
+        if len(header) > HEADER_BYTES - 8:  # too many warnings: the clip is watched again next time
             return
         with contextlib.suppress(OSError):
             self._file.seek(0)
+            # The length of the header in 8 bytes, then the header, padded with spaces.
             self._file.write((HEADER_BYTES - 8).to_bytes(8, "little") + header.ljust(HEADER_BYTES - 8))
             self._file.close()
             self._scratch.file("motion").replace(self._path)
@@ -234,7 +243,7 @@ class MotionRecorder:
             return
         try:
             self._file.write(numbers.astype("<f4").tobytes())
-        except OSError:  # the disk is full: the job goes on without being remembered
+        except OSError:  # the disk is full: the job goes on, and is not remembered
             self._file.close()
             self._file = None
 

@@ -10,7 +10,9 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import Select
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.pipeline.driving import Driving, ReaderSetup, open_driving
+from vid2vid_cli.pipeline.driving.base import Driving, FileDriving
+from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.memory import Memory
@@ -39,7 +41,7 @@ class SceneRequest:
         check_numbers(options)
         return cls(options, sweeps, reading, parse_face(options.driving_face, "driving-face"))
 
-    def open_driving(self, path: Path, engine: Engine) -> Driving:
+    def open_driving(self, path: Path, engine: Engine) -> FileDriving:
         """Open the driving."""
         options = self.options
         setup = ReaderSetup(

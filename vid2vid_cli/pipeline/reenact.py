@@ -13,7 +13,7 @@ from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import WriteOptions, audio_of, open_writer
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.pipeline.driving import Driving
+from vid2vid_cli.pipeline.driving.base import Driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finite import retried_in_float32
@@ -65,7 +65,7 @@ def reenact(
         warn_of_range(engine.loaded.model, request.sweeps, options, log)
         if options.relative:
             scene.find_reference(options.reference_frame)
-        if scene.total < opened.count:
+        if (scene.total or 0) < opened.count:
             log.warn(f"{source}: shorter than the driving; the output ends with it")
         provenance = provenance_of(engine.loaded, options, source=source, driving=driving)
         writing = write_options_of(scene, options, provenance, log)

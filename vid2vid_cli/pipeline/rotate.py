@@ -16,8 +16,10 @@ from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image
 from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of
+from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finite import retried_in_float32
@@ -67,16 +69,17 @@ def rotate(
     check_family(engine.loaded.family, sweeps)
     turned = Source(path, options, engine, log.warn)
     controls = MotionControls(absolute_pose=options.absolute_pose)
-    scene = Scene(engine.loaded.model, turned, AtRest(turned, fps, view_count(sweeps)), controls, sweeps)
-    target = output if output is not None else Path(f"{path.stem}--rotated{'.png' if scene.total == 1 else '.mp4'}")
+    views = turned.frame_count() or view_count(sweeps)
+    scene = Scene(engine.loaded.model, turned, AtRest(turned, fps, views), controls, sweeps)
+    target = output if output is not None else Path(f"{path.stem}--rotated{'.png' if views == 1 else '.mp4'}")
     check_output(target, force=options.force, inputs=[path])
     check_target(target, options, is_clip=turned.is_video)  # the views of a still may stand in one picture
     warn_of_range(engine.loaded.model, sweeps, options, log)
     writing = _write_options(scene, options, provenance_of(engine.loaded, options, source=path))
-    if is_picture_name(target) and scene.total > 1:
-        frames, size = 1, _write_sheet(target, scene, view_labels(sweeps, scene.total), options.columns, writing)
+    if is_picture_name(target) and views > 1:
+        frames, size = 1, _write_sheet(target, scene, view_labels(sweeps, views), options.columns, writing)
     else:
-        frames, size = write_frames(target, scene.frames(), writing, scene.total, hooks or Hooks())
+        frames, size = write_frames(target, scene.frames(), writing, views, hooks or Hooks())
     lost = scene.counts.source_lost
     if lost:
         log.warn(f"{path}: no face in {lost} of {frames} frames; they stay as they are")
@@ -98,12 +101,16 @@ class AtRest(Driving):
     def __init__(self, source: Source, fps: Fraction, views: int) -> None:
         """Take the source that is turned. fps: of a sweep. views: how many angles a sweep over a still has."""
         # Like a still, it lasts as long as a source video; over a still it gives as many frames as there are angles.
-        super().__init__(source.path, fps, views, is_still=source.is_video)
-        self._source = source
+        super().__init__(path=source.path, fps=fps, count=views, is_still=source.is_video)
+        self._source, self._views = source, views
 
     def frames(self) -> Iterator[DrivenFrame]:
         """Yield frames without a motion, each of which counts as seen."""
-        return itertools.repeat(DrivenFrame(None, True, None), 1 if self.is_still else self.count)
+        return itertools.repeat(DrivenFrame(None, True, None), 1 if self.is_still else self._views)
+
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
+        """Return the source's own motion: nothing else drives it."""
+        return own
 
     def no_face(self) -> Vid2VidError:
         """Return the source's own error: nobody else is looked at."""
@@ -140,9 +147,9 @@ def view_count(sweeps: Sweeps) -> int:
 def _write_sheet(
     path: str | Path, scene: Scene, labels: list[str], columns: int, writing: WriteOptions
 ) -> tuple[int, int]:
-    """Write all views of a still as one picture. columns: 0 to choose. Returns the picture's size (height, width)."""
-    if scene.total > MOST_VIEWS_OF_A_SHEET:
-        raise UsageError(f"{path}: {scene.total} views are too many for one picture; name a video or a folder")
+    """Write all views of a still as one picture; returns its size (height, width). columns: 0 to choose."""
+    if len(labels) > MOST_VIEWS_OF_A_SHEET:
+        raise UsageError(f"{path}: {len(labels)} views are too many for one picture; name a video or a folder")
     sheet = contact_sheet(list(scene.frames()), columns or math.ceil(math.sqrt(len(labels))), labels)
     write_image(path, sheet, provenance=writing.provenance, force=writing.force)
     return sheet.shape[0], sheet.shape[1]

@@ -17,7 +17,7 @@ from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import Follows, ReenactmentModel
 from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, restrict_motion
 from vid2vid_cli.pipeline.animator import Animator
-from vid2vid_cli.pipeline.driving import DrivenFrame, Driving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
 from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.finite import require_finite_motion
 from vid2vid_cli.pipeline.options import OnMissing, ReenactOptions
@@ -114,12 +114,12 @@ class Scene:
         return self.driving.fps
 
     @property
-    def total(self) -> int:
-        """How many frames there will be, as far as can be told; 0 where nobody knows, as in a live call."""
+    def total(self) -> int | None:
+        """How many frames there will be, as far as can be told; None where nobody knows, as in a live call."""
         if not self.source.is_video:
             return self.driving.count
         frames = self.source.frame_count(self.fps)
-        return frames if self.driving.is_still else min(self.driving.count, frames)
+        return frames if self.driving.is_still or self.driving.count is None else min(self.driving.count, frames)
 
     def find_reference(self, frame: str) -> None:
         """Look for the reference frame, so that motion is relative. frame: its number, auto or picture."""
@@ -138,7 +138,7 @@ class Scene:
     def __iter__(self) -> Iterator[tuple[Frame, FrameInfo]]:
         smoother = MotionSmoother(self.controls.smooth, float(self.driving.fps)) if self.controls.smooth else None
         last: Frame | None = None
-        numbers, total = itertools.count(), self.total
+        numbers, total = itertools.count(), self.total or 0  # a live call takes one angle, which lasts
         for index, (source, driven) in enumerate(zip(self.source.frames(self.fps), self._driven(), strict=False)):
             if driven is None:
                 continue

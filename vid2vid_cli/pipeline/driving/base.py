@@ -1,0 +1,97 @@
+"""What every driving offers, and what a kind of driving that is opened from a file offers as well."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import ClassVar
+
+from vid2vid_cli.errors import NoFaceError, Vid2VidError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.video import ReadOptions
+from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+
+
+@dataclass(frozen=True)
+class DrivenFrame:
+    """One driving frame.
+
+    motion: of this one frame, None before the first face was seen.
+    found: whether this very frame shows a face; otherwise `motion` is the last one known.
+    picture: the frame itself, None for a driving without pictures.
+    is_repeat: whether to show the previous output frame again instead of rendering, if there is one.
+    arrived_s: when the frame came in, by time.perf_counter; None unless the driving is live.
+    """
+
+    motion: Motion | None
+    found: bool
+    picture: Frame | None
+    is_repeat: bool = False
+    arrived_s: float | None = None
+
+
+# Compared and hashed by identity: a driving holds open files and what it has read so far.
+@dataclass(kw_only=True, eq=False)
+class Driving(ABC):
+    """A stream of motions. Iterate over `frames`, then `close`.
+
+    path: the file, or a name for messages. fps: exact frames per second. count: frames in all, None if nobody knows.
+    is_still: whether there is a single picture, which has no movement of its own to be relative to.
+    audio: the sound that belongs to the frames. picture_size: (height, width) of the pictures, None without any.
+    """
+
+    path: Path
+    fps: Fraction
+    count: int | None  # None, never 0: an unknown length must not pass for an empty one
+    is_still: bool = False
+    audio: AudioSource | None = None
+    picture_size: tuple[int, int] | None = None
+
+    @abstractmethod
+    def frames(self) -> Iterator[DrivenFrame]:
+        """Yield the driving frames in order."""
+
+    @abstractmethod
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
+        """Return the motion (of one frame) that counts as the source's own.
+
+        own: the source's motion. frame: the number of a frame, from 0; `auto` for the frame nearest to `own` in head
+        pose and expression; or `picture` for what the picture shows that a call carries.
+        UsageError if this driving cannot tell, NoFaceError if the frame shows no face.
+        """
+
+    def no_face(self) -> Vid2VidError:
+        """Return the error for a driving that never shows a face, or never the chosen one."""
+        return NoFaceError(f"{self.path}: no face found in any frame; see it with vid2vid faces")
+
+    def close(self) -> None:  # noqa: B027  most kinds hold nothing open
+        """Release what was opened."""
+
+
+@dataclass(kw_only=True, eq=False)
+class FileDriving(Driving):
+    """A kind of driving that is a file: `frames` may be called any number of times, and starts anew each time.
+
+    To add a kind, write a subclass in a file of its own and add it to `opening.KINDS`.
+    suffixes: what its files are usually called, in lower case with the dot; used to list a folder.
+    """
+
+    suffixes: ClassVar[frozenset[str]]
+
+    count: int  # of a file it is always known
+
+    @classmethod
+    @abstractmethod
+    def detect(cls, path: Path) -> bool:
+        """Say whether a file is of this kind, by its content. The file exists and is not empty."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, path: Path, reading: ReadOptions, setup: ReaderSetup) -> FileDriving:
+        """Open a file that `detect` accepted. Raises a subclass of Vid2VidError that says what is wrong with it."""

@@ -1,0 +1,97 @@
+"""Read the motion of one face out of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, Frame, crop_around, crop_frame, glimpse_frame
+from vid2vid_cli.face.mesh import Face, FaceAnalyzer, Select
+from vid2vid_cli.media.files import MAX_PIXELS
+from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.pipeline.memory import Memory
+from vid2vid_cli.pipeline.source import image_of, whole_head
+
+
+@dataclass(frozen=True)
+class ReaderSetup:
+    """How driving frames are read: by which model, which face, on which device.
+
+    memory: what earlier jobs have read, None to read everything. needs_pictures: whether the frames themselves are
+    shown, and not only their motion is wanted. max_pixels: a larger frame is refused.
+    follows: whether movement beside the head counts, see models.base.Follows.
+    """
+
+    model: ReenactmentModel
+    analyzer: FaceAnalyzer
+    select: Select
+    device: torch.device
+    memory: Memory | None = None
+    needs_pictures: bool = True
+    max_pixels: int = MAX_PIXELS
+    follows: bool = True
+
+
+@dataclass(frozen=True)
+class FrameReading:
+    """What one frame tells of the motion by itself.
+
+    compare: computes the motion's `extra` by comparing the frame with the first one, which is slow; None if the
+    motion is whole without it.
+    """
+
+    motion: Motion
+    compare: Callable[[], Tensor] | None = None
+
+    def complete(self) -> Motion:
+        """Return the whole motion."""
+        return self.motion if self.compare is None else replace(self.motion, extra=self.compare())
+
+
+class MotionReader:
+    """Reads the motion of one face, always in the crop that fits the face in the first frame."""
+
+    def __init__(self, setup: ReaderSetup, frame: Frame, face: Face) -> None:
+        """Fix the crop by the first frame. This reads nothing yet: pass the frame to `read` as well."""
+        self._setup, self._crop = setup, whole_head(setup.model.driving_crop, face, frame)
+        self._follower: Follower | None = None
+        # The view has a fixed size and may reach beyond the frame, whose edge is repeated there.
+        if setup.follows and isinstance(setup.model, Follows):
+            self._view = crop_around(face, setup.model.follow_crop, EVERYWHERE)
+            self._follower = setup.model.follow(glimpse_frame(frame, self._view), landmarks_in(self._view, face))
+
+    def read(self, frame: Frame, face: Face) -> Motion:
+        """Return the motion (of one frame)."""
+        return self.glance(frame, face).complete()
+
+    def glance(self, frame: Frame, face: Face) -> FrameReading:
+        """Return what the frame tells by itself, and put off the comparison with the first frame."""
+        model = self._setup.model
+        # A crop without a fixed size belongs to a family that reads landmarks alone.
+        needs_picture = model.driving_crop.size is not None
+        image = image_of(crop_frame(frame, self._crop), self._setup.device) if needs_picture else None
+        motion = model.motion(image, landmarks_in(self._crop, face), self._crop.size)
+        if self._follower is None:
+            return FrameReading(motion)
+        in_view = motion_in(self._view, motion, self._crop)
+        return FrameReading(motion, partial(self._follower.compare, in_view, glimpse_frame(frame, self._view)))
+
+
+def motion_in(view: FaceCrop, motion: Motion, crop: FaceCrop) -> Motion:
+    """Return a motion that was read in `crop` as it reads in `view`, which is shifted and scaled but not rotated."""
+    # Motion is measured in halves of a crop's longer side; `half` and `view_half` are those in px of the frame.
+    half, view_half = (max(one.size) / 2 * float(np.linalg.norm(one.affine[:, 0])) for one in (crop, view))
+    shift = torch.from_numpy(np.append((crop.center_px - view.center_px) / view_half, 0.0)).to(motion.translation)
+    scale = half / view_half
+    return replace(motion, scale=motion.scale * scale, translation=motion.translation * scale + shift)
+
+
+def landmarks_in(crop: FaceCrop, face: Face) -> Tensor:
+    """Return a face's landmarks (1, 470, 3) in px of a crop."""
+    return torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]

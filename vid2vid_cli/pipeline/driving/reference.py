@@ -1,0 +1,91 @@
+"""The reference: the driving's motion that counts as the source's own. How a frame is chosen for it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vid2vid_cli.errors import NoFaceError, UsageError
+from vid2vid_cli.media.video import ReadOptions
+from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.motion import Motion, join_motions
+from vid2vid_cli.pipeline.driving.base import DrivenFrame
+from vid2vid_cli.pipeline.driving.motion_reader import FrameReading
+from vid2vid_cli.pipeline.parsing import is_index
+
+REFERENCE_WINDOW_S = 4.0  # how much of a clip is searched for the reference frame, from its first face on
+REFERENCE_CANDIDATES = 32  # how many frames of it are compared
+EYES_COUNT = 10.0  # how much more the eyes count than the rest of the face
+# In frames: one that begins this little before a time counts as beginning at it, since times are rounded decimals.
+EARLY = 1e-3
+
+
+def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> int:
+    """Return the index of the candidate nearest to `own` in head pose and expression.
+
+    5 degrees count as much as a usual change of expression. Eyes count more than their size: with a blink as
+    reference, open eyes would be torn wide open.
+    """
+    turned = candidates.rotation @ own.rotation.transpose(-1, -2)  # (N, 3, 3)
+    # The trace of a rotation by an angle is 1 + 2 cos(angle).
+    cosine = ((turned.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1)
+    angle = torch.acos(cosine) / np.deg2rad(5)
+    weight = (1 + EYES_COUNT * model.expression_mask("eyes"))[None, :, None]  # (1, K, 1)
+    shown = model.without_shape(candidates)  # (N, K, 3)
+    # How much the candidates differ among themselves is the unit; a clip without movement must not divide by 0.
+    spread = (weight * (shown - shown.mean(0)).square()).mean().clamp_min(1e-8)
+    change = (weight * (shown - model.without_shape(own)).square()).mean((1, 2)) / spread
+    return int((angle.square() + change).argmin())
+
+
+def nearest_reading(model: ReenactmentModel, readings: Sequence[FrameReading], own: Motion) -> Motion:
+    """Return the whole motion of the reading nearest to `own`; only that one is completed."""
+    return readings[nearest_frame(model, join_motions([r.motion for r in readings]), own)].complete()
+
+
+def reference_step(fps: Fraction) -> int:
+    """Return every how many frames a candidate is taken, so that the candidates span the window."""
+    return max(1, round(float(fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
+
+
+def motion_of_frame(frames: Iterable[DrivenFrame], index: int, path: Path) -> Motion:
+    """Return the motion of the frame with a number. NoFaceError if it shows no face. path: for the message."""
+    driven = next(itertools.islice(frames, index, None), None)
+    if driven is None or driven.motion is None or not driven.found:
+        raise NoFaceError(f"{path}: no face in frame {index}; choose another --reference-frame")
+    return driven.motion
+
+
+def no_key_picture(path: Path) -> UsageError:
+    """Return the error for `--reference-frame picture` where there is none."""
+    return UsageError(f"--reference-frame picture: {path} carries no picture; write auto or a number")
+
+
+def frame_number(text: str, count: int) -> int:
+    """Read the number of a frame. UsageError unless it is one of `count` frames."""
+    if not is_index(text):
+        raise UsageError(f"--reference-frame {text}: write auto or a frame number from 0")
+    if int(text) >= count:
+        raise UsageError(f"--reference-frame {text}: the driving has frames 0 to {count - 1}")
+    return int(text)
+
+
+def frames_in_time(count: int, fps: Fraction, reading: ReadOptions) -> Tensor:
+    """Return the numbers (N,) of the recorded frames to play: those that begin between --start and --end.
+
+    The choice is the same as for a video of the same length and rate. With --fps some frames come several times, or
+    are left out.
+    """
+    first = math.ceil((reading.start_s or 0) * fps - EARLY)
+    last = count if reading.end_s is None else min(count, math.ceil(reading.end_s * fps - EARLY))
+    if reading.fps is None or last <= first:
+        return torch.arange(first, max(first, last))
+    shown = max(1, round((last - first) * reading.fps / fps))
+    return (first + torch.arange(shown) * float(fps / reading.fps) + 0.5).long().clamp_max(last - 1)

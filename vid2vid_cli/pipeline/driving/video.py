@@ -1,0 +1,157 @@
+"""A video or an animation as driving, and how its motion is remembered from job to job."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from vid2vid_cli.errors import UsageError, Vid2VidError
+from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.media.suffixes import VIDEO_SUFFIXES
+from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video
+from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
+from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup
+from vid2vid_cli.pipeline.driving.reference import (
+    REFERENCE_CANDIDATES,
+    frame_number,
+    motion_of_frame,
+    nearest_reading,
+    no_key_picture,
+    reference_step,
+)
+from vid2vid_cli.pipeline.driving.watching import FaceWatcher
+from vid2vid_cli.pipeline.memory import Memory, Recording
+from vid2vid_cli.process.streaming import prefetch
+
+PREFETCHED = 4  # decoded frames that wait while the networks are at work
+
+
+@dataclass(kw_only=True, eq=False)
+class VideoDriving(FileDriving):
+    """A clip. reading: which part of it is read. info: what `probe_video` found."""
+
+    suffixes: ClassVar = VIDEO_SUFFIXES
+
+    reading: ReadOptions
+    info: VideoInfo
+    watcher: FaceWatcher
+
+    @classmethod
+    def detect(cls, path: Path) -> bool:
+        """Say that any file may be a clip: this kind is asked last, and only ffmpeg can tell, which is slow."""
+        return True
+
+    @classmethod
+    def open(cls, path: Path, reading: ReadOptions, setup: ReaderSetup) -> VideoDriving:
+        """Probe the clip. MediaError if it cannot be read or is too large."""
+        info = probe_video(path, setup.max_pixels)
+        if reading.start_s is not None and reading.start_s >= info.start_s + info.duration_s:
+            raise UsageError(f"--start {reading.start_s:g}: {path} is only {info.duration_s:.2f} s long")
+        return cls(
+            path=path,
+            fps=reading.fps or info.fps,
+            count=frames_to_read(info, reading),
+            audio=audio_of(path, info, reading),
+            picture_size=info.size,
+            reading=reading,
+            info=info,
+            watcher=FaceWatcher(setup),
+        )
+
+    @property
+    def _memory(self) -> Memory | None:
+        return self.watcher.setup.memory
+
+    def frames(self) -> Iterator[DrivenFrame]:
+        """Yield the frames of the clip; what is remembered of them is not computed again."""
+        memory = self._memory
+        if memory is None:
+            return self.watcher.watch(self._pictures())
+        known = memory.recall_motion(self._key(memory, "frames"))
+        return self._watch_and_record(memory) if known is None else self._replay(known)
+
+    def _pictures(self, step: int = 1, warn: Callable[[str], None] | None = None) -> Iterator[Frame]:
+        """Decode every `step`th frame. warn: takes a line about damage, instead of the reader's own."""
+        reading = self.reading if warn is None else replace(self.reading, warn=warn)
+        # The frames in between have to be decoded all the same: a clip is stored as changes from frame to frame.
+        return itertools.islice(prefetch(read_video(self.path, reading, self.info), PREFETCHED), 0, None, step)
+
+    def _watch_and_record(self, memory: Memory) -> Iterator[DrivenFrame]:
+        """Watch the whole clip and remember its motion, and the warnings that came with it."""
+        memory.computed.append("driving")
+        with memory.record_motion(self._key(memory, "frames")) as recorder:
+
+            def warn(text: str) -> None:
+                recorder.warnings.append(text)
+                self.reading.warn(text)
+
+            for driven in self.watcher.watch(self._pictures(warn=warn)):
+                recorder.append(driven.motion, found=driven.found)
+                yield driven
+            # A run that is broken off before this line records nothing.
+            recorder.finish()
+
+    def _replay(self, known: Recording) -> Iterator[DrivenFrame]:
+        """Yield remembered motion; the clip is decoded only if its pictures are shown."""
+        pictures = self._pictures() if self.watcher.setup.needs_pictures else itertools.repeat(None)
+        # Not strict: without pictures there is no end on that side.
+        for (motion, found), picture in zip(known, pictures, strict=False):
+            yield DrivenFrame(motion, found, picture)
+        for text in known.warnings:
+            self.reading.warn(text)
+
+    def _key(self, memory: Memory, what: str) -> str:
+        """Name what is remembered of the clip. Everything must be in it that changes the motion."""
+        reading, setup = self.reading, self.watcher.setup
+        return memory.key(self.path, what, reading.start_s, reading.end_s, reading.fps, (setup.select, setup.follows))
+
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
+        """Return the motion of a frame by its number, or for `auto` the nearest in the seconds after the first face."""
+        if frame == "picture":
+            raise no_key_picture(self.path)
+        if frame != "auto":
+            return motion_of_frame(self._preview(), frame_number(frame, self.count), self.path)
+        return nearest_reading(model, self._candidates(), own)
+
+    def _preview(self) -> Iterator[DrivenFrame]:
+        """Yield the frames to look ahead: without pictures if they are remembered, and recording nothing."""
+        memory = self._memory
+        known = None if memory is None else memory.recall_motion(self._key(memory, "frames"))
+        if known is None:
+            return self.watcher.watch(self._pictures())
+        return (DrivenFrame(motion, found, None) for motion, found in known)
+
+    def _candidates(self) -> list[FrameReading]:
+        """Return what may be the reference. NoFaceError if there is no face in the clip."""
+        memory = self._memory
+        if memory is None:
+            return self._read_candidates()
+        key = self._key(memory, "candidates")
+        known = memory.recall_motion(key)
+        if known is not None:
+            return [FrameReading(motion) for motion, _ in known if motion is not None]
+        # All are completed, not only the nearest: for another source another one may be the nearest.
+        motions = [reading.complete() for reading in self._read_candidates()]
+        with memory.record_motion(key) as recorder:
+            for motion in motions:
+                recorder.append(motion, found=True)
+            recorder.finish()
+        return [FrameReading(motion) for motion in motions]
+
+    def _read_candidates(self) -> list[FrameReading]:
+        readings = self.watcher.readings(self._pictures(reference_step(self.fps)))
+        # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
+        with_face = (reading for _, reading in readings if reading is not None)
+        candidates = list(itertools.islice(with_face, REFERENCE_CANDIDATES))
+        if not candidates:
+            raise self.no_face()
+        return candidates
+
+    def no_face(self) -> Vid2VidError:
+        """Return the error for a clip in which no face, or not the chosen one, is ever seen."""
+        return self.watcher.no_such_face(self.path) or super().no_face()
