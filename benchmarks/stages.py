@@ -20,8 +20,9 @@ import torch
 
 from benchmarks.material import Material
 from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.frames import frame_of
 from vid2vid_cli.face.mesh import FaceTracker
-from vid2vid_cli.face.paste import paste_face, to_frame
+from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_video
 from vid2vid_cli.models.compact import model
 from vid2vid_cli.models.compact.mesh import warp as mesh_warp
@@ -124,7 +125,7 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
             with watch.time("render"):
                 image = network.render(who, keypoints)
             with watch.time("paste"):
-                picture_out = to_frame(image[0].permute(1, 2, 0).cpu().numpy())
+                picture_out = frame_of(image)
                 rendered.append(paste_face(still.frame, picture_out, still.faces[0].crop))
     return rendered
 

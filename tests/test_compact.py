@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.errors import UsageError, WeightsError
-from vid2vid_cli.face.crop import FaceCrop, Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import FaceCrop, Frame, Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation
@@ -57,7 +57,7 @@ class Sitter:
 
     def __init__(self, frame: Frame, analyzer: FaceAnalyzer, model: CompactModel) -> None:
         face = max(analyzer.faces(frame, thorough=True), key=lambda f: f.size_px)
-        crop: FaceCrop = crop_around(face, model.source_crop, (0, 0, frame.shape[1], frame.shape[0]))
+        crop: FaceCrop = crop_around(face, model.source_crop, Room.of_frame(frame.shape))
         self.picture = crop_frame(frame, crop)
         self.image = torch.from_numpy(self.picture.copy()).permute(2, 0, 1)[None].float() / 255
         self.landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]

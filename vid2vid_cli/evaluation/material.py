@@ -15,11 +15,12 @@ from vid2vid_cli.evaluation.performers import Portrait
 from vid2vid_cli.face.crop import FaceCrop
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, select_face
 from vid2vid_cli.face.paste import resize_frame
+from vid2vid_cli.face.placing import scale_face
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import Frame, ReadOptions, VideoInfo, probe_video, read_video, sniff
 from vid2vid_cli.pipeline.options import FrameOptions
 from vid2vid_cli.pipeline.progress import WarningLog
-from vid2vid_cli.pipeline.source import fit_size, scale_face
+from vid2vid_cli.pipeline.source import fit_size
 from vid2vid_cli.process.streaming import prefetch
 
 Kind = TypeVar("Kind")

@@ -9,15 +9,16 @@ import torch
 
 from vid2vid_cli.checkpoints.reading import read_checkpoint
 from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
+from vid2vid_cli.face.frames import image_of, to_frame
 from vid2vid_cli.face.mesh import Face
-from vid2vid_cli.face.paste import paste_face, to_frame
+from vid2vid_cli.face.paste import paste_face
+from vid2vid_cli.face.placing import private_room
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, PoseOverride
 from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.engine import Engine
-from vid2vid_cli.pipeline.source import image_of, private_room
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,9 @@ class Performer:
         *,
         follows: bool = True,
     ) -> None:
-        height, width = source.frame.shape[:2]
         self._model = model
         self._frame = source.frame
-        room = private_room(source.face, list(source.everybody), (height, width))
+        room = private_room(source.face, source.everybody, source.frame.shape)
         self._crop = crop_around(source.face, model.source_crop, room)
         image = image_of(crop_frame(source.frame, self._crop), engine.device)
         landmarks = torch.from_numpy(self._crop.to_crop(source.face.landmarks_px)).float()[None]

@@ -14,8 +14,6 @@ from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine
 
 Frame = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
-EVERYWHERE: Box = (-np.inf, -np.inf, np.inf, np.inf)  # room without a border
 # Mesh points along the jaw from temple to temple, and along the brows: the hull of the usual 68 landmarks.
 JAW = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
 BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
@@ -56,6 +54,24 @@ class FaceCrop:
 
 
 @dataclass(frozen=True)
+class Room:
+    """The part of a frame, in frame px, that a native crop must not leave."""
+
+    left_px: float
+    top_px: float
+    right_px: float
+    bottom_px: float
+
+    @classmethod
+    def of_frame(cls, size: tuple[int, ...]) -> Room:
+        """Give all of a frame of a size (height, width, ...)."""
+        return cls(0.0, 0.0, float(size[1]), float(size[0]))
+
+
+EVERYWHERE = Room(-np.inf, -np.inf, np.inf, np.inf)  # also beyond the frame, where its edge is repeated
+
+
+@dataclass(frozen=True)
 class CropSpec:
     """How a family wants its faces cut.
 
@@ -72,8 +88,8 @@ class CropSpec:
     below_forehead: bool = False
 
 
-def crop_around(face: Face, spec: CropSpec, room: Box) -> FaceCrop:
-    """Place the crop of a face. room: left, top, right, bottom in frame px that a native crop must not leave."""
+def crop_around(face: Face, spec: CropSpec, room: Room) -> FaceCrop:
+    """Place the crop of a face. room: only a native crop is limited to it."""
     points = face.landmarks_px[:, :2].astype(np.float64)
     angle = _eye_angle(points) if spec.upright else 0.0
     cosine, sine = np.cos(angle), np.sin(angle)
@@ -91,9 +107,10 @@ def crop_around(face: Face, spec: CropSpec, room: Box) -> FaceCrop:
     return FaceCrop(np.concatenate([turn * step, origin[:, None]], 1), (spec.size, spec.size))
 
 
-def _native_crop(centre: NDArray[np.float64], side: float, room: Box) -> FaceCrop:
-    left, top = (int(max(low, np.floor(c - side / 2))) for c, low in zip(centre, room[:2], strict=True))
-    right, bottom = (int(min(high, np.ceil(c + side / 2))) for c, high in zip(centre, room[2:], strict=True))
+def _native_crop(centre: NDArray[np.float64], side: float, room: Room) -> FaceCrop:
+    x, y = centre
+    left, top = int(max(room.left_px, np.floor(x - side / 2))), int(max(room.top_px, np.floor(y - side / 2)))
+    right, bottom = int(min(room.right_px, np.ceil(x + side / 2))), int(min(room.bottom_px, np.ceil(y + side / 2)))
     affine = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
     return FaceCrop(affine, (max(bottom - top, 1), max(right - left, 1)))
 
@@ -114,8 +131,8 @@ def crop_frame(frame: Frame, crop: FaceCrop) -> Frame:
     return sample_affine(frame, crop.affine, crop.size)
 
 
-def glimpse_frame(frame: Frame, crop: FaceCrop) -> Frame:
-    """Cut a crop as `crop_frame` does, but in gray, several times as fast, and less finely: (height, width)."""
+def crop_gray(frame: Frame, crop: FaceCrop) -> Frame:
+    """Cut a crop in gray, (height, width): several times as fast as `crop_frame`, and less finely sampled."""
     gray = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
     return sample_linear(gray, crop.affine, crop.size)
 

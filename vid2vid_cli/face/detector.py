@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vid2vid_cli.face.blazeface import BlazeDetector, merge_candidates
+from vid2vid_cli.face.frames import images_of
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square, square_around
 
 CONVINCING_SCORE = 0.75
@@ -128,7 +128,7 @@ class FaceDetector:
         for start in range(0, len(views), BATCH):
             batch = views[start : start + BATCH]
             crops = [crop_square(frame, view, network.image_size, repeat_edge=False) for view in batch]
-            scores, faces = network(image_from_crops(crops, network.anchors.device))
+            scores, faces = network(images_of(crops, network.anchors.device))
             for view, view_scores, view_faces in zip(batch, scores.cpu(), faces.cpu(), strict=True):
                 merged = merge_candidates(view_scores, view_faces, min_score)
                 found.append([box_in_frame(face, score, view) for score, face in merged])
@@ -140,12 +140,6 @@ def store_channels_last(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-
-
-def image_from_crops(crops: Sequence[Frame], device: torch.device) -> Tensor:
-    """Stack crops of one size to an image (B, 3, H, W) in [0, 1] on a device, channels-last in memory."""
-    stacked = torch.from_numpy(np.stack(crops)).to(device)
-    return stacked.permute(0, 3, 1, 2).float().div_(255)
 
 
 def box_in_frame(face: Tensor, score: float, view: Square) -> FaceBox:

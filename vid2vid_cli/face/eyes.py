@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vid2vid_cli.face.detector import image_from_crops
 from vid2vid_cli.face.eyenet import EyeNet
+from vid2vid_cli.face.frames import images_of
 from vid2vid_cli.face.meshnet import LANDMARKS
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 
@@ -135,7 +135,7 @@ def see_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Array:
     squares = [eye_square(mesh[:, :2].astype(np.float64), eye) for mesh in meshes for eye in (0, 1)]
     crops = [crop_square(frame, square, net.image_size) for square in squares]
     crops[1::2] = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops[1::2]]  # it knows right eyes only
-    contours, irises = net(image_from_crops(crops, next(net.parameters()).device))
+    contours, irises = net(images_of(crops, next(net.parameters()).device))
     answer = torch.cat([contours[:, :IRIS, :2], irises[:, :, :2].mean(1, keepdim=True)], 1)
     points = (answer / net.image_size).cpu().numpy().astype(np.float64)
     points[1::2, :, 0] = 1 - points[1::2, :, 0]

@@ -19,12 +19,12 @@ from vid2vid_cli.face.detector import (
     FaceBox,
     FaceDetector,
     FindsFaces,
-    image_from_crops,
     store_channels_last,
 )
 from vid2vid_cli.face.eyenet import EyeNet
 from vid2vid_cli.face.eyes import IRISES, fit_eyes
 from vid2vid_cli.face.fast_blocks import quicken
+from vid2vid_cli.face.frames import images_of
 from vid2vid_cli.face.meshnet import LANDMARKS, MeshNet
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 
@@ -147,7 +147,7 @@ class FaceAnalyzer:
             return np.zeros((0, LANDMARKS + len(IRISES), 3), np.float32), np.zeros(0, np.float32)
         size = self.mesh_net.image_size
         crops = [crop_square(frame, roi, size) for roi in rois]
-        meshes, logits = self.mesh_net(image_from_crops(crops, next(self.mesh_net.parameters()).device))
+        meshes, logits = self.mesh_net(images_of(crops, next(self.mesh_net.parameters()).device))
         fractions = (meshes / size).cpu().numpy()
         placed = [roi.mesh_to_frame(mesh) for roi, mesh in zip(rois, fractions, strict=True)]
         return fit_eyes(self.eye_net, frame, np.stack(placed)), torch.sigmoid(logits).cpu().numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -92,13 +91,6 @@ def _inside(local: NDArray[np.float64], size: tuple[int, int], crop_size: tuple[
     u, v = (row[0] * (x + 0.5) + row[1] * (y + 0.5) + row[2] for row in local)
     inside = (u >= 0) & (v >= 0) & (u <= crop_size[1]) & (v <= crop_size[0])
     return np.asarray(inside[..., None], np.float32)
-
-
-def to_frame(image: NDArray[np.float32]) -> Frame:
-    """Round an image (H, W, 3) in [0, 1] to a frame, laid out as frames are, whatever the image's strides."""
-    # OpenCV rounds a plane in a tenth of numpy's time, but would take the size of what is below 0.
-    planes = np.moveaxis(np.clip(image, 0, 1, dtype=np.float32), -1, 0)
-    return np.asarray(cv2.merge([cv2.convertScaleAbs(plane, alpha=255) for plane in planes]), np.uint8)
 
 
 def resize_frame(frame: Frame, size: tuple[int, int]) -> Frame:

@@ -17,8 +17,10 @@ from torch import Tensor
 from vid2vid_cli.codec.space import MotionSpace
 from vid2vid_cli.codec.stream import Tally
 from vid2vid_cli.errors import CallFileError, MotionFileError, NoFaceError, UsageError, Vid2VidError
-from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, Frame, crop_around, crop_frame, glimpse_frame
+from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, Frame, crop_around, crop_frame, crop_gray
+from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, select_face
+from vid2vid_cli.face.placing import whole_head
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import MAX_PIXELS, require_file
 from vid2vid_cli.media.image import read_image
@@ -28,7 +30,6 @@ from vid2vid_cli.motion import Motion, MotionFile, is_motion_file, join_motions,
 from vid2vid_cli.pipeline.call_recording import CallRecording, is_call_file, tell_missing
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.parsing import is_index
-from vid2vid_cli.pipeline.source import image_of, whole_head
 from vid2vid_cli.process.streaming import prefetch
 
 REFERENCE_WINDOW_S = 4.0  # how much of a clip is searched for the reference frame
@@ -89,7 +90,7 @@ class MotionReader:
         self._follower: Follower | None = None
         if look.follows and isinstance(look.model, Follows):
             self._view = crop_around(face, look.model.follow_crop, EVERYWHERE)
-            self._follower = look.model.follow(glimpse_frame(frame, self._view), _landmarks_in(self._view, face))
+            self._follower = look.model.follow(crop_gray(frame, self._view), _landmarks_in(self._view, face))
 
     def read(self, frame: Frame, face: Face) -> Motion:
         """Return the motion (of one frame)."""
@@ -104,7 +105,7 @@ class MotionReader:
         if self._follower is None:
             return FrameReading(motion)
         seen = _motion_in(self._view, motion, self._crop)
-        return FrameReading(motion, partial(self._follower.compare, seen, glimpse_frame(frame, self._view)))
+        return FrameReading(motion, partial(self._follower.compare, seen, crop_gray(frame, self._view)))
 
 
 def _motion_in(view: FaceCrop, motion: Motion, crop: FaceCrop) -> Motion:
