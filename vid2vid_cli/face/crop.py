@@ -1,4 +1,4 @@
-"""Where a face is cut out of a frame, and the cutting itself."""
+"""Cut faces out of frames: the crop, how a family wants it, and the sampling."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine
 
 Frame = NDArray[np.uint8]
-# Mesh points along the jaw from temple to temple, and along the brows: the hull of the usual 68 landmarks.
+# Mesh points along the jaw from temple to temple, and along the brows: the outline of the usual 68 landmarks.
 JAW = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
 BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
 
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """A part of a frame.
+    """The part of a frame that a network sees.
 
     affine: (2, 3), maps crop px to frame px, both from the left and top edge. size: (height, width) of the crop.
     """
@@ -31,17 +31,17 @@ class FaceCrop:
 
     @property
     def is_native(self) -> bool:
-        """Whether the crop's pixels are frame pixels, so that cutting and pasting lose nothing."""
+        """Whether crop pixels are frame pixels, so that cutting and pasting lose nothing."""
         linear, offset = self.affine[:, :2], self.affine[:, 2]
         return bool(np.array_equal(linear, np.eye(2)) and np.array_equal(offset, np.round(offset)))
 
     @property
     def center_px(self) -> NDArray[np.float64]:
-        """Give the middle of the crop in frame px, (2,)."""
+        """Return the centre of the crop in frame px, (2,)."""
         return apply_affine(self.affine, np.array([self.size[1] / 2, self.size[0] / 2]))
 
     def resized(self, size: tuple[int, int]) -> FaceCrop:
-        """Return the same part of the frame in another number of pixels (height, width)."""
+        """Return the same part of the frame at another resolution (height, width)."""
         if size == self.size:
             return self
         affine = self.affine.copy()
@@ -73,12 +73,12 @@ EVERYWHERE = Room(-np.inf, -np.inf, np.inf, np.inf)  # also beyond the frame, wh
 
 @dataclass(frozen=True)
 class CropSpec:
-    """How a family wants its faces cut.
+    """How a family wants its faces cropped.
 
-    scale: side of the square over the longer side of the landmarks' box. shift_up: how far the square lies above
-    the landmarks' centre, over its side. upright: turned so that the eyes are level. size: side of the crop in
-    px; None keeps the frame's own pixels, and then the crop ends where the frame ends. below_forehead: the box is
-    that of the jaw and the brows alone, as it is of the usual 68 landmarks.
+    scale: side of the square over the longer side of the box around the landmarks. shift_up: how far the square lies
+    above the centre of that box, over its own side. upright: rotate so that the eyes are level. size: side of the
+    crop in px; None keeps the frame's own pixels, and then the crop ends where its room ends. below_forehead: take
+    the box around jaw and brows only, as the usual 68 landmarks give it.
     """
 
     scale: float
@@ -96,7 +96,7 @@ def crop_around(face: Face, spec: CropSpec, room: Room) -> FaceCrop:
     turn = np.array([[cosine, -sine], [sine, cosine]])
     if spec.below_forehead:
         points = points[list(JAW + BROWS)]
-    level = points @ turn  # the same points in axes turned with the head
+    level = points @ turn  # (N, 2), in axes turned with the head
     low, high = level.min(0), level.max(0)
     side = float((high - low).max() * spec.scale)
     centre = (low + high) / 2 - (0.0, spec.shift_up * side)
@@ -116,13 +116,13 @@ def _native_crop(centre: NDArray[np.float64], side: float, room: Room) -> FaceCr
 
 
 def _eye_angle(points: NDArray[np.float64]) -> float:
-    """Angle of the line through the outer corners of the eyes (mesh points 33 and 263), radians."""
+    """Return the angle, in radians, of the line through the outer corners of the eyes (mesh points 33 and 263)."""
     across = points[263] - points[33]
     return float(np.arctan2(across[1], across[0]))
 
 
 def crop_frame(frame: Frame, crop: FaceCrop) -> Frame:
-    """Cut the crop out of a frame; pixels beyond the frame's edge repeat the edge."""
+    """Cut a crop out of a frame. Beyond the edge of the frame, the edge is repeated."""
     height, width = crop.size
     if crop.is_native:
         left, top = (int(v) for v in crop.affine[:, 2])
@@ -138,18 +138,19 @@ def crop_gray(frame: Frame, crop: FaceCrop) -> Frame:
 
 
 def sample_affine(frame: Frame, affine: Matrix, size: tuple[int, int]) -> Frame:
-    """Sample a frame through an affine map (target px to frame px); the edge is repeated outside.
+    """Sample a frame through an affine map (target px to frame px), bicubically; outside, the edge is repeated.
 
-    Where the map shrinks, the frame is averaged first, so that fine patterns do not alias.
+    A frame that shrinks is averaged first, so that fine patterns do not alias.
     """
     shrink = int(np.sqrt(abs(np.linalg.det(affine[:, :2]))) + 0.25)
+    # Pillow fills what lies outside with black, so pad by as much as the target shows beyond the frame.
     corners = apply_affine(affine, np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]]))
     pad = int(max(0, -corners.min(), (corners - (frame.shape[1], frame.shape[0])).max())) + 2
     padded = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     picture = Image.fromarray(padded)
     linear, offset = affine[:, :2], affine[:, 2] + pad
     if shrink > 1:
-        picture = picture.reduce(shrink)
+        picture = picture.reduce(shrink)  # the mean of shrink x shrink px
         linear, offset = linear / shrink, offset / shrink
     data = (*linear[0], offset[0], *linear[1], offset[1])
     turned = picture.transform((size[1], size[0]), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
