@@ -1,4 +1,4 @@
-"""Who shows a face's movement: the checkpoint, and the same without its networks."""
+"""The models that move a judged portrait: the checkpoint, and the same without its networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vid2vid_cli.pipeline.engine import Engine
 
 @dataclass(frozen=True)
 class Portrait:
-    """A frame (H, W, 3) and the face in it that is meant. everybody: all its faces, for the room that each has."""
+    """A frame (H, W, 3) and the face in it that moves. everybody: all its faces, which limit each other's crops."""
 
     frame: Frame
     face: Face
@@ -31,9 +31,9 @@ class Portrait:
 
 
 class Performer:
-    """A model that moves a portrait in its own way, from the crop to the frame with the face pasted back.
+    """A model that moves a portrait, from the crop to the frame with the face pasted back.
 
-    Motion is relative: what drives is compared with how it looked in a reference, the portrait itself if none is given.
+    Motion is relative to a reference frame of the driving; without one, to the portrait itself.
     """
 
     def __init__(
@@ -54,19 +54,20 @@ class Performer:
         rest = reference or source
         look = ReaderSetup(model, engine.analyzer, "largest", engine.device, follows=follows)
         self._reader = MotionReader(look, rest.frame, rest.face)
+        # Whatever is the same in every frame is computed once.
         with torch.inference_mode():
             self._appearance = model.appearance(image, landmarks)
             self._reference = self._reader.read(rest.frame, rest.face)
 
     @torch.inference_mode()
     def follow(self, frame: Frame, face: Face) -> Frame:
-        """Return the portrait moved as a face in a driving frame is."""
+        """Return the portrait, moved as a face in a driving frame."""
         return self._show(self._reader.read(frame, face), self._reference, None)
 
     @torch.inference_mode()
     def turn(self, pose: PoseOverride) -> Frame:
-        """Return the portrait with its head turned, all else at rest."""
-        own = self._appearance.motion
+        """Return the portrait with its head turned and everything else at rest."""
+        own = self._appearance.motion  # driven by itself, so that only the turn is left
         return self._show(own, own, pose)
 
     def _show(self, motion: Motion, reference: Motion, pose: PoseOverride | None) -> Frame:
@@ -76,7 +77,7 @@ class Performer:
 
 
 def without_networks(loaded: LoadedModel) -> ReenactmentModel | None:
-    """Build the same checkpoint with its learned parts left out; None for a family that cannot do without."""
+    """Build the checkpoint without its learned parts. None for a family that needs them."""
     if loaded.family.name != "compact":
         return None
     tensors = read_checkpoint(Path(loaded.path)).tensors
