@@ -1,7 +1,7 @@
-"""How long each stage takes on a frame: the real functions on real frames, one stage at a time.
+"""Measure the time per frame of each stage: the real functions on real frames, one stage at a time.
 
-Decoding and encoding run alone from begin to end. The stages between run one after the other in one thread, while
-nothing else computes. In the command they overlap, so that the sum of all stages is more than a frame's real time.
+Decoding and encoding run alone from start to end. The stages between run one after the other in one thread, while
+nothing else computes. In the command they overlap, so the stages add up to more than the time of a frame.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WARM_UP = 5
 
 
 class Stopwatch:
-    """Adds up seconds by stage."""
+    """Sum up seconds by stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -45,7 +45,7 @@ class Stopwatch:
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        """Count the time within a `with` block for a stage."""
+        """Add the time of a `with` block to a stage."""
         began = time.perf_counter()
         self._running.append(stage)
         yield
@@ -54,7 +54,7 @@ class Stopwatch:
 
     @contextmanager
     def watch(self, owner: Any, name: str, stage: str) -> Iterator[None]:
-        """Count the time within a function while the `with` block runs, when rendering calls it and nothing else."""
+        """Add the time of a function to a stage, during the `with` block and only when rendering itself calls it."""
         real: Callable[..., Any] = getattr(owner, name)
 
         @functools.wraps(real)
@@ -70,7 +70,7 @@ class Stopwatch:
 
 
 def measure_stages(material: Material, count: int, folder: Path) -> dict[str, float]:
-    """Return the milliseconds a frame of each stage in STAGES, measured on `count` frames."""
+    """Return the milliseconds per frame of each stage in STAGES, measured on `count` frames."""
     frames, decode_ms = _decode(material.driving, count + WARM_UP)
     watch = Stopwatch()
     rendered = _render(material, frames, watch)
@@ -82,7 +82,7 @@ def measure_stages(material: Material, count: int, folder: Path) -> dict[str, fl
 
 
 def _decode(clip: Path, count: int) -> tuple[list[Frame], float]:
-    """Read frames; return them and the milliseconds for each, the start of ffmpeg left out."""
+    """Read frames. Returns them and the milliseconds per frame, without the start of ffmpeg."""
     frames = iter(read_video(clip, ReadOptions(), probe_video(clip)))
     kept = [next(frames)]
     began = time.perf_counter()
@@ -91,7 +91,7 @@ def _decode(clip: Path, count: int) -> tuple[list[Frame], float]:
 
 
 def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[Frame]:
-    """Run the stages between decoding and encoding; the first WARM_UP frames are not counted."""
+    """Run the stages between decoding and encoding. The first WARM_UP frames are not counted."""
     options = ReenactOptions(size=512)
     engine = start_engine(options, None)
     network = engine.loaded.model
@@ -131,7 +131,7 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
 
 
 def _encode(frames: list[Frame], folder: Path) -> float:
-    """Write frames as the command does; return the milliseconds for each, start and end of ffmpeg included."""
+    """Write frames as the command does. Returns the milliseconds per frame, with start and end of ffmpeg."""
     path = folder / "encoded.mp4"
     options = WriteOptions(fps=Fraction(30), force=True)
     began = time.perf_counter()

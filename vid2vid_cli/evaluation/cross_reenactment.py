@@ -98,7 +98,7 @@ class JudgedPair:
                 judged += 1
                 progress()
         if not judged:
-            raise MediaError(f"{frames.clip.path}: too short: no frame is left to judge; try a smaller --every")
+            raise MediaError(f"{frames.clip.path}: too short to judge any frame; try a smaller --every")
         return self._rows(frames, judged)
 
     def _add(self, method: str, reading: HeadReading, driving: Head, rest: Head) -> float:

@@ -94,7 +94,7 @@ def judge_clip(
             judged += 1
             progress()
     if not judged:
-        raise MediaError(f"{frames.clip.path}: too short: no frame is left to judge; try a smaller --every")
+        raise MediaError(f"{frames.clip.path}: too short to judge any frame; try a smaller --every")
     name = frames.clip.path.name
     return [FigureRow((name,), method, tally.means(), judged, frames.faceless) for method, tally in tallies.items()]
 
