@@ -74,6 +74,7 @@ def measure_speed(material: Material, effort: Effort, folder: Path) -> dict[str,
         seconds, summary = run_command(*arguments, "-o", str(target))
         command.append(summary["frames"] / seconds)
     first_s = [first_frame_s(*arguments) for _ in range(effort.starts)]
+    # Medians, since one run may be disturbed by other load.
     return {
         "warm_fps": statistics.median(warm),
         "warm_fps_of_each_run": warm,
@@ -84,6 +85,7 @@ def measure_speed(material: Material, effort: Effort, folder: Path) -> dict[str,
 
 def measure_memory(material: Material, effort: Effort, folder: Path) -> dict[str, float]:
     """Measure the peak memory of a short and of a long clip. Small pictures keep it quick."""
+    # Streaming keeps memory the same for any length: both peaks should agree.
     peaks = []
     for seconds in (SHORT_S, effort.long_s):
         clip = loop_clip(material.small, seconds, folder / f"loop{seconds:g}.mp4")

@@ -33,6 +33,7 @@ def golden_folder() -> Path:
 
 def fill_checkpoint(family: str) -> dict[str, Tensor]:
     """Build the tensors of a family's checkpoint, by their names in one flat file."""
+    # LivePortrait's networks are published in one file each; the role becomes the prefix.
     if family != "liveportrait":
         return flatten(_fill(FILES[family]))
     return {

@@ -114,6 +114,7 @@ def measure_clip(clip: Clip, setup: CodecSetup) -> dict[str, Any]:
     rates: dict[str, dict[str, float]] = {}
     shown_exactly: list[Frame] = []
     for name, rate in RATES.items():
+        # Sound would be the same at every rate, so it is left out.
         call = setup.folder / f"{clip.name}-{name}.v2v"
         options = EncodeOptions(audio="none", key_quality=80, force=True, **rate)
         encode_call(clip.path, call, options, model=setup.model)
@@ -168,6 +169,7 @@ def render(call: Path, clip: Clip, setup: CodecSetup) -> list[Frame]:
     """Return what a receiver sees at the judged frames."""
     with closing(CallRecording(call)) as recording:
         picture, folder = recording.save_picture(), call.with_suffix("")
+        # Rendering at a fraction of the frame rate renders exactly the judged frames.
         fps = str(clip.fps / setup.effort.every)
         options = ReenactOptions(fps=fps, smooth=0.0, reference_frame="picture", audio="none", force=True)
         reenact(picture, call, folder, options, model=setup.model)

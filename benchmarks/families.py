@@ -94,6 +94,7 @@ def measure_family(family: str, effort: Effort) -> dict[str, Any]:
 def all_ways(family: str, state: Mapping[str, Tensor]) -> dict[str, DrawFrame]:
     """Return the ways to draw a frame: naively, with one step more each time, and finally in bfloat16."""
     build = FAMILIES[family]
+    # The rewrites accumulate: each way has all those of the ways before it.
     ways = {NAIVE: frame_of(build_plain(family, state), is_naive=True), ONCE: frame_of(build_plain(family, state))}
     for step, rewrites in zip(STEPS, accumulate((rewrite,) for rewrite in REWRITES), strict=True):
         ways[step] = frame_of(build(state, partial(make_fast, rewrites=rewrites)))
@@ -180,7 +181,7 @@ def measure_process(family: str, state: Mapping[str, Tensor], effort: Effort) ->
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
         say(f"{family}, loading")
         began = effort.clock()
-        load_model(str(path))
+        load_model(str(path))  # hashing the file is part of it
         load_s = effort.clock() - began
         memory = {}
         for dtype in ("float32", "bfloat16"):

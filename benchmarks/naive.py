@@ -43,6 +43,7 @@ def build_plain(family: str, state: Mapping[str, Tensor]) -> ReenactmentModel:
 def unfold_spectral_norms(decoder: SpadeDecoder, part: Part) -> None:
     """Restore PyTorch's spectral norm, with the vectors of a checkpoint, on the convolutions that had one."""
     for stem in [name.removesuffix(".weight_orig") for name in part.tensors if name.endswith(".weight_orig")]:
+        # Published files hold weight_orig, u and v; loading them gives the same weight that was folded.
         conv = nn.utils.spectral_norm(decoder.get_submodule(stem)).eval()
         conv.load_state_dict((part / stem).tensors)
         conv.requires_grad_(requires_grad=False)
@@ -62,4 +63,5 @@ def prepare_again(model: ReenactmentModel, source: SourceAppearance, image: Tens
     if isinstance(model, FommModel):
         motion = LocalMotion(own, source.features["jacobians"])
         return replace(source, features=model.generator.prepare(image, motion)._asdict())
+    # compact has no paper of its own to compare with.
     raise ValueError(f"{model.name} has no naive path")

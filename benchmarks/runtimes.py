@@ -148,6 +148,7 @@ def _part(model: Any, part: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
 def _preparations(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Mapping[str, Callable[[], Run]]:
     """Return the functions that prepare each way to run a network."""
     folder.mkdir()
+    # `moved` copies: both precisions run in turn.
     half = moved(network, torch.device("cpu"), torch.bfloat16)
     count = 2 if isinstance(network, Warping) else 1  # keypoints and their maps stay in float32
     halved = (*(one.bfloat16() for one in inputs[:count]), *inputs[count:])
@@ -179,7 +180,7 @@ def _onnxruntime(path: Path, inputs: tuple[Tensor, ...]) -> Run:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     given = {one.name: tensor.numpy() for one, tensor in zip(session.get_inputs(), inputs, strict=True)}
     return lambda: torch.from_numpy(session.run(None, given)[0])

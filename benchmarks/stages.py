@@ -47,7 +47,7 @@ class Stopwatch:
     def time(self, stage: str) -> Iterator[None]:
         """Add the time of a `with` block to a stage."""
         began = time.perf_counter()
-        self._running.append(stage)
+        self._running.append(stage)  # the innermost stage is last
         yield
         self._running.pop()
         self.seconds[stage] += time.perf_counter() - began
@@ -75,6 +75,7 @@ def measure_stages(material: Material, count: int, folder: Path) -> dict[str, fl
     watch = Stopwatch()
     rendered = _render(material, frames, watch)
     stages_ms = {stage: 1000 * seconds / count for stage, seconds in watch.seconds.items()}
+    # Functions within rendering are timed on their own; what is left of rendering is a stage too.
     inner = sum(stages_ms[stage] for stage in WITHIN_RENDER)
     stages_ms["render, the rest"] = stages_ms.pop("render") - inner
     stages_ms |= {"decode": decode_ms, "encode": _encode(rendered, folder)}
@@ -110,6 +111,7 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
         watch.watch(model, "paint_target", "paint"),
     ):
         for index, picture in enumerate(frames):
+            # Loops have been compiled and buffers allocated by now.
             if index == WARM_UP:
                 watch.seconds.clear()
             with watch.time("track"):

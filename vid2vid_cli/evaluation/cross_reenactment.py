@@ -77,6 +77,7 @@ class JudgedPair:
         rest, stream = frames.split()
         rest_head = self._reader.read(rest.frame, rest.face)
         performers = self._portrait.performers(rest)
+        # The sheet shows the driving in a square of its own, as large as the portrait's.
         square = judged_square(rest.face, rest.frame.shape, self._portrait.picture.shape[0])
         judged = 0
         with closing(stream):  # type: ignore[type-var]
@@ -108,6 +109,7 @@ class JudgedPair:
         scores = self._portrait.compare(reading, driving.rotation @ rest.rotation.T @ own.rotation)
         scores["expression_pct"] = None
         if reading.head is not None:
+            # Only changes from rest are compared: two people at rest have different faces already.
             shown, expected = reading.head.expression - own.expression, driving.expression - rest.expression
             scores["expression_pct"] = distance_pct(shown, expected)
             self._correlations.setdefault(method, ExpressionCorrelation()).add(shown, expected)

@@ -115,6 +115,7 @@ def judge_turns(
 def means_by_angle(rows: list[FigureRow]) -> list[FigureRow]:
     """Return the means over all portraits, at each angle and then over all angles."""
     means: list[FigureRow] = []
+    # dict.fromkeys keeps the order in which the angles were asked for.
     for angle in dict.fromkeys(row.subject[1] for row in rows):
         means += mean_rows([row for row in rows if row.subject[1] == angle], ("mean of {}", angle))
     return [*means, *mean_rows(rows, ("mean of {}", ALL_ANGLES))]

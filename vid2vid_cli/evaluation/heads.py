@@ -46,6 +46,7 @@ class HeadReader:
         size = (picture.shape[0], picture.shape[1])
         landmarks = torch.from_numpy(face.landmarks_px).float()[None]
         motion = self._model.motion(None, landmarks, size)
+        # The similarity takes canonical keypoints to those in the picture; `undo` takes them back.
         pose = Similarity(motion.scale, motion.rotation, motion.translation)
         # Even at rest a face differs from the mean face. Only a part of that difference is expression.
         shown = self._model.without_shape(motion)[:, :POINTS]

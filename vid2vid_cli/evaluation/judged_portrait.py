@@ -60,6 +60,7 @@ class JudgedPortrait:
 
     def compare(self, moved: HeadReading, rotation: Tensor) -> dict[str, float | None]:
         """Compare a moved picture with the portrait at rest, and its pose with the expected rotation (3, 3)."""
+        # None: could not be measured, and does not count in a mean.
         scores: dict[str, float | None] = dict.fromkeys(("identity", "shape_pct", "pose_deg"))
         scores["no_face_pct"] = 100.0 if moved.head is None else 0.0
         if moved.head is not None:

@@ -90,6 +90,7 @@ class FanLandmarks:
 
     def __call__(self, picture: Frame) -> Points | None:
         """Return the 68 points of the largest face."""
+        # Copied because the package hands the picture to torch, which warns about read-only arrays.
         faces, _, _ = self._aligner.get_landmarks_from_image(np.array(picture), return_bboxes=True)
         # The tallest face is the largest: its width changes with yaw.
         return max(
@@ -100,6 +101,7 @@ class FanLandmarks:
 def choose_judges(landmarks: LandmarkJudge, analyzer: FaceAnalyzer, device: str) -> Judges:
     """Choose the landmarks that were asked for, and the embedding if it is installed."""
     points = MeshLandmarks(analyzer) if landmarks == "mesh" else FanLandmarks(device)
+    # dlib is optional: without it, only identity is not measured.
     try:
         return Judges(points, DlibEmbedding(DlibFaces()))
     except Vid2VidError as error:

@@ -84,6 +84,7 @@ class TrackedFrames:
         # Every frame is tracked, so that a face is not lost between the judged ones.
         tracker, started = FaceTracker(self.analyzer), False
         reading = ReadOptions(warn=self.log.warn)
+        # A few frames are decoded ahead, while the models compute.
         with closing(prefetch(read_video(self.clip.path, reading, self.clip.info), 4)) as frames:  # type: ignore[type-var]
             for index, frame in enumerate(frames):
                 if self.sampling.frames and index >= self.sampling.frames:

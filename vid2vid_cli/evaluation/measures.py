@@ -48,6 +48,7 @@ def similarity(one: Frame, other: Frame) -> float:
     """Return the SSIM of two frames (H, W, 3), at most 1 (Wang, Bovik, Sheikh, Simoncelli 2004)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
+    # torchmetrics returns a tuple only if asked for more than the mean; its annotation allows both.
     value = structural_similarity_index_measure(_image(one), _image(other), data_range=255.0)
     return float(value) if isinstance(value, Tensor) else float(value[0])
 

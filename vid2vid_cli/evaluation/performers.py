@@ -47,6 +47,7 @@ class Performer:
     ) -> None:
         self._model = model
         self._frame = source.frame
+        # The same crop as in `reenact`: it keeps clear of other faces.
         room = private_room(source.face, source.everybody, source.frame.shape)
         self._crop = crop_around(source.face, model.source_crop, room)
         image = image_of(crop_frame(source.frame, self._crop), engine.device)

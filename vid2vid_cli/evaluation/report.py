@@ -121,6 +121,7 @@ def mean_rows(rows: Sequence[FigureRow], subject: tuple[str, ...]) -> tuple[Figu
     means = []
     for method in dict.fromkeys(row.method for row in rows):
         same_method = [row for row in rows if row.method == method]
+        # Clips count equally, whatever their length, so that a long one does not decide the mean.
         tally = MeanScores()
         for row in same_method:
             tally.add(row.scores)
@@ -143,6 +144,7 @@ def write_csv(path: str, evaluation: Evaluation) -> None:
     """Write rows and means as CSV. The file appears only when it is complete."""
     text = io.StringIO()
     lines = [evaluation.row_facts(row) for row in (*evaluation.rows, *evaluation.means)]
+    # The same bytes on every system; None becomes an empty field.
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)

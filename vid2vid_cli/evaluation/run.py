@@ -97,6 +97,7 @@ def start_run(
     log = WarningLog(hooks)
     engine = start_engine(options, model)
     judges = choose_judges(options.landmarks, engine.analyzer, str(engine.device))
+    # A run without identity distances is still worth it, but must not be mistaken for a complete one.
     if judges.embedding is None:
         log.warn(judges.why)
     # Turning a portrait has no driving, so there is nothing to choose.
