@@ -62,8 +62,8 @@ OFFSET_DOWN = np.array(
 )
 # The same for the outer and the inner corner: inwards, down.
 OFFSET_CORNERS = np.array([[0.110, 0.028], [-0.021, 0.020]])
-# Gap between the lids over the width of the eye, as the iris network sees it. Shut eyes give 0.01 to 0.14, seldom more;
-# open ones 0.19 to 0.45.
+# Gap between the lids over the width of the eye, as the iris network sees it: an eye is shut up to CLOSED and open from
+# OPEN on. Measured: 0.01 to 0.14 on shut eyes, seldom more; 0.19 to 0.45 on most open ones.
 CLOSED, OPEN = 0.06, 0.26
 MESH_SHARE = 0.4  # weight of the mesh in the height of the lids of open eyes
 SLIDE = 0.5  # how far the points of a shut upper lid move along the eye towards their partners on the lower lid
