@@ -22,19 +22,19 @@ from PIL import Image
 
 from benchmarks.machine import describe_machine, say
 from benchmarks.material import REPOSITORY, find_material
-from benchmarks.processes import family_peak_mb
+from benchmarks.processes import largest_peak_mb
 from benchmarks.report import Report
 from vid2vid_cli.media.ffmpeg import file_input, run
 
 COMMAND = [sys.executable, "-m", "vid2vid_cli"]
 OPTIONS = ["--size", "128", "--quiet"]
 FRAMES = 8
-LOOPED, GROWTH = 10, (10, 100, 1000)
+LOOPED, GROWTH = 10, (10, 100, 1000)  # jobs of the shell loop, and of each batch
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run over a list. own_s: seconds within the jobs themselves, added up. peak_mb: of the largest process."""
+    """One run over a list of jobs. own_s: sum of the seconds within jobs. peak_mb: of the largest process."""
 
     jobs: int
     workers: int
@@ -44,31 +44,33 @@ class Run:
 
     @property
     def jobs_per_hour(self) -> float:
-        """Jobs done in an hour."""
+        """Return the throughput."""
         return self.jobs / self.seconds * 3600
 
 
 def make_material(folder: Path, sources: int, drivings: int) -> None:
-    """Make portraits and clips of eight frames, each of another content."""
+    """Write portraits and clips of FRAMES frames, no two with the same content."""
     real = find_material()
     for side in ("s", "d"):
         (folder / side).mkdir(parents=True)
     portrait = Image.open(real.source).convert("RGB").resize((256, 256))
     for k in range(sources):
+        # One pixel is enough for another sha256, so that nothing is remembered from one job to the next.
         portrait.putpixel((0, 0), (k % 256, k // 256, 0))
         portrait.save(folder / "s" / f"s{k:03}.png")
     clip = folder / "clip.mp4"
     size = ["-frames:v", str(FRAMES), "-vf", "scale=256:256", "-an"]
     run(["-v", "error", *file_input(real.small), *size, f"file:{clip}"], f"{real.small}: cannot be cut")
     for k in range(drivings):
+        # Bytes after the end of an MP4 are ignored when it is decoded, but change its sha256.
         (folder / "d" / f"d{k:03}.mp4").write_bytes(clip.read_bytes() + k.to_bytes(16, "big"))
 
 
 def loop(folder: Path) -> float:
-    """Run `vid2vid reenact` in a shell loop over all pairs; return the seconds."""
-    words = shlex.join([*COMMAND, "reenact"]), shlex.join(OPTIONS)
+    """Run `vid2vid reenact` in a shell loop over all pairs. Returns the seconds."""
+    command, options = shlex.join([*COMMAND, "reenact"]), shlex.join(OPTIONS)
     script = (
-        f'for s in s/*; do for d in d/*; do {words[0]} "$s" "$d" {words[1]}'
+        f'for s in s/*; do for d in d/*; do {command} "$s" "$d" {options}'
         ' -o "loop/$(basename "$s" .png)--$(basename "$d")" || exit 1; done; done'
     )
     (folder / "loop").mkdir()
@@ -80,13 +82,14 @@ def loop(folder: Path) -> float:
 def batch(folder: Path, workers: int) -> Run:
     """Run `vid2vid batch` over all pairs."""
     out = f"out{workers}"
-    words = ["batch", "s", "d", "-o", out, "--jobs", str(workers), *OPTIONS]
+    arguments = ["batch", "s", "d", "-o", out, "--jobs", str(workers), *OPTIONS]
     began = time.perf_counter()
-    child = subprocess.Popen([*COMMAND, *words], cwd=folder, env=_environment())
-    peak_mb = family_peak_mb(child)
+    child = subprocess.Popen([*COMMAND, *arguments], cwd=folder, env=_environment())
+    peak_mb = largest_peak_mb(child)
     seconds = time.perf_counter() - began
     if child.returncode != 0:
         raise RuntimeError(f"the batch failed with exit code {child.returncode}")
+    # What a job took of its own is in the report; the rest of the time is overhead.
     rows = [json.loads(line) for line in (folder / out / "report.jsonl").read_text().splitlines()]
     return Run(len(rows), workers, seconds, sum(row["seconds"] for row in rows), peak_mb)
 
@@ -96,7 +99,7 @@ def _environment() -> dict[str, str]:
 
 
 def measure(looped: int, growth: tuple[int, ...]) -> dict[str, Any]:
-    """Return all results of this machine."""
+    """Measure everything on this machine."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         say(f"a shell loop of {looped} jobs, and the batch with 1 and 2 workers")

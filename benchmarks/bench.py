@@ -28,7 +28,7 @@ REPORT = Report(Path(__file__).with_name("results.json"), "speed.md", "benchmark
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: repetitions, frames for the stages, seconds of the long clip, end of the clip."""
+    """How much to measure: repetitions, frames for the stages, seconds of the long clip, end of the clip."""
 
     runs: int = 5
     starts: int = 3
@@ -42,7 +42,7 @@ SHORT_S = 10.0
 
 
 def measure(material: Material, effort: Effort) -> dict[str, Any]:
-    """Return all results of this machine."""
+    """Measure everything on this machine."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         say("stages")
@@ -61,18 +61,20 @@ def measure(material: Material, effort: Effort) -> dict[str, Any]:
 
 
 def measure_speed(material: Material, effort: Effort, folder: Path) -> dict[str, Any]:
-    """Measure frames a second within a process that is warm, as a command, and the first frame's delay."""
+    """Measure frames per second in a warm process and as a command, and the delay of the first frame."""
     files = (str(material.source), str(material.driving))
     target = folder / "speed.mp4"
     options = ReenactOptions(size=512, force=True, end=effort.end)
     loaded = load_model()
+    # The first run compiles loops and fills caches: it is left out.
     warm = [reenact(*files, target, options, model=loaded).frames_per_second for _ in range(effort.runs + 1)][1:]
     arguments = [*files, "--size", "512", "--force", *(("--end", effort.end) if effort.end else ())]
     command = []
     for _ in range(effort.starts):
-        seconds, told = run_command(*arguments, "-o", str(target))
-        command.append(told["frames"] / seconds)
+        seconds, summary = run_command(*arguments, "-o", str(target))
+        command.append(summary["frames"] / seconds)
     first_s = [first_frame_s(*arguments) for _ in range(effort.starts)]
+    # Medians, since one run may be disturbed by other load.
     return {
         "warm_fps": statistics.median(warm),
         "warm_fps_of_each_run": warm,
@@ -82,7 +84,8 @@ def measure_speed(material: Material, effort: Effort, folder: Path) -> dict[str,
 
 
 def measure_memory(material: Material, effort: Effort, folder: Path) -> dict[str, float]:
-    """Measure the peak memory of a short and a long clip, with small pictures so that it does not take long."""
+    """Measure the peak memory of a short and of a long clip. Small pictures keep it quick."""
+    # Streaming keeps memory the same for any length: both peaks should agree.
     peaks = []
     for seconds in (SHORT_S, effort.long_s):
         clip = loop_clip(material.small, seconds, folder / f"loop{seconds:g}.mp4")

@@ -24,7 +24,7 @@ FILES = {"facevid2vid": "A_facevid2vid_vox256_spade.pth.tar", "fomm": "E_fomm_vo
 
 
 def golden_folder() -> Path:
-    """Find the golden vectors. FileNotFoundError where there are none."""
+    """Find the golden vectors. FileNotFoundError if there are none."""
     folder = Path(os.environ.get("VID2VID_GOLDEN", REPOSITORY.parent / "shared" / "golden"))
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no golden vectors; set VID2VID_GOLDEN to their folder")
@@ -32,7 +32,8 @@ def golden_folder() -> Path:
 
 
 def fill_checkpoint(family: str) -> dict[str, Tensor]:
-    """Make the tensors of a family's checkpoint, by their names in one flat file."""
+    """Build the tensors of a family's checkpoint, by their names in one flat file."""
+    # LivePortrait's networks are published in one file each; the role becomes the prefix.
     if family != "liveportrait":
         return flatten(_fill(FILES[family]))
     return {
@@ -43,9 +44,11 @@ def fill_checkpoint(family: str) -> dict[str, Tensor]:
 
 
 def _fill(file: str) -> Any:
+    """Fill the tensors that the manifest of a published file lists, from the seed that belongs to it."""
     folder = golden_folder()
     rows = json.loads((folder / "manifests" / f"{file}.json").read_text(encoding="utf-8"))
     seed = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))[file]["seed"]
+    # Reenactment needs neither the discriminator nor the state of optimisers, which published files contain.
     tree = _filler(folder).build(rows, seed, lambda name: not name.startswith(("discriminator", "optimizer_")))
     return _as_tensors(tree)
 

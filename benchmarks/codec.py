@@ -48,7 +48,7 @@ from vid2vid_cli.pipeline.reenact import reenact
 REPORT = Report(Path(__file__).with_name("codec.json"), "calls.md", "codec", format_tables)
 PLOT = REPOSITORY / "docs" / "images" / "codec.png"
 EXACT = "unquantised"
-COMMON_FPS = 30  # at which rates of different clips are compared
+COMMON_FPS = 30  # the frame rate at which clips are compared
 RATES: dict[str, dict[str, Any]] = {
     EXACT: {"step": 0.001},  # a thousandth of a pixel
     "high": {"rate": "high"},
@@ -72,8 +72,8 @@ QUICK = Effort(clips=2, frames=48, videos=1, live_frames=60)
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What every measurement needs. effort: how much is measured."""
+class CodecSetup:
+    """What every measurement needs."""
 
     model: LoadedModel
     judge: Judge
@@ -82,72 +82,73 @@ class Bench:
 
 
 def measure(media: Path, effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
-    """Return all figures."""
+    """Measure everything."""
     analyzer = load_face_analyzer()
     with tempfile.TemporaryDirectory() as name:
-        bench = Bench(load_model(), Judge(choose_judge(analyzer)), effort, Path(name))
+        setup = CodecSetup(load_model(), Judge(choose_judge(analyzer)), effort, Path(name))
         rows, curves, speed = [], list[dict[str, Any]](), dict[str, float]()
         for path in find_clips(media)[: effort.clips]:
-            clip = cut_square(path, effort.frames, analyzer, bench.folder)
+            clip = cut_square(path, effort.frames, analyzer, setup.folder)
             if clip is None:
                 say(f"{path.name}: no face in its first frame; left out")
                 continue
-            rows.append(measure_clip(clip, bench))
+            rows.append(measure_clip(clip, setup))
             say(f"{clip.name}: " + ", ".join(f"{k} {v['bytes']:.1f} B" for k, v in rows[-1]["rates"].items()))
             if len(curves) < effort.videos:
-                curves.append({"clip": clip.name, "points": measure_videos(clip, bench)})
+                curves.append({"clip": clip.name, "points": measure_videos(clip, setup)})
                 say(f"{clip.name}: video codecs")
-            bench.judge.forget()
-            speed = speed or measure_speed(clip, bench)
+            setup.judge.forget()
+            speed = speed or measure_speed(clip, setup)
         if not rows:
             raise ValueError("no clip with a face")
-        loss = measure_loss(find_material().driving, bench.model, bench.folder)
+        loss = measure_loss(find_material().driving, setup.model, setup.folder)
     say("a live call")
     live = measure_live(find_material(), effort.live_frames)
-    about = {"judge": bench.judge.landmarks.name, "frames": effort.frames, "every": effort.every}
+    about = {"judge": setup.judge.landmarks.name, "frames": effort.frames, "every": effort.every}
     return {**about, "speed_ms": speed, "live": live, "clips": rows, "videos": curves, "loss": loss}
 
 
-def measure_clip(clip: Clip, bench: Bench) -> dict[str, Any]:
-    """Return bytes and scores of one clip at every rate, and the bytes of other ways to send its motion."""
-    camera = clip.frames[:: bench.effort.every]
+def measure_clip(clip: Clip, setup: CodecSetup) -> dict[str, Any]:
+    """Measure one clip: bytes and scores at every rate, and the bytes of other ways to send its motion."""
+    camera = clip.frames[:: setup.effort.every]
     rates: dict[str, dict[str, float]] = {}
     shown_exactly: list[Frame] = []
     for name, rate in RATES.items():
-        call = bench.folder / f"{clip.name}-{name}.v2v"
+        # Sound would be the same at every rate, so it is left out.
+        call = setup.folder / f"{clip.name}-{name}.v2v"
         options = EncodeOptions(audio="none", key_quality=80, force=True, **rate)
-        encode_call(clip.path, call, options, model=bench.model)
-        shown = render(call, clip, bench)
+        encode_call(clip.path, call, options, model=setup.model)
+        shown = render(call, clip, setup)
         shown_exactly = shown_exactly or shown
         info = describe_call(call)
         rates[name] = {
             "bytes": info.bytes_a_frame,
-            "bytes_at_30": info.bytes_a_frame if is_common(clip.fps) else common_bytes(clip, options, bench),
+            "bytes_at_30": info.bytes_a_frame if is_common(clip.fps) else common_bytes(clip, options, setup),
             "picture": info.sizes["picture"],
-            **asdict(bench.judge.score(shown, camera)),
-            "akd_from_exact_px": bench.judge.distance_px(shown, shown_exactly),
+            **asdict(setup.judge.score(shown, camera)),
+            "akd_from_exact_px": setup.judge.distance_px(shown, shown_exactly),
         }
-    return {"clip": clip.name, "fps": float(clip.fps), "rates": rates, "other": measure_other(clip, bench)}
+    return {"clip": clip.name, "fps": float(clip.fps), "rates": rates, "other": measure_other(clip, setup)}
 
 
 def is_common(fps: Fraction) -> bool:
-    """Say whether a rate is that at which clips are compared, or as good as that."""
+    """Tell whether a frame rate is the common one, or close enough, as 29.97."""
     return abs(fps - COMMON_FPS) < Fraction(1, 10)
 
 
-def common_bytes(clip: Clip, options: EncodeOptions, bench: Bench) -> float:
-    """Return the bytes of motion a frame where the clip is brought to 30 frames/s."""
-    call = bench.folder / "common.v2v"
-    encode_call(clip.path, call, replace(options, fps=str(COMMON_FPS)), model=bench.model)
+def common_bytes(clip: Clip, options: EncodeOptions, setup: CodecSetup) -> float:
+    """Return the bytes of motion per frame of the clip at 30 frames/s."""
+    call = setup.folder / "common.v2v"
+    encode_call(clip.path, call, replace(options, fps=str(COMMON_FPS)), model=setup.model)
     return describe_call(call).bytes_a_frame
 
 
-def measure_speed(clip: Clip, bench: Bench) -> dict[str, float]:
-    """Return the processor's milliseconds a frame of this process: encoding, decoding, and of both the codec alone."""
-    call, film = bench.folder / "speed.v2v", bench.folder / "speed.mp4"
+def measure_speed(clip: Clip, setup: CodecSetup) -> dict[str, float]:
+    """Return this process's processor time in ms per frame: encoding, decoding, and the codec's share of both."""
+    call, film = setup.folder / "speed.v2v", setup.folder / "speed.mp4"
     options = EncodeOptions(audio="none", force=True, threads=1)
-    encode_s = busy_s(lambda: encode_call(clip.path, call, options, model=bench.model))
-    decode_s = busy_s(lambda: decode_call(call, film, DecodeOptions(force=True, threads=1), model=bench.model))
+    encode_s = busy_s(lambda: encode_call(clip.path, call, options, model=setup.model))
+    decode_s = busy_s(lambda: decode_call(call, film, DecodeOptions(force=True, threads=1), model=setup.model))
     with closing(CallRecording(call)) as recording:
         numbers = [moment.numbers for moment in recording.reader.frames() if moment.numbers is not None]
         read_s = busy_s(lambda: list(recording.reader.frames()))
@@ -158,28 +159,31 @@ def measure_speed(clip: Clip, bench: Bench) -> dict[str, float]:
 
 
 def busy_s(work: Callable[[], object]) -> float:
-    """Return the seconds for which the processor was busy with some work of this process."""
+    """Return the processor time, in seconds, that some work takes in this process."""
     began = time.process_time()
     work()
     return time.process_time() - began
 
 
-def render(call: Path, clip: Clip, bench: Bench) -> list[Frame]:
+def render(call: Path, clip: Clip, setup: CodecSetup) -> list[Frame]:
     """Return what a receiver sees at the judged frames."""
     with closing(CallRecording(call)) as recording:
         picture, folder = recording.save_picture(), call.with_suffix("")
-        fps = str(clip.fps / bench.effort.every)
+        # Rendering at a fraction of the frame rate renders exactly the judged frames.
+        fps = str(clip.fps / setup.effort.every)
         options = ReenactOptions(fps=fps, smooth=0.0, reference_frame="picture", audio="none", force=True)
-        reenact(picture, call, folder, options, model=bench.model)
-    wanted = -(-len(clip.frames) // bench.effort.every)
+        reenact(picture, call, folder, options, model=setup.model)
+    # Resampling may add a last frame that the camera has no partner for.
+    wanted = -(-len(clip.frames) // setup.effort.every)
     return [read_image(path) for path in sorted(folder.glob("*.png"))][:wanted]
 
 
-def measure_other(clip: Clip, bench: Bench) -> dict[str, float]:
-    """Return the bytes a frame of other ways to send the motion of the rate `high`."""
-    with closing(CallRecording(bench.folder / f"{clip.name}-high.v2v")) as recording:
-        space = recording.require_model(bench.model.model)
+def measure_other(clip: Clip, setup: CodecSetup) -> dict[str, float]:
+    """Return the bytes per frame of other ways to send the motion of the rate `high`."""
+    with closing(CallRecording(setup.folder / f"{clip.name}-high.v2v")) as recording:
+        space = recording.require_model(setup.model.model)
         numbers = np.array([moment.numbers for moment in recording.reader.frames() if moment.numbers is not None])
+        # (T, D), what the codec quantises too, so that only the coding of it differs
         integers = np.rint(numbers * STEP_UNIT / recording.header.scales.steps).astype(np.int64)
         rotations = space.motion(numbers).rotation.double().numpy()
     return {
@@ -189,12 +193,12 @@ def measure_other(clip: Clip, bench: Bench) -> dict[str, float]:
     }
 
 
-def measure_videos(clip: Clip, bench: Bench) -> list[dict[str, Any]]:
-    """Return the scores of video codecs and bytes a frame; the first stands apart, as our picture does."""
-    camera, points = clip.frames[:: bench.effort.every], []
+def measure_videos(clip: Clip, setup: CodecSetup) -> list[dict[str, Any]]:
+    """Return scores and bytes per frame of video codecs. Their first frame is listed apart, like our key picture."""
+    camera, points = clip.frames[:: setup.effort.every], []
     for setting in SETTINGS:
-        sizes, seen = encode_video(clip, setting, bench.folder)
-        scores: Scores = bench.judge.score(seen[:: bench.effort.every], camera)
+        sizes, seen = encode_video(clip, setting, setup.folder)
+        scores: Scores = setup.judge.score(seen[:: setup.effort.every], camera)
         rest = sum(sizes[1:]) / max(1, len(sizes) - 1)
         points.append({**asdict(setting), "bytes": rest, "picture": sizes[0], **asdict(scores)})
     return points

@@ -28,23 +28,23 @@ from vid2vid_cli.media.ffmpeg import file_input, run
 
 SIDE = 512
 PACE_FPS = 25.0
-"""What both ends shall keep up with."""
-WARM_UP = 15  # frames that are not counted: kernels are compiled, memory is fetched
+"""The rate that both ends should keep up with."""
+WARM_UP = 15  # frames that are not counted: loops are compiled and memory is allocated
 SENDER = [sys.executable, "-m", "vid2vid_cli", "encode", "-", "--live", "-o", "-", "--threads", "1", "--quiet"]
 RECEIVER = [sys.executable, "-m", "vid2vid_cli", "decode", "-", "--live", "-o", "-", "--threads", "1", "--quiet"]
-ALL_FRAMES = ["--every-frame"]  # where frames come as fast as may be, none is shown twice
+ALL_FRAMES = ["--every-frame"]  # where frames come as fast as possible, none is repeated or dropped
 FRAME_BYTES = len(b"FRAME\n") + SIDE * SIDE * 3 // 2
 
 
 @dataclass(frozen=True)
 class LiveCall:
-    """A call as it went. cores: of sender and receiver, None where the system does not say.
+    """The figures of a call. cores: of sender and receiver, None if the system does not tell.
 
-    sender_fps, receiver_fps: packets and pictures a second where frames come as fast as they are taken. sender_ms,
-    receiver_ms: processor time a frame, ffmpeg's with the sender's; it hardly minds what else the machine does.
-    delay_ms, longest_ms: from a frame's coming in to its being shown, the median and the longest, where frames come at
-    PACE_FPS. late_share: of the frames, those that are shown later than two frames after the usual delay.
-    repeated_share: those for which the frame before was shown again, since rendering was too slow.
+    sender_fps, receiver_fps: packets and pictures per second when frames come as fast as they are taken. sender_ms,
+    receiver_ms: processor time per frame, the sender's with its ffmpeg; hardly affected by other load. delay_ms,
+    longest_ms: from a frame's arrival to its display, median and maximum, when frames come at PACE_FPS. late_share:
+    fraction of frames shown more than two frames later than the median delay. repeated_share: fraction of frames for
+    which the previous one was shown again because rendering was too slow.
     """
 
     frames: int
@@ -60,10 +60,11 @@ class LiveCall:
 
 
 def measure_live(material: Material, count: int) -> dict[str, Any]:
-    """Call twice with `count` frames: as fast as may be, then at PACE_FPS."""
+    """Make two calls with `count` frames: as fast as possible, then at PACE_FPS."""
     with tempfile.TemporaryDirectory() as name:
         head, frames = cut_frames(material.driving, count, Path(name))
         fast, paced = call(head, frames, None), call(head, frames, PACE_FPS)
+    # Both runs are needed: at full speed frames queue up, so that delays say nothing.
     delays = [shown - fed for fed, shown in zip(paced.fed_s, paced.shown_s, strict=True)][WARM_UP:]
     usual = statistics.median(delays)
     late = sum(delay > usual + 2 / PACE_FPS for delay in delays)
@@ -85,7 +86,7 @@ def measure_live(material: Material, count: int) -> dict[str, Any]:
 
 
 def rate(times_s: list[float]) -> float:
-    """Return events a second, those of the warm-up left out."""
+    """Return events per second, without the warm-up."""
     counted = times_s[WARM_UP:]
     return (len(counted) - 1) / (counted[-1] - counted[0])
 
@@ -101,7 +102,7 @@ def cut_frames(clip: Path, count: int, folder: Path) -> tuple[bytes, list[bytes]
 
 
 def choose_cores() -> tuple[int, int] | None:
-    """Return a core for the sender and one for the receiver; the same where there is only one."""
+    """Return a core for the sender and one for the receiver: the same one if there is only one."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     cores = sorted(os.sched_getaffinity(0))
@@ -110,9 +111,9 @@ def choose_cores() -> tuple[int, int] | None:
 
 @dataclass
 class Times:
-    """When each frame came in, its packet went out and its picture was there, by time.monotonic; seconds.
+    """When each frame came in, its packet left and its picture was shown: seconds of time.monotonic.
 
-    sender_busy_s, receiver_busy_s: how much processor time either end had taken by then.
+    sender_busy_s, receiver_busy_s: the processor time that each end had used by then.
     """
 
     fed_s: list[float] = field(default_factory=list)
@@ -121,15 +122,15 @@ class Times:
     shown_s: list[float] = field(default_factory=list)
     receiver_busy_s: list[float] = field(default_factory=list)
     is_repeat: list[bool] = field(default_factory=list)
-    """Of each picture, whether it is the one before, to the last bit."""
+    """For each picture, whether it equals the previous one to the last bit."""
     is_seen: threading.Event = field(default_factory=threading.Event)
-    """Whether the first picture is there: both ends have started."""
+    """Set when the first picture is there: both ends have started."""
 
 
 def call(head: bytes, frames: list[bytes], fps: float | None) -> Times:
-    """Call once and say when what happened.
+    """Make one call, and return when everything happened.
 
-    fps: at which frames come in; None: as fast as the sender takes them, and the receiver renders every one.
+    fps: rate at which frames come in. None: as fast as the sender takes them, and the receiver renders every one.
     """
     cores = choose_cores() or (None, None)
     receiver = start_on(cores[1], [*RECEIVER, *(ALL_FRAMES if fps is None else [])])
@@ -150,7 +151,7 @@ def call(head: bytes, frames: list[bytes], fps: float | None) -> Times:
 
 
 def start_on(core: int | None, command: list[str]) -> subprocess.Popen[bytes]:
-    """Start a process with one thread on one core, where the system can; its children stay there too."""
+    """Start a process with one thread on one core, if the system can; its children stay there too."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     own = os.sched_getaffinity(0) if core is not None else set[int]()
     try:
@@ -163,14 +164,14 @@ def start_on(core: int | None, command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def pipe(stream: IO[bytes] | None) -> IO[bytes]:
-    """Return a process' stream, which was asked for."""
+    """Return a pipe of a process that was started with one."""
     if stream is None:
         raise ValueError("a process without a pipe")
     return stream
 
 
 def feed(sender: subprocess.Popen[bytes], head: bytes, frames: list[bytes], fps: float | None, times: Times) -> None:
-    """Hand frames to a sender, each at its time, and note when. Time begins when the first one has been seen."""
+    """Feed frames to a sender, each at its time, and record when. The clock starts when the first one is shown."""
     camera, began = pipe(sender.stdin), 0.0
     camera.write(head)
     for index, frame in enumerate(frames):
@@ -186,7 +187,7 @@ def feed(sender: subprocess.Popen[bytes], head: bytes, frames: list[bytes], fps:
 
 
 def watch(receiver: subprocess.Popen[bytes], times: Times) -> None:
-    """Take the pictures that a receiver shows, as a player would, and note when each was there."""
+    """Read the pictures of a receiver, as a player would, and record when each was there."""
     film = pipe(receiver.stdout)
     film.readline()  # the header
     before = b""
@@ -196,17 +197,17 @@ def watch(receiver: subprocess.Popen[bytes], times: Times) -> None:
         times.is_repeat.append(picture == before)
         times.is_seen.set()
         before = picture
-    times.is_seen.set()  # also where nothing came
+    times.is_seen.set()  # also if nothing came: the feeding thread must not wait for ever
 
 
 def pass_on(sender: subprocess.Popen[bytes], receiver: subprocess.Popen[bytes], times: Times) -> None:
-    """Carry what a sender says to a receiver, as a network would, and note when each frame's packet passed."""
-    said, line = IncomingStream(Tally()), pipe(receiver.stdin)
+    """Carry packets from sender to receiver, as a network would, and record when each frame's packet passed."""
+    packets, line = IncomingStream(Tally()), pipe(receiver.stdin)
     while part := os.read(pipe(sender.stdout).fileno(), 1 << 16):
         now = time.monotonic()
         line.write(part)
         line.flush()
-        frames = [packet for packet in said.take(part) if packet.kind in FRAMES]
+        frames = [packet for packet in packets.take(part) if packet.kind in FRAMES]
         times.sent_s += [now] * len(frames)
         times.sender_busy_s += [busy_s(sender.pid)] * len(frames)
     line.close()

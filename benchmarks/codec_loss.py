@@ -1,4 +1,4 @@
-"""What packet loss does to a call: how far keypoints are off, and how long until they are right again."""
+"""The effect of packet loss on a call: how far keypoints are off, and how long until they recover."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import EncodeOptions, EngineOptions, PictureOptions
 from vid2vid_cli.pipeline.source import Source
 
-INTERVALS = (1, 5, 15)
+INTERVALS = (1, 5, 15)  # frames from one key packet to the next
 RUNS = 10
 LOSSES = {"5 %": (0.05, 1.0), "20 %": (0.2, 1.0), "bursts, 10 %, 10 packets on average": (0.1, 10.0)}
-PX_AT_256 = 128.0
+PX_AT_256 = 128.0  # keypoints are in [-1, 1], so 1 is half of the side
 
 
 def measure_loss(clip: Path, model: LoadedModel, folder: Path) -> list[dict[str, Any]]:
-    """Return figures for each kind of loss and each interval of keys."""
+    """Measure every kind of loss at every interval of key packets."""
     rows = []
     for interval in INTERVALS:
         call = folder / f"loss-{interval}.v2v"
@@ -37,7 +37,7 @@ def measure_loss(clip: Path, model: LoadedModel, folder: Path) -> list[dict[str,
             packets = [p for p in recording.reader.packets() if p.kind in (Kind.KEY, Kind.DELTA, Kind.HOLD)]
             motion_bytes = sum(len(p.write(0)) for p in packets) / max(1, len(packets))
             for name, (share, burst) in LOSSES.items():
-                rows.append({"loss": name, "interval": interval, "bytes": motion_bytes, **whole.under(share, burst)})
+                rows.append({"loss": name, "interval": interval, "bytes": motion_bytes, **whole.lossy(share, burst)})
     return rows
 
 
@@ -52,7 +52,7 @@ def draw_losses(count: int, share: float, burst: float, rng: np.random.Generator
 
 
 class Keypoints:
-    """The keypoints that a receiver of a call would render, whatever is lost."""
+    """The keypoints that the receiver of a call would render when packets are lost."""
 
     def __init__(self, recording: CallRecording, model: LoadedModel) -> None:
         """Receive everything once, without loss."""
@@ -64,17 +64,18 @@ class Keypoints:
         self._whole, _ = self._receive(self._packets)
 
     def _receive(self, packets: list[Packet]) -> tuple[torch.Tensor, list[bool]]:
-        """Return the keypoints (T, K, 3) of all frames, and which of them were missing."""
+        """Return the keypoints (T, K, 3) of all frames, and which frames were missing."""
         receiver = Receiver(self._recording.header, Tally())
         moments = [moment for packet in packets for moment in receiver.take(packet)]
+        # Frames before the first key packet show its motion.
         first = next(m.numbers for m in moments if m.numbers is not None)
         motions = [self._space.motion((first if m.numbers is None else m.numbers)[None]) for m in moments]
         reference = self._recording.reference(self._space)
         points = self._model.drive(self._source, join_motions(motions), reference, None)
         return points, [moment.is_missing for moment in moments]
 
-    def under(self, share: float, burst: float) -> dict[str, float]:
-        """Return the mean over some runs: distance in px at 256, and how long motion is held, in ms."""
+    def lossy(self, share: float, burst: float) -> dict[str, float]:
+        """Return means over RUNS runs: distance in px at 256 px, and how long motion is held, in ms."""
         fps, distances, held, waits = float(self._recording.fps), [], [], list[int]()
         for seed in range(RUNS):
             rng = np.random.default_rng(seed)
@@ -97,7 +98,7 @@ class Keypoints:
 
 
 def run_lengths(missing: list[bool]) -> list[int]:
-    """Return how many frames in a row were missing, each time."""
+    """Return the length of each run of missing frames; [0] if none was missing."""
     runs, length = [], 0
     for is_missing in [*missing, False]:
         if is_missing:

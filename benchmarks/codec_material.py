@@ -1,4 +1,4 @@
-"""What the codec's benchmark measures with: clips of 512x512, and eyes that compare pictures with the camera's."""
+"""The material of the codec's benchmark: clips of 512x512, and a judge that compares pictures with the camera's."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from vid2vid_cli.media.ffmpeg import Child
 from vid2vid_cli.media.video import Frame, probe_video, read_video
 
 SIDE = 512
-JUDGED_SIDE = 256  # at which keypoints are sought, as in the literature
+JUDGED_SIDE = 256  # resolution at which keypoints are found, as in the literature
 EXAMPLE = REPOSITORY / "examples" / "driving.mp4"
 HELD_OUT = ("t14_", "t34_", "t41_author2_a", "t62_actor1")  # of MEDIA/train, not among those of the basis
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A square of a clip, lossless. path: the file. frames: its pictures (512, 512, 3), every one."""
+    """A lossless square of a clip. path: the file. frames: all its pictures (512, 512, 3)."""
 
     name: str
     path: Path
@@ -47,13 +47,13 @@ class Scores:
 
 
 def find_clips(media: Path) -> list[Path]:
-    """List the clips that the basis was not made of; the bundled example where there are none."""
+    """List the clips that the basis was not computed from, or the bundled example if there are none."""
     held_out = [path for path in sorted((media / "train").glob("*.mp4")) if path.name.startswith(HELD_OUT)]
     return [*sorted((media / "drivings").glob("*.mp4")), *held_out] or [EXAMPLE]
 
 
 def cut_square(path: Path, count: int, analyzer: FaceAnalyzer, folder: Path) -> Clip | None:
-    """Cut the square around the first frame's face out of a clip's first frames; None where a face is missing."""
+    """Cut the square around the first frame's face out of the first frames of a clip. None if there is no face."""
     info, tracker = probe_video(path), FaceTracker(analyzer)
     square, frames = None, []
     for frame in itertools.islice(read_video(path, info=info), count):
@@ -69,7 +69,7 @@ def cut_square(path: Path, count: int, analyzer: FaceAnalyzer, folder: Path) -> 
 
 
 def feed_ffmpeg(frames: list[Frame], fps: Fraction, options: list[str], output: Path) -> None:
-    """Encode frames."""
+    """Encode frames (512, 512, 3) with ffmpeg."""
     raw = [
         "-v",
         "error",
@@ -90,7 +90,7 @@ def feed_ffmpeg(frames: list[Frame], fps: Fraction, options: list[str], output: 
 
 
 def choose_judge(analyzer: FaceAnalyzer) -> Landmarks:
-    """Take dlib's points, which have no part in driving, or the mesh's where dlib is not installed."""
+    """Choose dlib's points, which take no part in driving, or the mesh's if dlib is not installed."""
     try:
         return DlibFaces()
     except WeightsError:
@@ -98,25 +98,25 @@ def choose_judge(analyzer: FaceAnalyzer) -> Landmarks:
 
 
 class Judge:
-    """Compares pictures with others. It looks at each picture once."""
+    """Compare pictures. Keypoints of each picture are found only once."""
 
     def __init__(self, landmarks: Landmarks) -> None:
         self.landmarks = landmarks
         self._seen: dict[int, tuple[Frame, PixelPoints | None]] = {}
 
-    def look(self, picture: Frame) -> PixelPoints | None:
-        """Return keypoints in px of 256."""
-        if id(picture) not in self._seen:  # the picture is kept, so that no other one gets its number
+    def keypoints(self, picture: Frame) -> PixelPoints | None:
+        """Return keypoints (N, 2), in px of a picture of 256x256."""
+        if id(picture) not in self._seen:  # keeping the picture keeps its id from being reused
             self._seen[id(picture)] = picture, self.landmarks(resize_frame(picture, (JUDGED_SIDE, JUDGED_SIDE)))
         return self._seen[id(picture)][1]
 
     def forget(self) -> None:
-        """Let go of all pictures."""
+        """Forget all pictures."""
         self._seen.clear()
 
     def distance_px(self, shown: list[Frame], other: list[Frame]) -> float:
-        """Return the mean distance of keypoints, where both pictures of a pair show a face."""
-        pairs = [(self.look(one), self.look(two)) for one, two in zip(shown, other, strict=True)]
+        """Return the mean distance of keypoints over the pairs in which both pictures show a face."""
+        pairs = [(self.keypoints(one), self.keypoints(two)) for one, two in zip(shown, other, strict=True)]
         known = [keypoint_distance(one, two) for one, two in pairs if one is not None and two is not None]
         return float(np.mean(known)) if known else float("nan")
 

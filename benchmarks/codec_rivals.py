@@ -1,4 +1,4 @@
-"""What else could carry a head: video codecs, and other ways to write the same numbers."""
+"""Other ways to transmit a head: video codecs, and other codings of the same numbers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.ffmpeg import file_input, run
 from vid2vid_cli.media.video import Frame, read_video
 
-FIELD_SCALE = 256  # field recipe: differences times this, rounded
+FIELD_SCALE = 256  # the GFVC recipe: differences times this, rounded
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to run an encoder. side: to which the picture is made smaller before, and enlarged again after."""
+    """A setting of an encoder. side: the picture is shrunk to it before encoding, and enlarged again afterwards."""
 
     codec: str
     side: int
@@ -34,15 +34,15 @@ ENCODERS = {
     "H.264 zerolatency": ["-c:v", "libx264", "-preset", "medium", "-tune", "zerolatency"],
     "H.265 slow": ["-c:v", "libx265", "-preset", "slow", "-x265-params", "log-level=error"],
 }
-# Full size at a quality that is used, then ever less, down to what a few hundred bit/s can carry.
+# (side, crf): from full size at a common quality, down to what a few hundred bit/s can carry.
 POINTS = ((512, 36), (512, 46), (256, 40), (256, 51), (128, 40), (128, 51), (64, 48))
 SETTINGS = [Setting(codec, side, crf) for codec, (side, crf) in product(ENCODERS, POINTS)]
 
 
 def encode_video(clip: Clip, setting: Setting, folder: Path) -> tuple[list[int], list[Frame]]:
-    """Encode a clip; returns the bytes of each of its frames in the order they are sent, and what a receiver sees.
+    """Encode a clip. Returns the bytes of its frames in the order they are sent, and what a receiver sees.
 
-    The first frame is the picture from which the others go on; there is no other such one.
+    Only the first frame is a key frame.
     """
     film = folder / "film.mkv"
     shrink = ["-vf", f"scale={setting.side}:{setting.side}:flags=area,format=yuv420p"]
@@ -55,14 +55,14 @@ def encode_video(clip: Clip, setting: Setting, folder: Path) -> tuple[list[int],
 
 
 def float16_bytes(space: MotionSpace) -> float:
-    """Return the bytes of a frame whose numbers are sent as they are, in half precision."""
+    """Return the bytes of a frame whose numbers are sent uncompressed, in half precision."""
     return 2.0 * space.count
 
 
 def zstd_bytes(integers: NDArray[np.int64]) -> dict[str, float]:
     """Return the bytes a frame of zstd -19 over the differences of integers (T, D), as one file and as packets.
 
-    Packets: what is new is flushed after each frame, so that it can be sent; the window goes on.
+    Packets: the stream is flushed after each frame, so that it can be sent. The window is kept.
     """
     import zstandard
 
@@ -77,27 +77,27 @@ def zstd_bytes(integers: NDArray[np.int64]) -> dict[str, float]:
 
 
 class AdaptiveBits:
-    """Counts what an ideal adaptive binary arithmetic coder would spend: a probability for each context, by counts."""
+    """Count the bits of an ideal adaptive binary arithmetic coder, with a probability for each context from counts."""
 
     def __init__(self) -> None:
-        self._counts: dict[object, list[float]] = defaultdict(lambda: [0.4, 0.4])
+        self._counts: dict[object, list[float]] = defaultdict(lambda: [0.4, 0.4])  # of zeros and ones so far
         self.bits = 0.0
 
     def code(self, bit: int, context: object) -> None:
-        """Spend on one bit."""
+        """Add the cost of one bit."""
         counts = self._counts[context]
         self.bits -= math.log2(counts[bit] / sum(counts))
         counts[bit] += 1
 
 
 def field_bytes(numbers: Numbers, rotations: NDArray[np.float64]) -> float:
-    """Return the bytes a frame of the public reference recipe (GFVC, arXiv 2410.15105) over the same motion.
+    """Return the bytes per frame of the public reference recipe (GFVC, arXiv 2410.15105) over the same motion.
 
-    Rotation as a matrix, the other numbers (T, D) as they are: closed-loop differences times 256, rounded, zig-zag,
-    exp-Golomb, the bits through an adaptive binary arithmetic coder.
+    Rotations are matrices (T, 3, 3), the other numbers (T, D) stay as they are. Closed-loop differences are scaled by
+    256, rounded, zig-zag and exp-Golomb coded, and the bits go through an adaptive binary arithmetic coder.
     """
     values = np.concatenate([rotations.reshape(len(rotations), 9), numbers[:, 3:]], 1)
-    integers = np.rint(values * FIELD_SCALE).astype(np.int64)  # rounded differences in a closed loop come to the same
+    integers = np.rint(values * FIELD_SCALE).astype(np.int64)  # equals rounded closed-loop differences
     coder = AdaptiveBits()
     for changes in np.diff(integers, axis=0, prepend=0):
         for index, change in enumerate(changes.tolist()):

@@ -65,7 +65,7 @@ def rate_table(results: dict[str, Any]) -> str:
 
 
 def live_table(results: dict[str, Any]) -> str:
-    """Tell how a live call went; nothing where none was measured."""
+    """Show the figures of a live call; empty if none was measured."""
     live = results.get("live")
     if live is None:
         return ""
@@ -94,7 +94,7 @@ def other_table(results: dict[str, Any]) -> str:
 
 
 def envelope(points: list[dict[str, Any]], measure: str) -> list[tuple[float, float]]:
-    """Return the settings that no cheaper one equals: bytes and measure, the cheapest first."""
+    """Return the settings that no cheaper one matches: bytes and measure, the cheapest first."""
     sign = -1 if measure == "akd_px" else 1
     best, kept = -np.inf, []
     for point in sorted(points, key=lambda p: p["bytes"]):
@@ -105,19 +105,20 @@ def envelope(points: list[dict[str, Any]], measure: str) -> list[tuple[float, fl
 
 
 def equal_rate(points: list[dict[str, Any]], measure: str, wanted: float) -> tuple[float, str]:
-    """Return the bytes a frame at which a codec reaches a figure, and whether it is that (=), less (<) or more (>)."""
+    """Return the bytes per frame at which a codec reaches a figure: exactly (=), at most (<) or at least (>)."""
     curve = envelope(points, measure)
-    sign = -1 if measure == "akd_px" else 1
+    sign = -1 if measure == "akd_px" else 1  # a distance is better when smaller
     values = [sign * value for _, value in curve]
     if sign * wanted <= values[0]:
         return curve[0][0], "<"
     if sign * wanted > values[-1]:
         return curve[-1][0], ">"
+    # Bytes are interpolated as logarithms, as in rate-distortion curves.
     return float(np.exp(np.interp(sign * wanted, values, np.log([size for size, _ in curve])))), "="
 
 
 def video_table(results: dict[str, Any]) -> str:
-    """Compare with video codecs where their figures equal ours, clip by clip, as a geometric mean."""
+    """Compare with video codecs at equal figures, clip by clip, as a geometric mean."""
     if not results["videos"]:
         return ""
     codecs = list(dict.fromkeys(point["codec"] for point in results["videos"][0]["points"]))
@@ -146,12 +147,12 @@ def video_table(results: dict[str, Any]) -> str:
 
 
 def nearest(points: list[dict[str, Any]], codec: str, ours: dict[str, float]) -> dict[str, Any]:
-    """Return the setting of a codec whose PSNR is nearest to ours."""
+    """Return the setting of a codec with the PSNR nearest to ours."""
     return min((p for p in points if p["codec"] == codec), key=lambda p: abs(float(p["psnr"]) - ours["psnr"]))
 
 
 def loss_table(results: dict[str, Any]) -> str:
-    """Show what loss does."""
+    """Show the effect of packet loss."""
     lines = [
         "| loss | frames per key | bytes per frame | AKD to no loss | frames held | recovers after | at most |",
         "|---|---|---|---|---|---|---|",

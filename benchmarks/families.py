@@ -46,12 +46,12 @@ STEPS = (  # make_fast's rewrites
     "7x7x7 and 7x7 heads rewritten",
     "channels last",
 )
-Frame = Callable[[], Tensor]
+DrawFrame = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How often each frame is drawn, how much of a clip the test of memory sees, and whose time counts."""
+    """How often each frame is drawn, how much of a clip the memory test renders, and which clock counts."""
 
     repeats: int = 4
     clip_s: str = "0.08"
@@ -59,7 +59,7 @@ class Effort:
 
 
 def measure(families: tuple[str, ...], effort: Effort) -> dict[str, Any]:
-    """Return all results of this machine."""
+    """Measure everything on this machine."""
     say("the peak of matrix products")
     peaks = {
         name: measure_peak(dtype, effort) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
@@ -74,7 +74,7 @@ def measure(families: tuple[str, ...], effort: Effort) -> dict[str, Any]:
 
 
 def measure_family(family: str, effort: Effort) -> dict[str, Any]:
-    """Return what a family costs done naively, after each step, and in bfloat16; loading and memory of the last two."""
+    """Measure a family: naively, after each step, and in bfloat16; loading and memory of the last two."""
     say(f"{family}: building it in {len(STEPS) + 3} ways")
     state = fill_checkpoint(family)
     drawn = interleave(all_ways(family, state), effort)
@@ -91,9 +91,10 @@ def measure_family(family: str, effort: Effort) -> dict[str, Any]:
     return {"ways": ways, **measure_process(family, state, effort)}
 
 
-def all_ways(family: str, state: Mapping[str, Tensor]) -> dict[str, Frame]:
-    """Return what draws a frame: naively, with each step added to those before it, and at last in bfloat16."""
+def all_ways(family: str, state: Mapping[str, Tensor]) -> dict[str, DrawFrame]:
+    """Return the ways to draw a frame: naively, with one step more each time, and finally in bfloat16."""
     build = FAMILIES[family]
+    # The rewrites accumulate: each way has all those of the ways before it.
     ways = {NAIVE: frame_of(build_plain(family, state), is_naive=True), ONCE: frame_of(build_plain(family, state))}
     for step, rewrites in zip(STEPS, accumulate((rewrite,) for rewrite in REWRITES), strict=True):
         ways[step] = frame_of(build(state, partial(make_fast, rewrites=rewrites)))
@@ -101,15 +102,15 @@ def all_ways(family: str, state: Mapping[str, Tensor]) -> dict[str, Frame]:
 
 
 def halved(model: ReenactmentModel) -> ReenactmentModel:
-    """Let a model compute in bfloat16."""
+    """Convert a model to bfloat16, in place."""
     model.to(torch.device("cpu"), torch.bfloat16)
     return model
 
 
-def frame_of(model: ReenactmentModel, *, is_naive: bool = False) -> Frame:
-    """Return what draws one frame of a source that has been seen."""
+def frame_of(model: ReenactmentModel, *, is_naive: bool = False) -> DrawFrame:
+    """Return a function that draws one frame of a source whose appearance is known."""
     image, driving = read_pictures()
-    points = torch.zeros(1, 468, 3)  # openings of eyes and lips are not asked for
+    points = torch.zeros(1, 468, 3)  # only retargeting of eyes and lips would look at them
     source, start = model.appearance(image, points), model.motion(driving[:1], points, (256, 256))
 
     def frame() -> Tensor:
@@ -122,20 +123,21 @@ def frame_of(model: ReenactmentModel, *, is_naive: bool = False) -> Frame:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A frame that was drawn several times: seconds of each, operations in 1e9 and the picture."""
+    """A frame that was drawn several times: the seconds of each, 1e9 operations, and the picture."""
 
     times_s: list[float]
     gflop: float
     image: Tensor
 
 
-def interleave(frames: Mapping[str, Frame], effort: Effort) -> dict[str, Drawn]:
-    """Draw frames in turn: once to count the operations, two for each multiplication, then as often as wanted."""
+def interleave(frames: Mapping[str, DrawFrame], effort: Effort) -> dict[str, Drawn]:
+    """Draw frames in turn: once to count operations (a multiply-add counts as two), then `effort.repeats` times."""
     drawn = {}
     for name, frame in frames.items():
         with FlopCounterMode(display=False) as counter:
             image = frame()
         drawn[name] = Drawn([], counter.get_total_flops() / 1e9, image)
+    # In turn, so that other load on the machine slows all of them alike.
     for turn in range(effort.repeats):
         say(f"turn {turn + 1} of {effort.repeats}")
         for name, frame in frames.items():
@@ -146,25 +148,25 @@ def interleave(frames: Mapping[str, Frame], effort: Effort) -> dict[str, Drawn]:
 
 
 def median_ratio(slow: list[float], fast: list[float]) -> float:
-    """Return how many times as fast the second is: the median over what ran in one turn."""
+    """Return how many times as fast the second one is: the median over the turns."""
     return statistics.median(one / other for one, other in zip(slow, fast, strict=True))
 
 
 def difference(found: Tensor, wanted: Tensor) -> dict[str, float]:
-    """Return how far pictures in [0, 1] are apart."""
+    """Return the largest and the mean difference of pictures in [0, 1]."""
     error = (found - wanted).abs()
     return {"largest": float(error.max()), "mean": float(error.mean())}
 
 
 def measure_peak(dtype: torch.dtype, effort: Effort) -> float:
-    """Measure the most that the machine does in matrix products, in 1e9 operations a second.
+    """Measure the peak of the machine in matrix products, in 1e9 operations per second.
 
-    The same product as a matrix product and as a 1x1 convolution, which PyTorch gives to another library.
+    Computes the same product also as a 1x1 convolution, for which PyTorch uses another library.
     """
     count, size = 16, 1024
     x, y = torch.randn(count * size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
     maps = x.reshape(count, 32, 32, size).permute(0, 3, 1, 2)
-    products: dict[str, Frame] = {
+    products: dict[str, DrawFrame] = {
         "matrix": lambda: x @ y,
         "convolution": lambda: torch.nn.functional.conv2d(maps, y[:, :, None, None]),
     }
@@ -172,14 +174,14 @@ def measure_peak(dtype: torch.dtype, effort: Effort) -> float:
 
 
 def measure_process(family: str, state: Mapping[str, Tensor], effort: Effort) -> dict[str, Any]:
-    """Measure the time to load the checkpoint from its file, and the peak memory of the command in either precision."""
+    """Measure the time to load the checkpoint from a file, and the peak memory of the command in both precisions."""
     examples = REPOSITORY / "examples"
     with tempfile.TemporaryDirectory() as name:
         path, output = Path(name) / "checkpoint.safetensors", Path(name) / "out.mp4"
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
         say(f"{family}, loading")
         began = effort.clock()
-        load_model(str(path))
+        load_model(str(path))  # hashing the file is part of it
         load_s = effort.clock() - began
         memory = {}
         for dtype in ("float32", "bfloat16"):

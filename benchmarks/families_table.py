@@ -1,4 +1,4 @@
-"""Show what the families of published checkpoints cost as Markdown tables."""
+"""Show the cost of the families of published checkpoints as Markdown tables."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _way(family: str, found: dict[str, Any], way: str, peaks: dict[str, float]) 
 
 
 def _steps(families: dict[str, Any]) -> list[str]:
-    """Return a row for each step: the speed against the naive path, and what the step added to the one before."""
+    """Return a row for each step: the speed against the naive path, and the gain over the step before."""
     names = list(next(iter(families.values()))["ways"])[1:]
     columns = [_gains([one["speed"] for one in found["ways"].values()]) for found in families.values()]
     return [f"| {name} | {' | '.join(cells)} |" for name, *cells in zip(names, *columns, strict=True)]

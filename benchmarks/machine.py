@@ -1,4 +1,4 @@
-"""What measurements depend on, and what is being measured just now."""
+"""Describe the machine, and report progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vid2vid_cli import __version__
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what the numbers depend on."""
+    """Return what the figures depend on."""
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "processor": processor_name(),
@@ -25,7 +25,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """Return the processor's name as the system tells it."""
+    """Return the name of the processor, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -35,5 +35,5 @@ def processor_name() -> str:
 
 
 def say(text: str) -> None:
-    """Tell on stderr what is being measured."""
+    """Report on stderr what is being measured."""
     print(f"measuring {text} ...", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What is measured: a source and a driving of 512 pixels, real ones where they are at hand."""
+"""The material of measurements: a source and a driving of 512x512, real ones if available."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Material:
-    """The files of a measurement. small: a driving of few pixels for the test of memory."""
+    """The files of a measurement. small: a driving of few pixels, for the memory test."""
 
     source: Path
     driving: Path
@@ -22,7 +22,7 @@ class Material:
 
 
 def find_material() -> Material:
-    """Take real media from VID2VID_MEDIA or shared/media beside the repository, else the bundled examples."""
+    """Find real media in VID2VID_MEDIA or in shared/media beside the repository, else the bundled examples."""
     media = Path(os.environ.get("VID2VID_MEDIA", REPOSITORY.parent / "shared" / "media"))
     real = Material(
         media / "sources" / "s27_ai_woman.png",
@@ -38,7 +38,7 @@ def find_material() -> Material:
 
 
 def loop_clip(clip: Path, duration_s: float, output: Path) -> Path:
-    """Repeat a clip until it lasts `duration_s`; its packets are copied."""
+    """Repeat a clip until it lasts `duration_s`, by copying its packets."""
     looped = ["-v", "error", *file_input(clip, "-stream_loop", "-1"), "-t", f"{duration_s:g}"]
     run([*looped, "-map", "0:v:0", "-c", "copy", f"file:{output}"], f"{clip}: cannot be repeated")
     return output

@@ -1,7 +1,7 @@
-"""The families as their papers compute them: again for each frame, every layer as it is written, in float32.
+"""The families computed as their papers are written: every layer, for every frame, in float32.
 
-The layers are those of vid2vid_cli before anything is folded, merged or laid out anew. Spectral norms are computed
-again at every call, as PyTorch's own do. The source is prepared again for every frame, as the published code does.
+The layers are those of vid2vid_cli before anything is folded, merged or rearranged. Spectral norms are computed
+again at every call, as PyTorch does. The source is prepared again for every frame, as the published code does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def leave_plain(network: nn.Module) -> None:
 
 
 def build_plain(family: str, state: Mapping[str, Tensor]) -> ReenactmentModel:
-    """Build a model whose layers are as they are written."""
+    """Build a model with its plain layers."""
     model = FAMILIES[family](state, leave_plain)
     if isinstance(model, FaceVid2VidModel) and isinstance(model.generator.decoder, SpadeDecoder):
         unfold_spectral_norms(model.generator.decoder, Part(state) / "generator" / "decoder")
@@ -41,18 +41,19 @@ def build_plain(family: str, state: Mapping[str, Tensor]) -> ReenactmentModel:
 
 
 def unfold_spectral_norms(decoder: SpadeDecoder, part: Part) -> None:
-    """Put PyTorch's spectral norm, with the vectors of a checkpoint, back on the convolutions that had one."""
+    """Restore PyTorch's spectral norm, with the vectors of a checkpoint, on the convolutions that had one."""
     for stem in [name.removesuffix(".weight_orig") for name in part.tensors if name.endswith(".weight_orig")]:
+        # Published files hold weight_orig, u and v; loading them gives the same weight that was folded.
         conv = nn.utils.spectral_norm(decoder.get_submodule(stem)).eval()
         conv.load_state_dict((part / stem).tensors)
         conv.requires_grad_(requires_grad=False)
 
 
 def prepare_again(model: ReenactmentModel, source: SourceAppearance, image: Tensor) -> SourceAppearance:
-    """Do what the published code does again for every frame.
+    """Repeat the part of preparing the source that the published code repeats for every frame.
 
-    facevid2vid and fomm encode the source; liveportrait keeps its features and compresses them. All draw the maps of
-    its keypoints. image: (1, 3, H, W) in [0, 1], the source.
+    facevid2vid and fomm encode the source; liveportrait keeps its features and compresses them. All draw the
+    maps of its keypoints. image: (1, 3, H, W) in [0, 1], the source.
     """
     own = source.features["keypoints"]
     if isinstance(model, FaceVid2VidModel):
@@ -62,4 +63,5 @@ def prepare_again(model: ReenactmentModel, source: SourceAppearance, image: Tens
     if isinstance(model, FommModel):
         motion = LocalMotion(own, source.features["jacobians"])
         return replace(source, features=model.generator.prepare(image, motion)._asdict())
+    # compact has no paper of its own to compare with.
     raise ValueError(f"{model.name} has no naive path")

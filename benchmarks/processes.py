@@ -1,4 +1,4 @@
-"""What the command costs as a process of its own: time to the end, time to the first frame, peak memory."""
+"""Measure the command as a process: total time, time to the first frame, peak memory."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND = (sys.executable, "-m", "vid2vid_cli", "reenact")
-POLL_S = 0.005
+POLL_S = 0.005  # fine enough for the time to the first frame
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Peak resident memory in MB: of the Python process, and of its largest ffmpeg (0 where it cannot be seen)."""
+    """Peak resident memory in MB: of the Python process, and of its largest ffmpeg (0 if that cannot be seen)."""
 
     python_mb: float
     ffmpeg_mb: float
 
 
 def run_command(*arguments: str) -> tuple[float, dict[str, float]]:
-    """Run `vid2vid reenact`; return its wall-clock seconds, interpreter and all, and what it says of itself."""
+    """Run `vid2vid reenact`. Returns its wall-clock seconds, with the interpreter's start, and its --json summary."""
     began = time.perf_counter()
     finished = subprocess.run([*COMMAND, *arguments, "--json"], stdout=subprocess.PIPE, text=True, check=True)
     return time.perf_counter() - began, json.loads(finished.stdout)
 
 
 def first_frame_s(*arguments: str) -> float:
-    """Return the seconds from the start of the command until its first frame lies on the disk as a PNG."""
+    """Return the seconds from the start of the command until its first frame is on disk as a PNG."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         command = [*COMMAND, *arguments, "-o", f"{folder}/frames", "--quiet"]
@@ -45,6 +45,7 @@ def first_frame_s(*arguments: str) -> float:
                 time.sleep(POLL_S)
             return time.perf_counter() - began
         finally:
+            # Interrupted, not killed, so that it removes its scratch files.
             child.send_signal(signal.SIGINT)
             child.communicate()
 
@@ -63,13 +64,13 @@ def peak_memory(*arguments: str) -> Peak:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         raise RuntimeError(f"the command failed with exit code {child.returncode}")
-    # Where there is no /proc: the largest process of the family, in kB (on macOS in bytes).
+    # Without /proc: the largest of the process and its children, in kB (on macOS in bytes).
     unit = 1e6 if sys.platform == "darwin" else 1e3
     return Peak(python_mb or usage.ru_maxrss / unit, ffmpeg_mb)
 
 
-def family_peak_mb(child: subprocess.Popen[bytes]) -> float:
-    """Wait for a process and return the peak resident memory in MB of the largest among it and its children."""
+def largest_peak_mb(child: subprocess.Popen[bytes]) -> float:
+    """Wait for a process. Returns the peak resident memory in MB of the largest among it and its children."""
     peak_mb = 0.0
     while child.poll() is None:
         peak_mb = max([peak_mb, *map(_high_water_mb, [child.pid, *_children(child.pid)])])
@@ -78,19 +79,19 @@ def family_peak_mb(child: subprocess.Popen[bytes]) -> float:
 
 
 def busy_s(pid: int) -> float:
-    """Return the seconds of processor time that a process and its children have taken; nan where there is no /proc."""
+    """Return the processor time, in seconds, that a process and its children have used; nan without /proc."""
     ticks = 0
     for one in [pid, *_children(pid)]:
         try:
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        ticks += int(fields[11]) + int(fields[12])  # of user and system
+        ticks += int(fields[11]) + int(fields[12])  # in user mode and in the kernel
     return ticks / os.sysconf("SC_CLK_TCK") if Path("/proc/self/stat").exists() else math.nan
 
 
 def _high_water_mb(pid: int) -> float:
-    """Return the peak resident memory of a process so far, 0 where it cannot be read."""
+    """Return the peak resident memory of a process so far, 0 if it cannot be read."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -99,7 +100,7 @@ def _high_water_mb(pid: int) -> float:
 
 
 def _is_ffmpeg(pid: int) -> bool:
-    """Say whether a child is ffmpeg already: before that it is a copy of its parent, memory and all."""
+    """Tell whether a child is ffmpeg yet: until exec it is a copy of its parent, with its memory."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().startswith("ffmpeg")
     except OSError:
@@ -107,7 +108,7 @@ def _is_ffmpeg(pid: int) -> bool:
 
 
 def _children(pid: int) -> list[int]:
-    """Return the children of all threads of a process, none where they cannot be listed."""
+    """Return the children of all threads of a process, none if they cannot be listed."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:

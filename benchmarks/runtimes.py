@@ -52,21 +52,21 @@ Run = Callable[[], Tensor]
 
 
 class Warping(nn.Module):
-    """The dense motion and the warp of a source, with tensors only for arguments."""
+    """The dense motion and the warp of a source, with only tensors as arguments, as exporters need them."""
 
     def __init__(self, warper: VolumeWarper) -> None:
         super().__init__()
         self.warper = warper
 
     def forward(self, features: Tensor, compressed: Tensor, own: Tensor, maps: Tensor, keypoints: Tensor) -> Tensor:
-        """Warp what `PreparedVolume` holds to keypoints (1, K, 3). Returns maps (1, C, H, W)."""
+        """Warp the fields of a `PreparedVolume` to keypoints (1, K, 3). Returns maps (1, C, H, W)."""
         warped: Tensor = self.warper(PreparedVolume(features, compressed, own, maps), keypoints)
         return warped
 
 
 @dataclass
 class Way:
-    """A way to run a part: seconds of each turn, seconds to make it ready and its answer; or why it cannot."""
+    """A way to run a part: seconds of each turn, seconds to prepare it, and its answer; or why it fails."""
 
     run: Run | None = None
     times_s: list[float] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Way:
 
 
 def measure(family: str, part: str, ways_wanted: Collection[str], effort: Effort) -> dict[str, Any]:
-    """Return what ways need for a part of a family's generator; our own path is always among them."""
+    """Measure the ways to run a part of a family's generator. Our own path is always among them."""
     state = fill_checkpoint(family)
     with tempfile.TemporaryDirectory() as folder:
         ways: dict[str, Way] = {}
@@ -92,6 +92,7 @@ def measure(family: str, part: str, ways_wanted: Collection[str], effort: Effort
 
 
 def _take_turns(title: str, ways: Mapping[str, Way], effort: Effort) -> None:
+    """Run all ways in turn, so that other load on the machine slows all of them alike."""
     for turn in range(effort.repeats):
         say(f"{title}: turn {turn + 1} of {effort.repeats}")
         for way in ways.values():
@@ -102,7 +103,7 @@ def _take_turns(title: str, ways: Mapping[str, Way], effort: Effort) -> None:
 
 
 def _figures(way: Way, exact: Way, rival: Way) -> dict[str, Any]:
-    """Return what is kept of a way. exact: whose answer is right; rival: our own way in the same precision."""
+    """Return the figures of a way. exact: the way with the right answer. rival: ours in the same precision."""
     if way.answer is None or exact.answer is None:
         return {"fault": way.fault}
     return {
@@ -115,19 +116,19 @@ def _figures(way: Way, exact: Way, rival: Way) -> dict[str, Any]:
 
 
 def _make_ready(prepare: Callable[[], Run]) -> Way:
-    """Prepare a way and run it once, which compiles; a way that fails is told of, not fatal."""
+    """Prepare a way and run it once, which compiles it. A failure is recorded, not raised."""
     began = time.perf_counter()
     try:
         run = prepare()
         answer = run().float()
-    except Exception as error:  # noqa: BLE001  whatever another package raises
+    except Exception as error:  # noqa: BLE001  other packages raise anything
         text = str(error).strip() or type(error).__name__
         return Way(fault=text[:2000])
     return Way(run, ready_s=time.perf_counter() - began, answer=answer)
 
 
 def _part(model: Any, part: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return a part of a model's generator and what it is given for one driving frame."""
+    """Return a part of a model's generator and its inputs for one driving frame."""
     points, (image, driving) = torch.zeros(1, 468, 3), read_pictures()
     source, motion = model.appearance(image, points), model.motion(driving, points, (256, 256))
     keypoints = model.drive(source, motion[2], motion[0], None)
@@ -145,8 +146,9 @@ def _part(model: Any, part: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 
 def _preparations(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> Mapping[str, Callable[[], Run]]:
-    """Return what makes each way ready to run a network."""
+    """Return the functions that prepare each way to run a network."""
     folder.mkdir()
+    # `moved` copies: both precisions run in turn.
     half = moved(network, torch.device("cpu"), torch.bfloat16)
     count = 2 if isinstance(network, Warping) else 1  # keypoints and their maps stay in float32
     halved = (*(one.bfloat16() for one in inputs[:count]), *inputs[count:])
@@ -178,7 +180,7 @@ def _onnxruntime(path: Path, inputs: tuple[Tensor, ...]) -> Run:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     given = {one.name: tensor.numpy() for one, tensor in zip(session.get_inputs(), inputs, strict=True)}
     return lambda: torch.from_numpy(session.run(None, given)[0])

@@ -1,4 +1,4 @@
-"""Show how other runtimes fare against our own path as a Markdown table."""
+"""Compare other runtimes with our own path in a Markdown table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def ours(precision: str) -> str:
 
 
 def format_runtimes(results: dict[str, Any]) -> str:
-    """Return the results as Markdown: of our layers and plain ones, those that a runtime does better with."""
+    """Return the results as Markdown. Of our layers and plain ones, those are listed that a runtime is faster with."""
     machine, parts = results["machine"], results["parts"]
     names = list(dict.fromkeys(name.rsplit(", ", 1)[0] for ways in parts.values() for name in ways))
     packages = ", ".join(f"{name} {number}" for name, number in results["packages"].items())
@@ -32,7 +32,7 @@ def format_runtimes(results: dict[str, Any]) -> str:
 
 
 def list_faults(results: dict[str, Any]) -> str:
-    """Say why ways cannot run parts, a line for each."""
+    """List why ways cannot run parts, one per line."""
     rows = [
         f"{part}: {name}: {' / '.join(one['fault'].splitlines())}"
         for part, ways in results["parts"].items()
@@ -52,7 +52,7 @@ def _row(name: str, parts: dict[str, Any]) -> str:
 
 
 def _best(name: str, ways: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Return the layers that a way is quickest with, and its figures; of our own path that of our layers."""
+    """Return the layers that a way is fastest with, and its figures. Our own path always counts with our layers."""
     able = {layers: ways[f"{name}, {layers}"] for layers in LAYERS if "s" in ways.get(f"{name}, {layers}", {})}
     if f"{name}, our layers" in map(ours, ("float32", "bfloat16")):
         able.pop("plain layers", None)

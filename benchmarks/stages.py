@@ -1,7 +1,7 @@
-"""How long each stage takes on a frame: the real functions on real frames, one stage at a time.
+"""Measure the time per frame of each stage: the real functions on real frames, one stage at a time.
 
-Decoding and encoding run alone from begin to end. The stages between run one after the other in one thread, while
-nothing else computes. In the command they overlap, so that the sum of all stages is more than a frame's real time.
+Decoding and encoding run alone from start to end. The stages between run one after the other in one thread, while
+nothing else computes. In the command they overlap, so the stages add up to more than the time of a frame.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import torch
 
 from benchmarks.material import Material
 from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.face.frames import frame_of
 from vid2vid_cli.face.mesh import FaceTracker
-from vid2vid_cli.face.paste import paste_face, to_frame
+from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_video
 from vid2vid_cli.models.compact import model
 from vid2vid_cli.models.compact.mesh import warp as mesh_warp
@@ -36,7 +37,7 @@ WARM_UP = 5
 
 
 class Stopwatch:
-    """Adds up seconds by stage."""
+    """Sum up seconds by stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -44,16 +45,16 @@ class Stopwatch:
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        """Count the time within a `with` block for a stage."""
+        """Add the time of a `with` block to a stage."""
         began = time.perf_counter()
-        self._running.append(stage)
+        self._running.append(stage)  # the innermost stage is last
         yield
         self._running.pop()
         self.seconds[stage] += time.perf_counter() - began
 
     @contextmanager
     def watch(self, owner: Any, name: str, stage: str) -> Iterator[None]:
-        """Count the time within a function while the `with` block runs, when rendering calls it and nothing else."""
+        """Add the time of a function to a stage, during the `with` block and only when rendering itself calls it."""
         real: Callable[..., Any] = getattr(owner, name)
 
         @functools.wraps(real)
@@ -69,11 +70,12 @@ class Stopwatch:
 
 
 def measure_stages(material: Material, count: int, folder: Path) -> dict[str, float]:
-    """Return the milliseconds a frame of each stage in STAGES, measured on `count` frames."""
+    """Return the milliseconds per frame of each stage in STAGES, measured on `count` frames."""
     frames, decode_ms = _decode(material.driving, count + WARM_UP)
     watch = Stopwatch()
     rendered = _render(material, frames, watch)
     stages_ms = {stage: 1000 * seconds / count for stage, seconds in watch.seconds.items()}
+    # Functions within rendering are timed on their own; what is left of rendering is a stage too.
     inner = sum(stages_ms[stage] for stage in WITHIN_RENDER)
     stages_ms["render, the rest"] = stages_ms.pop("render") - inner
     stages_ms |= {"decode": decode_ms, "encode": _encode(rendered, folder)}
@@ -81,7 +83,7 @@ def measure_stages(material: Material, count: int, folder: Path) -> dict[str, fl
 
 
 def _decode(clip: Path, count: int) -> tuple[list[Frame], float]:
-    """Read frames; return them and the milliseconds for each, the start of ffmpeg left out."""
+    """Read frames. Returns them and the milliseconds per frame, without the start of ffmpeg."""
     frames = iter(read_video(clip, ReadOptions(), probe_video(clip)))
     kept = [next(frames)]
     began = time.perf_counter()
@@ -90,7 +92,7 @@ def _decode(clip: Path, count: int) -> tuple[list[Frame], float]:
 
 
 def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[Frame]:
-    """Run the stages between decoding and encoding; the first WARM_UP frames are not counted."""
+    """Run the stages between decoding and encoding. The first WARM_UP frames are not counted."""
     options = ReenactOptions(size=512)
     engine = start_engine(options, None)
     network = engine.loaded.model
@@ -109,6 +111,7 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
         watch.watch(model, "paint_target", "paint"),
     ):
         for index, picture in enumerate(frames):
+            # Loops have been compiled and buffers allocated by now.
             if index == WARM_UP:
                 watch.seconds.clear()
             with watch.time("track"):
@@ -124,13 +127,13 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
             with watch.time("render"):
                 image = network.render(who, keypoints)
             with watch.time("paste"):
-                picture_out = to_frame(image[0].permute(1, 2, 0).cpu().numpy())
+                picture_out = frame_of(image)
                 rendered.append(paste_face(still.frame, picture_out, still.faces[0].crop))
     return rendered
 
 
 def _encode(frames: list[Frame], folder: Path) -> float:
-    """Write frames as the command does; return the milliseconds for each, start and end of ffmpeg included."""
+    """Write frames as the command does. Returns the milliseconds per frame, with start and end of ffmpeg."""
     path = folder / "encoded.mp4"
     options = WriteOptions(fps=Fraction(30), force=True)
     began = time.perf_counter()

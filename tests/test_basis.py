@@ -17,7 +17,8 @@ from training.basis import EYE_REACH, LIP_REACH, near
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import WeightsError
-from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import Frame, Room, crop_around, crop_frame
+from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
@@ -27,7 +28,6 @@ from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.driving.call_file import CallRecording
 from vid2vid_cli.pipeline.options import EncodeOptions
-from vid2vid_cli.pipeline.source import image_of
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
 # None of them is among the people of the basis; of 20 such clips the first is the worst.
@@ -52,7 +52,7 @@ def track(path: Path, analyzer: FaceAnalyzer, model: CompactModel) -> tuple[Tens
     for frame in itertools.islice(read_video(path), FRAMES):
         face = tracker.update(frame)
         if face is not None:
-            crop = crop or crop_around(face, model.driving_crop, (0.0, 0.0, frame.shape[1], frame.shape[0]))
+            crop = crop or crop_around(face, model.driving_crop, Room.of_frame(frame.shape))
             meshes.append(crop.to_crop(face.landmarks_px[:468]))
     assert crop is not None
     return torch.from_numpy(np.stack(meshes)).float(), crop.size
@@ -200,6 +200,6 @@ def test_the_shape_of_the_driving_face_is_taken_out(
 def appear(frame: Frame, model: CompactModel, analyzer: FaceAnalyzer):  # type: ignore[no-untyped-def]
     """Return the appearance of the largest face."""
     face = max(analyzer.faces(frame, thorough=True), key=lambda f: f.size_px)
-    crop = crop_around(face, model.source_crop, (0.0, 0.0, frame.shape[1], frame.shape[0]))
+    crop = crop_around(face, model.source_crop, Room.of_frame(frame.shape))
     landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
     return model.appearance(image_of(crop_frame(frame, crop), torch.device("cpu")), landmarks)

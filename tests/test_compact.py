@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.errors import UsageError, WeightsError
-from vid2vid_cli.face.crop import FaceCrop, Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import FaceCrop, Frame, Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation
@@ -65,7 +65,7 @@ class Sitter:
     def find(cls, frame: Frame, analyzer: FaceAnalyzer, model: CompactModel) -> Sitter:
         """Crop the largest face of a frame."""
         face = max(analyzer.faces(frame, thorough=True), key=lambda f: f.size_px)
-        crop: FaceCrop = crop_around(face, model.source_crop, (0, 0, frame.shape[1], frame.shape[0]))
+        crop: FaceCrop = crop_around(face, model.source_crop, Room.of_frame(frame.shape))
         image = torch.from_numpy(crop_frame(frame, crop).copy()).permute(2, 0, 1)[None].float() / 255
         return cls(image, torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None], model)
 

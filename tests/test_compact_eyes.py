@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.codec.space import MotionSpace
-from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import Frame, Room, crop_around, crop_frame
 from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER, EyeFrame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
@@ -35,7 +35,7 @@ class Sitter:
     def __init__(self, analyzer: FaceAnalyzer, model: CompactModel) -> None:
         frame = read_image(PORTRAIT)
         (face,) = analyzer.faces(frame)
-        crop = crop_around(face, model.source_crop, (0, 0, frame.shape[1], frame.shape[0]))
+        crop = crop_around(face, model.source_crop, Room.of_frame(frame.shape))
         self.picture: Frame = crop_frame(frame, crop)
         self.landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
         self.points = self.landmarks[0].numpy()

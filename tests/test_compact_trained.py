@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.golden.make_compact_render import GOLDEN, render_golden
-from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import Frame, Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
@@ -38,7 +38,7 @@ class Stage:
         self.model, self._analyzer = CompactModel(state), analyzer
         frame = read_image(EXAMPLES / "portrait.jpg")
         face = max(analyzer.faces(frame), key=lambda f: f.size_px)
-        crop = crop_around(face, self.model.source_crop, (0, 0, frame.shape[1], frame.shape[0]))
+        crop = crop_around(face, self.model.source_crop, Room.of_frame(frame.shape))
         image = torch.from_numpy(crop_frame(frame, crop).copy()).permute(2, 0, 1)[None].float() / 255
         self.image = image
         self.source = self.model.appearance(image, torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None])

@@ -26,8 +26,8 @@ from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, NoFaceError, OutputExistsError, UsageError, WeightsError
 from vid2vid_cli.evaluation import dlib_faces
 from vid2vid_cli.evaluation.cross_reenactment import evaluate_cross
-from vid2vid_cli.evaluation.free_view import asked_turns, evaluate_rotate, override
-from vid2vid_cli.evaluation.heads import Following, angle_between_deg
+from vid2vid_cli.evaluation.free_view import Turn, evaluate_rotate, requested_turns
+from vid2vid_cli.evaluation.heads import ExpressionCorrelation, angle_between_deg
 from vid2vid_cli.evaluation.judges import FanLandmarks
 from vid2vid_cli.evaluation.material import judged_square
 from vid2vid_cli.evaluation.measures import (
@@ -35,15 +35,15 @@ from vid2vid_cli.evaluation.measures import (
     MeanScores,
     keypoint_distance,
     mean_error,
+    multiscale_similarity,
     peak_signal_to_noise,
     similarity,
-    similarity_of_scales,
     window_around,
 )
 from vid2vid_cli.evaluation.performers import LEARNED_PREFIXES, without_networks
 from vid2vid_cli.evaluation.report import METRICS, Evaluation, FigureRow, mean_rows
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
-from vid2vid_cli.evaluation.sheet import WHITE_ERROR, Spread, Worst, error_map
+from vid2vid_cli.evaluation.sheet import WHITE_ERROR, SheetCell, SpreadFramesCollector, WorstFrameCollector, error_map
 from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.face.mesh import face_from_landmarks
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
@@ -132,11 +132,11 @@ def test_ssim_agrees_with_scikit_image_and_is_1_for_equal_pictures() -> None:
 def test_ms_ssim_forgives_fine_noise_more_than_ssim_and_is_not_told_of_small_pictures() -> None:
     one = picture(0)
     noisy = np.clip(one + np.random.default_rng(2).normal(0, 12, one.shape), 0, 255).astype(np.uint8)
-    several = similarity_of_scales(one, noisy)
+    several = multiscale_similarity(one, noisy)
     assert several is not None
     assert similarity(one, noisy) + 0.05 < several < 1
-    assert similarity_of_scales(one, one) == pytest.approx(1, abs=1e-5)
-    assert similarity_of_scales(one[:100], noisy[:100]) is None
+    assert multiscale_similarity(one, one) == pytest.approx(1, abs=1e-5)
+    assert multiscale_similarity(one[:100], noisy[:100]) is None
 
 
 def test_keypoints_moved_by_3_and_4_are_5_apart() -> None:
@@ -176,14 +176,14 @@ def test_the_angle_between_poses() -> None:
 
 def test_following_is_1_for_half_as_much_and_minus_1_for_the_contrary() -> None:
     asked = torch.randn(5, 468, 3, generator=torch.Generator().manual_seed(0))
-    half, contrary, still = Following(), Following(), Following()
+    half, contrary, still = (ExpressionCorrelation() for _ in range(3))
     for frame in asked:
         half.add(frame / 2, frame)
         contrary.add(-frame, frame)
         still.add(torch.zeros_like(frame), frame)
-    assert half.correlation == pytest.approx(1)
-    assert contrary.correlation == pytest.approx(-1)
-    assert still.correlation is None
+    assert half.value == pytest.approx(1)
+    assert contrary.value == pytest.approx(-1)
+    assert still.value is None
 
 
 # --- the square and the sheet ----------------------------------------------------------------------------------------
@@ -213,14 +213,14 @@ def test_an_error_map_is_black_where_equal_and_white_where_far_off() -> None:
 
 
 def test_rows_of_a_sheet_are_spread_over_the_clip_or_the_worst_of_it() -> None:
-    spread, worst = Spread(4), Worst()
+    spread, worst = SpreadFramesCollector(4), WorstFrameCollector()
     for index in range(100):
-        cells = [(np.zeros((1, 1, 3), np.uint8), str(index))]
+        cells = [SheetCell(np.zeros((1, 1, 3), np.uint8), str(index))]
         spread.offer(0.0, lambda cells=cells: cells)
         worst.offer(-abs(index - 37) + 99, lambda cells=cells: cells)
         assert len(spread.rows) <= 4
-    assert [row[0][1] for row in spread.rows] == ["0", "32", "64", "96"]
-    assert [row[0][1] for row in worst.rows] == ["37"]
+    assert [row[0].label for row in spread.rows] == ["0", "32", "64", "96"]
+    assert [row[0].label for row in worst.rows] == ["37"]
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -282,14 +282,20 @@ def test_turning_is_off_by_little_and_a_copy_by_the_whole_angle(portrait: Path, 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_an_angle_is_asked_for_in_the_user_s_convention(axis: int) -> None:
-    asked = override(AXES[axis], 20).apply(torch.eye(3)[None])
+    asked = Turn(AXES[axis], 20).pose.apply(torch.eye(3)[None])
     angles = [math.degrees(float(angle)) for angle in pose_from_rotation(asked)]
     assert angles == pytest.approx([20.0 if k == axis else 0.0 for k in range(3)], abs=1e-3)
 
 
 def test_rest_is_judged_once_for_all_axes() -> None:
-    turns = asked_turns(EvaluateTurnsOptions(yaw="-10:10:10", pitch="-5:5:5", roll="0"))
-    assert turns == [("yaw", -10), ("yaw", 0), ("yaw", 10), ("pitch", -5), ("pitch", 5)]
+    turns = requested_turns(EvaluateTurnsOptions(yaw="-10:10:10", pitch="-5:5:5", roll="0"))
+    assert [(turn.axis, turn.angle_deg) for turn in turns] == [
+        ("yaw", -10),
+        ("yaw", 0),
+        ("yaw", 10),
+        ("pitch", -5),
+        ("pitch", 5),
+    ]
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------

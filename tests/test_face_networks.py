@@ -23,9 +23,9 @@ from vid2vid_cli.face.blazeface import (
     ShortRangeDetector,
     merge_candidates,
 )
-from vid2vid_cli.face.eyenet import EyeNet, WaistBlock
+from vid2vid_cli.face.eyenet import BottleneckBlock, EyeNet
 from vid2vid_cli.face.eyes import eye_square
-from vid2vid_cli.face.fast_blocks import LARGE, quicken
+from vid2vid_cli.face.fast_blocks import LARGE_MAP, use_fast_blocks
 from vid2vid_cli.face.mesh import FaceAnalyzer, load_prefixed, roi_from_box
 from vid2vid_cli.face.meshnet import MeshNet
 from vid2vid_cli.face.square import crop_square, square_around
@@ -123,21 +123,21 @@ def test_quick_blocks_answer_as_the_plain_ones_do(
     plain, quick = build(), build()
     for port in (plain, quick):
         load_prefixed(port, face_state, prefix)
-    quicken(quick)
+    use_fast_blocks(quick)
     image = torch.rand(2, 3, plain.image_size, plain.image_size, generator=torch.Generator().manual_seed(0))
     for ours, theirs in zip(quick(image), plain(image), strict=True):
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-3)
     kinds = {type(module) for module in quick.modules()}
-    assert not kinds & {BlazeBlock, WaistBlock}
+    assert not kinds & {BlazeBlock, BottleneckBlock}
 
 
-@pytest.mark.parametrize("side", [3, 8, LARGE])  # odd, even, and where another loop takes over
+@pytest.mark.parametrize("side", [3, 8, LARGE_MAP])  # odd, even, and where another loop takes over
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_quick_block_takes_maps_of_any_layout(side: int, stride: int) -> None:
     torch.manual_seed(0)
-    plain = nn.Sequential(BlazeBlock(5, 7, stride, slopes=True), WaistBlock(7, 4, 7))
+    plain = nn.Sequential(BlazeBlock(5, 7, stride, slopes=True), BottleneckBlock(7, 4, 7))
     quick = copy.deepcopy(plain)
-    quicken(quick)
+    use_fast_blocks(quick)
     maps = torch.randn(2, 5, side * stride, side * stride + 2)[..., : side * stride]
     torch.testing.assert_close(quick(maps), plain(maps).detach(), rtol=1e-4, atol=1e-5)
 

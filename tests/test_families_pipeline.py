@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from tests.support import tiny
 from vid2vid_cli.errors import MotionFileError, UsageError, WeightsError
-from vid2vid_cli.face.crop import BROWS, JAW, CropSpec, FaceCrop, crop_around, crop_frame
+from vid2vid_cli.face.crop import BROWS, JAW, CropSpec, FaceCrop, Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, face_from_landmarks
 from vid2vid_cli.face.paste import paste_face
+from vid2vid_cli.face.placing import GLIDE, glide_crop
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_video
 from vid2vid_cli.models.registry import FAMILIES, load_model
@@ -25,7 +26,6 @@ from vid2vid_cli.pipeline.motion_output import save_motion
 from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
-from vid2vid_cli.pipeline.source import GLIDE, glide_crop
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
@@ -270,8 +270,8 @@ def test_a_rendered_face_of_another_size_lands_in_the_same_place() -> None:
 
 def test_a_crop_below_the_forehead_is_that_of_the_usual_landmarks(face_analyzer: FaceAnalyzer) -> None:
     (face,) = face_analyzer.faces(read_image(PORTRAIT), thorough=True)
-    whole = crop_around(face, CropSpec(scale=2, size=256), (0, 0, 512, 512))
-    lower = crop_around(face, CropSpec(scale=2, size=256, below_forehead=True), (0, 0, 512, 512))
+    whole = crop_around(face, CropSpec(scale=2, size=256), Room(0, 0, 512, 512))
+    lower = crop_around(face, CropSpec(scale=2, size=256, below_forehead=True), Room(0, 0, 512, 512))
     assert lower.center_px[1] > whole.center_px[1] + 5
     hull = face_from_landmarks(face.landmarks_px[list(JAW + BROWS)], 1.0)
     assert lower.affine[0, 0] * 256 == pytest.approx(2 * hull.size_px, rel=1e-6)
@@ -285,7 +285,7 @@ def test_liveportrait_sees_faces_upright(face_analyzer: FaceAnalyzer) -> None:
     picture = read_image(PORTRAIT)
     turned = np.ascontiguousarray(np.rot90(picture))  # to the left
     faces = [max(face_analyzer.faces(p, thorough=True), key=lambda f: f.size_px) for p in (picture, turned)]
-    places = [crop_around(face, spec, (0, 0, 512, 512)) for face in faces]
+    places = [crop_around(face, spec, Room(0, 0, 512, 512)) for face in faces]
     crops = [crop_frame(p, place) for p, place in zip((picture, turned), places, strict=True)]
     assert np.abs(crops[0].astype(int) - crops[1].astype(int)).mean() < 15
 

@@ -160,7 +160,7 @@ def test_circles_are_found_however_long() -> None:
         ("media.video", "face.mesh", "sideways"),
         ("codec.space", "checkpoints.cache", "sideways"),
         ("batch.jobs", "call.decode", "sideways"),
-        ("call.decode", "evaluation.bench", "sideways"),
+        ("call.decode", "evaluation.run", "sideways"),
         ("codec.space", "models.base", "upward"),
         ("models.base", "models.compact.model", "into a family"),
         ("models.layers.spade", "models.fomm.model", "into a family"),

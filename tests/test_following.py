@@ -18,7 +18,7 @@ from tests.support.clips import make_clip
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
-from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop_frame, glimpse_frame
+from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop_frame, crop_gray
 from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
 from vid2vid_cli.face.meshnet import LIPS
@@ -203,7 +203,7 @@ def test_a_glimpse_is_a_crop(portrait: Frame, face: Face) -> None:
     for scale in (1.5, 3.0):
         crop = crop_around(face, CropSpec(scale=scale, size=96), EVERYWHERE)
         fine = cv2.cvtColor(crop_frame(portrait, crop), cv2.COLOR_RGB2GRAY).astype(float)
-        quick = glimpse_frame(portrait, crop).astype(float)
+        quick = crop_gray(portrait, crop).astype(float)
         shifted = np.roll(fine, 2, 1)
         assert np.abs(quick - fine).mean() < 0.35 * np.abs(quick - shifted).mean()
 
@@ -386,7 +386,7 @@ def test_slips_do_not_fold_lips_over_the_skin(
     compact = model.model
     assert isinstance(compact, CompactModel)
     view = crop_around(face, compact.follow_crop, EVERYWHERE)
-    shown, landmarks = glimpse_frame(portrait, view), torch.from_numpy(view.to_crop(face.landmarks_px)).float()[None]
+    shown, landmarks = crop_gray(portrait, view), torch.from_numpy(view.to_crop(face.landmarks_px)).float()[None]
     follower = compact.follow(shown, landmarks)
     assert follower is not None
     y, x = np.mgrid[:VIEW, :VIEW].astype(np.float32)

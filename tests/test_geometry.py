@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from vid2vid_cli.face.crop import CropSpec, FaceCrop, crop_around, crop_frame, sample_affine
+from vid2vid_cli.face.crop import CropSpec, FaceCrop, Room, crop_around, crop_frame, sample_affine
+from vid2vid_cli.face.frames import to_frame
 from vid2vid_cli.face.mesh import face_from_landmarks
-from vid2vid_cli.face.paste import feather_mask, paste_face, to_frame
+from vid2vid_cli.face.paste import feather_mask, paste_face
 from vid2vid_cli.geometry.affine import apply_affine, invert_affine
 from vid2vid_cli.geometry.grid import cut_square, identity_grid, resize_map, resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
@@ -163,7 +164,7 @@ def test_an_image_is_rounded_to_the_nearest_levels(planes_first: bool) -> None:
 
 def test_a_native_crop_is_cut_and_pasted_without_loss() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
-    crop = crop_around(face_at(60, 50, 30), CropSpec(scale=2.0), (0, 0, 160, 120))  # type: ignore[arg-type]
+    crop = crop_around(face_at(60, 50, 30), CropSpec(scale=2.0), Room(0, 0, 160, 120))
     assert crop.is_native
     cut = crop_frame(frame, crop)
     assert cut.shape[:2] == crop.size and max(crop.size) in (60, 61, 62)
@@ -171,7 +172,7 @@ def test_a_native_crop_is_cut_and_pasted_without_loss() -> None:
 
 
 def test_a_native_crop_stays_in_its_room() -> None:
-    crop = crop_around(face_at(60, 50, 30), CropSpec(scale=4.0), (50, 0, 100, 120))  # type: ignore[arg-type]
+    crop = crop_around(face_at(60, 50, 30), CropSpec(scale=4.0), Room(50, 0, 100, 120))
     left, width = crop.affine[0, 2], crop.size[1]
     assert left == 50 and left + width == 100
 
@@ -187,7 +188,7 @@ def test_pasting_blends_only_at_sides_inside_the_frame() -> None:
 @pytest.mark.parametrize("angle_deg", [0.0, 25.0, -60.0])
 def test_an_upright_crop_levels_the_eyes(angle_deg: float) -> None:
     face = face_at(300, 200, 100, angle_deg)
-    crop = crop_around(face, CropSpec(scale=1.5, upright=True, size=64), (0, 0, 900, 700))  # type: ignore[arg-type]
+    crop = crop_around(face, CropSpec(scale=1.5, upright=True, size=64), Room(0, 0, 900, 700))
     eyes = crop.to_crop(face.landmarks_px[[33, 263]])  # type: ignore[attr-defined]
     assert eyes[0, 1] == pytest.approx(eyes[1, 1], abs=1e-3) and eyes[0, 0] < eyes[1, 0]
     assert eyes[:, :2].min() > 0 and eyes[:, :2].max() < 64
@@ -196,7 +197,7 @@ def test_an_upright_crop_levels_the_eyes(angle_deg: float) -> None:
 def test_a_turned_crop_pastes_back_where_it_came_from() -> None:
     y, x = np.mgrid[:240, :320]
     frame = np.stack([x * 0.7, y, 128 + 60 * np.sin(x / 25)], -1).clip(0, 255).astype(np.uint8)
-    crop = crop_around(face_at(100, 80, 70, 20), CropSpec(1.6, upright=True, size=128), (0, 0, 320, 240))  # type: ignore[arg-type]
+    crop = crop_around(face_at(100, 80, 70, 20), CropSpec(1.6, upright=True, size=128), Room(0, 0, 320, 240))
     back = paste_face(frame, crop_frame(frame, crop), crop)
     assert np.abs(back.astype(int) - frame).mean() < 0.5
     changed = paste_face(frame, np.zeros((128, 128, 3), np.uint8), crop)

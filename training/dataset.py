@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from vid2vid_cli.face.eyes import IRISES
+from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.following.first_frame import CELLS, VIEW, FirstFrame
 from vid2vid_cli.models.compact.gaze import place_irises
@@ -129,7 +130,7 @@ class SampleMaker:
         groups = [self._from_clip() for _ in range(CLIPS)] + [self._from_still() for _ in range(STILLS)]
         sources, parts, which, follows = [], [], [], []
         for index, (source, *targets) in enumerate(groups):
-            image = to_image(self._spoil(source.picture))
+            image = image_of(self._spoil(source.picture))
             appearance = self._model.appearance(image, torch.from_numpy(source.landmarks)[None])
             follower = None
             if self._rng.random() < (FOLLOWED if len(targets) > 1 else FOLLOWED_STILLS):
@@ -167,7 +168,7 @@ class SampleMaker:
         clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
         some = torch.from_numpy(clip.landmarks[rng.integers(len(clip), size=12)])
         motions = model.motion(None, some, (448, 448))
-        image = to_image(still.picture)
+        image = image_of(still.picture)
         who = model.appearance(image, torch.from_numpy(still.landmarks)[None])
         before, after = self._choose_change(some, torch.from_numpy(still.landmarks))
         angles = torch.from_numpy(np.deg2rad(rng.normal(0, (9, 5, 2)))).float()
@@ -248,12 +249,6 @@ def mouth_openings(landmarks: Tensor) -> Tensor:
     return lips / eyes
 
 
-def to_image(picture: Picture) -> Tensor:
-    """Return a picture (H, W, 3) as (1, 3, H, W) in [0, 1]."""
-    image: Tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
-    return image
-
-
 def describe_target(
     model: CompactModel, who: tuple[CompactSource, Tensor, FirstFrameFollower | None], shot: Shot, target: Shot
 ) -> dict[str, Tensor]:
@@ -280,7 +275,7 @@ def describe_target(
     box = middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
     patch = draw_guide(mesh, box, PATCH_SIDE, square)[0]
     coarse = draw_guide(mesh, square.box, COARSE, square)[0]
-    picture = to_image(target.picture)
+    picture = image_of(target.picture)
     return {
         "rigid": rigid_flow(own, head, square)[0],
         "missed": extra[0, POINTS:, :2].T.reshape(2, CELLS, CELLS),
@@ -308,7 +303,7 @@ def _with_gaze(flow: Tensor, source: CompactSource, box: Box, keypoints: Tensor)
 def _view(shot: Shot, source: CompactSource) -> Picture:
     """Return what a source's square shows of a shot, as the model's follower sees it: (VIEW, VIEW)."""
     square = source.square
-    view = cut_box(to_image(shot.picture), square.middle, square.half, VIEW)[0]
+    view = cut_box(image_of(shot.picture), square.middle, square.half, VIEW)[0]
     colours = (view.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
     return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
 

@@ -11,13 +11,13 @@ import json
 import time
 from pathlib import Path
 
-from vid2vid_cli.evaluation.bench import Bench, judged_models
 from vid2vid_cli.evaluation.dlib_faces import DlibEmbedding, DlibFaces
 from vid2vid_cli.evaluation.judges import Judges
-from vid2vid_cli.evaluation.material import Material, Shots
+from vid2vid_cli.evaluation.material import Material, TrackedFrames
 from vid2vid_cli.evaluation.report import METRICS, FigureRow, mean_rows
+from vid2vid_cli.evaluation.run import EvaluationSetup, judged_models
 from vid2vid_cli.evaluation.self_reenactment import judge_clip
-from vid2vid_cli.evaluation.sheet import Worst
+from vid2vid_cli.evaluation.sheet import WorstFrameCollector
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import EngineOptions, FrameOptions
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
@@ -27,13 +27,13 @@ def main() -> None:
     """Print a table of all clips and their mean, and write the figures where asked."""
     given = arguments()
     began = time.perf_counter()
-    bench = make_bench(given)
+    setup = make_setup(given)
     log = WarningLog(Hooks(warn=print))
     print(f"{'clip':22}{'method':7}" + "".join(f"{metric.name:>12}" for metric in METRICS["self"]))
     rows: list[FigureRow] = []
     for clip in Material(log).clips(given.clips):
-        shots = Shots(clip, FrameOptions(given.every, given.frames), bench.engine.analyzer, log)
-        judged = judge_clip(shots, bench, Worst(), lambda: None)
+        frames = TrackedFrames(clip, FrameOptions(given.every, given.frames), setup.engine.analyzer, log)
+        judged = judge_clip(frames, setup, WorstFrameCollector(), lambda: None)
         rows += judged
         show(judged)
     means = mean_rows(rows, ("mean of {}",))
@@ -59,12 +59,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_bench(given: argparse.Namespace) -> Bench:
+def make_setup(given: argparse.Namespace) -> EvaluationSetup:
     """Load the checkpoint, the same without its networks, and dlib."""
     engine = start_engine(EngineOptions(checkpoint=given.checkpoint, threads=given.threads), None)
     models = {"model": engine.loaded.model} if given.only_model else judged_models(engine)
     faces = DlibFaces()
-    return Bench(engine, models, Judges(faces, DlibEmbedding(faces)), given.size, follows=not given.head_only)
+    return EvaluationSetup(engine, models, Judges(faces, DlibEmbedding(faces)), given.size, follows=not given.head_only)
 
 
 def show(rows: list[FigureRow] | tuple[FigureRow, ...]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from training.checkpoint_file import renew_sum, update_checkpoint
 from vid2vid_cli.errors import WeightsError
-from vid2vid_cli.evaluation.material import Material, Shots
+from vid2vid_cli.evaluation.material import Material, TrackedFrames
 from vid2vid_cli.evaluation.performers import Performer
 from vid2vid_cli.models.compact.learned.networks import LearnedParts
 from vid2vid_cli.models.compact.learned.quantized import MAPS, RANGES
@@ -42,7 +42,7 @@ def main() -> None:
         raise WeightsError(f"{given.output}: has no networks")
     with watch(parts) as largest:
         for clip in Material(log).clips(given.clips):
-            frames = drive(engine, Shots(clip, FrameOptions(given.every, 0), engine.analyzer, log))
+            frames = drive(engine, TrackedFrames(clip, FrameOptions(given.every, 0), engine.analyzer, log))
             print(f"{clip.path.name}: {frames} frames", flush=True)
     tensors = {RANGES[network]: values for network, values in largest.items()}
     update_checkpoint(given.output, tensors, {})
@@ -50,13 +50,13 @@ def main() -> None:
     print({name: [round(value, 2) for value in values.tolist()] for name, values in tensors.items()})
 
 
-def drive(engine: Engine, shots: Shots) -> int:
+def drive(engine: Engine, frames: TrackedFrames) -> int:
     """Let a clip drive its own first frame; return how many frames were rendered."""
-    source, stream = shots.split()
+    source, stream = frames.split()
     performer, count = Performer(engine.loaded.model, engine, source), 0
     with closing(stream):  # type: ignore[type-var]
-        for shot in stream:
-            performer.follow(shot.frame, shot.face)
+        for tracked in stream:
+            performer.follow(tracked.frame, tracked.face)
             count += 1
     return count
 

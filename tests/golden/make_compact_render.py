@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import Frame, Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import read_image
@@ -38,7 +38,7 @@ def render_golden(state: Mapping[str, Tensor], dtype: torch.dtype = torch.float3
     if model.networks is not None:
         model.to(torch.device("cpu"), dtype)
     face = max(analyzer.faces(frame), key=lambda f: f.size_px)
-    crop = crop_around(face, model.source_crop, (0, 0, frame.shape[1], frame.shape[0]))
+    crop = crop_around(face, model.source_crop, Room.of_frame(frame.shape))
     image = torch.from_numpy(crop_frame(frame, crop).copy()).permute(2, 0, 1)[None].float() / 255
     source = model.appearance(image, torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None])
     pose = PoseOverride(*(torch.tensor([np.deg2rad(angle)], dtype=torch.float32) for angle in (15.0, -5.0, 5.0)))

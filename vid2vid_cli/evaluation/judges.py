@@ -1,4 +1,4 @@
-"""Who looks at a picture in order to judge it: where the keypoints of its face are, and whose face it is."""
+"""The judges of a picture: landmarks find the keypoints of its face, an embedding tells whose face it is."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ LIPS_OF_68 = np.arange(48, 68)
 
 
 class Landmarks(Protocol):
-    """Finds the keypoints of the face in a picture. mouth: which of them are the lips."""
+    """Find the keypoints of the face in a picture. mouth: indices of those on the lips."""
 
     name: str
     mouth: NDArray[np.int64]
 
     def __call__(self, picture: Frame) -> PixelPoints | None:
-        """Return keypoints (N, 2) in px of a picture (H, W, 3); None where no face is seen."""
+        """Return keypoints (N, 2) in px of a picture (H, W, 3), or None without a face."""
         ...
 
 
 class Embedding(Protocol):
-    """Says whose face it is: pictures of one person lie near each other."""
+    """Tell whose face it is: vectors of one person lie close together."""
 
     name: str
 
     def __call__(self, picture: Frame) -> NDArray[np.float64] | None:
-        """Return the vector of the face in a picture (H, W, 3); None where no face is seen."""
+        """Return the vector of the face in a picture (H, W, 3), or None without a face."""
         ...
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the judges see in a picture: keypoints (N, 2) in px, whose face it is; None where they see no face."""
+class FaceReading:
+    """What the judges read from a picture: keypoints (N, 2) in px and the identity vector. None without a face."""
 
     points: PixelPoints | None
     identity: NDArray[np.float64] | None
@@ -52,19 +52,19 @@ class Sight:
 
 @dataclass(frozen=True)
 class Judges:
-    """Who judges. embedding: None where there is none, and `why` says why."""
+    """The judges of a run. embedding: None if there is none; `why` tells why."""
 
     landmarks: Landmarks
     embedding: Embedding | None
     why: str = ""
 
-    def look(self, picture: Frame) -> Sight:
-        """Look at a picture (H, W, 3)."""
-        return Sight(self.landmarks(picture), None if self.embedding is None else self.embedding(picture))
+    def read(self, picture: Frame) -> FaceReading:
+        """Read the face in a picture (H, W, 3)."""
+        return FaceReading(self.landmarks(picture), None if self.embedding is None else self.embedding(picture))
 
 
 class MeshLandmarks:
-    """The face mesh's own 468 points: the judge that is always there, though it also drives."""
+    """The points of the face mesh: always available, but not independent, since the mesh also drives."""
 
     name = "mesh"
     mouth = MESH_LIPS
@@ -79,26 +79,29 @@ class MeshLandmarks:
 
 
 class FanLandmarks:
-    """The 68 points of the package face-alignment (Bulat and Tzimiropoulos 2017), which the literature's AKD uses."""
+    """The 68 points of the package face-alignment (Bulat and Tzimiropoulos 2017), as AKD in the literature."""
 
     name = "face-alignment"
     mouth = LIPS_OF_68
 
     def __init__(self, device: str) -> None:
-        """Load its networks; WeightsError where they are neither here nor to be had."""
+        """Load its networks. WeightsError if they are neither cached nor available."""
         self._aligner = load_aligner(device, "--landmarks")
 
     def __call__(self, picture: Frame) -> PixelPoints | None:
         """Return the 68 points of the largest face."""
+        # Copied because the package hands the picture to torch, which warns about read-only arrays.
         faces, _, _ = self._aligner.get_landmarks_from_image(np.array(picture), return_bboxes=True)
+        # The tallest face is the largest: its width changes with yaw.
         return max(
             (np.asarray(face, np.float64) for face in faces or []), key=lambda p: float(np.ptp(p[:, 1])), default=None
         )
 
 
 def choose_judges(landmarks: LandmarkJudge, analyzer: FaceAnalyzer, device: str) -> Judges:
-    """Take the landmarks asked for, and the embedding if one is installed."""
+    """Choose the landmarks that were asked for, and the embedding if it is installed."""
     points = MeshLandmarks(analyzer) if landmarks == "mesh" else FanLandmarks(device)
+    # dlib is optional: without it, only identity is not measured.
     try:
         return Judges(points, DlibEmbedding(DlibFaces()))
     except Vid2VidError as error:

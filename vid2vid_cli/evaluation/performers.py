@@ -1,4 +1,4 @@
-"""Who shows a face's movement: the checkpoint, and the same without its networks."""
+"""The models that move a judged portrait: the checkpoint, and the same without its networks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import torch
 
 from vid2vid_cli.checkpoints.reading import read_checkpoint
 from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
+from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.paste import paste_face
+from vid2vid_cli.face.placing import private_room
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel
@@ -18,7 +20,6 @@ from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.animator import Animator
 from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.engine import Engine
-from vid2vid_cli.pipeline.source import image_of, private_room
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Portrait:
 
 
 class Performer:
-    """A model that moves a portrait in its own way, from the crop to the frame with the face pasted back.
+    """A model that moves a portrait, from the crop to the frame with the face pasted back.
 
-    Motion is relative: what drives is compared with how it looked in a reference, the portrait itself if none is given.
+    Motion is relative to a reference frame of the driving; without one, to the portrait itself.
     """
 
     def __init__(
@@ -49,15 +50,16 @@ class Performer:
         *,
         follows: bool = True,
     ) -> None:
-        height, width = source.frame.shape[:2]
         self._frame = source.frame
-        room = private_room(source.face, list(source.everybody), (height, width))
+        # The same crop as in `reenact`: it keeps clear of other faces.
+        room = private_room(source.face, source.everybody, source.frame.shape)
         self._crop = crop_around(source.face, model.source_crop, room)
         image = image_of(crop_frame(source.frame, self._crop), engine.device)
         landmarks = torch.from_numpy(self._crop.to_crop(source.face.landmarks_px)).float()[None]
         rest = reference or source
         look = ReaderSetup(model, engine.analyzer, "largest", engine.device, follows=follows)
         self._reader = MotionReader(look, rest.frame, rest.face)
+        # Whatever is the same in every frame is computed once.
         with torch.inference_mode():
             appearance = model.appearance(image, landmarks)
             self._reference = self._reader.read(rest.frame, rest.face)
@@ -65,17 +67,17 @@ class Performer:
 
     @torch.inference_mode()
     def follow(self, frame: Frame, face: Face) -> Frame:
-        """Return the portrait moved as a face in a driving frame is."""
+        """Return the portrait, moved as a face in a driving frame."""
         moved = self._animator.frame(self._reader.read(frame, face), self._reference)
         return paste_face(self._frame, moved, self._crop)
 
     def turn(self, pose: PoseOverride) -> Frame:
-        """Return the portrait with its head turned, all else at rest."""
+        """Return the portrait with its head turned and everything else at rest."""
         return paste_face(self._frame, self._animator.frame_at_rest(pose), self._crop)
 
 
 def without_networks(loaded: LoadedModel) -> ReenactmentModel | None:
-    """Build the same checkpoint with its learned parts left out; None for a family that cannot do without."""
+    """Build the checkpoint without its learned parts. None for a family that needs them."""
     if loaded.family.name != "compact":
         return None
     tensors = read_checkpoint(Path(loaded.path)).tensors

@@ -1,4 +1,4 @@
-"""What a run found: rows of figures and their means, as a table's cells, JSON or CSV."""
+"""The results of an evaluation: rows of figures and their means, for a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vid2vid_cli.media.publishing import published
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure. title: its column's head, unit included. better: which way; digits: after the point."""
+    """A figure. title: heading of its column, with the unit. better: which direction. digits: after the point."""
 
     name: str
     title: str
@@ -47,12 +47,13 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
     "cross": (IDENTITY, SHAPE, POSE, *EXPRESSION, LOST),
     "rotate": (POSE, IDENTITY, SHAPE, LOST),
 }
+# What a row's subject names, by kind of run: its first columns in tables, JSON and CSV.
 KEYS: Mapping[str, tuple[str, ...]] = {"self": ("clip",), "cross": ("source", "driving"), "rotate": ("source", "angle")}
 
 
 @dataclass(frozen=True)
 class FigureRow:
-    """One line. subject: what was judged, a name for each of the run's KEYS. judged: pictures behind each figure."""
+    """One row. subject: what was judged, a name for each of the run's KEYS. judged: number of pictures per figure."""
 
     subject: tuple[str, ...]
     method: str
@@ -63,10 +64,10 @@ class FigureRow:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run found. rows: one by one. means: over all that is alike. skipped: files left out, and why.
+    """The results of a run. rows: single results. means: of each method. skipped: files left out, and why.
 
-    checkpoint, family, sha256: what was judged. landmarks, embedding: who judged; None where no embedding is there.
-    settings: what was asked for, by name.
+    checkpoint, family, sha256: what was judged. landmarks, embedding: the judges; None if there is no embedding.
+    settings: the options that change the figures, by name.
     """
 
     kind: Literal["self", "cross", "rotate"]
@@ -83,16 +84,16 @@ class Evaluation:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Return the figures that this kind of run has, in order."""
+        """Return the figures of this kind of run, in order."""
         return METRICS[self.kind]
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Return what the names in a row's subject are names of."""
+        """Return the column headings of a row's subject."""
         return KEYS[self.kind]
 
     def facts(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
+        """Return everything, for JSON."""
         return {
             "kind": self.kind,
             "checkpoint": self.checkpoint,
@@ -108,39 +109,42 @@ class Evaluation:
         }
 
     def row_facts(self, row: FigureRow) -> dict[str, Any]:
-        """Return one row for JSON or CSV: names, counts, then the figures."""
+        """Return one row, for JSON or CSV: names, counts, then the figures."""
+        # Rows of all methods have the same keys, so that they make one table: a figure that a method lacks is None.
         subject = dict(zip(self.keys, row.subject, strict=True))
         counts = {"judged": row.judged, "faceless": row.faceless}
         return {**subject, "method": row.method, **counts, **{m.name: row.scores.get(m.name) for m in self.metrics}}
 
 
 def mean_rows(rows: Sequence[FigureRow], subject: tuple[str, ...]) -> tuple[FigureRow, ...]:
-    """Return the mean of each method's rows, every row counted alike. `{}` in a subject becomes their number."""
+    """Return the mean of each method's rows, each row with the same weight. `{}` in a subject becomes their number."""
     means = []
     for method in dict.fromkeys(row.method for row in rows):
-        alike = [row for row in rows if row.method == method]
+        same_method = [row for row in rows if row.method == method]
+        # Clips count equally, whatever their length, so that a long one does not decide the mean.
         tally = MeanScores()
-        for row in alike:
+        for row in same_method:
             tally.add(row.scores)
-        named = tuple(part.format(len(alike)) for part in subject)
-        judged, faceless = (sum(counts) for counts in zip(*((r.judged, r.faceless) for r in alike), strict=True))
+        named = tuple(part.format(len(same_method)) for part in subject)
+        judged, faceless = (sum(counts) for counts in zip(*((r.judged, r.faceless) for r in same_method), strict=True))
         means.append(FigureRow(named, method, tally.means(), judged, faceless))
     return tuple(means)
 
 
 def check_csv(path: str | None, *, force: bool, inputs: Sequence[Path]) -> None:
-    """Raise unless a table may be written to `path`."""
+    """Raise unless a table can be written to `path`."""
     if path is None:
         return
     if Path(path).suffix.lower() != ".csv":
-        raise UsageError(f"--csv {path}: name a .csv file")
+        raise UsageError(f"--csv {path}: give the name of a .csv file")
     check_output(path, force=force, inputs=inputs, is_file=True)
 
 
-def write_csv(path: str, found: Evaluation) -> None:
-    """Write rows and means as CSV; the file appears when it is whole."""
+def write_csv(path: str, evaluation: Evaluation) -> None:
+    """Write rows and means as CSV. The file appears only when it is complete."""
     text = io.StringIO()
-    lines = [found.row_facts(row) for row in (*found.rows, *found.means)]
+    lines = [evaluation.row_facts(row) for row in (*evaluation.rows, *evaluation.means)]
+    # The same bytes on every system; None becomes an empty field.
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)

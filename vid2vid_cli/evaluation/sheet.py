@@ -1,8 +1,9 @@
-"""A picture of what was judged: rows of labelled squares, few enough to be looked at."""
+"""A contact sheet of what was judged: rows of labelled squares, few enough to look at."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,74 +16,80 @@ from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image
 from vid2vid_cli.pipeline.output import PICTURES, is_picture_name
 
-Cell = tuple[Frame, str]
-"""A picture (H, W, 3) and what it is."""
-
 MOST_ROWS = 24
 CELL_PX = 256
-CHARACTERS = 34  # of a label that fit over a cell
-WHITE_ERROR = 64  # the difference, of 255, that an error map shows in white
+CHARACTERS = 34  # of a label that fit above a cell
+WHITE_ERROR = 64  # the difference, of 255, that an error map shows as white
+
+
+@dataclass(frozen=True)
+class SheetCell:
+    """A picture (H, W, 3) and its label."""
+
+    picture: Frame
+    label: str
 
 
 class Sheet:
-    """Rows of cells, the first MOST_ROWS of them."""
+    """Rows of cells, at most MOST_ROWS of them."""
 
     def __init__(self, columns: int, size_px: int) -> None:
         self._columns, self._size_px = columns, min(CELL_PX, size_px)
-        self._cells: list[Cell] = []
+        self._cells: list[SheetCell] = []
         self._left_out = 0
 
-    def add(self, row: Sequence[Cell]) -> None:
-        """Add a row, unless there are too many already."""
+    def add(self, row: Sequence[SheetCell]) -> None:
+        """Add a row, unless the sheet is full. Short rows are padded with white cells."""
         if len(self._cells) >= MOST_ROWS * self._columns:
             self._left_out += 1
             return
-        blank: Cell = (np.full((self._size_px, self._size_px, 3), 255, np.uint8), "")
-        cells = [(resize_frame(picture, (self._size_px, self._size_px)), label) for picture, label in row]
+        size = (self._size_px, self._size_px)
+        blank = SheetCell(np.full((*size, 3), 255, np.uint8), "")
+        cells = [SheetCell(resize_frame(cell.picture, size), cell.label) for cell in row]
         self._cells += [*cells, *[blank] * (self._columns - len(cells))]
 
     def write(self, path: str | None, *, force: bool, warn: Callable[[str], None]) -> None:
-        """Write all rows as one picture, where one is asked for."""
+        """Write all rows as one picture, if a path is given."""
         if path is None or not self._cells:
             return
-        pictures, labels = zip(*self._cells, strict=True)
-        write_image(path, contact_sheet(pictures, self._columns, [shorten(label) for label in labels]), force=force)
+        pictures, labels = [cell.picture for cell in self._cells], [shorten(cell.label) for cell in self._cells]
+        write_image(path, contact_sheet(pictures, self._columns, labels), force=force)
         if self._left_out:
-            warn(f"{path}: shows the first {MOST_ROWS} rows, {self._left_out} more are left out")
+            warn(f"{path}: shows the first {MOST_ROWS} rows, {self._left_out} more were left out")
 
 
-class Keeper(Protocol):
-    """Chooses which of a clip's frames make the rows of a sheet, while they go by."""
+class SheetCollector(Protocol):
+    """Choose which frames of a clip become rows of a sheet, in one pass over them."""
 
-    rows: list[Sequence[Cell]]
+    rows: list[Sequence[SheetCell]]
 
-    def offer(self, error: float, make: Callable[[], Sequence[Cell]]) -> None:
-        """Consider one more frame. error: how badly it was shown. make: makes its row, if that is wanted."""
+    def offer(self, error: float, make: Callable[[], Sequence[SheetCell]]) -> None:
+        """Consider one more frame. error: of its rendering. make: builds its row; called only for a chosen frame."""
         ...
 
 
-class Worst:
-    """Keeps the one frame that was shown worst."""
+class WorstFrameCollector:
+    """Keep the frame with the largest error."""
 
     def __init__(self) -> None:
-        self.rows: list[Sequence[Cell]] = []
-        self._error = -1.0
+        self.rows: list[Sequence[SheetCell]] = []
+        self._error = -1.0  # below every error, so that the first frame is kept
 
-    def offer(self, error: float, make: Callable[[], Sequence[Cell]]) -> None:
-        """Keep the frame if it is worse than all before."""
+    def offer(self, error: float, make: Callable[[], Sequence[SheetCell]]) -> None:
+        """Keep the frame if its error is larger than all before."""
         if error > self._error:
             self._error, self.rows = error, [make()]
 
 
-class Spread:
-    """Keeps a few frames, evenly spread over a clip of unknown length; never more than `most`."""
+class SpreadFramesCollector:
+    """Keep at most `most` frames, evenly spread over a clip of unknown length."""
 
     def __init__(self, most: int) -> None:
-        self.rows: list[Sequence[Cell]] = []
+        self.rows: list[Sequence[SheetCell]] = []
         self._most, self._step, self._seen = most, 1, 0
 
-    def offer(self, error: float, make: Callable[[], Sequence[Cell]]) -> None:
-        """Keep every so-manieth frame; when there are too many, every other one of them."""
+    def offer(self, error: float, make: Callable[[], Sequence[SheetCell]]) -> None:
+        """Keep every n-th frame. When there are too many, drop every other one and double n."""
         if self._seen % self._step == 0:
             self.rows.append(make())
         self._seen += 1
@@ -92,18 +99,19 @@ class Spread:
 
 
 def error_map(truth: Frame, shown: Frame) -> Frame:
-    """Draw the difference of two frames (H, W, 3): black where equal, over red and yellow to white at WHITE_ERROR."""
+    """Draw the difference of two frames (H, W, 3): from black, through red and yellow, to white at WHITE_ERROR."""
     error = np.abs(truth.astype(np.float32) - shown).mean(-1, keepdims=True) / WHITE_ERROR
+    # Red rises over the first third, green over the second, blue over the last.
     return np.asarray(np.clip(3 * error - np.arange(3), 0, 1) * 255, np.uint8)
 
 
 def shorten(label: str) -> str:
-    """Cut a label to what fits over its cell."""
+    """Shorten a label to what fits above its cell."""
     return label if len(label) <= CHARACTERS else label[: CHARACTERS - 1] + "…"
 
 
 def check_sheet(path: str | None, *, force: bool, inputs: Sequence[Path]) -> None:
-    """Raise unless a sheet may be written to `path`."""
+    """Raise unless a sheet can be written to `path`."""
     if path is None:
         return
     if not is_picture_name(path):

@@ -1,6 +1,6 @@
-"""BlazeFace, the two face detectors of MediaPipe, as torch modules: one for near faces, one for far ones.
+"""BlazeFace, MediaPipe's two face detectors, as torch modules: one for near faces, one for far ones.
 
-Written from the published networks and arXiv 1907.05047. Both answer with one candidate per anchor: a score,
+Written from the published networks and arXiv 1907.05047. Both give one candidate per anchor: a score,
 a box and six keypoints (the person's right eye, left eye, nose tip, mouth centre, right ear, left ear).
 """
 
@@ -17,18 +17,19 @@ VALUES = 4 + 2 * KEYPOINTS  # box, then x and y of each keypoint
 
 
 class SameConv(nn.Conv2d):
-    """Convolve with TensorFlow's "SAME" padding, lopsided for stride 2: (0, 1) for 3x3, (1, 2) for 5x5."""
+    """Convolve with TensorFlow's "SAME" padding, which is asymmetric for stride 2: (0, 1) for 3x3, (1, 2) for 5x5."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         padding = kernel // 2 if stride == 1 else 0
         super().__init__(channels_in, channels_out, kernel, stride, padding, groups=groups)
-        surplus = kernel - stride
-        self.lopsided = (surplus // 2, surplus - surplus // 2) * 2
+        # TensorFlow puts the odd pixel of padding on the right and at the bottom; torch pads both sides alike.
+        total = kernel - stride
+        self.asymmetric_padding = (total // 2, total - total // 2) * 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (B, C, H, W)."""
         if self.stride[0] > 1:
-            x = functional.pad(x, self.lopsided)
+            x = functional.pad(x, self.asymmetric_padding)
         return super().forward(x)
 
 
@@ -44,46 +45,46 @@ class BlazeBlock(nn.Module):
         self.activation: nn.Module = nn.PReLU(channels_out) if slopes else nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Go on from features (B, C, H, W)."""
+        """Map features (B, C, H, W) to (B, C', H / stride, W / stride)."""
         y: Tensor = self.activation(self.residual(x) + self.shortcut(x))
         return y
 
     def residual(self, x: Tensor) -> Tensor:
-        """Give what is added to the shortcut."""
+        """Compute what is added to the shortcut."""
         y: Tensor = self.pointwise(self.depthwise(x))
         return y
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """Bring the input to the output's shape."""
+        """Bring the input to the shape of the output."""
         if self.stride == 2:
             x = functional.max_pool2d(x, 2)
         return functional.pad(x, (0, 0, 0, 0, 0, self.channels_grown)) if self.channels_grown else x
 
 
 class DoubleBlazeBlock(BlazeBlock):
-    """A blaze block with a narrow waist: two depthwise separable convolutions before the sum."""
+    """A blaze block with a bottleneck: two depthwise separable convolutions before the sum."""
 
-    def __init__(self, channels_in: int, waist: int, channels_out: int, stride: int = 1) -> None:
-        super().__init__(channels_in, waist, stride)
+    def __init__(self, channels_in: int, bottleneck: int, channels_out: int, stride: int = 1) -> None:
+        super().__init__(channels_in, bottleneck, stride)
         self.channels_grown = channels_out - channels_in
-        self.depthwise2 = SameConv(waist, waist, 3, groups=waist)
-        self.pointwise2 = nn.Conv2d(waist, channels_out, 1)
+        self.depthwise2 = SameConv(bottleneck, bottleneck, 3, groups=bottleneck)
+        self.pointwise2 = nn.Conv2d(bottleneck, channels_out, 1)
 
     def residual(self, x: Tensor) -> Tensor:
-        """Give what is added to the shortcut."""
+        """Compute what is added to the shortcut."""
         y: Tensor = self.pointwise2(self.depthwise2(functional.relu(super().residual(x))))
         return y
 
 
 class BlazeDetector(nn.Module, ABC):
-    """What the two detectors share: anchors, and the decoding of raw answers relative to them."""
+    """What both detectors share: anchors, and decoding raw outputs relative to them."""
 
     image_size: int
     anchors: Tensor
 
     @abstractmethod
     def raw(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Give logits (B,A) and regressors (B,A,16) in px of the input, relative to the anchors' centres."""
+        """Return logits (B, A) and regressors (B, A, 16) in px of the input, relative to the centres of the anchors."""
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Score every anchor of images and place its box.
@@ -93,6 +94,7 @@ class BlazeDetector(nn.Module, ABC):
         keypoints, all as fractions of the image, x right, y down.
         """
         logits, regressors = self.raw(image)
+        # (B, A, 8, 2): the centre and the size of the box, then the keypoints
         points = regressors.reshape(*regressors.shape[:2], VALUES // 2, 2) / self.image_size
         half_size = points[:, :, 1] / 2
         centre = points[:, :, 0] + self.anchors
@@ -127,15 +129,16 @@ class ShortRangeDetector(BlazeDetector):
         self.register_buffer("anchors", anchors, persistent=False)
 
     def raw(self, image: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
-        fine = self.blocks16(functional.relu(self.stem(image * 2 - 1)))
+        fine = self.blocks16(functional.relu(self.stem(image * 2 - 1)))  # trained on [-1, 1]
         coarse = self.blocks8(fine)
+        # 16x16 cells with 2 anchors each, then 8x8 cells with 6
         logits = [per_anchor(self.classify16(fine), 1), per_anchor(self.classify8(coarse), 1)]
         regressors = [per_anchor(self.regress16(fine), VALUES), per_anchor(self.regress8(coarse), VALUES)]
         return torch.cat(logits, dim=1).squeeze(2), torch.cat(regressors, dim=1)
 
 
 class UpwardMerge(nn.Module):
-    """Bring a coarse level up to a finer one, add them and refine: one step of a feature pyramid."""
+    """Upsample a coarse level, add it to a finer one and refine the sum: one step of a feature pyramid."""
 
     def __init__(self, coarse: int, fine: int, merged: int, blocks: int) -> None:
         super().__init__()
@@ -145,10 +148,10 @@ class UpwardMerge(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Merge features (B, coarse, H, W) and (B, fine, 2 H, 2 W)."""
-        raised = functional.interpolate(
+        upsampled = functional.interpolate(
             functional.relu(self.from_coarse(coarse)), scale_factor=2.0, mode="bilinear", align_corners=False
         )
-        merged: Tensor = self.blocks(functional.relu(self.from_fine(fine)) + raised)
+        merged: Tensor = self.blocks(functional.relu(self.from_fine(fine)) + upsampled)
         return merged
 
 
@@ -191,25 +194,27 @@ class FullRangeDetector(BlazeDetector):
         level48 = self.blocks48(functional.relu(self.stem(image * 2 - 1)))
         level24 = self.blocks24(level48)
         level12 = self.blocks12(level24)
+        # Upsampled step by step, coarse levels know what a face is, fine ones where it is.
         merged = self.merge12(self.blocks6(level12), level12)
         merged = self.merge48(self.merge24(merged, level24), level48)
         return per_anchor(self.classify(merged), 1).squeeze(2), per_anchor(self.regress(merged), VALUES)
 
 
 def per_anchor(maps: Tensor, values: int) -> Tensor:
-    """Turn maps (B, anchors per cell * values, H, W) into (B, A, values), cells in reading order."""
+    """Reshape maps (B, anchors per cell * values, H, W) to (B, A, values), cells in reading order."""
     return maps.permute(0, 2, 3, 1).reshape(maps.shape[0], -1, values)
 
 
 def cell_centres(cells: int, repeats: int = 1) -> Tensor:
-    """Give the centres (cells * cells * repeats, 2) of a grid, x and y in [0, 1], in reading order."""
+    """Return the centres (cells * cells * repeats, 2) of a grid, x and y in [0, 1], in reading order."""
     steps = (torch.arange(cells, dtype=torch.float32) + 0.5) / cells
     y, x = torch.meshgrid(steps, steps, indexing="ij")
+    # All anchors of a cell follow one another, as in `per_anchor`.
     return torch.stack([x, y], dim=-1).reshape(-1, 2).repeat_interleave(repeats, dim=0)
 
 
 def box_overlaps(box: Tensor, boxes: Tensor) -> Tensor:
-    """Give intersection over union (N,) of one box (4,) with boxes (N, 4): left, top, right, bottom."""
+    """Return the intersection over union (N,) of one box (4,) with boxes (N, 4): left, top, right, bottom."""
     shared = (torch.minimum(box[2:], boxes[:, 2:]) - torch.maximum(box[:2], boxes[:, :2])).clamp(min=0).prod(dim=1)
     areas = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
     own = (box[2:] - box[:2]).clamp(min=0).prod()
@@ -219,7 +224,7 @@ def box_overlaps(box: Tensor, boxes: Tensor) -> Tensor:
 def merge_candidates(
     scores: Tensor, faces: Tensor, min_score: float, max_overlap: float = 0.3
 ) -> list[tuple[float, Tensor]]:
-    """Merge the candidates of one image: overlapping ones become their mean weighted by score (weighted NMS).
+    """Merge overlapping candidates of one image into their mean, weighted by score (weighted NMS).
 
     scores: (A,) in [0, 1]; faces: (A, 16), the box first. Returns (best score, merged face), best first.
     """
@@ -230,7 +235,7 @@ def merge_candidates(
     merged: list[tuple[float, Tensor]] = []
     while len(scores):
         same = box_overlaps(faces[0, :4], faces[:, :4]) > max_overlap
-        same[0] = True  # a box without area overlaps nothing, not even itself
+        same[0] = True  # a box of zero area overlaps nothing, not even itself: the loop would never end
         weights = scores[same, None]
         merged.append((float(scores[0]), (faces[same] * weights).sum(dim=0) / weights.sum()))
         scores, faces = scores[~same], faces[~same]

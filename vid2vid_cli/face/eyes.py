@@ -1,8 +1,9 @@
-"""Eyes as they really are: the mesh network hardly sees an eye close and sees no iris, the iris network does.
+"""Correct the lids of a mesh and add the irises, by MediaPipe's iris network.
 
-The iris network looks at both eyes through crops placed by the mesh. From its contour the lids' height is taken over
-(not their place along the eye), the gap between them is calibrated, and the skin around follows. Every constant
-was measured: on 121 portraits with open eyes, and on 44 clips for what closing does.
+The mesh network hardly notices that an eye closes, and knows no irises. The iris network sees both eyes in crops
+placed by the mesh. The height of the lids is taken from its contour, but not their position along the eye. The gap
+between the lids is calibrated, and the skin around them follows. All constants were measured: on 121 portraits with
+open eyes, and on 44 clips in which eyes close.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vid2vid_cli.face.detector import image_from_crops
 from vid2vid_cli.face.eyenet import EyeNet
+from vid2vid_cli.face.frames import images_of
 from vid2vid_cli.face.meshnet import LANDMARKS
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 
 Array = NDArray[np.float64]
 
-# Points of the mesh around the person's right and left eye, in the order of the network's first 16 points: from the
-# outer corner (0) along the lower lid to the inner corner (8), then along the upper lid (9 to 15) inwards.
+# Mesh points around the person's right and left eye, in the order of the iris network's first 16 points: from the
+# outer corner (0) along the lower lid to the inner corner (8), then along the upper lid (9 to 15), also inwards.
 LOOPS = np.array(
     [
         [33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173],
@@ -30,10 +31,10 @@ LOOPS = np.array(
     ]
 )
 OUTER, INNER, LOWER, UPPER = 0, 8, slice(1, 8), slice(9, 16)
-IRIS = 16  # of what the network sees of an eye: what comes after the contour
-IRISES = (LANDMARKS, LANDMARKS + 1)  # of the landmarks: those after the mesh
-# The two rings of skin around each loop, point by point beside those of the loop, and how far they go with the lids:
-# so much of the displacement of the lid's edge do the network's own rings show when eyes close.
+IRIS = 16  # index of the iris centre among the points seen of one eye, after the contour
+IRISES = (LANDMARKS, LANDMARKS + 1)  # indices of the iris centres among the landmarks, after the mesh
+# The two rings of skin around each loop, point by point beside those of the loop, and the share of the lids'
+# displacement that they take on: as much as the mesh network's own rings move when eyes close.
 RINGS = (
     (
         0.35,
@@ -54,28 +55,30 @@ RINGS = (
         ),
     ),
 )
-CROP_MARGIN = 2.3
-# How much lower than the mesh's the network's points lie on open eyes, in widths of the eye, in the loop's order.
+CROP_MARGIN = 2.3  # side of the crop over the width of the eye
+# How much lower the iris network puts each point of the loop than the mesh does on open eyes, in widths of the eye.
 OFFSET_DOWN = np.array(
     [0.028, 0.039, 0.041, 0.037, 0.023, 0.012, 0.011, 0.016, 0.020, 0.024, 0.023, 0.024, 0.023, 0.020, 0.022, 0.021]
 )
-OFFSET_CORNERS = np.array([[0.110, 0.028], [-0.021, 0.020]])  # of outer and inner corner: inwards, down
-# Gap between the lids over the width of the eye, as the network answers: at most CLOSED on shut eyes (0.01 to 0.14,
-# seldom more), at least OPEN on most open ones (0.19 to 0.45).
+# The same for the outer and the inner corner: inwards, down.
+OFFSET_CORNERS = np.array([[0.110, 0.028], [-0.021, 0.020]])
+# Gap between the lids over the width of the eye, as the iris network sees it: an eye is shut up to CLOSED and open from
+# OPEN on. Measured: 0.01 to 0.14 on shut eyes, seldom more; 0.19 to 0.45 on most open ones.
 CLOSED, OPEN = 0.06, 0.26
-MESH_SHARE = 0.4  # in the height of the lids of open eyes
-SLIDE = 0.5  # how far the points of a shut upper lid go along the eye to their partners on the lower one
-SMALLEST_GAP = 0.01  # so that the triangles between the lids keep their side
+MESH_SHARE = 0.4  # weight of the mesh in the height of the lids of open eyes
+SLIDE = 0.5  # how far the points of a shut upper lid move along the eye towards their partners on the lower lid
+SMALLEST_GAP = 0.01  # keeps the triangles between the lids from turning over
+# Yaw between which trust in the far eye fades.
 FAR_FROM_RAD, FAR_TO_RAD = math.radians(30), math.radians(45)
-AGREES, DISAGREES = 0.2, 0.35  # mean distance of the corners between both networks, in widths of the eye
+AGREES, DISAGREES = 0.2, 0.35  # mean distance between the corners of both networks, in widths of the eye
 
 
 @dataclass(frozen=True)
 class EyeFrame:
     """The axes of one eye of a mesh.
 
-    center_px: (2,), the middle between its corners, in frame px. axes: (2, 2), unit vectors in the frame as columns:
-    from the outer to the inner corner, and down the face. width_px: between the corners.
+    center_px: (2,), halfway between its corners, in frame px. axes: (2, 2), unit vectors in the frame as columns: from
+    the outer to the inner corner, and down the face. width_px: distance of the corners.
     """
 
     center_px: Array
@@ -84,46 +87,50 @@ class EyeFrame:
 
     @classmethod
     def of(cls, mesh: Array, eye: int) -> EyeFrame:
-        """Lay the axes through the corners of an eye (0 right, 1 left) of a mesh (468, 2) in frame px."""
+        """Return the axes of an eye (0 right, 1 left) of a mesh (468, 2) in frame px."""
         return cls.between(mesh[LOOPS[eye, OUTER]], mesh[LOOPS[eye, INNER]], eye)
 
     @classmethod
     def between(cls, outer: Array, inner: Array, eye: int) -> EyeFrame:
-        """Lay the axes through the corners (2,) of an eye."""
+        """Return the axes of an eye with the given corners (2,) in frame px."""
         width = max(float(np.linalg.norm(inner - outer)), 1e-6)
         along = (inner - outer) / width
-        turn = -1 if eye else 1  # outwards in on the left eye is leftwards: down is then the other normal
-        down = np.array([-along[1], along[0]]) * turn
+        # `along` points to the right of the frame for the right eye, to the left for the left one. So the normal that
+        # points down is on its other side there.
+        side = -1 if eye else 1
+        down = np.array([-along[1], along[0]]) * side
         return cls((outer + inner) / 2, np.stack([along, down], axis=1), width)
 
     def to_own(self, points: Array) -> Array:
-        """Map points (..., 2) from frame px to this eye's axes, in widths of the eye."""
+        """Map points (..., 2) from frame px to the axes of this eye, in widths of the eye."""
         own: Array = (points - self.center_px) @ self.axes / self.width_px
         return own
 
     def to_frame(self, own: Array) -> Array:
-        """Map points (..., 2) back."""
+        """Map points (..., 2) from the axes of this eye back to frame px."""
         points: Array = self.center_px + self.width_px * own @ self.axes.T
         return points
 
 
 def smooth_step(value: float, low: float, high: float) -> float:
-    """Rise from 0 at low to 1 at high without a kink."""
+    """Return a smooth step in [0, 1] that rises from 0 at low to 1 at high."""
     t = min(max((value - low) / (high - low), 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
 def fit_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Points:
-    """Put the lids of meshes (N, 468, 3) in frame px where the eye network sees them, and add the irises.
+    """Move the lids of meshes (N, 468, 3) in frame px to where the iris network sees them, and add the irises.
 
-    Returns (N, 470, 3): of the mesh only x and y of lids change; then the middle of the right and of the left iris.
+    Returns (N, 470, 3): the meshes, in which only x and y of lids and of the skin around them have changed, then the
+    centres of the right and of the left iris.
     """
     seen = see_eyes(net, frame, meshes)
+    # The irises begin at the mean of each loop, which gives them their z.
     fitted = np.concatenate([meshes, meshes[:, LOOPS].mean(2)], 1)
     for mesh, target, pair in zip(meshes, fitted, seen, strict=True):
         for eye in (0, 1):
             move_lids(mesh.astype(np.float64), target, pair[eye, :IRIS], eye)
-            # Between the corners that the eye network sees: the mesh's are off to one side.
+            # The mesh's corners are off to one side: place the iris between the corners that the iris network sees.
             corners = EyeFrame.between(pair[eye, OUTER], pair[eye, INNER], eye)
             iris = corners.to_own(pair[eye, IRIS])
             target[IRISES[eye], :2] = EyeFrame.of(mesh[:, :2].astype(np.float64), eye).to_frame(iris)
@@ -131,11 +138,15 @@ def fit_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Points:
 
 
 def see_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Array:
-    """Ask the network for the eyes of meshes (N, 468, 3): (N, 2, 17, 2) in frame px, contour and middle of the iris."""
+    """Run the iris network on both eyes of meshes (N, 468, 3) in frame px.
+
+    Returns (N, 2, 17, 2) in frame px: the contour, then the centre of the iris.
+    """
     squares = [eye_square(mesh[:, :2].astype(np.float64), eye) for mesh in meshes for eye in (0, 1)]
     crops = [crop_square(frame, square, net.image_size) for square in squares]
-    crops[1::2] = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops[1::2]]  # it knows right eyes only
-    contours, irises = net(image_from_crops(crops, next(net.parameters()).device))
+    crops[1::2] = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops[1::2]]  # trained on right eyes only
+    contours, irises = net(images_of(crops, next(net.parameters()).device))
+    # (2 N, 17, 2): the contour without the brow, then the mean of the five points of the iris
     answer = torch.cat([contours[:, :IRIS, :2], irises[:, :, :2].mean(1, keepdim=True)], 1)
     points = (answer / net.image_size).cpu().numpy().astype(np.float64)
     points[1::2, :, 0] = 1 - points[1::2, :, 0]
@@ -144,7 +155,7 @@ def see_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Array:
 
 
 def eye_square(mesh: Array, eye: int) -> Square:
-    """Give the square that the network wants to see around an eye of a mesh (468, 2): level with both eyes."""
+    """Return the square that the iris network expects around an eye of a mesh (468, 2), level with both eyes."""
     corners = mesh[LOOPS[eye, [OUTER, INNER]]]
     across = mesh[LOOPS[1, OUTER]] - mesh[LOOPS[0, OUTER]]
     x, y = corners.mean(axis=0)
@@ -153,7 +164,7 @@ def eye_square(mesh: Array, eye: int) -> Square:
 
 
 def move_lids(mesh: Array, target: Points, contour: Array, eye: int) -> None:
-    """Move the lids of one eye of a mesh (468, 3), and the skin around, in target: to the contour (16, 2)."""
+    """Move the lids of one eye in `target`, and the skin around them, from a mesh (468, 3) to a contour (16, 2)."""
     axes = EyeFrame.of(mesh[:, :2], eye)
     seen, known = axes.to_own(contour), axes.to_own(mesh[LOOPS[eye], :2])
     trust = far_side_trust(mesh, eye) * corner_trust(seen, known)
@@ -164,11 +175,11 @@ def move_lids(mesh: Array, target: Points, contour: Array, eye: int) -> None:
 
 
 def lid_displacements(seen: Array, known: Array) -> Array:
-    """Tell how the lids must move from a mesh's loop to a seen contour, all (16, 2) in the eye's axes.
+    """Return how the lids must move from the loop of a mesh to a seen contour, all (16, 2) in the axes of the eye.
 
-    On open eyes a constant offset makes up for the difference of the networks, and the mesh has its say, since two
-    opinions tremble less than one. The more an eye closes, the nearer the upper lid comes to the lower one, and its
-    points to their partners there.
+    On open eyes a constant offset makes up for the difference between the networks, and the mesh keeps some weight:
+    the mean of two estimates trembles less than one. As an eye closes, the upper lid approaches the lower one, and
+    its points approach their partners there.
     """
     openness = smooth_step(gap(seen), CLOSED, OPEN)
     heights = seen[:, 1] - OFFSET_DOWN
@@ -182,20 +193,20 @@ def lid_displacements(seen: Array, known: Array) -> Array:
 
 
 def gap(contour: Array) -> float:
-    """Measure how far the middle of the lids is apart in a contour (16, 2), in widths of that contour."""
+    """Measure the gap between the middles of the lids in a contour (16, 2), in widths of that contour."""
     width = max(float(np.linalg.norm(contour[INNER] - contour[OUTER])), 1e-6)
     return float(np.linalg.norm(contour[3:6] - contour[11:14], axis=1).mean()) / width
 
 
 def far_side_trust(mesh: Array, eye: int) -> float:
-    """Tell how well an eye can be seen, in [0, 1], by the yaw of a mesh (468, 3): the far eye of a profile cannot."""
+    """Return how visible an eye is, in [0, 1], from the yaw of a mesh (468, 3): the far eye of a profile is hidden."""
     right, left = mesh[LOOPS[:, OUTER]]
     yaw = math.atan2(left[2] - right[2], max(float(np.linalg.norm(left[:2] - right[:2])), 1e-6))
     return 1 - smooth_step(yaw if eye else -yaw, FAR_FROM_RAD, FAR_TO_RAD)
 
 
 def corner_trust(seen: Array, known: Array) -> float:
-    """Tell how far two contours (16, 2) in the eye's axes are of the same eye, in [0, 1], by their corners."""
+    """Return how well the corners of two contours (16, 2) in the axes of the eye agree, in [0, 1]."""
     ends = [OUTER, INNER]
     apart = float(np.linalg.norm(seen[ends] - OFFSET_CORNERS - known[ends], axis=1).mean())
     return 1 - smooth_step(apart, AGREES, DISAGREES)

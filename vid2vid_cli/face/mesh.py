@@ -1,4 +1,4 @@
-"""From a frame to the meshes of the faces in it; and, through a video, to the mesh of one face."""
+"""Fit a mesh to every face in a frame, and follow one face through a video."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from vid2vid_cli.face.detector import (
     FaceBox,
     FaceDetector,
     FindsFaces,
-    image_from_crops,
     store_channels_last,
 )
 from vid2vid_cli.face.eyenet import EyeNet
 from vid2vid_cli.face.eyes import IRISES, fit_eyes
-from vid2vid_cli.face.fast_blocks import quicken
+from vid2vid_cli.face.fast_blocks import use_fast_blocks
+from vid2vid_cli.face.frames import images_of
 from vid2vid_cli.face.meshnet import LANDMARKS, MeshNet
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
 
 RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners: the person's right eye is left for the viewer
-# What the detector also marks: both eyes by their corners, the tip of the nose, the middle of the mouth.
+# Pairs of mesh points whose mean is a keypoint of the detector: both eyes, the tip of the nose, the mouth.
 MARKED = ((33, 133), (263, 362), (1, 1), (13, 14))
-ROI_MARGIN = 1.5
+ROI_MARGIN = 1.5  # side of the region over the longer side of the face
 MIN_DETECTION = 0.35
 MIN_PRESENCE = 0.5
 SURE_PRESENCE = 0.999
-FRAMES_BETWEEN_THOROUGH_LOOKS = 15
+FRAMES_BETWEEN_THOROUGH_SEARCHES = 15
 
 Select = Literal["largest", "center"] | int
 
@@ -48,7 +48,7 @@ class Face:
     landmarks_px: (470, 3) float32, the mesh's 468 and the middles of the right and the left iris; frame px from the
     picture's left and top edge, x right, y down, z away from the camera in the same unit (smaller is nearer, 0 near
     the middle of the head).
-    score: how sure the network is that this is a face, in [0, 1].
+    score: the network's confidence that this is a face, in [0, 1].
     """
 
     box: tuple[float, float, float, float]
@@ -57,53 +57,53 @@ class Face:
 
     @property
     def size_px(self) -> float:
-        """Give the longer side of the box."""
+        """Return the longer side of the box."""
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
     @property
     def center_px(self) -> NDArray[np.float64]:
-        """Give the middle of the box, (2,)."""
+        """Return the centre of the box, (2,)."""
         return np.array([self.box[0] + self.box[2], self.box[1] + self.box[3]]) / 2
 
 
 def face_from_landmarks(landmarks: Points, score: float) -> Face:
-    """Make a face of its landmarks (468 or 470, 3) in frame px."""
+    """Build a face from its landmarks (468 or 470, 3) in frame px."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     return Face((float(low[0]), float(low[1]), float(high[0]), float(high[1])), landmarks, score)
 
 
 def roi_from_box(box: FaceBox) -> Square:
-    """Give the region that the mesh network wants to see, from a detection: eyes level, and some margin."""
+    """Return the region that the mesh network expects around a detection: eyes level, some margin."""
     return Square(*box.center_px, box.size_px * ROI_MARGIN, box.tilt_rad)
 
 
 def roi_from_landmarks(landmarks: Points) -> Square:
-    """Give the region that the mesh network wants to see, from landmarks (468, 3) of the face in frame px."""
+    """Return the region that the mesh network expects around a face with landmarks (468, 3) in frame px."""
     flat = landmarks[:, :2].astype(np.float64)
     eye_line = flat[LEFT_EYE] - flat[RIGHT_EYE]
     level = Square(0, 0, 1, math.atan2(eye_line[1], eye_line[0]))
-    own = flat @ level.axes  # the coordinates along the face's own axes
+    own = flat @ level.axes  # (N, 2), along the face's own axes: right and down
     low, high = own.min(axis=0), own.max(axis=0)
     x, y = level.axes @ ((low + high) / 2)
     return Square(float(x), float(y), float((high - low).max()) * ROI_MARGIN, level.angle_rad)
 
 
 class FaceAnalyzer:
-    """Find faces and lay meshes on them; holds the networks and no state."""
+    """Find faces and fit meshes to them. It holds the networks and no state."""
 
     def __init__(self, detector: FindsFaces, mesh_net: MeshNet, eye_net: EyeNet) -> None:
-        """Take the networks over: they are made quick for good, where they are on the processor."""
+        """Take over the networks. On the CPU, their blocks are replaced with fast ones for good."""
         self.detector = detector
         self.mesh_net = mesh_net.eval()
         self.eye_net = eye_net.eval()
         for network in (mesh_net, eye_net):
             store_channels_last(network)
             if next(network.parameters()).device.type == "cpu":
-                quicken(network)
+                use_fast_blocks(network)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> FaceAnalyzer:
-        """Build the networks from tensors with the prefixes detector_short., detector_full., mesh. and eye."""
+        """Build the networks from tensors named detector_short.*, detector_full.*, mesh.* and eye.*."""
         short, full, mesh, eye = ShortRangeDetector(), FullRangeDetector(), MeshNet(), EyeNet()
         prefixed = ((short, "detector_short."), (full, "detector_full."), (mesh, "mesh."), (eye, "eye."))
         for network, prefix in prefixed:
@@ -112,14 +112,14 @@ class FaceAnalyzer:
         return cls(FaceDetector(short, full), mesh, eye)
 
     def faces(self, frame: Frame, *, thorough: bool = False) -> list[Face]:
-        """Find all faces in a frame (H, W, 3), from left to right; thorough is for stills."""
+        """Find all faces in a frame (H, W, 3), from left to right. thorough: for stills, slow."""
         found = self.faces_in_boxes(frame, self.detector.detect(frame, min_score=MIN_DETECTION, thorough=thorough))
         if thorough and not found:
             found = self.faces_in_boxes(frame, self.detector.detect_tilted(frame, min_score=MIN_DETECTION))
         return sorted(found, key=lambda face: float(face.center_px[0]))
 
     def faces_in_boxes(self, frame: Frame, boxes: Sequence[FaceBox]) -> list[Face]:
-        """Lay meshes on detections, drop what is no face after all, and what is the same face again."""
+        """Fit meshes to detections. Drop those that are not faces after all, and duplicates."""
         boxes = sorted(boxes, key=lambda box: -box.score)
         landmarks, scores = self.landmarks(frame, [roi_from_box(box) for box in boxes])
         rois = [
@@ -127,11 +127,11 @@ class FaceAnalyzer:
             for box, points, score in zip(boxes, landmarks, scores, strict=True)
             if is_credible(box, points, score)
         ]
-        # Seen through the region that its own landmarks give, a face is placed as it is when tracked.
+        # A second pass, on the region that the landmarks give, places a face exactly as tracking would.
         return distinct_faces(self.mesh_faces(frame, rois))
 
     def mesh_faces(self, frame: Frame, rois: Sequence[Square]) -> list[Face]:
-        """Lay meshes on regions and keep those that hold a face whose middle is in the frame."""
+        """Fit meshes to regions, and keep those that hold a face whose centre is in the frame."""
         landmarks, scores = self.landmarks(frame, rois)
         faces = map(face_from_landmarks, landmarks, scores.tolist())
         width_height = frame.shape[1::-1]
@@ -139,31 +139,31 @@ class FaceAnalyzer:
 
     @torch.inference_mode()
     def landmarks(self, frame: Frame, rois: Sequence[Square]) -> tuple[Points, Points]:
-        """Lay a mesh on each region of a frame: landmarks (N, 470, 3) in frame px, scores (N,) in [0, 1].
+        """Fit a mesh to each region of a frame: landmarks (N, 470, 3) in frame px, scores (N,) in [0, 1].
 
-        Lids and irises are where the eye network sees them; all else is the mesh network's answer.
+        Lids and irises come from the eye network, all other points from the mesh network.
         """
         if not rois:
             return np.zeros((0, LANDMARKS + len(IRISES), 3), np.float32), np.zeros(0, np.float32)
         size = self.mesh_net.image_size
         crops = [crop_square(frame, roi, size) for roi in rois]
-        meshes, logits = self.mesh_net(image_from_crops(crops, next(self.mesh_net.parameters()).device))
+        meshes, logits = self.mesh_net(images_of(crops, next(self.mesh_net.parameters()).device))
         fractions = (meshes / size).cpu().numpy()
         placed = [roi.mesh_to_frame(mesh) for roi, mesh in zip(rois, fractions, strict=True)]
         return fit_eyes(self.eye_net, frame, np.stack(placed)), torch.sigmoid(logits).cpu().numpy()
 
 
 def load_prefixed(network: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:
-    """Load the part of a state whose keys begin with a prefix, strictly."""
+    """Load the tensors whose names begin with a prefix, strictly."""
     network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 
 
 def is_credible(box: FaceBox, landmarks: Points, presence: float) -> bool:
-    """Judge a detection by its mesh (468, 3) and the mesh's score; a doubtful one must convince in both.
+    """Check a detection against its mesh (468, 3) and the presence score of that mesh.
 
-    In clouds and lettering both networks may see a face, but seldom the same eyes, nose and mouth. Measured:
-    true faces differ by up to 0.12 of the box, with a presence above 0.999; false ones by 0.05 to 0.27, with one
-    below 0.997.
+    Both networks may see a face in clouds and lettering, but seldom the same eyes, nose and mouth. Measured, as a
+    fraction of the box: the keypoints of both differ by up to 0.12 on true faces, with a presence above 0.999, and by
+    0.05 to 0.27 on false ones, with a presence below 0.997. A weak detection must pass both tests.
     """
     marked = landmarks[np.array(MARKED), :2].mean(axis=1)
     difference = float(np.linalg.norm(marked - box.keypoints_px[:4], axis=1).mean()) / max(box.size_px, 1e-6)
@@ -173,7 +173,7 @@ def is_credible(box: FaceBox, landmarks: Points, presence: float) -> bool:
 
 
 def distinct_faces(faces: Sequence[Face]) -> list[Face]:
-    """Keep the first of meshes that lie on the same face: their middles are closer than half a face."""
+    """Keep the first of the meshes that lie on the same face: their centres are less than half a face apart."""
     kept: list[Face] = []
     for face in faces:
         if all(distance(face, other) > 0.5 * min(face.size_px, other.size_px) for other in kept):
@@ -182,12 +182,12 @@ def distinct_faces(faces: Sequence[Face]) -> list[Face]:
 
 
 def distance(one: Face, other: Face) -> float:
-    """Give the distance between the middles of two faces in frame px."""
+    """Return the distance between the centres of two faces in frame px."""
     return float(np.linalg.norm(one.center_px - other.center_px))
 
 
 class FaceTracker:
-    """Follow one face through the frames of a video; the detector runs only while the face is lost."""
+    """Follow one face through the frames of a video. The detector runs only while the face is lost."""
 
     def __init__(self, analyzer: FaceAnalyzer, select: Select = "largest", start: Face | None = None) -> None:
         self.analyzer = analyzer
@@ -207,30 +207,30 @@ class FaceTracker:
         if self.last is None or self.frames_lost:
             return None
         found = self.analyzer.mesh_faces(frame, [roi_from_landmarks(self.last.landmarks_px)])
-        # A mesh that jumps may have slid onto a neighbour: let the detector have a look.
+        # A mesh that jumps may have slid onto a neighbour: let the detector decide.
         return found[0] if found and distance(found[0], self.last) < 0.5 * self.last.size_px else None
 
     def find(self, frame: Frame) -> Face | None:
-        """Look in the whole frame, for the lost face or for a first one."""
-        # An index counts the faces that a thorough look finds, as the list of faces for the user does.
-        counts = self.last is None and isinstance(self.select, int)
-        face = None if counts else self.choose(self.analyzer.faces(frame), frame)
-        if face is None and self.frames_lost % FRAMES_BETWEEN_THOROUGH_LOOKS == 0:
+        """Search the whole frame for the lost face, or for the first one."""
+        # An index counts the faces that a thorough search finds, as `vid2vid faces` lists them.
+        needs_all = self.last is None and isinstance(self.select, int)
+        face = None if needs_all else self.choose(self.analyzer.faces(frame), frame)
+        if face is None and self.frames_lost % FRAMES_BETWEEN_THOROUGH_SEARCHES == 0:
             face = self.choose(self.analyzer.faces(frame, thorough=True), frame)
         return face
 
     def choose(self, faces: Sequence[Face], frame: Frame) -> Face | None:
-        """Choose the followed face among all: nearest to where it was; the selected one at first."""
+        """Choose the face to follow: at first the selected one, later the one nearest to where it was."""
         if self.last is None:
             return select_face(faces, self.select, frame)
-        # Somebody else is not the lost face, until it could have got there.
+        # A face too far away is somebody else. Each lost frame gives the lost face time to get further.
         reach = self.last.size_px * (1 + 0.25 * self.frames_lost)
         nearest = min(faces, key=partial(distance, self.last), default=None)
         return nearest if nearest and distance(self.last, nearest) < reach else None
 
 
 def select_face(faces: Sequence[Face], select: Select, frame: Frame) -> Face | None:
-    """Choose among a frame's faces, sorted left to right: the largest, the most central or by index."""
+    """Choose among the faces of a frame, sorted from left to right: the largest, the most central or by index."""
     if isinstance(select, int):
         return faces[select] if 0 <= select < len(faces) else None
     if select == "largest":

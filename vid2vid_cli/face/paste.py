@@ -1,35 +1,35 @@
-"""Put a rendered face back where it was cut out."""
+"""Paste a rendered face back into the frame it was cropped from."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vid2vid_cli.face.crop import FaceCrop, Frame, sample_affine
 from vid2vid_cli.geometry.affine import invert_affine
+from vid2vid_cli.geometry.easing import smoothstep
 
+# Widths as a fraction of the crop's side.
 NATIVE_FEATHER = 0.04  # a native crop differs little from the frame at its border
-FEATHER = 0.08  # of the crop's side: soft enough to hide a seam, narrow enough to keep the hair rendered
+FEATHER = 0.08  # soft enough to hide a seam, narrow enough to show the rendered hair
 
 
 def feather_mask(size: tuple[int, int], feather: float = FEATHER) -> NDArray[np.float32]:
-    """Return a mask (height, width) of 1 inside that falls to 0 at the border over `feather` of the side."""
+    """Return a mask (height, width): 1 inside, falling to 0 at the border over a fraction `feather` of the side."""
     ramps = []
     for length in size:
         width = max(1.0, feather * length)
         distance = np.minimum(np.arange(length), np.arange(length)[::-1])
-        ramps.append(np.clip(distance / width, 0, 1).astype(np.float32))
-    smooth = [ramp * ramp * (3 - 2 * ramp) for ramp in ramps]
-    return np.asarray(np.minimum(smooth[0][:, None], smooth[1][None, :]), np.float32)
+        ramps.append(smoothstep((distance / width).astype(np.float32)))
+    return np.asarray(np.minimum(ramps[0][:, None], ramps[1][None, :]), np.float32)
 
 
 def paste_face(frame: Frame, rendered: Frame, crop: FaceCrop) -> Frame:
     """Return a copy of `frame` with the rendered crop in its place, feathered at the crop's border.
 
-    rendered: uint8 RGB of the whole crop, in any number of pixels. A native crop is copied pixel by pixel and
-    feathered only where it ends within the frame; any other crop is resampled to the frame.
+    rendered: uint8 RGB of the whole crop, at any resolution. A native crop is copied pixel by pixel and feathered
+    only where it ends within the frame. Any other crop is resampled to the frame.
     """
     out = frame.copy()
     crop = crop.resized((rendered.shape[0], rendered.shape[1]))
@@ -37,6 +37,7 @@ def paste_face(frame: Frame, rendered: Frame, crop: FaceCrop) -> Frame:
         _paste_native(out, rendered, crop)
         return out
     mask = np.repeat((feather_mask(crop.size) * 255 + 0.5).astype(np.uint8)[..., None], 3, 2)
+    # Resample only the box of the frame in which the crop lies; it may be turned, and reach beyond the frame.
     to_crop = invert_affine(crop.affine)
     corners = crop.affine @ np.array([[0, crop.size[1], 0, crop.size[1]], [0, 0, crop.size[0], crop.size[0]], [1] * 4])
     low = np.maximum(np.floor(corners.min(1)).astype(int), 0)
@@ -46,6 +47,7 @@ def paste_face(frame: Frame, rendered: Frame, crop: FaceCrop) -> Frame:
         return out
     local = to_crop.copy()
     local[:, 2] += to_crop[:, :2] @ low
+    # Sampling repeats the edge of the mask outside the crop, so cut it off there.
     inside = _inside(local, size, crop.size)
     weight = sample_affine(mask, local, size)[..., :1].astype(np.float32) / 255 * inside
     face = sample_affine(rendered, local, size)
@@ -55,7 +57,7 @@ def paste_face(frame: Frame, rendered: Frame, crop: FaceCrop) -> Frame:
 
 
 def _paste_native(out: Frame, rendered: Frame, crop: FaceCrop) -> None:
-    """Copy a native crop into a frame, blending over a narrow band at the sides that lie within the frame."""
+    """Copy a native crop into a frame. Blend over a narrow band at the sides that lie within the frame."""
     left, top = (int(v) for v in crop.affine[:, 2])
     height, width = crop.size
     window = out[top : top + height, left : left + width]
@@ -74,11 +76,11 @@ def _paste_native(out: Frame, rendered: Frame, crop: FaceCrop) -> None:
 
 
 def _blend_side(window: Frame, old: Frame, side: str, band: int) -> None:
-    """Blend `band` pixels of one side of the window towards what was there before."""
+    """Blend `band` px along one side of the window with what was there before."""
     axis = 0 if side in ("top", "bottom") else 1
     band = min(band, window.shape[axis])
     strip = slice(0, band) if side in ("top", "left") else slice(window.shape[axis] - band, None)
-    ramp = (np.arange(band, dtype=np.float32) + 0.5) / band
+    ramp = (np.arange(band, dtype=np.float32) + 0.5) / band  # at pixel centres
     ramp = ramp if side in ("top", "left") else ramp[::-1]
     index = (strip, slice(None)) if axis == 0 else (slice(None), strip)
     weight = ramp[:, None, None] if axis == 0 else ramp[None, :, None]
@@ -87,22 +89,15 @@ def _blend_side(window: Frame, old: Frame, side: str, band: int) -> None:
 
 
 def _inside(local: NDArray[np.float64], size: tuple[int, int], crop_size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return 1 where a target pixel falls into the crop, 0 elsewhere: (height, width, 1)."""
+    """Return a mask (height, width, 1): 1 where a target pixel lies in the crop, else 0."""
     y, x = np.mgrid[: size[0], : size[1]]
     u, v = (row[0] * (x + 0.5) + row[1] * (y + 0.5) + row[2] for row in local)
     inside = (u >= 0) & (v >= 0) & (u <= crop_size[1]) & (v <= crop_size[0])
     return np.asarray(inside[..., None], np.float32)
 
 
-def to_frame(image: NDArray[np.float32]) -> Frame:
-    """Round an image (H, W, 3) in [0, 1] to a frame, laid out as frames are, whatever the image's strides."""
-    # OpenCV rounds a plane in a tenth of numpy's time, but would take the size of what is below 0.
-    planes = np.moveaxis(np.clip(image, 0, 1, dtype=np.float32), -1, 0)
-    return np.asarray(cv2.merge([cv2.convertScaleAbs(plane, alpha=255) for plane in planes]), np.uint8)
-
-
 def resize_frame(frame: Frame, size: tuple[int, int]) -> Frame:
-    """Resize a frame to (height, width) with Lanczos filtering; the frame itself when it has that size."""
+    """Resize a frame to (height, width) with Lanczos filtering. Returns the frame itself if it has that size."""
     if frame.shape[:2] == size:
         return frame
     return np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.LANCZOS))

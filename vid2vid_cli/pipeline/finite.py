@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.errors import NonFiniteError
+from vid2vid_cli.face import frames
 from vid2vid_cli.face.crop import Frame
-from vid2vid_cli.face.paste import to_frame
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.progress import Hooks, Result
 
@@ -61,4 +61,4 @@ def require_finite_motion(motion: Motion, path: Path) -> Motion:
 
 def frame_of(image: Tensor, path: Path) -> Frame:
     """Return a rendered image (1, 3, H, W) as a frame (H, W, 3), or raise NonFiniteError."""
-    return to_frame(require_finite(image, path)[0].permute(1, 2, 0).cpu().numpy())
+    return frames.frame_of(require_finite(image, path))

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 from vid2vid_cli.errors import NoFaceError, UsageError, Vid2VidError
-from vid2vid_cli.face.crop import Box, CropSpec, FaceCrop, Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, Frame, crop_around, crop_frame
+from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, FaceTracker, Select, face_from_landmarks, select_face
 from vid2vid_cli.face.paste import resize_frame
+from vid2vid_cli.face.placing import glide_crop, has_left, private_room, scale_face
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import SourceAppearance
@@ -29,7 +31,6 @@ from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
 
 UNNAMED = "the picture given"  # what messages call a source that is no file
 PLAINLY_LARGE = 0.3  # of the shorter side: a face of this size is what the picture is about
-GLIDE = 0.15  # of the way to the face, each frame
 
 
 @dataclass(frozen=True)
@@ -191,12 +192,12 @@ class Source:
             return self._crop(frame, face, everybody)
         if not self.options.paste_back:
             return glide_crop(last, self._crop(frame, face, everybody))
-        return self._crop(frame, face, everybody) if _has_left(face, last) else last
+        return self._crop(frame, face, everybody) if has_left(face, last) else last
 
     def _crop(self, frame: Frame, face: Face, everybody: list[Face]) -> FaceCrop:
         spec = self._engine.loaded.model.source_crop
         if self.is_video and not self.options.paste_back:
-            return crop_around(face, spec, (-np.inf, -np.inf, np.inf, np.inf))
+            return crop_around(face, spec, EVERYWHERE)
         return crop_around(face, spec, private_room(face, everybody, frame.shape[:2]))
 
     def _appear(self, frame: Frame, face: Face | None, crop: FaceCrop, number: int = 0) -> SourceFace:
@@ -222,53 +223,3 @@ class Source:
 def parse_choice(options: PictureOptions) -> Select | None:
     """Read which face shall move; None for all."""
     return None if options.face == "all" else parse_face(options.face)
-
-
-def scale_face(face: Face, scale: float) -> Face:
-    """Return a face of a picture in the same picture enlarged by `scale`."""
-    return face if scale == 1 else face_from_landmarks(face.landmarks_px * np.float32(scale), face.score)
-
-
-def glide_crop(last: FaceCrop, wanted: FaceCrop) -> FaceCrop:
-    """Return a crop of the same size and angle that follows the wanted one slowly; a native one by whole pixels."""
-    step = GLIDE * (wanted.center_px - last.center_px)
-    affine = last.affine.copy()
-    affine[:, 2] += np.rint(step) if last.is_native else step
-    return FaceCrop(affine, last.size)
-
-
-def image_of(frame: Frame, device: torch.device) -> torch.Tensor:
-    """Return a frame (H, W, 3) as an image (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.array(frame)).to(device).permute(2, 0, 1)[None].float() / 255
-
-
-def private_room(face: Face, everybody: list[Face], frame_size: tuple[int, ...]) -> Box:
-    """Return the part of a frame (left, top, right, bottom) that holds no other face: half way to each neighbour."""
-    room = [0.0, 0.0, float(frame_size[1]), float(frame_size[0])]
-    for other in everybody:
-        away = other.center_px - face.center_px
-        if not away.any():
-            continue
-        axis = int(np.argmax(np.abs(away)))  # 0: beside, 1: above or below
-        if away[axis] > 0:
-            limit = max((face.box[axis + 2] + other.box[axis]) / 2, face.box[axis + 2])
-            room[axis + 2] = min(room[axis + 2], limit)
-        else:
-            limit = min((face.box[axis] + other.box[axis + 2]) / 2, face.box[axis])
-            room[axis] = max(room[axis], limit)
-    return room[0], room[1], room[2], room[3]
-
-
-def _has_left(face: Face, crop: FaceCrop) -> bool:
-    """Say whether a face has moved so far from its crop's middle that it needs a new one."""
-    low, high = crop.to_crop(np.array([face.box[:2], face.box[2:]]))
-    height, width = crop.size
-    margin = 0.08 * max(height, width)
-    touches = low.min() < margin or high[0] > width - margin or high[1] > height - margin
-    was_tight = (high - low).max() > 0.7 * max(height, width)
-    return bool(touches and not was_tight)
-
-
-def whole_head(spec: CropSpec, face: Face, frame: Frame) -> FaceCrop:
-    """Return the crop of a face that has the frame to itself."""
-    return crop_around(face, spec, (0.0, 0.0, float(frame.shape[1]), float(frame.shape[0])))

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, Frame, crop_around, crop_frame, glimpse_frame
+from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, Frame, crop_around, crop_frame, crop_gray
+from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, Select
+from vid2vid_cli.face.placing import whole_head
 from vid2vid_cli.media.files import MAX_PIXELS
 from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.memory import Memory
-from vid2vid_cli.pipeline.source import image_of, whole_head
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class MotionReader:
         # The view has a fixed size and may reach beyond the frame, whose edge is repeated there.
         if setup.follows and isinstance(setup.model, Follows):
             self._view = crop_around(face, setup.model.follow_crop, EVERYWHERE)
-            self._follower = setup.model.follow(glimpse_frame(frame, self._view), landmarks_in(self._view, face))
+            self._follower = setup.model.follow(crop_gray(frame, self._view), landmarks_in(self._view, face))
 
     def read(self, frame: Frame, face: Face) -> Motion:
         """Return the motion (of one frame)."""
@@ -80,7 +81,7 @@ class MotionReader:
         if self._follower is None:
             return FrameReading(motion)
         in_view = motion_in(self._view, motion, self._crop)
-        return FrameReading(motion, partial(self._follower.compare, in_view, glimpse_frame(frame, self._view)))
+        return FrameReading(motion, partial(self._follower.compare, in_view, crop_gray(frame, self._view)))
 
 
 def motion_in(view: FaceCrop, motion: Motion, crop: FaceCrop) -> Motion:

@@ -1,4 +1,4 @@
-"""What every evaluation needs to begin, and what it does at the end."""
+"""How every evaluation starts, and how it ends."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOpti
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 
 COPY = "copy"
-"""The method that shows the source as it is, whatever drives."""
+"""The method that shows the source unchanged, whatever drives it: the baseline that every model must beat."""
 
 Options = EvaluateClipsOptions | EvaluateTurnsOptions
 
 
 @dataclass(frozen=True)
-class Bench:
-    """All that stays the same while pictures are judged.
+class EvaluationSetup:
+    """What stays the same while pictures are judged.
 
-    models: by the name under which they are judged. follows: see pipeline.driving.motion_reader.ReaderSetup.
+    models: by the name under which they are judged. follows: whether a driving frame is compared with the first one,
+    in families that can; otherwise only its mesh counts, as in calls.
     """
 
     engine: Engine
@@ -43,11 +44,11 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Run:
-    """An evaluation under way."""
+class EvaluationRun:
+    """An evaluation in progress."""
 
     options: Options
-    bench: Bench
+    setup: EvaluationSetup
     material: Material
     log: WarningLog
     hooks: Hooks
@@ -56,11 +57,12 @@ class Run:
     def finish(
         self, kind: Literal["self", "cross", "rotate"], rows: Sequence[FigureRow], means: Sequence[FigureRow]
     ) -> Evaluation:
-        """Put together what was found, and write the files that are asked for."""
-        options, loaded, judges = self.options, self.bench.engine.loaded, self.bench.judges
+        """Collect the results, and write the files that the options ask for."""
+        options, loaded, judges = self.options, self.setup.engine.loaded, self.setup.judges
+        # Only what changes the figures: paths, threads and the like would make equal runs look different.
         settings = {name: value for name, value in asdict(options).items() if name in SETTINGS}
         self.sheet.write(options.sheet, force=options.force, warn=self.log.warn)
-        found = Evaluation(
+        evaluation = Evaluation(
             kind,
             loaded.path,
             loaded.family.name,
@@ -74,8 +76,8 @@ class Run:
             tuple(self.log.warnings),
         )
         if options.csv is not None:
-            write_csv(options.csv, found)
-        return found
+            write_csv(options.csv, evaluation)
+        return evaluation
 
 
 SETTINGS = ("size", "every", "frames", "body", "yaw", "pitch", "roll")
@@ -83,8 +85,8 @@ SETTINGS = ("size", "every", "frames", "body", "yaw", "pitch", "roll")
 
 def start_run(
     options: Options, inputs: Sequence[Path], model: LoadedModel | None, hooks: Hooks | None, columns: int
-) -> Run:
-    """Check what can be wrong before any work, load models and judges. columns: of the sheet."""
+) -> EvaluationRun:
+    """Check everything that can fail before any work, then load models and judges. columns: of the sheet."""
     check_numbers(options)
     for path in inputs:
         if not path.is_dir():
@@ -95,28 +97,30 @@ def start_run(
     log = WarningLog(hooks)
     engine = start_engine(options, model)
     judges = choose_judges(options.landmarks, engine.analyzer, str(engine.device))
+    # A run without identity distances is still worth it, but must not be mistaken for a complete one.
     if judges.embedding is None:
         log.warn(judges.why)
+    # Turning a portrait has no driving, so there is nothing to choose.
     follows = not isinstance(options, EvaluateClipsOptions) or options.body
-    bench = Bench(engine, judged_models(engine), judges, options.size, follows)
-    return Run(options, bench, Material(log), log, hooks, Sheet(columns, options.size))
+    setup = EvaluationSetup(engine, judged_models(engine), judges, options.size, follows)
+    return EvaluationRun(options, setup, Material(log), log, hooks, Sheet(columns, options.size))
 
 
 def judged_models(engine: Engine) -> dict[str, ReenactmentModel]:
-    """Return the checkpoint and, where its family can do without networks, the warp alone before it."""
+    """Return the model of the checkpoint and, if its family can do without networks, the bare warp before it."""
     model, warp = engine.loaded.model, without_networks(engine.loaded)
     if warp is None:
         return {"model": model}
-    warp.to(engine.device, torch.float32)
+    warp.to(engine.device, torch.float32)  # without networks, a shorter dtype gains nothing
     return {"warp": warp, "model": model}
 
 
 def check_numbers(options: Options) -> None:
-    """Raise UsageError for numbers that make no sense."""
+    """Raise UsageError for numbers out of range."""
     if not 32 <= options.size <= 2048:
-        raise UsageError(f"--size {options.size}: write the side in pixels, 32 to 2048")
+        raise UsageError(f"--size {options.size}: give the side in pixels, 32 to 2048")
     if isinstance(options, FrameOptions):
         if options.every < 1:
-            raise UsageError(f"--every {options.every}: write a number from 1")
+            raise UsageError(f"--every {options.every}: give a number from 1")
         if options.frames < 0 or options.frames == 1:
-            raise UsageError(f"--frames {options.frames}: write a number from 2, or 0 for all")
+            raise UsageError(f"--frames {options.frames}: give a number from 2, or 0 for all")
