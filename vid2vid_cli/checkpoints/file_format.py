@@ -59,7 +59,7 @@ def describe_head(head: bytes) -> str:
         (not head, "the file is empty"),
         (text.startswith(b"version https://git-lfs"), "a Git LFS pointer, not the weights themselves"),
         (text[:1] == b"<", "an HTML or XML page, not weights"),
-        (text[:1] in (b"{", b"["), "JSON text, such as a server's answer, not weights"),
+        (text[:1] in (b"{", b"["), "a JSON text, such as a server's answer, not weights"),
         (head[257:262] == b"ustar" or head.startswith(ARCHIVES), "an archive, not weights; unpack it first"),
         (
             head[:1] in OLDEST_PICKLES and b"\n" in head,
@@ -76,4 +76,4 @@ def describe_head(head: bytes) -> str:
 def _check_length(head: bytes, size: int) -> None:
     # The length of the header takes 8 bytes of its own.
     if 8 + int.from_bytes(head[:8], "little") > size:
-        raise NotWeightsError("damaged: it ends inside its own header, as after a broken download")
+        raise NotWeightsError("damaged: it ends within its own header, as after a broken download")
