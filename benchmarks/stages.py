@@ -23,7 +23,7 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.face.paste import paste_face, to_frame
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_video
-from vid2vid_cli.models.compact import model
+from vid2vid_cli.models.compact import rendering
 from vid2vid_cli.models.compact.mesh import warp as mesh_warp
 from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.engine import start_engine
@@ -103,10 +103,10 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
         torch.inference_mode(),
         watch.watch(mesh_warp.MeshWarp, "place", "flow"),
         watch.watch(mesh_warp.PlacedMesh, "flow", "flow"),
-        watch.watch(model, "correct_flow", "correct"),
-        watch.watch(model, "warp_image", "warp"),
-        watch.watch(model, "draw_mouth", "mouth"),
-        watch.watch(model, "paint_target", "paint"),
+        watch.watch(rendering, "correct_flow", "correct"),
+        watch.watch(rendering, "warp_image", "warp"),
+        watch.watch(rendering, "draw_mouth", "mouth"),
+        watch.watch(rendering, "paint_target", "paint"),
     ):
         for index, picture in enumerate(frames):
             if index == WARM_UP:
@@ -120,9 +120,9 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
                 motion = reader.read(picture, found)
             reference = reference or motion
             with watch.time("drive"):
-                keypoints = network.drive(who, motion, reference, None)
+                driven = network.drive(who, motion, reference, None)
             with watch.time("render"):
-                image = network.render(who, keypoints)
+                image = network.render(who, driven)
             with watch.time("paste"):
                 picture_out = to_frame(image[0].permute(1, 2, 0).cpu().numpy())
                 rendered.append(paste_face(still.frame, picture_out, still.faces[0].crop))

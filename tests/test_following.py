@@ -25,10 +25,11 @@ from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
-from vid2vid_cli.models.compact.following.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.pixel_loops import even_out
 from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
-from vid2vid_cli.models.compact.model import CompactModel, unit_points
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import CELLS, unit_points
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion, load_motion, save_motion
 from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup, open_driving
@@ -160,7 +161,9 @@ def test_slips_belong_to_the_face_that_has_them(model: LoadedModel, portrait: Fr
     stranger = replace(rest, expression=rest.expression + 0.03)
     lips = {}
     for name, reference in (("own", rest), ("stranger", stranger)):
-        still, moved = (compact.drive(who, replace(reference, extra=e), reference, None) for e in (nothing, slipped))
+        still, moved = (
+            compact.drive(who, replace(reference, extra=e), reference, None).keypoints for e in (nothing, slipped)
+        )
         lips[name] = float((moved - still)[0, 13, :2].norm() / who.motion.scale)
     assert lips["own"] > 0.04 and lips["stranger"] < 0.001
 
@@ -323,7 +326,7 @@ class Waver:
         y, x = np.mgrid[:VIEW, :VIEW].astype(np.float32)
         self.picture = cv2.remap(shown, x + 1.5 * np.sin(y / 9), y + 1.5 * np.sin(x / 9), cv2.INTER_LINEAR)
         self.points, self._warp = points[0].numpy(), who.warp
-        self._first, self._pose = FirstFrame(who.warp, who.square.box, shown), compact.head_pose(who, points)
+        self._first, self._pose = FirstFrame(who.warp, who.square.box, shown), compact.posing.head_pose(who, points)
 
     def spread(self, points: NDArray[np.float32], part: NDArray[np.int64]) -> float:
         """Return how differently the keypoints of a part slip where the mesh lies so."""
@@ -394,7 +397,7 @@ def test_slips_do_not_fold_lips_over_the_skin(
 
     def folded() -> int:
         slips = follower.compare(motion, torn)[:, :468]
-        before, after = (follower._place(motion, one) for one in (torch.zeros_like(slips), slips))
+        before, after = (follower.place(motion, one) for one in (torch.zeros_like(slips), slips))
         assert before is not None and after is not None
         signs = []
         for mesh in (before, after):

@@ -27,7 +27,8 @@ from vid2vid_cli.codec.space import BASIS_PREFIX, PX_AT_256, ExpressionBasis, po
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.compact.gaze import read_gaze
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology, IntArray
-from vid2vid_cli.models.compact.model import POINTS, CompactModel, unit_points
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
 from vid2vid_cli.motion import Motion, MotionSmoother
 
 Array = NDArray[np.float64]

@@ -23,13 +23,17 @@ from torch.utils.data import IterableDataset
 
 from vid2vid_cli.face.eyes import IRISES
 from vid2vid_cli.geometry.keypoints import Similarity
-from vid2vid_cli.models.compact.following.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
 from vid2vid_cli.models.compact.gaze import place_irises
 from vid2vid_cli.models.compact.learned.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
-from vid2vid_cli.models.compact.learned.refine import draw_guide, rigid_flow
-from vid2vid_cli.models.compact.mesh.warp import Box
-from vid2vid_cli.models.compact.model import POINTS, CompactModel, CompactSource, FirstFrameFollower, no_extra
+from vid2vid_cli.models.compact.learned.refine import Patch, draw_guide, rigid_flow
+from vid2vid_cli.models.compact.mesh.box import Box
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import POINTS, as_map, no_extra
 from vid2vid_cli.models.compact.mouth import draw_mouth
+from vid2vid_cli.models.compact.posing import CompactState
+from vid2vid_cli.models.compact.source import CompactSource, mouth_width
 from vid2vid_cli.motion import PoseOverride
 
 Picture = NDArray[np.uint8]
@@ -88,6 +92,19 @@ class Cut:
     colours: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A source, ready to be driven.
+
+    image: (1, 3, 320, 320), its picture. follower: compares it with targets; None where nothing is to be known of the
+    driving but its mesh.
+    """
+
+    appearance: CompactSource
+    image: Tensor
+    follower: FirstFrameFollower | None
+
+
 class Samples(IterableDataset[dict[str, Tensor]]):
     """Yields batches for ever; each worker goes its own way."""
 
@@ -134,8 +151,9 @@ class SampleMaker:
             follower = None
             if self._rng.random() < (FOLLOWED if len(targets) > 1 else FOLLOWED_STILLS):
                 first = FirstFrame(appearance.warp, appearance.square.box, _view(source, appearance))
-                follower = FirstFrameFollower(self._model, appearance, first)
-            parts += [describe_target(self._model, (appearance, image, follower), source, target) for target in targets]
+                follower = FirstFrameFollower(self._model.posing, appearance, first)
+            prepared = Prepared(appearance, image, follower)
+            parts += [describe_target(self._model, prepared, source, target) for target in targets]
             sources.append(image[0])
             which += [index] * len(targets)
             follows += [k > 0 and k == len(targets) - 1 for k in range(len(targets))]
@@ -168,16 +186,15 @@ class SampleMaker:
         some = torch.from_numpy(clip.landmarks[rng.integers(len(clip), size=12)])
         motions = model.motion(None, some, (448, 448))
         image = to_image(still.picture)
-        who = model.appearance(image, torch.from_numpy(still.landmarks)[None])
+        source = model.appearance(image, torch.from_numpy(still.landmarks)[None])
         before, after = self._choose_change(some, torch.from_numpy(still.landmarks))
         angles = torch.from_numpy(np.deg2rad(rng.normal(0, (9, 5, 2)))).float()
         pose = PoseOverride(*(angle[None] for angle in angles))
-        change = motions[after]
-        keypoints = model.drive(who, change, motions[before], pose if rng.random() < 0.7 else None)
-        picture = (model.render(who, keypoints)[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+        driven = model.drive(source, motions[after], motions[before], pose if rng.random() < 0.7 else None)
+        picture = (model.render(source, driven)[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
         half = SIDE / 2
-        mesh = (keypoints[0, :POINTS].numpy() * half + (half, half, 0)).astype(np.float32)
-        gaze = (who.motion.expression + keypoints[:, POINTS:])[0, -1].numpy()
+        mesh = (driven.keypoints[0].numpy() * half + (half, half, 0)).astype(np.float32)
+        gaze = (source.motion.expression[:, POINTS:] + driven.gaze)[0, -1].numpy()
         return Shot(picture, np.concatenate([mesh, place_irises(mesh, gaze)]), still.visible)
 
     def _choose_change(self, some: Tensor, still: Tensor) -> tuple[int, int]:
@@ -254,61 +271,53 @@ def to_image(picture: Picture) -> Tensor:
     return image
 
 
-def describe_target(
-    model: CompactModel, who: tuple[CompactSource, Tensor, FirstFrameFollower | None], shot: Shot, target: Shot
-) -> dict[str, Tensor]:
-    """Return everything that a training step needs of one target, drawn and cut.
-
-    who: the source, its picture, and what compares it with targets, None where nothing shall be known of the driving
-    but its mesh.
-    """
-    source, image, follower = who
+def describe_target(model: CompactModel, prepared: Prepared, shot: Shot, target: Shot) -> dict[str, Tensor]:
+    """Return everything that a training step needs of one target, drawn and cut. shot: what the source was made of."""
+    source = prepared.appearance
     size = (SIDE, SIDE)
     motion = model.motion(None, torch.from_numpy(target.landmarks)[None], size)
     own_motion = model.motion(None, torch.from_numpy(shot.landmarks)[None], size)
     extra = no_extra(motion.expression)
     own_motion = replace(own_motion, extra=extra)
-    if follower is not None:
-        extra = follower.compare(motion, _view(target, source))
+    if prepared.follower is not None:
+        extra = prepared.follower.compare(motion, _view(target, source))
     motion = replace(motion, extra=extra)
-    keypoints = model.drive(source, motion, own_motion, None)
-    head = model.head_pose(source, keypoints)
+    driven = model.drive(source, motion, own_motion, None)
     own = Similarity(source.motion.scale, source.motion.rotation, source.motion.translation)
-    mesh = source.warp.place(keypoints[0, :POINTS].numpy(), head)
+    mesh = source.warp.place(driven.keypoints[0].numpy(), driven.head)
     square = source.square
-    middle, half = square.patch(own, head)
-    box = middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
-    patch = draw_guide(mesh, box, PATCH_SIDE, square)[0]
+    whole, patch = Patch(*square.middle, square.half), square.patch(own, driven.head)
+    guide = draw_guide(mesh, patch.box, PATCH_SIDE, square)[0]
     coarse = draw_guide(mesh, square.box, COARSE, square)[0]
     picture = to_image(target.picture)
     return {
-        "rigid": rigid_flow(own, head, square)[0],
-        "missed": extra[0, POINTS:, :2].T.reshape(2, CELLS, CELLS),
+        "rigid": rigid_flow(own, driven.head, square)[0],
+        "missed": as_map(extra[0, POINTS:], like=extra)[0],
         "guide": draw_guide(mesh, square.box, FLOW_SIDE, square)[0],
-        "patch_guide": draw_guide(mesh, box, GUIDE_SIDE, square)[0],
-        "place": torch.tensor(square.place(middle, half)),
+        "patch_guide": draw_guide(mesh, patch.box, GUIDE_SIDE, square)[0],
+        "place": torch.tensor(square.place(patch)),
         "square": torch.tensor((*square.middle, square.half)),
         "coarse_flow": coarse[:2],
         "coarse_weight": (1 - coarse[4:5]) * (1 - coarse[9:10]) * visible_mask(target.visible, square.box, COARSE),
-        "patch_flow": _with_gaze(patch[:2], source, box, keypoints[0]),
-        "patch_overlay": draw_overlay(model, (source, image), (keypoints, head), (patch, middle, half)),
-        "patch_weight": part_weights(model, patch) * visible_mask(target.visible, box, PATCH_SIDE),
-        "patch_target": cut_box(picture, middle, half, PATCH_SIDE)[0],
-        "coarse_target": cut_box(picture, square.middle, square.half, COARSE)[0],
+        "patch_flow": _with_gaze(guide[:2], source, patch.box, driven),
+        "patch_overlay": draw_overlay(prepared, driven, patch, guide),
+        "patch_weight": part_weights(model, guide) * visible_mask(target.visible, patch.box, PATCH_SIDE),
+        "patch_target": cut_patch(picture, patch, PATCH_SIDE)[0],
+        "coarse_target": cut_patch(picture, whole, COARSE)[0],
     }
 
 
-def _with_gaze(flow: Tensor, source: CompactSource, box: Box, keypoints: Tensor) -> Tensor:
+def _with_gaze(flow: Tensor, source: CompactSource, box: Box, driven: CompactState) -> Tensor:
     """Return a flow (2, h, w) over a box, in squares, with the irises where they look."""
     displacement = (flow * source.square.half).permute(1, 2, 0).numpy().copy()
-    source.irises.move(displacement, box, keypoints[:POINTS].numpy(), keypoints[POINTS].numpy())
+    source.irises.move(displacement, box, driven.keypoints[0].numpy(), driven.gaze[0, 0].numpy())
     return torch.from_numpy(displacement).permute(2, 0, 1) / source.square.half
 
 
 def _view(shot: Shot, source: CompactSource) -> Picture:
     """Return what a source's square shows of a shot, as the model's follower sees it: (VIEW, VIEW)."""
-    square = source.square
-    view = cut_box(to_image(shot.picture), square.middle, square.half, VIEW)[0]
+    square = Patch(*source.square.middle, source.square.half)
+    view = cut_patch(to_image(shot.picture), square, VIEW)[0]
     colours = (view.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
     return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
 
@@ -327,23 +336,20 @@ def part_weights(model: CompactModel, guide: Tensor) -> Tensor:
     return weight
 
 
-def draw_overlay(
-    model: CompactModel,
-    source: tuple[CompactSource, Tensor],
-    target: tuple[Tensor, Similarity],
-    patch: tuple[Tensor, tuple[float, float], float],
-) -> Tensor:
-    """Return what lies over the warped patch whatever the flow: (4, 192, 192), colour times weight, and 1 - weight."""
-    (who, image), (keypoints, head), (guide, middle, half) = source, target, patch
-    grid = torch.stack(box_places(middle, half, PATCH_SIDE), -1)[None]
-    mirrored = sample_image(image, grid + guide[2:4].permute(1, 2, 0)[None] * who.square.half)
+def draw_overlay(prepared: Prepared, driven: CompactState, patch: Patch, guide: Tensor) -> Tensor:
+    """Return what lies over the warped patch whatever the flow: (4, 192, 192), colour times weight, and 1 - weight.
+
+    guide: (CHANNELS, 192, 192), the mesh's, over the patch.
+    """
+    source = prepared.appearance
+    grid = torch.stack(patch_places(patch, PATCH_SIDE), -1)[None]
+    mirrored = sample_image(prepared.image, grid + guide[2:4].permute(1, 2, 0)[None] * source.square.half)
     weight = guide[4:5][None]
     colour = (mirrored * weight)[0]
-    scale = PATCH_SIDE / 2 / half
-    points_px = (keypoints[0, :POINTS].numpy() - (*middle, 0)) * scale + (PATCH_SIDE / 2, PATCH_SIDE / 2, 0)
-    mouth_px = model.mouth_width(who.canonical) * float(head.scale) * scale
-    face = model.topology, who.tone
-    layer = draw_mouth((PATCH_SIDE, PATCH_SIDE), points_px.astype(np.float32), who.mouth_gaps, mouth_px, face)
+    scale = PATCH_SIDE / 2 / patch.half
+    points_px = (driven.keypoints[0].numpy() - (patch.x, patch.y, 0)) * scale + (PATCH_SIDE / 2, PATCH_SIDE / 2, 0)
+    mouth_px = mouth_width(source.mouth.topology, source.canonical) * float(driven.head.scale) * scale
+    layer = draw_mouth((PATCH_SIDE, PATCH_SIDE), points_px.astype(np.float32), mouth_px, source.mouth)
     keep = 1 - weight[0]
     if layer is not None:
         layer.blend(colour)
@@ -354,10 +360,10 @@ def draw_overlay(
     return torch.cat([colour, keep])
 
 
-def box_places(middle: tuple[float, float], half: float, side: int) -> tuple[Tensor, Tensor]:
-    """Return x and y of a box's pixels in the crop's unit, each (side, side)."""
-    steps = (torch.arange(side) * 2 + 1) / side - 1
-    return (middle[0] + half * steps).expand(side, side), (middle[1] + half * steps)[:, None].expand(side, side)
+def patch_places(patch: Patch, side: int) -> tuple[Tensor, Tensor]:
+    """Return x and y of a patch's pixels in the crop's unit, each (side, side)."""
+    steps = patch.half * ((torch.arange(side) * 2 + 1) / side - 1)
+    return (patch.x + steps).expand(side, side), (patch.y + steps)[:, None].expand(side, side)
 
 
 def sample_image(image: Tensor, grid: Tensor) -> Tensor:
@@ -365,16 +371,17 @@ def sample_image(image: Tensor, grid: Tensor) -> Tensor:
     return torch.nn.functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def cut_box(image: Tensor, middle: tuple[float, float], half: float, side: int) -> Tensor:
-    """Cut a box out of an image (1, 3, 320, 320): (1, 3, side, side)."""
-    shrink = half * SIDE / side
+def cut_patch(image: Tensor, patch: Patch, side: int) -> Tensor:
+    """Cut a patch out of an image (1, 3, 320, 320): (1, 3, side, side)."""
+    shrink = patch.half * SIDE / side
     if shrink > 1.5:  # the whole square at half its size
         image = torch.nn.functional.avg_pool2d(image, 2)
-    return sample_image(image, torch.stack(box_places(middle, half, side), -1)[None])
+    return sample_image(image, torch.stack(patch_places(patch, side), -1)[None])
 
 
-def visible_mask(visible: Points, box: tuple[float, float, float, float], side: int) -> Tensor:
+def visible_mask(visible: Points, box: Box, side: int) -> Tensor:
     """Return 1 where a part of the target lies within its frame: (1, side, side). visible: in px of the crop."""
     left, top, right, bottom = (float(v) / (SIDE / 2) - 1 for v in visible)
-    x, y = box_places(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), (box[2] - box[0]) / 2, side)
+    whole = Patch((box.left + box.right) / 2, (box.top + box.bottom) / 2, box.width / 2)
+    x, y = patch_places(whole, side)
     return ((x > left) & (x < right) & (y > top) & (y < bottom))[None].float()

@@ -27,7 +27,7 @@ from vid2vid_cli.media.encoder import CONTAINERS, container_arguments
 from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.mark import SYNTHETIC_MARK
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
-from vid2vid_cli.models.compact.model import KEYPOINTS, POINTS
+from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
 from vid2vid_cli.motion import Motion, MotionFile, save_motion
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import EngineOptions, PictureOptions, ReenactOptions

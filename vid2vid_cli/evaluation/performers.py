@@ -12,7 +12,6 @@ from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.paste import paste_face, to_frame
 from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, PoseOverride
 from vid2vid_cli.pipeline.driving import MotionReader, ReaderSetup
@@ -77,8 +76,8 @@ class Performer:
 
 def without_networks(loaded: LoadedModel) -> ReenactmentModel | None:
     """Build the same checkpoint with its learned parts left out; None for a family that cannot do without."""
-    if loaded.family.name != "compact":
+    if not loaded.family.optional_prefixes:
         return None
     tensors = read_checkpoint(Path(loaded.path)).tensors
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(LEARNED_PREFIXES)}
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(loaded.family.optional_prefixes)}
     return loaded.family.build(kept)

@@ -6,6 +6,7 @@ Where nothing else is said, -1 and 1 are the outer edges of the border pixels (a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import torch
@@ -70,14 +71,23 @@ def _resize_with_opencv(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     return resized
 
 
-def cut_square(image: Tensor, corner_px: tuple[int, int], side_px: int, side_out: int) -> Tensor:
+@dataclass(frozen=True)
+class PixelSquare:
+    """A square of whole pixels; it may reach beyond the image."""
+
+    left: int
+    top: int
+    side: int
+
+
+def cut_square(image: Tensor, square: PixelSquare, side_out: int) -> Tensor:
     """Cut a square out of an image (B, C, H, W) and bring it to (B, C, side_out, side_out), averaged where it shrinks.
 
-    corner_px: left and top, may lie outside; beyond its border the image is repeated.
+    Beyond its border the image is repeated.
     """
     height, width = image.shape[-2:]
-    columns, *beyond_columns = _within(corner_px[0], side_px, width)
-    rows, *beyond_rows = _within(corner_px[1], side_px, height)
+    columns, *beyond_columns = _within(square.left, square.side, width)
+    rows, *beyond_rows = _within(square.top, square.side, height)
     # The height first: torch is slow along rows, and of the border there is less to repeat then.
     part = _resize_averaging(_repeat_border(image[..., rows, columns], [0, 0, *beyond_rows]), side_out, axis=2)
     return _resize_averaging(_repeat_border(part, [*beyond_columns, 0, 0]), side_out, axis=3)

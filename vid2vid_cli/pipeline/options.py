@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vid2vid_cli.checkpoints.catalogue import DEFAULT_CHECKPOINT
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.media.files import MAX_PIXELS
 
@@ -40,7 +41,9 @@ class LimitOptions:
 class EngineOptions:
     """Which checkpoint computes, and where."""
 
-    checkpoint: str = option("compact", "Family name or checkpoint file.", "--checkpoint", "-c", panel="Engine")
+    checkpoint: str = option(
+        DEFAULT_CHECKPOINT, "Family name or checkpoint file.", "--checkpoint", "-c", panel="Engine"
+    )
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", panel="Engine")
     dtype: DType = option(
         "auto", "Arithmetic of the networks; auto: the quickest here that is as good.", panel="Engine"

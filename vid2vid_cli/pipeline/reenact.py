@@ -18,14 +18,14 @@ from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.video import WriteOptions, audio_of, check_encoding, open_writer
-from vid2vid_cli.models.base import Follows, ReenactmentModel
+from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, MotionSmoother, blend_motion, restrict_motion
 from vid2vid_cli.pipeline.driving import DrivenFrame, Driving, ReaderSetup, open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finish import Finisher
-from vid2vid_cli.pipeline.finite import frame_of, require_finite, require_finite_motion, retried_in_float32
+from vid2vid_cli.pipeline.finite import frame_of, require_finite_motion, require_finite_state, retried_in_float32
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.output import OpenWriter, is_picture_name, write_frames
@@ -272,15 +272,14 @@ def _render_face(scene: Scene, face: SourceFace, motion: Motion | None, share: f
     base = own if reference is None else reference
     if options.region != "all":
         pose_moves = options.region == "pose"
-        # What moves beside the head moves with it.
-        extra_moves = pose_moves or not isinstance(model, Follows)
+        extra_moves = pose_moves or model.surroundings_move_with == "all"
         mask = model.expression_mask(options.region)
         motion = restrict_motion(base, motion, pose=pose_moves, extra=extra_moves, expression_mask=mask)
     motion = blend_motion(base, motion, options.strength)
     pose = pose_override(scene.sweeps, share, absolute=options.absolute_pose)
     with torch.inference_mode():
-        keypoints = require_finite(model.drive(face.appearance, motion, reference, pose), scene.source.path)
-        image = model.render(face.appearance, keypoints)
+        driven = require_finite_state(model.drive(face.appearance, motion, reference, pose), scene.source.path)
+        image = model.render(face.appearance, driven)
     return frame_of(image, scene.source.path)
 
 

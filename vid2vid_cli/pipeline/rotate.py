@@ -23,7 +23,7 @@ from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finish import Finisher
-from vid2vid_cli.pipeline.finite import frame_of, require_finite, retried_in_float32
+from vid2vid_cli.pipeline.finite import frame_of, require_finite_state, retried_in_float32
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.output import is_picture_name, write_frames
@@ -123,8 +123,8 @@ class Views:
         own = face.appearance.motion
         pose = pose_override(self._sweeps, share, absolute=self._options.absolute_pose)
         path = self._source.path
-        keypoints = require_finite(self._model.drive(face.appearance, own, own, pose), path)
-        return frame_of(self._model.render(face.appearance, keypoints), path)
+        driven = require_finite_state(self._model.drive(face.appearance, own, own, pose), path)
+        return frame_of(self._model.render(face.appearance, driven), path)
 
 
 def _with_frontal_pose(options: RotateOptions) -> RotateOptions:

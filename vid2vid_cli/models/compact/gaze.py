@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame, smooth_step
-from vid2vid_cli.models.compact.mesh.warp import Box, Points
+from vid2vid_cli.models.compact.mesh.box import Box
+from vid2vid_cli.models.compact.mesh.warp import Points
 
 Array = NDArray[np.float64]
 
@@ -84,15 +85,15 @@ class Irises:
     def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> None:
         """Let the openings of a target's eyes show the irises elsewhere.
 
-        displacement: (h, w, 2), of a part of the target, in the mesh's unit; changed in place. box: left, top, right,
-        bottom of that part. keypoints: (468, 3), the target's. by: (2 or 3,), how the gaze differs from the source's.
+        displacement: (h, w, 2), of a part of the target, in the mesh's unit; changed in place. box: that part.
+        keypoints: (468, 3), the target's. by: (2 or 3,), how the gaze differs from the source's.
         """
         size = float(np.linalg.norm(by[:2]))
         if size < 1e-4:
             return
         change = by[:2].astype(np.float64) * min(1.0, FURTHEST / size)
         height, width = displacement.shape[:2]
-        low, step = np.array(box[:2]), (np.array(box[2:]) - box[:2]) / (width, height)
+        low, step = box.low, (box.high - box.low) / (width, height)
         for eye in (0, 1):
             x, y = _pixels_inside((keypoints[RIM[eye], :2] - low) / step - 0.5, (height, width))
             if not len(x):

@@ -68,6 +68,15 @@ def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Ar
 
 
 @dataclass(frozen=True)
+class SourceMouth:
+    """What is known of a source's own mouth. gaps: (20,), of `mouth_gaps`. tone: how the face around it is lit."""
+
+    topology: FaceTopology
+    gaps: Array
+    tone: SkinTone
+
+
+@dataclass(frozen=True)
 class MouthLayer:
     """A drawn mouth to be laid over a picture: colour (h, w, 3) in [0, 1], weight (h, w, 1), left and top in px."""
 
@@ -88,21 +97,16 @@ class MouthLayer:
 
 
 def draw_mouth(
-    size: tuple[int, int],
-    points_px: Array,
-    source_gaps: Array,
-    mouth_width_px: float,
-    face: tuple[FaceTopology, SkinTone],
+    size: tuple[int, int], points_px: Array, mouth_width_px: float, source: SourceMouth
 ) -> MouthLayer | None:
-    """Draw the mouth's inside of a warped image as far as the source has none of its own; None where it has.
+    """Draw the inside of a warped image's mouth as far as the source has none of its own; None where it has enough.
 
-    size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. source_gaps: (20,), of
-    `mouth_gaps`. mouth_width_px: width of the mouth as if seen from the front.
+    size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. mouth_width_px: width of the
+    mouth as if seen from the front.
     """
-    topology, tone = face
-    loop = topology.inner_lips
+    loop = source.topology.inner_lips
     gaps = mouth_gaps(points_px, loop, mouth_width_px)
-    hole = smoothstep((gaps - OWN_STRETCH * source_gaps - HOLE_FROM) / (HOLE_TO - HOLE_FROM))
+    hole = smoothstep((gaps - OWN_STRETCH * source.gaps - HOLE_FROM) / (HOLE_TO - HOLE_FROM))
     if not hole.any():
         return None
     corners = points_px[loop]
@@ -113,13 +117,13 @@ def draw_mouth(
         return None
     vertices = (corners - (left + 0.5, top + 0.5, 0.0)).astype(np.float32)
     attributes = np.stack([_along(len(loop)), *_depths(gaps), hole], 1).astype(np.float32)
-    values = rasterize(vertices, attributes, _local_triangles(topology), (bottom - top, right - left))
+    values = rasterize(vertices, attributes, _local_triangles(source.topology), (bottom - top, right - left))
     # Outside the lips all attributes are 0, and so is the weight.
     along, below_upper, above_lower, open_share = np.moveaxis(values, -1, 0)
     soft = max(0.02, 1.2 / mouth_width_px)
     edge = smoothstep(np.minimum(below_upper, above_lower) / soft)
     inside = draw_inside(along, below_upper, above_lower, soft)
-    return MouthLayer(int(left), int(top), _light(inside, tone), (edge * open_share)[..., None])
+    return MouthLayer(int(left), int(top), _light(inside, source.tone), (edge * open_share)[..., None])
 
 
 def draw_inside(along: Array, below_upper: Array, above_lower: Array, soft: float) -> Array:

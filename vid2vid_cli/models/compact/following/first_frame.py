@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from vid2vid_cli.face.eyes import LOOPS, RINGS
 from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.face.sampling import sample_linear
-from vid2vid_cli.models.compact.following.pixel_loops import even_out, flow_confidence, places_of, scaled
-from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, Box, MeshWarp, PlacedMesh, Points
+from vid2vid_cli.models.compact.following.pixel_loops import Limits, even_out, flow_confidence, places_of, scaled
+from vid2vid_cli.models.compact.mesh.box import Box
+from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, MeshWarp, PlacedMesh, Points
+from vid2vid_cli.models.compact.motion_layout import CELLS
 
 VIEW = 288  # side of the gray picture of the square around the head
-CELLS = 24  # of the grid on which the surroundings move
 SIDE = 144  # of the square that is compared
 FACE_SIDE = 192  # of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
@@ -56,10 +57,10 @@ class MeasuredFlow(NamedTuple):
 
 
 class ComparedPart(NamedTuple):
-    """A part of the square to compare: its box, what is too much for a movement in shares of its side, and by what."""
+    """A part of the square to compare. max_flow: of a movement, in shares of its side. search: what finds the flow."""
 
     box: Box
-    most: float
+    max_flow: float
     search: cv2.DISOpticalFlow
 
 
@@ -69,8 +70,7 @@ class FirstFrame:
     def __init__(self, warp: MeshWarp, box: Box, picture: Picture) -> None:
         """Remember the frame.
 
-        warp: its mesh. box: left, top, right, bottom of the square around its head, in the mesh's unit. picture:
-        (VIEW, VIEW), gray, what the square shows.
+        warp: its mesh. box: the square around its head. picture: (VIEW, VIEW), gray, what the square shows.
         """
         self.warp, self._box, self._picture = warp, box, picture
         self._small = _shrink(picture)
@@ -86,8 +86,9 @@ class FirstFrame:
         mesh: the first frame's, placed as the frame shows it. picture: (VIEW, VIEW), the frame's square. Returns
         (CELLS, CELLS, 2), x and y, in halves of the square's side.
         """
-        slip = self._compare(mesh, (self._small, _shrink(picture)), ComparedPart(self._box, MAX_FLOW, self._search))
-        flow = scaled(slip.flow, 1 - slip.in_face, 2 / (self._box[2] - self._box[0]))
+        part = ComparedPart(self._box, MAX_FLOW, self._search)
+        measured = self._compare(mesh, self._small, _shrink(picture), part)
+        flow = scaled(measured.flow, 1 - measured.in_face, 2 / self._box.width)
         return np.asarray(cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
 
     def keypoints(self, mesh: PlacedMesh, picture: Picture, *, finely: bool) -> Points:
@@ -99,12 +100,12 @@ class FirstFrame:
         points = mesh.vertices[: self.warp.keypoint_count, :2]
         low, high = points.min(0), points.max(0)
         middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
-        box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
+        box = Box.around(float(middle[0]), float(middle[1]), half)
         side = FACE_SIDE if finely else FACE_SIDE // 2
         part = ComparedPart(box, MAX_FLOW_IN_FACE, self._fine_search if finely else self._rough_search)
-        slip = self._compare(mesh, (self._picture, self._cut(picture, box, side)), part)
+        measured = self._compare(mesh, self._picture, self._cut(picture, box, side), part)
         places = np.asarray((points - (middle - half)) * (side / 2 / half) - 0.5, np.float32)[None]
-        flow, weight = scaled(slip.flow, slip.in_face, 1.0), slip.in_face
+        flow, weight = scaled(measured.flow, measured.in_face, 1.0), measured.in_face
         shared = (np.asarray(cv2.GaussianBlur(one, (0, 0), FACE_BLUR * side), np.float32) for one in (flow, weight))
         found, weights = (_sample(one, places)[0] for one in shared)
         found /= weights[:, None] + np.float32(0.05)
@@ -118,42 +119,41 @@ class FirstFrame:
         points = np.ascontiguousarray(mesh.vertices[: self.warp.keypoint_count, :2])
         return even_out(points, moves, self._changing, LEAST_AREA, UNFOLD_TIMES)
 
-    def _compare(self, mesh: PlacedMesh, grays: tuple[Picture, Picture], part: ComparedPart) -> MeasuredFlow:
+    def _compare(self, mesh: PlacedMesh, first: Picture, shown: Picture, part: ComparedPart) -> MeasuredFlow:
         """Compare the first frame's whole square, warped to a part of it, with what a frame shows there (N, N)."""
-        (first, shown), box = grays, part.box
-        side = len(shown)
-        step = (box[2] - box[0]) / side
+        box, side = part.box, len(shown)
+        step = box.width / side
         drawn = mesh.draw(box, (side, side), (0, 1, FOLLOWING))
         # From the part's px over the mesh's unit to px of the first frame's picture.
-        scale = len(first) / (self._box[2] - self._box[0])
-        left, top = self._to_px(np.array(box[:2]) + step / 2, len(first)).tolist()
-        warped = _sample(first, places_of(drawn, scale, step * scale, (left, top)))
+        scale = len(first) / self._box.width
+        left, top = self._to_px(box.low + step / 2, len(first)).tolist()
+        warped = _sample(first, places_of(drawn, scale, step * scale, left, top))
         flow = part.search.calc(shown, warped, None)  # type: ignore[call-overload]
-        followed = _sample(warped, places_of(flow, 1.0, 1.0, (0.0, 0.0)))
-        differences = _difference(shown, warped), _difference(shown, followed)
-        same_scene = min(max(2 - 2 * float(differences[1].mean()) / CUT, 0.0), 1.0)
-        believed = flow_confidence(
-            differences, flow, (MAX_RESIDUAL, part.most * side, NOISE_FLOOR), (same_scene, CONFIDENCE_GAIN)
-        )
-        believed *= self._inside(box, side)
-        flow = scaled(flow, np.asarray(cv2.blur(believed, (5, 5)), np.float32), step)
+        followed = _sample(warped, places_of(flow, 1.0, 1.0, 0.0, 0.0))
+        before, after = _difference(shown, warped), _difference(shown, followed)
+        same_scene = min(max(2 - 2 * float(after.mean()) / CUT, 0.0), 1.0)
+        limits = Limits(MAX_RESIDUAL, part.max_flow * side, NOISE_FLOOR, CONFIDENCE_GAIN)
+        confidence = flow_confidence(before, after, flow, limits, same_scene)
+        confidence *= self._inside(box, side)
+        flow = scaled(flow, np.asarray(cv2.blur(confidence, (5, 5)), np.float32), step)
         return MeasuredFlow(flow, np.asarray(drawn[..., 2] > IN_FACE, np.float32))
 
     def _inside(self, box: Box, side: int) -> Points:
         """Return 1 at the pixels of a box that lie within the square, beyond which nothing is seen: (side, side)."""
         middle = np.arange(side, dtype=np.float32) + np.float32(0.5)
-        x, y = (box[axis] + middle * ((box[2] - box[0]) / side) for axis in (0, 1))
-        within = ((x > self._box[0]) & (x < self._box[2]))[None], ((y > self._box[1]) & (y < self._box[3]))[:, None]
-        return np.asarray(within[0] & within[1], np.float32)
+        x, y = (corner + middle * (box.width / side) for corner in (box.left, box.top))
+        within_x = (x > self._box.left) & (x < self._box.right)
+        within_y = (y > self._box.top) & (y < self._box.bottom)
+        return np.asarray(within_x[None] & within_y[:, None], np.float32)
 
     def _to_px(self, places: NDArray[np.floating], side: int) -> Points:
         """Bring places (..., 2) from the mesh's unit to px of the square's picture of a side."""
-        return np.asarray((places - self._box[:2]) * (side / (self._box[2] - self._box[0])) - 0.5, np.float32)
+        return np.asarray((places - self._box.low) * (side / self._box.width) - 0.5, np.float32)
 
     def _cut(self, picture: Picture, box: Box, side: int) -> Picture:
         """Cut a box out of the square's picture: (side, side)."""
-        scale = len(picture) / (self._box[2] - self._box[0])
-        step, (left, top) = (box[2] - box[0]) * scale / side, (np.array(box[:2]) - self._box[:2]) * scale
+        scale = len(picture) / self._box.width
+        step, (left, top) = box.width * scale / side, (box.low - self._box.low) * scale
         return sample_linear(picture, np.array([[step, 0, left], [0, step, top]]), (side, side))
 
 

@@ -5,6 +5,8 @@ numpy takes ten times as long for them: it begins anew for each pair of x and y,
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -12,38 +14,46 @@ from numpy.typing import NDArray
 Map = NDArray[np.float32]
 
 
+class Limits(NamedTuple):
+    """How far a flow is trusted; numba takes named tuples, not dataclasses.
+
+    residual: grey levels that may remain after following the flow. flow_px: length of a flow. noise: grey levels, a
+    difference that the warp alone makes. gain: times the explained share of a difference is its confidence.
+    """
+
+    residual: float
+    flow_px: float
+    noise: float
+    gain: float
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def places_of(displacement: Map, scale: float, step: float, corner: tuple[float, float]) -> Map:
-    """Return where pixels come from: (N, N, 2), step * pixel + corner + scale * displacement (N, N, 2 or more)."""
+def places_of(displacement: Map, scale: float, step: float, left: float, top: float) -> Map:
+    """Return where pixels come from: (N, N, 2), step * pixel + (left, top) + scale * displacement (N, N, 2 or more)."""
     places = np.empty((*displacement.shape[:2], 2), np.float32)
     for y in range(places.shape[0]):
         for x in range(places.shape[1]):
-            places[y, x, 0] = step * x + corner[0] + scale * displacement[y, x, 0]
-            places[y, x, 1] = step * y + corner[1] + scale * displacement[y, x, 1]
+            places[y, x, 0] = step * x + left + scale * displacement[y, x, 0]
+            places[y, x, 1] = step * y + top + scale * displacement[y, x, 1]
     return places
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def flow_confidence(
-    differences: tuple[Map, Map], flow: Map, limits: tuple[float, float, float], believable: tuple[float, float]
-) -> Map:
-    """Return how far a flow (N, N, 2) is to be believed, from 0 to 1: (N, N).
+def flow_confidence(before: Map, after: Map, flow: Map, limits: Limits, same_scene: float) -> Map:
+    """Return how far a flow (N, N, 2) is to be trusted, from 0 to 1: (N, N).
 
-    differences: in grey levels, before and after following it. limits: what may remain of them, how long the flow may
-    be in px, and from which remainder on nothing can be gained. believable: what to multiply with, and how much more
-    than the gained share of the difference counts.
+    before, after: (N, N), differences in grey levels before and after following the flow. same_scene: how far the
+    whole frame is trusted to show the scene of the first one, from 0 to 1.
     """
-    before, after = differences
-    strange, most, alike = limits
-    whole, gain = believable
-    believed = np.empty_like(before)
+    confidence = np.empty_like(before)
     for y in range(before.shape[0]):
         for x in range(before.shape[1]):
-            gained = gain * (before[y, x] - after[y, x]) / (before[y, x] + alike)
+            gained = limits.gain * (before[y, x] - after[y, x]) / (before[y, x] + limits.noise)
             length = np.sqrt(flow[y, x, 0] ** 2 + flow[y, x, 1] ** 2)
-            known, near = 2 - 2 / strange * after[y, x], 2 - 2 / most * length
-            believed[y, x] = whole * min(max(gained, 0), 1) * min(max(known, 0), 1) * min(max(near, 0), 1)
-    return believed
+            # Full confidence up to half of a limit, none at the limit.
+            known, near = 2 - 2 / limits.residual * after[y, x], 2 - 2 / limits.flow_px * length
+            confidence[y, x] = same_scene * min(max(gained, 0), 1) * min(max(known, 0), 1) * min(max(near, 0), 1)
+    return confidence
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vid2vid_cli.geometry.easing import smoothstep_tensor
 from vid2vid_cli.geometry.grid import identity_grid, resize_planes
 from vid2vid_cli.models.compact.mesh.warp import CHANNELS
 
@@ -47,6 +48,17 @@ class Painting(NamedTuple):
     repaint: Tensor
 
 
+class Widths(NamedTuple):
+    """Channels of an hourglass at whole, half and quarter size."""
+
+    whole: int
+    half: int
+    quarter: int
+
+
+FLOW_WIDTHS, PAINTER_WIDTHS = Widths(32, 48, 64), Widths(32, 64, 128)
+
+
 class CompactResidualBlock(nn.Module):
     """Two convolutions and a shortcut."""
 
@@ -63,7 +75,7 @@ class CompactResidualBlock(nn.Module):
 class CompactHourglass(nn.Module):
     """An encoder-decoder with skips at whole and half size."""
 
-    def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, int, int]) -> None:
+    def __init__(self, channels_in: int, channels_out: int, widths: Widths) -> None:
         super().__init__()
         whole, half, quarter = widths
         self.enter = nn.Conv2d(channels_in, whole, 3, padding=1)
@@ -77,9 +89,9 @@ class CompactHourglass(nn.Module):
         self.leave = nn.Conv2d(whole, channels_out, 3, padding=1)
 
     @staticmethod
-    def widths_in(state: Mapping[str, Tensor], prefix: str) -> tuple[int, int, int]:
+    def widths_in(state: Mapping[str, Tensor], prefix: str) -> Widths:
         """Read the widths off the tensors."""
-        return tuple(state[f"{prefix}{name}.weight"].shape[0] for name in ("enter", "down1", "down2"))  # type: ignore[return-value]
+        return Widths(*(state[f"{prefix}{name}.weight"].shape[0] for name in ("enter", "down1", "down2")))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels_in, H, W) to (B, channels_out, H, W); H and W are multiples of 4. Returns float32."""
@@ -115,7 +127,7 @@ class FlowNet(nn.Module):
     replace a share of the analytic flow; a free residual is added.
     """
 
-    def __init__(self, features: int = 32, widths: tuple[int, int, int] = (32, 48, 64)) -> None:
+    def __init__(self, features: int = 32, widths: Widths = FLOW_WIDTHS) -> None:
         super().__init__()
         self.net = CompactHourglass(CHANNELS + 2 + 2 * features, 4 + HINTS, widths)
 
@@ -142,7 +154,7 @@ class FlowNet(nn.Module):
 class Painter(nn.Module):
     """Paints where the flow brought nothing or the wrong thing: teeth, lids, the far cheek."""
 
-    def __init__(self, features: int = 32, widths: tuple[int, int, int] = (32, 64, 128)) -> None:
+    def __init__(self, features: int = 32, widths: Widths = PAINTER_WIDTHS) -> None:
         super().__init__()
         self.net = CompactHourglass(3 * 16 + 4 * CHANNELS + features + HINTS, 16 * 4, widths)
 
@@ -259,8 +271,7 @@ def _enlarge(values: Tensor, view: View) -> Tensor:
 def _window(side: int, edge: float, device: torch.device) -> Tensor:
     """Return 1 inside a square, falling to 0 at its edges over `edge` of its side: (side, side)."""
     place = (torch.arange(side, device=device) + 0.5) / side
-    ramp = ((torch.minimum(place, 1 - place) - 0.5 / side) / edge).clamp(0, 1)
-    ramp = ramp * ramp * (3 - 2 * ramp)
+    ramp = smoothstep_tensor((torch.minimum(place, 1 - place) - 0.5 / side) / edge)
     return torch.minimum(ramp[:, None], ramp)
 
 

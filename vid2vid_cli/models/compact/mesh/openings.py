@@ -37,6 +37,14 @@ class Axis:
         return np.asarray(points @ np.stack([self.along, across]) * self.unit + self.middle, np.float32)
 
 
+@dataclass(frozen=True)
+class PlacedFace:
+    """The mesh as a picture shows it: points (468, 2), and the scale of the head in it."""
+
+    points: Points
+    scale: float
+
+
 def find_axis(loop_points: Points, unit: float) -> Axis:
     """Return the axis of an opening. loop_points: (P, 2), a corner first and the other one half way round."""
     first, other = loop_points[0], loop_points[len(loop_points) // 2]
@@ -64,17 +72,15 @@ def refill_triangles(topology: FaceTopology, first: int) -> Indices:
     return triangles
 
 
-def inside_source_xy(topology: FaceTopology, source: tuple[Points, float], target: tuple[Points, float]) -> Points:
-    """Return what the openings' own vertices show of the source: (P, 2).
-
-    source, target: the mesh (468, 2) and the scale of the head in it.
-    """
+def inside_source_xy(topology: FaceTopology, source: PlacedFace, target: PlacedFace) -> Points:
+    """Return what the openings' own vertices show of the source: (P, 2)."""
     source_xy = []
     for loop in opening_loops(topology):
-        there = find_axis(source[0][loop], source[1])
-        here = find_axis(target[0][loop], target[1])
-        own = there.to_local(source[0][loop])
-        seen = here.to_local(target[0][loop])[:, 1]
+        there = find_axis(source.points[loop], source.scale)
+        here = find_axis(target.points[loop], target.scale)
+        own = there.to_local(source.points[loop])
+        seen = here.to_local(target.points[loop])[:, 1]
+        # No further from the axis than the source's own rim, on the same side of it.
         across = np.clip(seen, np.minimum(own[:, 1], 0), np.maximum(own[:, 1], 0))
         source_xy.append(there.to_picture(np.stack([own[:, 0], across], 1)))
     return np.concatenate(source_xy)

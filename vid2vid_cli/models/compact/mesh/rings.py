@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.models.compact.mesh.box import Border
+
 Points = NDArray[np.float32]
 Indices = NDArray[np.int32]
 
@@ -66,21 +68,18 @@ def ring_reaches(outline: Points) -> Points:
     return np.asarray(reach * (1 + CROWN * upness(outline)), np.float32)
 
 
-def reach_border(centre: Points, rays: Points, box: tuple[Points, Points]) -> Points:
-    """Return the rays (36, 2) prolonged to the border of a box, or a little past the outline where that lies outside.
-
-    box: left and top, right and bottom.
-    """
-    room = np.where(rays > 0, box[1] - centre, box[0] - centre)
+def reach_border(centre: Points, rays: Points, border: Border) -> Points:
+    """Return the rays (36, 2) prolonged to a border, or a little past the outline where that lies outside."""
+    room = np.where(rays > 0, border.high - centre, border.low - centre)
     with np.errstate(divide="ignore", invalid="ignore"):
         stretch = np.where(np.abs(rays) > 1e-6, room / rays, np.inf).min(1)
     return np.asarray(rays * np.maximum(stretch, 1.02)[:, None], np.float32)
 
 
-def place_rings(centre: Points, rays: Points, border: Points, reaches: Points) -> Points:
+def place_rings(centre: Points, rays: Points, rim: Points, reaches: Points) -> Points:
     """Return where the rings lie in the source's picture, outside the outline and inside the border: (rings, 36, 2)."""
     distance = np.linalg.norm(rays, axis=-1, keepdims=True)
-    room = np.linalg.norm(border, axis=-1, keepdims=True) - distance
+    room = np.linalg.norm(rim, axis=-1, keepdims=True) - distance
     steps = [
         np.minimum(distance * (1 + reach[:, None]), distance + ring.limit * room)
         for ring, reach in zip(RINGS, reaches, strict=True)

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.geometry.easing import smoothstep_tensor
+
 IntArray = NDArray[np.int32]
 
 
@@ -79,8 +81,7 @@ class FaceTopology:
         """Return 1 at the points of `loops`, falling smoothly to 0 at the distance `reach` (eye distances): (468,)."""
         anchors = self.canonical[torch.from_numpy(loops.ravel().astype(np.int64))]
         distance = torch.cdist(self.canonical[:, :2], anchors[:, :2]).min(1).values
-        fade = (1 - (distance - reach / 2) / (reach / 2)).clamp(0, 1)
-        return fade * fade * (3 - 2 * fade)
+        return smoothstep_tensor(1 - (distance - reach / 2) / (reach / 2))
 
 
 @numba.njit(cache=True, nogil=True)

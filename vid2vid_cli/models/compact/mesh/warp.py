@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.mesh.box import Border, Box
 from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
-from vid2vid_cli.models.compact.mesh.openings import inside_source_xy, opening_loops, refill_triangles
+from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 from vid2vid_cli.models.compact.mesh.rings import (
     RINGS,
@@ -41,8 +42,6 @@ BACKGROUND_DEPTH = 10.0  # behind every head
 # inside the mouth 1, inside an eye 1, turned to the camera more than in the source 1
 CHANNELS = 12
 FOLLOWING = 8  # which of them says how much a pixel follows the head
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -74,36 +73,30 @@ class PlacedMesh:
 
     def flow(self, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from. size: (height, width) of the whole crop's map."""
-        values = self.draw(whole_box(size), size, range(5 if self.has_mirror else 2))
+        values = self.draw(Box.whole(size), size, range(5 if self.has_mirror else 2))
         return Flow(values) if not self.has_mirror else Flow(values[..., :2], values[..., 2:4], values[..., 4:])
 
     def draw(self, box: Box, size: tuple[int, int], channels: Sequence[int] = range(CHANNELS)) -> Points:
         """Draw some of the channels over a part of the target: (height, width, channels).
 
-        box: left, top, right, bottom of the part, in the vertices' unit. size: (height, width).
+        box: the part. size: (height, width) of what is drawn.
         """
-        low, high = np.array(box[:2]), np.array(box[2:])
-        step = (high - low) / (size[1], size[0])
+        step = (box.high - box.low) / (size[1], size[0])
         vertices_px = self.vertices.copy()
-        vertices_px[:, :2] = (self.vertices[:, :2] - low) / step - 0.5
+        # The rasteriser counts from the centre of the first pixel, a box from its edge.
+        vertices_px[:, :2] = (self.vertices[:, :2] - box.low) / step - 0.5
         vertices_px[:, 2] /= step.mean()
         return rasterize(vertices_px, np.ascontiguousarray(self.values[:, channels]), self.triangles, size)
-
-
-def whole_box(size: tuple[int, int]) -> Box:
-    """Return left, top, right, bottom of a whole crop of a size (height, width), in halves of its longer side."""
-    height, width = size[0] / max(size), size[1] / max(size)
-    return -width, -height, width, height
 
 
 class MeshWarp:
     """The warp of one source: built once, asked for a flow per target."""
 
-    def __init__(self, topology: FaceTopology, points: Points, pose: Similarity, box: tuple[Points, Points]) -> None:
+    def __init__(self, topology: FaceTopology, points: Points, pose: Similarity, border: Border) -> None:
         """Build the extended mesh of a source.
 
         points: (468, 3), the source's keypoints in [-1, 1] of the crop's longer side. pose: of the source, batch
-        of 1. box: left and top, right and bottom of the border that holds still, in the same unit.
+        of 1. border: what holds still around the head, in the same unit.
         """
         self._topology, self._pose = topology, pose
         self.keypoint_count, self.face_triangles = len(points), topology.triangles
@@ -111,17 +104,17 @@ class MeshWarp:
         canonical = topology.canonical.numpy()[topology.oval]
         centre = self._outline[:, :2].mean(0)
         rays = self._outline[:, :2] - centre
-        border = reach_border(centre, rays, box)
+        rim = reach_border(centre, rays, border)
         self._reaches, self._follow = ring_reaches(canonical), follow_weights(canonical)
-        self._ring_places = place_rings(centre, rays, border, self._reaches)
+        self._ring_places = place_rings(centre, rays, rim, self._reaches)
         self._push = silhouette_push(points[:, :2], self._ring_places, centre)
         self._ring_source_xy = _push_out(self._ring_places, centre, self._push)
         self._rest_outline = pose.undo_array(self._outline)
         self._rest_rings = self._place_rest_rings()
         self._ring_anchors = self._anchor_rings(pose)
-        (left, top), (right, bottom) = box
+        (left, top), (right, bottom) = border.low, border.high
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
-        still = np.concatenate([centre + border, corners])
+        still = np.concatenate([centre + rim, corners])
         self._still = np.concatenate([still, np.full((len(still), 1), BACKGROUND_DEPTH)], 1).astype(np.float32)
         self.source_xy = self._assemble(points, self._ring_source_xy, self._ring_anchors[..., 2])
         count, first = len(topology.oval), len(points)
@@ -147,13 +140,13 @@ class MeshWarp:
         """Return the mesh as a target shows it; arguments as for `flow`."""
         targets = self.target_vertices(keypoints, pose)
         targets = np.concatenate([targets, keypoints[self._loops]])
-        scales = float(self._pose.scale), float(pose.scale)
-        face = self.source_xy[: len(keypoints), :2]
-        inside = inside_source_xy(self._topology, (face, scales[0]), (keypoints[:, :2], scales[1]))
+        own = PlacedFace(self.source_xy[: len(keypoints), :2], float(self._pose.scale))
+        target = PlacedFace(keypoints[:, :2], float(pose.scale))
+        inside = inside_source_xy(self._topology, own, target)
         revealed = (self._topology.facing(keypoints) - self._facing).astype(np.float32)
         shown = smoothstep((revealed - 0.1) / 0.3)
         source_xy = self._inset_source_xy(shown)
-        closing = self._lids.closing(keypoints, scales[1])
+        closing = self._lids.closing(keypoints, target.scale)
         self._lids.unfold(source_xy, closing)
         self._lids.draw_lashes(inside, targets[len(source_xy) :], keypoints, closing)
         values = np.zeros((len(targets), CHANNELS), np.float32)
@@ -269,4 +262,5 @@ def _push_out(rings: Points, centre: Points, distance: Points) -> Points:
 
 def _hidden_weights(facing: Points, partner_facing: Points) -> Points:
     """Return how much better the partner of a point is seen in the source: 0 where the point itself is seen well."""
-    return smoothstep((0.5 - facing) / 0.3) * smoothstep((partner_facing - facing - 0.15) / 0.3)
+    is_edge_on, is_better = (0.5 - facing) / 0.3, (partner_facing - facing - 0.15) / 0.3
+    return np.asarray(smoothstep(is_edge_on) * smoothstep(is_better), np.float32)
