@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from training.normalize import add_norms, fold_norms, normalize_as
-from training.prune_channels import slim
+from training.prune_channels import prune_channels
 from vid2vid_cli.models.compact.learned.networks import FlowNet, LearnedParts, Painter, SourceEncoder, Widths
 
 
@@ -47,7 +47,7 @@ def test_narrower_networks_keep_the_channels_that_matter() -> None:
         for net in (wide.flow_net.net, wide.painter.net):
             net.enter.bias[-1] = net.down1.bias[-1] = net.down2.bias[-1] = 5.0
     found = make_hourglasses(Widths(4, 6, 8), Widths(6, 8, 10))
-    slim(wide, found, lambda: let_run(wide))
+    prune_channels(wide, found, lambda: let_run(wide))
     for seen, wanted in zip(let_run(found), let_run(narrow), strict=True):
         assert float(wanted.abs().max()) > 0.01
         assert torch.allclose(seen, wanted, atol=1e-5)

@@ -1,8 +1,8 @@
-"""Endless training samples: a source, and some targets that it shall be turned into.
+"""An endless stream of training samples: a source, and targets that it is to be turned into.
 
 From clips: two moments of one person. From portraits: the portrait is the target, and the source is the same picture
-with another expression and head pose, made by the warp without networks; so 700 people teach teeth, open eyes, far
-cheeks and hair edges, though none of them ever moved.
+with another expression and head pose, made by the warp without networks. In this way 700 people teach teeth, open eyes,
+far cheeks and edges of hair, though none of them ever moved.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from vid2vid_cli.motion import PoseOverride
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
-SIDE = 320  # of the crop that a sample is made of: three times the face, as at run time
-COARSE = 128  # of the whole square, on which the flow is judged
+SIDE = 320  # px of the crop that a sample is made of: three times the face, as at run time
+COARSE = 128  # px of the whole square, on which the flow is compared
 TARGETS = 4  # of one source, when it comes from a clip
 CLIPS, STILLS = 3, 4  # sources of a batch
 MOUTH_WEIGHT, EYE_WEIGHT = 5.0, 4.0
 EYE_POINTS = (33, 263)
-# How often it is known what the driving's mesh misses: not in calls, and not where movement is absolute.
+# How often the driving is compared with its first frame, as it is at run time but for calls and absolute motion.
 FOLLOWED, FOLLOWED_STILLS = 0.75, 0.4
 
 
 @dataclass(frozen=True)
 class Squares:
-    """The squares of one clip, or of all portraits: JPEG files, meshes (N, 468, 3) in px, visible parts (N, 4)."""
+    """The squares of one clip, or of all portraits: JPEG files, meshes (N, 470, 3) in px, visible parts (N, 4)."""
 
     jpeg: Picture
     ends: NDArray[np.int64]
@@ -75,7 +75,7 @@ class Squares:
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame cut for training: picture (320, 320, 3), landmarks (470, 3) and visible part (4,) in its px."""
+    """One frame cut for training: picture (320, 320, 3), landmarks (470, 3) and visible part (4,), both in its px."""
 
     picture: Picture
     landmarks: Points
@@ -84,7 +84,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Cut:
-    """How a square becomes a crop: an affine map of px, whether it is mirrored, and what is done to the colours."""
+    """How a square becomes a crop: an affine map of px, whether it is mirrored, and a table of colours (256, 3)."""
 
     matrix: NDArray[np.float64]
     scale: float
@@ -106,7 +106,7 @@ class Prepared:
 
 
 class Samples(IterableDataset[dict[str, Tensor]]):
-    """Yields batches for ever; each worker goes its own way."""
+    """Yields batches for ever; each worker draws its own."""
 
     def __init__(self, cache: Path, state: dict[str, Tensor], seed: int) -> None:
         self._cache, self._seed = cache, seed
@@ -125,7 +125,7 @@ class Samples(IterableDataset[dict[str, Tensor]]):
 
 
 class SampleMaker:
-    """Makes samples out of the cache."""
+    """Makes samples from the cache."""
 
     def __init__(self, cache: Path, model: CompactModel, rng: np.random.Generator) -> None:
         self._model, self._rng = model, rng
@@ -133,15 +133,15 @@ class SampleMaker:
         self._clips = [Squares.load(path) for path in clips]
         self._stills = Squares.load(cache / "stills.safetensors")
         people = [path.stem.split("_")[0] for path in clips]
-        # Everybody counts alike, but for a long clip a little more.
+        # All people count alike, except that a long clip counts a little more.
         weight = np.array([len(c) ** 0.5 / people.count(p) for c, p in zip(self._clips, people, strict=True)])
         self._chances = weight / weight.sum()
 
     def make_batch(self) -> dict[str, Tensor]:
         """Make a batch of B targets of S sources.
 
-        source: (S, 3, 320, 320), which: (B,), the source of each target; follows: (B,), whether the target is the
-        next moment after the one before it; the rest as describe_target says.
+        source: (S, 3, 320, 320). which: (B,), the source of each target. follows: (B,), whether a target is the moment
+        right after the target before it. The rest: see describe_target.
         """
         groups = [self._from_clip() for _ in range(CLIPS)] + [self._from_still() for _ in range(STILLS)]
         sources, parts, which, follows = [], [], [], []
@@ -167,20 +167,20 @@ class SampleMaker:
         clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
         source = int(rng.integers(len(clip)))
         targets = [int(k) for k in rng.integers(len(clip) - 1, size=TARGETS - 1)]
-        if rng.random() < 0.1:  # no movement must give the source back
+        if rng.random() < 0.1:  # without movement the source must come back
             targets[0] = source
         cut = self._choose_cut(clip.landmarks[source])
         return [self._shoot(clip, k, cut) for k in (source, *targets, targets[-1] + 1)]
 
     def _from_still(self) -> list[Shot]:
-        """Return a portrait made different, and the portrait itself as target."""
+        """Return a portrait with another expression and pose, and the portrait itself as its target."""
         rng = self._rng
         index = int(rng.integers(len(self._stills)))
         still = self._shoot(self._stills, index, self._choose_cut(self._stills.landmarks[index]))
         return [self._make_different(still), still]
 
     def _make_different(self, still: Shot) -> Shot:
-        """Give a portrait the movement between two moments of some clip, most often one that closes lips or eyes."""
+        """Give a portrait the movement between two moments of some clip, often one that closes its lips."""
         rng, model = self._rng, self._model
         clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
         some = torch.from_numpy(clip.landmarks[rng.integers(len(clip), size=12)])
@@ -198,16 +198,17 @@ class SampleMaker:
         return Shot(picture, np.concatenate([mesh, place_irises(mesh, gaze)]), still.visible)
 
     def _choose_change(self, some: Tensor, still: Tensor) -> tuple[int, int]:
-        """Choose the moment that counts as the portrait's own, and the one that it is made to look like."""
+        """Choose the moment that counts as the portrait's own, and the one whose motion it gets."""
         opening = mouth_openings(some)
         own = float(mouth_openings(still[None])[0])
         before = int((opening - own).abs().argmin())
+        # From closed lips to open ones is the hardest way: half of all portraits go it.
         if self._rng.random() < 0.5:
             return before, int(opening.argmin())
         return before, int(self._rng.integers(len(some)))
 
     def _choose_cut(self, landmarks: Points) -> Cut:
-        """Choose a crop around a face as the pipeline would cut it, a little turned, shifted and enlarged."""
+        """Choose a crop around a face as the pipeline would cut it, with a little rotation, shift and scale."""
         rng = self._rng
         low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
         side = float((high - low).max()) * 3.0 * np.exp(rng.normal(0, 0.06))
@@ -219,7 +220,7 @@ class SampleMaker:
         return Cut(matrix, scale, bool(rng.random() < 0.5), self._choose_colours())
 
     def _choose_colours(self) -> NDArray[np.float32]:
-        """Choose a table (256, 3) of new values: brightness, contrast, gamma, a cast."""
+        """Choose a table (256, 3) of new colour values: gamma, gain, colour cast, offset."""
         rng = self._rng
         steps = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.12, (1, 1)))
         gain = np.exp(rng.normal(0, 0.10) + rng.normal(0, 0.04, (1, 3)))
@@ -247,7 +248,7 @@ class SampleMaker:
         return Shot(picture, landmarks, visible)
 
     def _spoil(self, picture: Picture) -> Picture:
-        """Blur or compress a source now and then."""
+        """Blur or compress a source now and then, as real ones are."""
         rng = self._rng
         if rng.random() < 0.12:
             picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.0))), np.uint8)
@@ -259,7 +260,7 @@ class SampleMaker:
 
 
 def mouth_openings(landmarks: Tensor) -> Tensor:
-    """Return the openings of mouths over the distance of the eyes: (B,). landmarks: (B, 468, 3)."""
+    """Return how far mouths are open, in eye distances: (B,). landmarks: (B, 468 or more, 3)."""
     eyes: Tensor = (landmarks[:, EYE_POINTS[0]] - landmarks[:, EYE_POINTS[1]]).norm(dim=-1)
     lips: Tensor = (landmarks[:, 13, :2] - landmarks[:, 14, :2]).norm(dim=-1)
     return lips / eyes
@@ -337,7 +338,7 @@ def part_weights(model: CompactModel, guide: Tensor) -> Tensor:
 
 
 def draw_overlay(prepared: Prepared, driven: CompactState, patch: Patch, guide: Tensor) -> Tensor:
-    """Return what lies over the warped patch whatever the flow: (4, 192, 192), colour times weight, and 1 - weight.
+    """Return what is laid over the warped patch: (4, 192, 192), colour times weight, and 1 - weight.
 
     guide: (CHANNELS, 192, 192), the mesh's, over the patch.
     """
@@ -355,6 +356,7 @@ def draw_overlay(prepared: Prepared, driven: CompactState, patch: Patch, guide: 
         layer.blend(colour)
         nothing = torch.zeros_like(colour)
         covered = torch.ones_like(colour)
+        # Laying white over black leaves the weight itself.
         type(layer)(layer.left, layer.top, np.ones_like(layer.colour), layer.weight).blend(nothing)
         keep = keep * (covered - nothing)[:1]
     return torch.cat([colour, keep])
@@ -380,7 +382,7 @@ def cut_patch(image: Tensor, patch: Patch, side: int) -> Tensor:
 
 
 def visible_mask(visible: Points, box: Box, side: int) -> Tensor:
-    """Return 1 where a part of the target lies within its frame: (1, side, side). visible: in px of the crop."""
+    """Return 1 where a box of the target lies within its frame: (1, side, side). visible: (4,), in px of the crop."""
     left, top, right, bottom = (float(v) / (SIDE / 2) - 1 for v in visible)
     whole = Patch((box.left + box.right) / 2, (box.top + box.bottom) / 2, box.width / 2)
     x, y = patch_places(whole, side)

@@ -51,6 +51,7 @@ class ReenactmentModel(Protocol):
     """A loaded checkpoint. All methods are batched and keep no state between calls."""
 
     name: str
+    # How faces are cut for it, as the networks saw them in training.
     source_crop: CropSpec
     driving_crop: CropSpec
     # Largest |yaw|, |pitch|, |roll| in degrees at which pictures still look right; the user is warned past it.
@@ -207,6 +208,7 @@ class Family:
     detect: Callable[[Mapping[str, Tensor]], bool]
     build: Callable[[Mapping[str, Tensor]], ReenactmentModel]
     has_head_pose: bool = True
+    # All that the command line knows, unless a family cannot tell them apart.
     regions: frozenset[Region] = frozenset(get_args(Region))
     request: frozenset[str] = frozenset()
     is_embedded: bool = False

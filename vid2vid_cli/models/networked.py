@@ -59,7 +59,7 @@ class NetworkedModel(ABC):
 
     def adjusted(self: Model, request: FamilyRequest) -> Model:
         """Return a model of the same networks that drives as requested; what is left open is on."""
-        model = copy.copy(self)
+        model = copy.copy(self)  # shares the networks
         model._request = replace(
             request, adapt_scale=request.adapt_scale is not False, stitch=request.stitch is not False
         )

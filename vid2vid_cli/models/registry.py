@@ -17,6 +17,7 @@ from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel, is_facevid2vi
 from vid2vid_cli.models.fomm.model import FommModel, is_fomm
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel, is_liveportrait
 
+# Asked in this order; the first that knows the tensors of a file builds its model.
 FAMILIES = (
     Family(
         name="compact",
@@ -42,7 +43,7 @@ FAMILIES = (
         name="fomm",
         detect=is_fomm,
         build=FommModel,
-        has_head_pose=False,
+        has_head_pose=False,  # its keypoints are learned places in the plane
         regions=frozenset({"all"}),
         request=frozenset({"adapt_scale"}),
     ),
@@ -64,6 +65,7 @@ def load_model(checkpoint: str = DEFAULT_CHECKPOINT) -> LoadedModel:
     path = find_checkpoint(checkpoint)
     file = embedded_checkpoint() if checkpoint == DEFAULT_CHECKPOINT else read_checkpoint(path)
     for family in FAMILIES:
+        # A detected family may still find the file damaged: tensors missing (KeyError) or of other shapes.
         if family.detect(file.tensors):
             try:
                 return LoadedModel(family.build(file.tensors), family, str(path), file.sha256)

@@ -25,7 +25,7 @@ from vid2vid_cli.models.loading import Part, fold_spectral_norm, load_module
 from vid2vid_cli.models.networked import DrivenKeypoints, NetworkedModel
 from vid2vid_cli.motion import Motion, PoseOverride
 
-SADTALKER_KEYPOINTS = "kp_extractor"
+SADTALKER_KEYPOINTS = "kp_extractor"  # SadTalker's name for the keypoint detector
 
 
 def is_facevid2vid(tensors: Mapping[str, Tensor]) -> bool:
@@ -63,6 +63,7 @@ class FaceVid2VidModel(NetworkedModel):
                 "axes are others; use the newer vox-256 file"
             )
         self.keypoints = load_module(CanonicalKeypoints, detector)
+        # SadTalker's file has no estimator: its motion comes from coefficients of a 3D face model.
         estimator = tensors / "he_estimator"
         self.estimator = load_module(PoseEstimator, estimator) if estimator.tensors else None
         for network in (self.keypoints, self.estimator):
@@ -73,16 +74,16 @@ class FaceVid2VidModel(NetworkedModel):
         self.generator = self._load_renderer()["generator"]
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
-        """Encode the source once; its own motion is at rest where the checkpoint cannot read it."""
+        """Encode the source once; a checkpoint that cannot read motion takes it to be at rest."""
         canonical = self.keypoints(image.to(self._device)).cpu()
         motion = self._rest() if self.estimator is None else self._read(self.estimator, image)
         own = pose_keypoints(canonical, motion).to(self._device)
         return SourceAppearance(self.generator.prepare(image.to(self._device), own)._asdict(), canonical, motion)
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
-        """Read head pose, translation and expression off the pictures."""
+        """Read head pose, translation and expression from the pictures."""
         if images is None:
-            raise ValueError("facevid2vid reads motion off pictures, not off landmarks")
+            raise ValueError("facevid2vid reads motion from pictures, not from landmarks")
         if self.estimator is None:
             raise WeightsError(
                 "this SadTalker checkpoint cannot read motion (it has no he_estimator): drive it with a motion file of "

@@ -62,7 +62,7 @@ class FommModel(NetworkedModel):
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Find keypoints and jacobians in the pictures."""
         if images is None:
-            raise ValueError("fomm reads motion off pictures, not off landmarks")
+            raise ValueError("fomm reads motion from pictures, not from landmarks")
         return _as_motion(self.keypoints(images.to(self._device)))
 
     def drive(
@@ -70,7 +70,7 @@ class FommModel(NetworkedModel):
     ) -> DrivenKeypoints:
         """Move the source's keypoints as the driving's move (relative), or take the driving's own (absolute)."""
         if pose is not None:
-            raise UsageError("fomm knows no head pose and cannot turn a head; use -c facevid2vid or compact")
+            raise UsageError("fomm knows no head pose and cannot turn a head; use -c facevid2vid or leave -c out")
         target = _as_local(driving)
         if reference is not None:
             own, start = _as_local(source.motion), _as_local(reference)
@@ -80,7 +80,7 @@ class FommModel(NetworkedModel):
         return DrivenKeypoints(torch.cat([target.keypoints, target.jacobians.flatten(2)], -1))
 
     def without_shape(self, motion: Motion) -> Tensor:
-        """Return the keypoints as they are: this family does not tell shape from movement."""
+        """Return the keypoints as they are: this family cannot tell shape from movement."""
         return motion.expression
 
     def expression_mask(self, region: Region) -> Tensor:
@@ -102,7 +102,9 @@ def _load_renderer(part: Part, rewrite: Rewrite) -> dict[str, FirstOrderGenerato
 def _as_motion(local: LocalMotion) -> Motion:
     keypoints, jacobians = local.keypoints.cpu(), local.jacobians.cpu()
     count = len(keypoints)
+    # The head-pose part of a motion, at rest, since this family has none.
     still = torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 3), torch.ones(count, 1)
+    # (B, K, 2) to (B, K, 3) with z = 0
     return Motion(*still, functional.pad(keypoints, (0, 1)), jacobians)
 
 

@@ -59,6 +59,7 @@ class LivePortraitModel(NetworkedModel):
         tensors = Part(state)
         refuse_unknown(tensors, ROLES)
         encoder, extractor, warper, decoder, retargeting = (tensors / role for role in ROLES)
+        # The file keeps the extractor under one more name.
         self.extractor = load_module(MotionExtractor, extractor / "detector")
         self.retargeting = load_module(Retargeting, retargeting)
         rewrite(self.extractor)
@@ -77,7 +78,7 @@ class LivePortraitModel(NetworkedModel):
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Read head pose, scale, translation and expression from the pictures, openings from the landmarks."""
         if images is None:
-            raise ValueError("liveportrait reads motion off pictures, not off landmarks")
+            raise ValueError("liveportrait reads motion from pictures, not from landmarks")
         return _as_motion(self.extractor(images.to(self._device)), landmarks)
 
     def drive(
@@ -114,11 +115,13 @@ class LivePortraitModel(NetworkedModel):
         """Take eyes and lips set by ratio out of the motion; return it, and the offsets (B, K, 3) that set them."""
         own = pose_keypoints(source.canonical, source.motion)
         opened, offsets = _openings(source.motion), torch.zeros_like(own)
+        # Of the three openings of a motion: both eyes, then the lips.
         for part, places in (("eyes", slice(0, 2)), ("lips", slice(2, 3))):
             wanted = self._wanted(part, places, driving)
             if wanted is None:
                 continue
             mask = self.expression_mask("eyes" if part == "eyes" else "mouth")[None, :, None]
+            # The keypoints of this part keep the source's own expression; the network moves them from there.
             still = moved.expression + mask * (source.motion.expression - moved.expression)
             moved = replace(moved, expression=still)
             ratios = torch.cat([opened[:, places].expand(len(wanted), -1), wanted], 1)
@@ -132,6 +135,7 @@ class LivePortraitModel(NetworkedModel):
         if fixed is not None:
             return torch.full((len(driving), 1), fixed)
         if getattr(self._request, f"retarget_{part}"):
+            # Both eyes open alike, as the network was trained.
             return _openings(driving)[:, places].mean(1, keepdim=True)
         return None
 
