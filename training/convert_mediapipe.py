@@ -123,6 +123,7 @@ def convert(network: nn.Module, content: bytes, dtype: torch.dtype) -> dict[str,
     Raises ValueError if the file is of another network.
     """
     modules, layers = modules_in_file_order(network), Graph(content).layers()
+    # Names differ between file and network: only order and shapes say what belongs where.
     if len(modules) != len(layers):
         raise ValueError(f"the file has {len(layers)} layers, {type(network).__name__} has {len(modules)}")
     with torch.no_grad():

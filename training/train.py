@@ -87,6 +87,7 @@ def render_batch(parts: LearnedParts, batch: dict[str, Tensor]) -> Rendered:
     """Render all targets of a batch as the model does at run time."""
     source, which = batch["source"], batch["which"]
     small = functional.interpolate(source, (SOURCE_SIDE, SOURCE_SIDE), mode="bilinear", antialias=True)
+    # Each source is encoded once, though it has several targets; any of them knows its square.
     first = torch.stack([(which == index).nonzero()[0, 0] for index in range(len(source))])
     square = batch["square"][first][:, None, None]
     grid = square[..., :2] + square[..., 2:] * patch_grid(_whole(len(source)), SOURCE_SIDE)
@@ -228,6 +229,7 @@ class Trainer:
         kept |= {"step": self.step, "seconds": self.seconds}
         partial = self.run / "last.partial"
         torch.save(kept, partial)
+        # A run that is killed while it saves keeps the file before.
         partial.replace(self.run / "last.pt")
 
     def load(self, path: Path) -> None:
@@ -283,6 +285,7 @@ class Trainer:
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.parts.parameters(), strict=True):
                 kept.lerp_(new, share)
+            # Statistics of the normalisations are moving averages already.
             for statistic, now in zip(self.average.buffers(), self.parts.buffers(), strict=True):
                 statistic.copy_(now)
 

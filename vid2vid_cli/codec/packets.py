@@ -70,7 +70,7 @@ class Bytes(Protocol):
 
 def write_number(value: int) -> bytes:
     """Return a number from 0 up as 7 bits a byte, lowest first; the top bit says that more follow."""
-    out = bytearray()
+    out = bytearray()  # LEB128
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7

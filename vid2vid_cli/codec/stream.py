@@ -244,6 +244,7 @@ class Receiver:
         if not 0 <= missing <= MOST_MISSING:
             self.tally.late += 1
             return
+        # The end carries the count of frames, so frames lost right before it are known as well.
         for _ in range(missing):
             self.tally.lost += 1
             self._decoder.lose_step()  # a delta now refers to a frame that never came

@@ -25,6 +25,7 @@ class SourceAppearance:
     without head pose and expression. motion: the source's own, of one frame.
     """
 
+    # What a cache of sources may keep; see Restorable for families that hold more.
     features: Mapping[str, Tensor]
     canonical: Tensor
     motion: Motion

@@ -120,6 +120,7 @@ class CompactModel:
         """Warp the source's pixels by the mesh's flow, one frame after the other."""
         if not isinstance(source, CompactSource) or not isinstance(driven, CompactState):
             raise ValueError("the source appearance or what drives it is of another family")
+        # A batch only shortens reading and driving: each frame's mesh is drawn by itself.
         frames = [render_frame(source, driven[i], self._learned) for i in range(len(driven))]
         return frames[0] if len(frames) == 1 else torch.cat(frames)
 

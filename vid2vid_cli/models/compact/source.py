@@ -73,6 +73,7 @@ class Rigging:
         keypoints = points[:, :POINTS]
         face = keypoints[0].numpy()
         border = _still_border(face)
+        # Fitted to the source's own shape, unlike the pose of the motion, which is fitted to the mean face.
         head = fit_similarity(canonical, keypoints, self._topology.rigid_weights)
         warp = MeshWarp(self._topology, face, head, border)
         return Rig(canonical, _motion_of(pose, expression, read_gaze(points)), warp, _square(border, canonical))
@@ -114,6 +115,7 @@ def _still_border(points: NDArray[np.float32]) -> Border:
     Where the frame ends the crop, nothing needs to hold still: beyond it the frame's edge is repeated.
     """
     low, high = points[:, :2].min(0), points[:, :2].max(0)
+    # The crop is this square, cut where the frame ends.
     half = (high - low).max() * SOURCE_CROP.scale / 2
     middle = (low + high) / 2
     return Border(middle - half, middle + half)
@@ -122,6 +124,7 @@ def _still_border(points: NDArray[np.float32]) -> Border:
 def _square(border: Border, canonical: Tensor) -> HeadSquare:
     """Return the square within a border. canonical: (1, 468, 3), the source's."""
     (left, top), (right, bottom) = border.low, border.high
+    # The middle of the face's extent on the canonical head; with the pose it says where the head is.
     head = (canonical.amax(1, keepdim=True) + canonical.amin(1, keepdim=True)) / 2
     back = float(canonical[..., 2].max())
     return HeadSquare((float(left + right) / 2, float(top + bottom) / 2), float(right - left) / 2, head, back)

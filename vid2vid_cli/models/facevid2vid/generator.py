@@ -24,7 +24,7 @@ class PlainDecoder(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Decode maps (B, C, H, W) to images (B, 3, 4 H, 4 W) in [0, 1]."""
-        # The sigmoid in float32: half precision leaves bands in bright areas.
+        # The last sigmoid is in float32, whatever the maps are in.
         return torch.sigmoid(self.final(self.up_blocks(self.resblocks_2d(maps))).float())
 
 

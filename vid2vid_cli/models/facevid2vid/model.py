@@ -69,6 +69,7 @@ class FaceVid2VidModel(NetworkedModel):
         for network in (self.keypoints, self.estimator):
             if network is not None:
                 rewrite(network)
+        # The public code of face-vid2vid keeps all masks.
         smallest_mask = SMALLEST_MASK if is_sadtalker else 0.0
         self._load_renderer = partial(_load_renderer, tensors / "generator", smallest_mask, rewrite)
         self.generator = self._load_renderer()["generator"]

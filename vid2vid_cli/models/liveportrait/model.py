@@ -135,7 +135,7 @@ class LivePortraitModel(NetworkedModel):
         if fixed is not None:
             return torch.full((len(driving), 1), fixed)
         if getattr(self._request, f"retarget_{part}"):
-            # Both eyes open alike, as the network was trained.
+            # The network takes one ratio for both eyes.
             return _openings(driving)[:, places].mean(1, keepdim=True)
         return None
 

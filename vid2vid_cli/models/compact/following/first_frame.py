@@ -1,9 +1,9 @@
-"""What the mesh misses in a driving clip: how the skin slips under it, and how all that is no face moves.
+"""What the mesh misses in a driving clip: how far its keypoints are off, and how everything around the face moves.
 
 The first frame of the driving is warped by its own mesh to each later frame, and optical flow (DIS, Kroeger, Timofte,
-Dai, Van Gool, ECCV 2016) finds what is still different. In the face it tells how far each keypoint lies from where it
-should: the mesh network's slips, and what it does not see of lips and lids; only the same face can use that. Around the
-face it tells how hair, neck, shoulders and camera move, on a coarse grid, which another portrait can follow, too.
+Dai, Van Gool, ECCV 2016) finds what still differs. In the face it measures how far each keypoint is off: the errors of
+the mesh network, and what it does not see of lips and lids. Only the same face can use that. Around the face it finds
+how hair, neck, shoulders and camera move, on a coarse grid, which another portrait can follow too.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, MeshWarp, PlacedMesh, Points
 from vid2vid_cli.models.compact.motion_layout import CELLS
 
-VIEW = 288  # side of the gray picture of the square around the head
-SIDE = 144  # of the square that is compared
-FACE_SIDE = 192  # of the face that is compared
+VIEW = 288  # px: side of the gray picture of the square around the head
+SIDE = 144  # px: of the square that is compared
+FACE_SIDE = 192  # px: of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
 FACE_BLUR = 1 / 192  # of its side, over which neighbouring keypoints share what is found
-MAX_FLOW, MAX_FLOW_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but something before the face
-IN_FACE = 0.98  # of following the head: what lies beyond the face follows it less
-NOISE_FLOOR = 2.0  # grey levels: where the warp is off by no more, nothing is gained
-CONFIDENCE_GAIN = 10.0  # a tenth of the difference explained is enough to be believed
-MAX_RESIDUAL = 45.0  # grey levels: where that much remains, something else is seen than in the first frame
-LEAST_AREA, UNFOLD_TIMES = 0.02, 20  # share of its area that a triangle keeps, and how often that is looked after
-CUT = 34.0  # grey levels of the whole picture: another scene. Within one at most 15 remained, between two 33 and more
+# Of the side of the box: a longer flow is no movement, but something in front of the face.
+MAX_FLOW, MAX_FLOW_IN_FACE = 0.2, 0.08
+IN_FACE = 0.98  # of following the head: what lies around the face follows it less
+NOISE_FLOOR = 2.0  # grey levels: where the warp is off by no more, a flow explains nothing
+CONFIDENCE_GAIN = 10.0  # a flow that explains a tenth of the difference has full confidence
+MAX_RESIDUAL = 45.0  # grey levels: where this much remains, the frame shows something else than the first one
+LEAST_AREA, UNFOLD_TIMES = 0.02, 20  # share of its area that a triangle keeps, and passes to see to that
+CUT = 34.0  # grey levels, mean of the picture: another scene. Within one at most 15 remained, between two at least 33
 
-# An eye that closes or a mouth that opens looks like anything but itself moved: the more it does so, the more its
-# keypoints slip as the skin around them does, and the networks alone say what they do. Eyes, then the mouth.
+# An eye that closes or a mouth that opens does not look like itself moved, and flow finds anything there. The more it
+# does so, the more its keypoints take the residual of the skin around them. Eyes, then the mouth.
 CHANGING = (*np.concatenate([LOOPS, RINGS[0][1]], 1), np.array(LIPS))
 AROUND = (*RINGS[1][1], np.array((2, 206, 426, 216, 436, 200)))
-LITTLE_OPEN, WIDE_OPEN = 0.08, 0.25  # height over width of a mouth, more than in the first frame
+LITTLE_OPEN, WIDE_OPEN = 0.08, 0.25  # height over width of a mouth, beyond that in the first frame
 
 Picture = NDArray[np.uint8]
 Map = TypeVar("Map", Picture, Points)
 
 
 class MeasuredFlow(NamedTuple):
-    """How the warped first frame must be moved to be like a frame.
+    """How the warped first frame must be moved to look like a frame.
 
-    flow: (N, N, 2), from a pixel to what should be there, in the mesh's unit, as far as it is believed.
-    in_face: (N, N), 1 where the mesh of the face is, 0 elsewhere.
+    flow: (N, N, 2), from a pixel to what should be there, in the mesh's unit, times its confidence. in_face: (N, N), 1
+    where the mesh of the face is, 0 elsewhere.
     """
 
     flow: Points
@@ -65,10 +66,10 @@ class ComparedPart(NamedTuple):
 
 
 class FirstFrame:
-    """The first frame of a driving, to compare the others with."""
+    """The first frame of a driving, with which the others are compared."""
 
     def __init__(self, warp: MeshWarp, box: Box, picture: Picture) -> None:
-        """Remember the frame.
+        """Prepare the frame.
 
         warp: its mesh. box: the square around its head. picture: (VIEW, VIEW), gray, what the square shows.
         """
@@ -78,10 +79,10 @@ class FirstFrame:
         self._changing = np.ascontiguousarray(warp.face_triangles[is_changing])
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._rough_search, self._fine_search = _make_search(16, 0, 4), _make_search(12, 2, 5)
-        self._fine_search.setCoarsestScale(1)  # what moves further, the rough one has found
+        self._fine_search.setCoarsestScale(1)  # larger movements have been found by the rough one
 
     def surroundings(self, mesh: PlacedMesh, picture: Picture) -> Points:
-        """Return what is to be added to the mesh's displacement towards the first frame, beside the face.
+        """Return what must be added to the mesh's displacement to the first frame, around the face.
 
         mesh: the first frame's, placed as the frame shows it. picture: (VIEW, VIEW), the frame's square. Returns
         (CELLS, CELLS, 2), x and y, in halves of the square's side.
@@ -94,8 +95,8 @@ class FirstFrame:
     def keypoints(self, mesh: PlacedMesh, picture: Picture, *, finely: bool) -> Points:
         """Return how far each keypoint of the face must move to lie where the frame shows it: (468, 2).
 
-        mesh, picture: as for `surroundings`. finely: look at four times as many pixels, for small differences; where a
-        first look has been followed already. In the mesh's unit.
+        In the mesh's unit. mesh, picture: as for `surroundings`. finely: compare four times as many pixels, for the
+        small differences that a first comparison has left.
         """
         points = mesh.vertices[: self.warp.keypoint_count, :2]
         low, high = points.min(0), points.max(0)
@@ -108,6 +109,7 @@ class FirstFrame:
         flow, weight = scaled(measured.flow, measured.in_face, 1.0), measured.in_face
         shared = (np.asarray(cv2.GaussianBlur(one, (0, 0), FACE_BLUR * side), np.float32) for one in (flow, weight))
         found, weights = (_sample(one, places)[0] for one in shared)
+        # A weighted mean over the neighbourhood; near the rim of the face, where weights vanish, it falls to 0.
         found /= weights[:, None] + np.float32(0.05)
         changing = *mesh.closing.max(1), _opening(points, self.warp.source_xy[:, :2])
         for part, around, change in zip(CHANGING, AROUND, changing, strict=True):
@@ -115,7 +117,7 @@ class FirstFrame:
         return np.asarray(-found, np.float32)
 
     def without_folds(self, mesh: PlacedMesh, moves: Points) -> Points:
-        """Return moves of a mesh's keypoints (468, 2), made alike where lids or lips would fold over the skin."""
+        """Return moves of a mesh's keypoints (468, 2), evened out where lids or lips would fold over the skin."""
         points = np.ascontiguousarray(mesh.vertices[: self.warp.keypoint_count, :2])
         return even_out(points, moves, self._changing, LEAST_AREA, UNFOLD_TIMES)
 
@@ -139,7 +141,7 @@ class FirstFrame:
         return MeasuredFlow(flow, np.asarray(drawn[..., 2] > IN_FACE, np.float32))
 
     def _inside(self, box: Box, side: int) -> Points:
-        """Return 1 at the pixels of a box that lie within the square, beyond which nothing is seen: (side, side)."""
+        """Return 1 at the pixels of a box that lie within the square, which is all that is known: (side, side)."""
         middle = np.arange(side, dtype=np.float32) + np.float32(0.5)
         x, y = (corner + middle * (box.width / side) for corner in (box.left, box.top))
         within_x = (x > self._box.left) & (x < self._box.right)
@@ -166,7 +168,7 @@ def _opening(points: Points, first: Points) -> float:
 
 
 def _make_search(steps: int, refinements: int, stride: int) -> cv2.DISOpticalFlow:
-    """Return a search for flow down to single pixels: by so many steps, refined so often, a patch every few pixels."""
+    """Return a search for flow down to single pixels. stride: px between its patches."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     search.setFinestScale(0)
     search.setGradientDescentIterations(steps)
@@ -187,5 +189,5 @@ def _sample(values: Map, places_px: Points) -> Map:
 
 
 def _difference(one: Picture, other: Picture) -> Points:
-    """Return the mean difference around each pixel."""
+    """Return the mean difference around each pixel, over an eighth of the side."""
     return np.asarray(cv2.boxFilter(cv2.absdiff(one, other), cv2.CV_32F, (len(one) // 8, len(one) // 8)), np.float32)

@@ -1,6 +1,6 @@
-"""Loops over the pixels and triangles of what first_frame.py compares, compiled by numba, released from the GIL.
+"""Loops over the pixels and triangles that first_frame.py compares, compiled by numba and run without the GIL.
 
-numpy takes ten times as long for them: it begins anew for each pair of x and y, and writes each step to memory.
+numpy takes ten times as long: it starts over for each pair of x and y, and writes each step to memory.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def scaled(flow: Map, share: Map, factor: float) -> Map:
 
 @numba.njit(cache=True, nogil=True)
 def even_out(points: Map, moves: Map, triangles: NDArray[np.int32], least: float, times: int) -> Map:
-    """Return the moves (P, 2) of points (P, 2), made alike where a triangle would turn over or all but vanish.
+    """Return the moves (P, 2) of points (P, 2), evened out where a triangle would turn over or nearly vanish.
 
-    triangles: (T, 3). least: the share of its area that a triangle keeps. times: how often to look again, since what is
-    evened out in one triangle may fold its neighbours.
+    triangles: (T, 3). least: the share of its area that a triangle keeps. times: most passes, since evening out one
+    triangle may fold its neighbours.
     """
     moves = moves.copy()
     for _ in range(times):
@@ -80,6 +80,7 @@ def even_out(points: Map, moves: Map, triangles: NDArray[np.int32], least: float
         for t in range(len(triangles)):
             a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
             before, after = _area(points, a, b, c), _area(moved, a, b, c)
+            # Areas are signed, so this is true of triangles that turned over as well.
             if after * np.sign(before) < least * abs(before):
                 for k in range(2):
                     mean = (moves[a, k] + moves[b, k] + moves[c, k]) / 3
@@ -87,11 +88,11 @@ def even_out(points: Map, moves: Map, triangles: NDArray[np.int32], least: float
                         sums[corner, k] += mean
                 for corner in (a, b, c):
                     counts[corner] += 1
-        if not counts.any():
+        if not counts.any():  # nothing folds any more
             break
         for p in range(len(moves)):
             if counts[p]:
-                moves[p] = sums[p] / counts[p]
+                moves[p] = sums[p] / counts[p]  # over all folded triangles at this point
     return moves
 
 

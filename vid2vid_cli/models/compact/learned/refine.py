@@ -1,4 +1,4 @@
-"""Where the learned parts meet the mesh: what they see of a source and a target, and where their answers go."""
+"""Where the learned parts meet the mesh: what they see of source and target, and where their output goes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.warp import PlacedMesh
 
 PATCH_SHARE = 0.6  # side of the painter's patch over that of the source's square, while the head keeps its size
-MAP_SIDE = 128  # longer side of the map through which the correction reaches the picture
+MAP_SIDE = 128  # px: longer side of the map through which the correction is upsampled to the picture
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Patch:
 
 @dataclass(frozen=True)
 class HeadSquare:
-    """The part of a source that the learned parts know, in halves of the crop's longer side.
+    """The square of a source that the learned parts see, in halves of the crop's longer side.
 
-    middle: x, y. half: half its side. head: (1, 1, 3), the middle of the face on the canonical head. back: how far
-    behind the head's pivot the face ends, on the canonical head.
+    middle: x, y. half: half its side. head: (1, 1, 3), the middle of the face on the canonical head. back: depth at
+    which the face ends behind the head's pivot, on the canonical head.
     """
 
     middle: tuple[float, float]
@@ -72,8 +72,9 @@ class HeadSquare:
 
 
 def draw_guide(mesh: PlacedMesh, box: Box, side: int, square: HeadSquare) -> Tensor:
-    """Draw what the networks are told of a part of the target: (1, CHANNELS, side, side), displacements in squares."""
+    """Draw the mesh's channels over a box for the networks: (1, CHANNELS, side, side), displacements in squares."""
     values = mesh.draw(box, (side, side))
+    # The first four channels are displacements, in halves of the crop's longer side until here.
     values[..., :4] /= square.half
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))[None]
 
@@ -95,9 +96,9 @@ class EncodedSource:
 
 @dataclass(frozen=True)
 class Target:
-    """What the networks need of a target: the mesh, and the poses of the source's own head and of the target's.
+    """What the networks need of a target: its mesh, and the poses of the source's own head and of the target's.
 
-    missed: (1, 2, h, w), what the mesh's displacement misses as the driving shows, in halves of the square.
+    missed: (1, 2, h, w), what the mesh's displacement misses of the driving, in halves of the square.
     """
 
     mesh: PlacedMesh
@@ -116,7 +117,7 @@ def correct_flow(parts: LearnedParts, source: EncodedSource, target: Target) -> 
 
 
 def rigid_flow(own: Similarity, head: Similarity, square: HeadSquare) -> Tensor:
-    """Return the displacement over the square if all of it moved as the plane through the head's middle does.
+    """Return the displacement over the square if all of it moved as the plane at the back of the face does.
 
     own, head: poses of the source's own head and of the target's, of batch 1. Returns (1, 2, 64, 64), in halves of
     the square.
@@ -125,6 +126,7 @@ def rigid_flow(own: Similarity, head: Similarity, square: HeadSquare) -> Tensor:
     linear, offset = _plane(head, square.back)
     own_linear, own_offset = _plane(own, square.back)
     there = (grid - offset) @ torch.linalg.inv(linear).T @ own_linear.T + own_offset
+    # Seen nearly edge on, the plane would send pixels anywhere.
     displacement: Tensor = ((there - grid) / square.half).clamp(-2, 2)
     return displacement.permute(2, 0, 1)[None]
 
@@ -136,7 +138,7 @@ def _plane(pose: Similarity, depth: float) -> tuple[Tensor, Tensor]:
 
 
 def spread_residual(correction: Correction, square: HeadSquare, like: Tensor) -> Tensor:
-    """Return what is added to a displacement (1, h, w, 2) of the whole crop, in its unit: halves of the longer side."""
+    """Return what to add to a displacement (1, h, w, 2) of the whole crop, in halves of its longer side."""
     height, width = like.shape[1:3]
     shrink = min(1.0, MAP_SIDE / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
@@ -169,7 +171,7 @@ def paint_target(
 
 
 def _shown(begin: int, length: int, whole: int) -> tuple[slice, slice]:
-    """Return which part of [0, whole) a stretch covers, and which part of the stretch that is."""
+    """Return the part of [0, whole) that a range covers, and the part of the range that this is."""
     first = min(max(begin, 0), whole)
     last = max(min(begin + length, whole), first)
     return slice(first, last), slice(first - begin, last - begin)

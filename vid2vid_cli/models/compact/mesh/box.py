@@ -25,6 +25,7 @@ class Box:
     @classmethod
     def whole(cls, size: tuple[int, int]) -> Box:
         """Return all of a crop of a size (height, width)."""
+        # The longer side reaches from -1 to 1.
         height, width = size[0] / max(size), size[1] / max(size)
         return cls(-width, -height, width, height)
 
@@ -48,5 +49,6 @@ class Box:
 class Border:
     """The border around a head that holds still. low: left and top, high: right and bottom, (2,) each."""
 
+    # Arrays in single precision, unlike a box: the mesh is built from them in this precision.
     low: NDArray[np.float32]
     high: NDArray[np.float32]

@@ -1,8 +1,8 @@
 """Eyes and mouth close like curtains: lids and lips slide over eyeballs and teeth, which keep their shape.
 
-The triangles that fill an opening have vertices of their own. They lie where the lids or lips lie in the target, but
-show what is in that very place of the source's opening, instead of the whole inside squeezed into what is left of it.
-Where the target is further open than the source, the inside is stretched after all: there is no more of it.
+The triangles that fill an opening have their own vertices. These lie where the lids or lips lie in the target, but show
+what is at that very place in the source's opening, instead of squeezing the whole inside into what is left of it. If
+the target is open further than the source, the inside is stretched after all, since there is no more of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Indices = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Axis:
-    """The line between the corners of an opening, as a frame of its own: x along it, y across, in head sizes."""
+    """The line between the corners of an opening, as a frame: x along it, y across, in units of the head's scale."""
 
     middle: Points
     along: Points
@@ -46,7 +46,7 @@ class PlacedFace:
 
 
 def find_axis(loop_points: Points, unit: float) -> Axis:
-    """Return the axis of an opening. loop_points: (P, 2), a corner first and the other one half way round."""
+    """Return the axis of an opening. loop_points: (P, 2), from one corner over the other one half way round."""
     first, other = loop_points[0], loop_points[len(loop_points) // 2]
     along = (other - first) / max(float(np.linalg.norm(other - first)), 1e-6)
     return Axis((first + other) / 2, along, unit)
@@ -54,11 +54,11 @@ def find_axis(loop_points: Points, unit: float) -> Axis:
 
 def opening_loops(topology: FaceTopology) -> list[Indices]:
     """Return the loops around both eyes and the inside of the lips."""
-    return [*topology.eyes, topology.inner_lips]
+    return [*topology.eyes, topology.inner_lips]  # in this order their vertices follow in the mesh
 
 
 def refill_triangles(topology: FaceTopology, first: int) -> Indices:
-    """Return the face's triangles with vertices of their own inside the openings.
+    """Return the face's triangles, those inside the openings with their own vertices.
 
     first: index of the first such vertex; they follow loop by loop.
     """
@@ -66,6 +66,7 @@ def refill_triangles(topology: FaceTopology, first: int) -> Indices:
     for loop in opening_loops(topology):
         own = np.full(int(topology.triangles.max()) + 1, -1, np.int32)
         own[loop] = first + np.arange(len(loop), dtype=np.int32)
+        # A triangle whose corners all lie on a loop closes that opening.
         inside = np.isin(topology.triangles, loop).all(1)
         triangles[inside] = own[topology.triangles[inside]]
         first += len(loop)

@@ -1,4 +1,4 @@
-"""Rings of vertices around the face: they carry ears, hair and neck along, less and less with the distance."""
+"""Rings of vertices around the face, which carry ears, hair and neck along, less and less with distance."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Ring:
     """One ring around the face.
 
     reach: how far outside the outline, as a share of the outline's distance from the centre. limit: at most this
-    share of the way to the crop's border. depth: how far back, in eye distances. follow_top, follow_bottom: how much
-    of the head's movement the ring takes part in, above the face and below the chin. flex: how much of the outline's
-    own change of shape (the jaw's opening). mirror: how much it is part of the head, whose other half may stand in.
+    share of the way to the crop's border. depth: how far back, in eye distances. follow_top, follow_bottom: its share
+    of the head's movement, above the face and below the chin. flex: its share of the outline's own change of shape
+    (the jaw's opening). mirror: how much it belongs to the head, of which the mirrored half may be shown.
     """
 
     reach: float
@@ -41,7 +41,7 @@ RINGS = (
     Ring(reach=0.78, limit=0.78, depth=0.15, follow_top=0.12, follow_bottom=0.45, flex=0.0, mirror=0.0),
     Ring(reach=1.30, limit=0.90, depth=0.15, follow_top=0.00, follow_bottom=0.25, flex=0.0, mirror=0.0),
 )
-CROWN = 0.4  # above the face the rings reach so much further: there is the skull and the hair
+CROWN = 0.4  # above the face the rings reach this much further, around skull and hair
 
 
 def upness(outline: Points) -> Points:
@@ -69,9 +69,10 @@ def ring_reaches(outline: Points) -> Points:
 
 
 def reach_border(centre: Points, rays: Points, border: Border) -> Points:
-    """Return the rays (36, 2) prolonged to a border, or a little past the outline where that lies outside."""
+    """Return the rays (36, 2) extended to a border, or just past the outline where the outline lies outside of it."""
     room = np.where(rays > 0, border.high - centre, border.low - centre)
     with np.errstate(divide="ignore", invalid="ignore"):
+        # Along each axis; a ray parallel to it never meets the border there.
         stretch = np.where(np.abs(rays) > 1e-6, room / rays, np.inf).min(1)
     return np.asarray(rays * np.maximum(stretch, 1.02)[:, None], np.float32)
 
@@ -90,10 +91,11 @@ def place_rings(centre: Points, rays: Points, rim: Points, reaches: Points) -> P
 def silhouette_push(face: Points, rings: Points, centre: Points) -> Points:
     """Return how far each ring vertex must move outwards to lie outside the silhouette of the face: (rings, 36).
 
-    Of a turned head the outline's far half lies within its silhouette. face: (K, 2). rings: (rings, 36, 2).
+    The far half of a turned head's outline lies within its silhouette. face: (K, 2). rings: (rings, 36, 2).
     """
     rays = rings - centre
     distance = np.linalg.norm(rays, axis=-1)
+    # Rings keep their order: the further out, the larger the margin.
     margin = 1.02 + 0.05 * np.arange(len(rings), dtype=np.float32)[:, None]
     edge = np.stack([_silhouette(face - centre, ray) for ray in rays])
     return np.asarray(np.maximum(edge * margin - distance, 0), np.float32)
@@ -133,7 +135,7 @@ def stitch_corners(border: Points, corners: Points, first: int) -> Indices:
     directions = middle / np.linalg.norm(middle, axis=-1, keepdims=True)
     triangles = []
     for k, corner in enumerate(corners):
-        # The loop's edge that looks at the corner.
+        # The edge of the loop that faces the corner.
         edge = int(np.argmax(directions @ (corner - centre) / np.linalg.norm(corner - centre)))
         triangles.append([first + edge, first + (edge + 1) % count, first + count + k])
     return np.array(triangles, np.int32)
