@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.codec.packets import Kind, Packet
 from vid2vid_cli.codec.stream import Receiver, Tally
+from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import join_motions
 from vid2vid_cli.pipeline.driving.call_file import CallRecording
@@ -71,8 +72,10 @@ class Keypoints:
         first = next(m.numbers for m in moments if m.numbers is not None)
         motions = [self._space.motion((first if m.numbers is None else m.numbers)[None]) for m in moments]
         reference = self._recording.reference(self._space)
-        points = self._model.drive(self._source, join_motions(motions), reference, None)
-        return points, [moment.is_missing for moment in moments]
+        driven = self._model.drive(self._source, join_motions(motions), reference, None)
+        if not isinstance(driven, CompactState):
+            raise ValueError("losses are measured with compact")
+        return torch.cat([driven.keypoints, driven.gaze], 1), [moment.is_missing for moment in moments]
 
     def lossy(self, share: float, burst: float) -> dict[str, float]:
         """Return means over RUNS runs: distance in px at 256 px, and how long motion is held, in ms."""

@@ -115,8 +115,8 @@ def frame_of(model: ReenactmentModel, *, is_naive: bool = False) -> DrawFrame:
 
     def frame() -> Tensor:
         motion = model.motion(driving[2:3], points, (256, 256))
-        keypoints = model.drive(source, motion, start, None)
-        return model.render(prepare_again(model, source, image) if is_naive else source, keypoints)
+        driven = model.drive(source, motion, start, None)
+        return model.render(prepare_again(model, source, image) if is_naive else source, driven)
 
     return frame
 

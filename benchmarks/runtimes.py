@@ -131,7 +131,7 @@ def _part(model: Any, part: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return a part of a model's generator and its inputs for one driving frame."""
     points, (image, driving) = torch.zeros(1, 468, 3), read_pictures()
     source, motion = model.appearance(image, points), model.motion(driving, points, (256, 256))
-    keypoints = model.drive(source, motion[2], motion[0], None)
+    keypoints = model.drive(source, motion[2], motion[0], None).points
     prepared = PreparedVolume(**source.features)
     decoder: nn.Module
     if isinstance(model, LivePortraitModel):

@@ -24,7 +24,7 @@ from vid2vid_cli.face.frames import frame_of
 from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_video
-from vid2vid_cli.models.compact import model
+from vid2vid_cli.models.compact import rendering
 from vid2vid_cli.models.compact.mesh import warp as mesh_warp
 from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.engine import start_engine
@@ -105,10 +105,10 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
         torch.inference_mode(),
         watch.watch(mesh_warp.MeshWarp, "place", "flow"),
         watch.watch(mesh_warp.PlacedMesh, "flow", "flow"),
-        watch.watch(model, "correct_flow", "correct"),
-        watch.watch(model, "warp_image", "warp"),
-        watch.watch(model, "draw_mouth", "mouth"),
-        watch.watch(model, "paint_target", "paint"),
+        watch.watch(rendering, "correct_flow", "correct"),
+        watch.watch(rendering, "warp_image", "warp"),
+        watch.watch(rendering, "draw_mouth", "mouth"),
+        watch.watch(rendering, "paint_target", "paint"),
     ):
         for index, picture in enumerate(frames):
             # Loops have been compiled and buffers allocated by now.
@@ -123,9 +123,9 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
                 motion = reader.read(picture, found)
             reference = reference or motion
             with watch.time("drive"):
-                keypoints = network.drive(who, motion, reference, None)
+                driven = network.drive(who, motion, reference, None)
             with watch.time("render"):
-                image = network.render(who, keypoints)
+                image = network.render(who, driven)
             with watch.time("paste"):
                 picture_out = frame_of(image)
                 rendered.append(paste_face(still.frame, picture_out, still.faces[0].crop))

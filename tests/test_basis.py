@@ -22,7 +22,8 @@ from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
-from vid2vid_cli.models.compact.model import CompactModel, unit_points
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import unit_points
 from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
@@ -184,7 +185,8 @@ def test_the_shape_of_the_driving_face_is_taken_out(
 
     def shown(motion: Motion, reference: Motion | None) -> Tensor:
         posed = Motion(still.rotation, still.translation, still.scale, motion.expression)
-        return model.drive(source, posed, reference, None)
+        driven = model.drive(source, posed, reference, None)
+        return torch.cat([driven.keypoints, driven.gaze], 1)
 
     def distance_px(one: Tensor, other: Tensor) -> float:
         return float((one - other)[..., :2].norm(dim=-1).mean()) * 128

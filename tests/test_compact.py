@@ -30,12 +30,16 @@ from vid2vid_cli.models.compact.learned.networks import (
     Painting,
     SourceEncoder,
     View,
+    Widths,
     apply_painting,
     paint_over,
 )
-from vid2vid_cli.models.compact.mesh.openings import inside_source_xy
+from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
-from vid2vid_cli.models.compact.model import CompactModel, CompactSource, unit_points
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import unit_points
+from vid2vid_cli.models.compact.posing import CompactState
+from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.models.registry import FAMILIES, load_model
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -186,8 +190,8 @@ def test_a_turn_reads_as_it_was_asked(
 
 def test_keypoints_turn_with_the_override(model: CompactModel, sitter: Sitter) -> None:
     own = sitter.source.motion
-    still = model.drive(sitter.source, own, own, None)
-    turned = model.drive(sitter.source, own, own, PoseOverride(yaw=torch.tensor([np.deg2rad(30.0)])))
+    still = model.drive(sitter.source, own, own, None).keypoints
+    turned = model.drive(sitter.source, own, own, PoseOverride(yaw=torch.tensor([np.deg2rad(30.0)]))).keypoints
     towards_right = (turned - still)[0, 1, 0]  # the nose's tip
     assert towards_right > 0.1 and abs((turned - still)[0, 1, 1]) < 0.03
 
@@ -225,17 +229,17 @@ def test_a_turned_face_shows_its_cheek_and_not_what_was_beside_it(
     green = torch.tensor([0.0, 1.0, 0.0])[:, None, None]
     source = model.appearance(torch.where(inside, sitter.image, green[None]), sitter.landmarks)
     own = source.motion
-    keypoints = model.drive(source, own, own, PoseOverride(yaw=torch.tensor([np.deg2rad(yaw)], dtype=torch.float32)))
-    image = model.render(source, keypoints)[0]
+    driven = model.drive(source, own, own, PoseOverride(yaw=torch.tensor([np.deg2rad(yaw)], dtype=torch.float32)))
+    image = model.render(source, driven)[0]
     half = max(sitter.size) / 2
-    points = keypoints[0].numpy() * half + (sitter.size[1] / 2, sitter.size[0] / 2, 0)
+    points = driven.keypoints[0].numpy() * half + (sitter.size[1] / 2, sitter.size[0] / 2, 0)
     is_green = ((image[1] > 0.8) & (image[0] < 0.4)).numpy()
     face = oval_mask(model, points, sitter.size)
     assert is_green[~face].mean() > 0.5 and is_green[face].mean() < 0.01
 
 
-def open_mouth(model: CompactModel, sitter: Sitter, gap: float) -> Tensor:
-    """Return the sitter's keypoints with the lower lip moved down by `gap` eye distances."""
+def open_mouth(model: CompactModel, sitter: Sitter, gap: float) -> CompactState:
+    """Return the sitter with the lower lip moved down by `gap` eye distances."""
     own = sitter.source.motion
     loop = torch.from_numpy(model.topology.inner_lips).long()
     expression = own.expression.clone()
@@ -252,11 +256,11 @@ def test_an_opening_mouth_is_dark_inside_and_not_smeared_lips(
     model: CompactModel, face_analyzer: FaceAnalyzer, media_dir: Path
 ) -> None:
     sitter = Sitter.find(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)  # closed lips
-    keypoints = open_mouth(model, sitter, 0.35)
-    image = model.render(sitter.source, keypoints)[0]
+    driven = open_mouth(model, sitter, 0.35)
+    image = model.render(sitter.source, driven)[0]
     half = max(sitter.size) / 2
     loop = model.topology.inner_lips
-    points = keypoints[0, loop, :2] * half + torch.tensor([sitter.size[1] / 2, sitter.size[0] / 2])
+    points = driven.keypoints[0, loop, :2] * half + torch.tensor([sitter.size[1] / 2, sitter.size[0] / 2])
     upper, lower = points[5], points[15]
     assert lower[1] - upper[1] > 12
     column = image[:, int(upper[1]) : int(lower[1]) + 1, int(upper[0])].mean(0)
@@ -280,7 +284,8 @@ def test_lids_slide_over_eyeballs_and_do_not_squeeze_them(model: CompactModel) -
     lids = model.topology.eyes.ravel()
 
     def shown(share: float) -> np.ndarray:
-        return inside_source_xy(model.topology, (face, 1.0), (squeeze_eyes(model, share), 1.0))[: len(lids)]
+        target = PlacedFace(squeeze_eyes(model, share), 1.0)
+        return inside_source_xy(model.topology, PlacedFace(face, 1.0), target)[: len(lids)]
 
     np.testing.assert_allclose(shown(1.0), face[lids], atol=1e-5)  # as open: the whole inside
     np.testing.assert_allclose(shown(0.4), squeeze_eyes(model, 0.4)[lids], atol=3e-3)  # a slice of it, unsqueezed
@@ -296,7 +301,7 @@ def test_an_eye_that_closes_in_the_driving_closes_in_the_source(model: CompactMo
     closing = Motion(rest.rotation, rest.translation, rest.scale, expression)
 
     def openings(motion: Motion) -> list[float]:
-        points = model.drive(sitter.source, motion, rest, None)[0]
+        points = model.drive(sitter.source, motion, rest, None).keypoints[0]
         width = (points[263] - points[33]).norm()
         return [float((points[low, 1] - points[up, 1]) / width) for up, low in ((159, 145), (386, 374))]
 
@@ -311,12 +316,12 @@ def test_absolute_motion_takes_the_expression_and_leaves_the_face(
 ) -> None:
     sitter = Sitter.find(read_image(media_dir / "sources" / "s27_ai_woman.png"), face_analyzer, model)
     own = sitter.source.motion
-    before = model.drive(sitter.source, own, None, None)
+    before = model.drive(sitter.source, own, None, None).keypoints
     kept, given = [], []
     for name in ("s24_man_beard_large.jpg", "s16_man_smiling.jpg", "s14_cartoon_man.png", "s05_painting_woman.jpg"):
         stranger = Sitter.find(read_image(media_dir / "sources" / name), face_analyzer, model).source.motion
         facing = Motion(own.rotation, own.translation, own.scale, stranger.expression)
-        change = model.drive(sitter.source, facing, None, None) - before
+        change = model.drive(sitter.source, facing, None, None).keypoints - before
         kept.append(change.norm())
         given.append(((stranger.expression - own.expression) * own.scale[:, None]).norm())
     assert sum(kept) < 0.7 * sum(given)  # the rest of the difference was the shape of their faces
@@ -324,18 +329,18 @@ def test_absolute_motion_takes_the_expression_and_leaves_the_face(
 
 def test_a_closed_mouth_is_left_alone(model: CompactModel, sitter: Sitter) -> None:
     own = sitter.source.motion
-    keypoints = model.drive(sitter.source, own, own, None)
-    assert torch.allclose(model.render(sitter.source, keypoints), sitter.image, atol=0.02)
+    driven = model.drive(sitter.source, own, own, None)
+    assert torch.allclose(model.render(sitter.source, driven), sitter.image, atol=0.02)
 
 
 def test_a_batch_equals_its_frames_one_by_one(model: CompactModel, sitter: Sitter) -> None:
     own = sitter.source.motion
     yaw = torch.tensor([0.0, 0.2, -0.3])
-    keypoints = model.drive(sitter.source, own.repeat(3), own, PoseOverride(yaw=yaw))
-    together = model.render(sitter.source, keypoints)
+    driven = model.drive(sitter.source, own.repeat(3), own, PoseOverride(yaw=yaw))
+    together = model.render(sitter.source, driven)
     assert together.shape == (3, 3, *sitter.size)
     for i in range(3):
-        assert torch.equal(together[i : i + 1], model.render(sitter.source, keypoints[i : i + 1]))
+        assert torch.equal(together[i : i + 1], model.render(sitter.source, driven[i]))
 
 
 def test_motion_undoes_what_posing_did(model: CompactModel) -> None:
@@ -358,8 +363,8 @@ def test_relative_motion_scales_with_the_face(model: CompactModel, sitter: Sitte
     own = sitter.source.motion
     start = Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.tensor([[0.2]]), torch.zeros(1, 469, 3))
     moved = Motion(start.rotation, torch.tensor([[0.1, 0.0, 0.0]]), start.scale, start.expression)
-    still = model.drive(sitter.source, start, start, None)
-    shift = (model.drive(sitter.source, moved, start, None) - still)[0, :468, 0]
+    still = model.drive(sitter.source, start, start, None).keypoints
+    shift = (model.drive(sitter.source, moved, start, None).keypoints - still)[0, :, 0]
     expected = 0.1 * own.scale.item() / 0.2  # as many face widths as the driving moved
     assert torch.allclose(shift, torch.full_like(shift, expected), atol=1e-5)
 
@@ -376,21 +381,20 @@ def test_a_turned_source_shows_its_hidden_cheek_by_the_other_one(
     sitter = Sitter.find(read_image(media_dir / "sources" / "s02_pearl_earring.jpg"), face_analyzer, model)
     own = sitter.source.motion
     frontal = PoseOverride(*(torch.zeros(1) for _ in range(3)), absolute=True)
-    keypoints = model.drive(sitter.source, own, own, frontal)
-    head = model.head_pose(sitter.source, keypoints)
-    flow = sitter.source.warp.flow(keypoints[0, :468].numpy(), head, (128, 128))
+    driven = model.drive(sitter.source, own, own, frontal)
+    flow = sitter.source.warp.flow(driven.keypoints[0].numpy(), driven.head, (128, 128))
     assert flow.mirror_weight is not None and flow.mirror_weight.max() > 0.8
     same = model.drive(sitter.source, own, own, None)
-    unturned = sitter.source.warp.flow(same[0, :468].numpy(), model.head_pose(sitter.source, same), (128, 128))
+    unturned = sitter.source.warp.flow(same.keypoints[0].numpy(), same.head, (128, 128))
     assert unturned.mirror_weight is None
-    yaw = read_pose(model.render(sitter.source, keypoints), face_analyzer, model)[0]
+    yaw = read_pose(model.render(sitter.source, driven), face_analyzer, model)[0]
     assert abs(yaw) < 8
 
 
 def with_networks(state: Mapping[str, Tensor], *, trained: bool) -> dict[str, Tensor]:
     """Return a checkpoint with learned parts, fresh or with their last layers moved off zero."""
     torch.manual_seed(0)
-    parts = LearnedParts(SourceEncoder(8), FlowNet(8, (8, 8, 8)), Painter(8, (8, 8, 8)))
+    parts = LearnedParts(SourceEncoder(8), FlowNet(8, Widths(8, 8, 8)), Painter(8, Widths(8, 8, 8)))
     for net in (parts.flow_net.net, parts.painter.net):
         torch.nn.init.normal_(net.leave.weight, std=0.5 if trained else 0.0)
         torch.nn.init.zeros_(net.leave.bias)

@@ -16,7 +16,9 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact.gaze import place_irises, read_gaze
 from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
-from vid2vid_cli.models.compact.model import KEYPOINTS, POINTS, CompactModel, CompactSource
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
+from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.motion import Motion
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"

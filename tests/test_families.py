@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from tests.support import tiny
 from vid2vid_cli.errors import UsageError, WeightsError
 from vid2vid_cli.geometry.rotation import pose_from_rotation
-from vid2vid_cli.models.base import Adjustable, FamilyRequest, ReenactmentModel, SourceAppearance
+from vid2vid_cli.models.base import Adjustable, DrivenState, FamilyRequest, ReenactmentModel, SourceAppearance
 from vid2vid_cli.models.facevid2vid import pose as facevid2vid_pose
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel
 from vid2vid_cli.models.fomm.model import FommModel
 from vid2vid_cli.models.liveportrait import posing as liveportrait_posing
 from vid2vid_cli.models.liveportrait.model import EYES, MOUTH, LivePortraitModel
 from vid2vid_cli.models.loading import fold_spectral_norm
+from vid2vid_cli.models.networked import DrivenKeypoints
 from vid2vid_cli.models.registry import FAMILIES, load_model
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -64,6 +65,11 @@ def look(model: ReenactmentModel, count: int = 3) -> tuple[SourceAppearance, Mot
     return source, model.motion(pictures(count), landmarks(count), (SIZE, SIZE))
 
 
+def points_of(driven: DrivenState) -> Tensor:
+    assert isinstance(driven, DrivenKeypoints)
+    return driven.points
+
+
 def without_stitching(model: ReenactmentModel) -> ReenactmentModel:
     return model.adjusted(FamilyRequest(stitch=False)) if isinstance(model, LivePortraitModel) else model
 
@@ -88,24 +94,24 @@ def test_the_pictures_have_their_size(model: ReenactmentModel) -> None:
 
 def test_a_batch_equals_single_frames(model: ReenactmentModel) -> None:
     source, motion = look(model)
-    keypoints = model.drive(source, motion, motion[0], None)
-    images = model.render(source, keypoints)
+    driven = model.drive(source, motion, motion[0], None)
+    images = model.render(source, driven)
     for i in range(3):
         one = model.motion(pictures(3)[i : i + 1], landmarks(3)[i : i + 1], (SIZE, SIZE))
         for whole, single in zip(motion.tensors(), one.tensors(), strict=True):
             torch.testing.assert_close(whole[i : i + 1], single, rtol=0, atol=1e-5)
         alone = model.drive(source, one, motion[0], None)
-        torch.testing.assert_close(keypoints[i : i + 1], alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(points_of(driven)[i : i + 1], points_of(alone), rtol=0, atol=1e-5)
         torch.testing.assert_close(images[i : i + 1], model.render(source, alone), rtol=0, atol=1e-4)
 
 
 def test_no_motion_gives_the_sources_keypoints(model: ReenactmentModel) -> None:
     model = without_stitching(model)
     source, motion = look(model)
-    own = model.drive(source, source.motion, None, None)
+    own = points_of(model.drive(source, source.motion, None, None))
     for still in (source.motion, motion[1]):
-        torch.testing.assert_close(model.drive(source, still, still, None), own, rtol=0, atol=1e-5)
-    assert (model.drive(source, motion[1], motion[0], None) - own).abs().max() > 1e-3
+        torch.testing.assert_close(points_of(model.drive(source, still, still, None)), own, rtol=0, atol=1e-5)
+    assert (points_of(model.drive(source, motion[1], motion[0], None)) - own).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -117,9 +123,9 @@ def test_a_saved_checkpoint_gives_the_same(name: str, states: dict[str, tiny.Ten
     before, after = (look(m) for m in (build(states[name]), loaded.model))
     for one, other in zip(before[1].tensors(), after[1].tensors(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
-    keypoints = loaded.model.drive(after[0], after[1], None, None)
-    images = build(states[name]).render(before[0], keypoints)
-    torch.testing.assert_close(loaded.model.render(after[0], keypoints), images, rtol=0, atol=1e-5)
+    driven = loaded.model.drive(after[0], after[1], None, None)
+    images = build(states[name]).render(before[0], driven)
+    torch.testing.assert_close(loaded.model.render(after[0], driven), images, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,13 +142,13 @@ def test_half_precision_files_compute_in_full(name: str, states: dict[str, tiny.
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_pictures_are_nearly_the_same(model: ReenactmentModel, dtype: torch.dtype) -> None:
     source, motion = look(model)
-    keypoints = model.drive(source, motion, motion[0], None)
-    exact = model.render(source, keypoints)
+    driven = model.drive(source, motion, motion[0], None)
+    exact = model.render(source, driven)
     model.to(torch.device("cpu"), dtype)
     again, moved = look(model)
     for one, other in zip(motion.tensors(), moved.tensors(), strict=True):
         assert torch.equal(one, other), "motion is read in float32 always"
-    images = model.render(again, keypoints)
+    images = model.render(again, driven)
     assert images.dtype == torch.float32
     assert (images - exact).abs().mean() < 0.02
 
@@ -164,14 +170,14 @@ def test_float32_after_half_precision_is_float32(model: ReenactmentModel, betwee
 
 def test_a_model_in_half_precision_leaves_the_one_it_was_made_of_alone(model: ReenactmentModel) -> None:
     source, motion = look(model)
-    keypoints = model.drive(source, motion, motion[0], None)
-    exact = model.render(source, keypoints)
+    driven = model.drive(source, motion, motion[0], None)
+    exact = model.render(source, driven)
     assert isinstance(model, Adjustable)
     other = model.adjusted(FamilyRequest())
     other.to(CPU, torch.bfloat16)
-    halved = other.render(look(other)[0], keypoints)
+    halved = other.render(look(other)[0], driven)
     assert not torch.equal(halved, exact)
-    assert torch.equal(model.render(source, keypoints), exact)
+    assert torch.equal(model.render(source, driven), exact)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -236,7 +242,7 @@ def test_turns_have_the_users_signs(name: str, is_relative: bool, states: dict[s
     reference = source.motion if is_relative else None
 
     def turned(**angles: Tensor) -> Tensor:
-        return model.drive(source, source.motion, reference, PoseOverride(**angles))[0]
+        return points_of(model.drive(source, source.motion, reference, PoseOverride(**angles)))[0]
 
     assert turned(yaw=angle)[0, 0].item() == pytest.approx(sine, abs=1e-5), "yaw > 0 is to the viewer's right"
     assert turned(pitch=angle)[0, 1].item() == pytest.approx(-sine, abs=1e-5), "pitch > 0 lifts the chin"
@@ -251,7 +257,7 @@ def test_set_angles_are_what_the_head_has(name: str, states: dict[str, tiny.Tens
     zero = torch.zeros(1)
     frontal = model.drive(source, end, start, PoseOverride(zero, zero, zero, absolute=True))
     still = model.drive(source, replace(end, rotation=start.rotation), start, None)
-    torch.testing.assert_close(frontal, still, rtol=0, atol=1e-5)
+    torch.testing.assert_close(points_of(frontal), points_of(still), rtol=0, atol=1e-5)
 
 
 def test_the_networks_own_angles_map_to_the_users() -> None:
@@ -281,9 +287,11 @@ def test_the_movement_scale_is_that_of_the_hulls(name: str, states: dict[str, ti
     model = build(states[name])
     assert isinstance(model, Adjustable)
     source, motion = look(model)
-    own = model.drive(source, source.motion, None, None)
-    plain = model.adjusted(FamilyRequest(adapt_scale=False)).drive(source, motion, motion[0], None) - own
-    scaled = model.adjusted(FamilyRequest(adapt_scale=True)).drive(source, motion, motion[0], None) - own
+    own = points_of(model.drive(source, source.motion, None, None))
+    plain, scaled = (
+        points_of(model.adjusted(FamilyRequest(adapt_scale=adapts)).drive(source, motion, motion[0], None)) - own
+        for adapts in (False, True)
+    )
     places = slice(0, 2 if name == "fomm" else 3)
     ratios = scaled[1:, :, places] / plain[1:, :, places]
     assert ratios.std() < 0.01 * ratios.mean(), "all keypoints are scaled alike"
@@ -313,9 +321,10 @@ def liveportrait(states: dict[str, tiny.Tensors]) -> LivePortraitModel:
 
 def test_stitching_is_on_and_can_be_turned_off(liveportrait: LivePortraitModel) -> None:
     source, motion = look(liveportrait)
-    stitched = liveportrait.drive(source, motion, motion[0], None)
-    plain = liveportrait.adjusted(FamilyRequest(stitch=False)).drive(source, motion, motion[0], None)
-    own = liveportrait.adjusted(FamilyRequest(stitch=False)).drive(source, source.motion, None, None)
+    unstitched = liveportrait.adjusted(FamilyRequest(stitch=False))
+    stitched = liveportrait.drive(source, motion, motion[0], None).points
+    plain = unstitched.drive(source, motion, motion[0], None).points
+    own = unstitched.drive(source, source.motion, None, None).points
     torch.testing.assert_close(stitched, liveportrait.retargeting.stitch(own, plain))
     assert (stitched - plain).abs().max() > 1e-3
 
@@ -327,7 +336,9 @@ def test_set_openings_do_not_depend_on_the_driving(
     source, motion = look(liveportrait)
     still = Motion(*(t[:1].expand_as(t) for t in motion.tensors()[:3]), motion.expression, motion.extra)
     keypoints = {
-        value: liveportrait.adjusted(FamilyRequest(stitch=False, **{part: value})).drive(source, still, still[0], None)
+        value: liveportrait.adjusted(FamilyRequest(stitch=False, **{part: value}))
+        .drive(source, still, still[0], None)
+        .points
         for value in (0.1, 0.4)
     }
     moved = keypoints[0.1][:, [point for point in points if point < tiny.LIVEPORTRAIT_KEYPOINTS]]
@@ -344,7 +355,7 @@ def test_retargeting_follows_the_drivings_openings(liveportrait: LivePortraitMod
     for index in range(3):
         fixed = liveportrait.adjusted(FamilyRequest(stitch=False, lips=float(motion.extra[index, 2])))
         expected = fixed.drive(source, motion[index], motion[0], None)
-        torch.testing.assert_close(follows[index : index + 1], expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(follows.points[index : index + 1], expected.points, rtol=0, atol=1e-5)
 
 
 def test_openings_are_height_over_width(liveportrait: LivePortraitModel) -> None:
@@ -360,12 +371,12 @@ def test_openings_are_height_over_width(liveportrait: LivePortraitModel) -> None
 
 def check_device(model: ReenactmentModel, device: torch.device) -> None:
     source, motion = look(model)
-    keypoints = model.drive(source, motion, motion[0], None)
-    exact = model.render(source, keypoints)
+    driven = model.drive(source, motion, motion[0], None)
+    exact = model.render(source, driven)
     model.to(device, torch.float32)
     there, moved = look(model)
     torch.testing.assert_close(moved.expression, motion.expression, rtol=0, atol=1e-3)
-    torch.testing.assert_close(model.render(there, keypoints).cpu(), exact, rtol=0, atol=1e-2)
+    torch.testing.assert_close(model.render(there, driven).cpu(), exact, rtol=0, atol=1e-2)
 
 
 @pytest.mark.cuda

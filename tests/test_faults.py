@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -26,8 +26,9 @@ from vid2vid_cli.cli.signals import signals_clean_up
 from vid2vid_cli.errors import NonFiniteError
 from vid2vid_cli.media.ffmpeg import Child, executable
 from vid2vid_cli.media.video import probe_video
-from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.models.base import DrivenState, SourceAppearance
 from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.registry import FAMILIES, LoadedModel
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
@@ -461,12 +462,13 @@ class Overflowing(CompactModel):
         overflows = what == self.what and (self.always or self.dtype == torch.float16)
         return numbers * torch.tensor(float("nan")) if overflows else numbers
 
-    def drive(self, *given: object) -> Tensor:
-        return self._spoil(super().drive(*given), "drive")  # type: ignore[arg-type]
+    def drive(self, *given: object) -> CompactState:
+        driven = super().drive(*given)  # type: ignore[arg-type]
+        return replace(driven, keypoints=self._spoil(driven.keypoints, "drive"))
 
-    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
-        assert torch.isfinite(keypoints).all(), "the rasteriser must never see such numbers"
-        return self._spoil(super().render(source, keypoints), "render")
+    def render(self, source: SourceAppearance, driven: DrivenState) -> Tensor:
+        assert driven.is_finite(), "the rasteriser must never see such numbers"
+        return self._spoil(super().render(source, driven), "render")
 
 
 @pytest.fixture

@@ -25,10 +25,11 @@ from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
-from vid2vid_cli.models.compact.following.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.pixel_loops import even_out
 from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
-from vid2vid_cli.models.compact.model import CompactModel, unit_points
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import CELLS, unit_points
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
@@ -122,48 +123,50 @@ def test_what_moves_beside_the_head_is_measured_in_squares(
     assert abs(np.median(extra[outside][:, 1])) < 0.1 * abs(expected)
 
 
-def test_slips_of_the_mesh_are_seen(
+def test_errors_of_the_mesh_are_seen(
     model: LoadedModel, face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
 ) -> None:
     """The same frame twice, the second time with lips and brows laid wrong: compared, they lie where they were."""
-    slipped = face.landmarks_px.copy()
+    shifted = face.landmarks_px.copy()
     eyes, mouth = (face.landmarks_px[list(points), :2].mean(0) for points in ((33, 263), (13, 14)))
     for middle, by in ((mouth, (0.0, 3.0)), (eyes, (0.0, -2.5))):
-        near = np.exp(-np.square(slipped[:, :2] - middle).sum(1) / (2 * (0.2 * face.size_px) ** 2))
-        slipped[:, :2] += near[:, None] * np.array(by, np.float32)
+        near = np.exp(-np.square(shifted[:, :2] - middle).sum(1) / (2 * (0.2 * face.size_px) ** 2))
+        shifted[:, :2] += near[:, None] * np.array(by, np.float32)
     look = ReaderSetup(model.model, face_analyzer, "largest", torch.device("cpu"))
-    wrong = replace(face, landmarks_px=slipped)
+    wrong = replace(face, landmarks_px=shifted)
     compact = model.model
     assert isinstance(compact, CompactModel)
 
     def points(motion: Motion) -> Tensor:
         pose = Similarity(motion.scale, motion.rotation, motion.translation)
-        slips = torch.zeros(1, 468, 3) if motion.extra is None else motion.extra[:, :468]
-        return pose.apply(compact.topology.canonical + motion.expression[:, :468] + slips)[0, :, :2]
+        residuals = torch.zeros(1, 468, 3) if motion.extra is None else motion.extra[:, :468]
+        return pose.apply(compact.topology.canonical + motion.expression[:, :468] + residuals)[0, :, :2]
 
     away = {}
     for name, follows in (("frame alone", False), ("compared", True)):
         reader = MotionReader(replace(look, follows=follows), portrait, face)
         off = points(reader.read(portrait, wrong)) - points(reader.read(portrait, face))
         away[name] = off.norm(dim=-1)
-    slip = away["frame alone"] > 0.5 * away["frame alone"].max()
-    assert away["compared"][slip].mean() < 0.4 * away["frame alone"][slip].mean()
+    off_most = away["frame alone"] > 0.5 * away["frame alone"].max()
+    assert away["compared"][off_most].mean() < 0.4 * away["frame alone"][off_most].mean()
     assert away["compared"].mean() < 0.5 * away["frame alone"].mean()
 
 
-def test_slips_belong_to_the_face_that_has_them(model: LoadedModel, portrait: Frame, face: Face) -> None:
+def test_residuals_belong_to_the_face_that_has_them(model: LoadedModel, portrait: Frame, face: Face) -> None:
     compact, crop = model.model, torch.from_numpy(portrait.copy()).permute(2, 0, 1)[None].float() / 255
     assert isinstance(compact, CompactModel)
     landmarks = torch.from_numpy(face.landmarks_px)[None]
     who = compact.appearance(crop, landmarks)
     nothing = torch.zeros(1, 468 + CELLS * CELLS, 3)
-    slipped = nothing.clone()
-    slipped[:, 13, 1] = 0.05  # a lip, in distances of the eyes
+    shifted = nothing.clone()
+    shifted[:, 13, 1] = 0.05  # a lip, in distances of the eyes
     rest = replace(who.motion, extra=nothing)
     stranger = replace(rest, expression=rest.expression + 0.03)
     lips = {}
     for name, reference in (("own", rest), ("stranger", stranger)):
-        still, moved = (compact.drive(who, replace(reference, extra=e), reference, None) for e in (nothing, slipped))
+        still, moved = (
+            compact.drive(who, replace(reference, extra=e), reference, None).keypoints for e in (nothing, shifted)
+        )
         lips[name] = float((moved - still)[0, 13, :2].norm() / who.motion.scale)
     assert lips["own"] > 0.04 and lips["stranger"] < 0.001
 
@@ -282,7 +285,7 @@ def test_a_motion_file_keeps_it_and_drives_alike(
     reenact(portrait, "m.safetensors", "replayed.mp4", options, model=model)
     reenact(portrait, "m.safetensors", "head.mp4", replace(options, body=False), model=model)
     direct, replayed, head = (read(f"{name}.mp4")[-1].astype(float) for name in ("direct", "replayed", "head"))
-    # The face's own slips stay behind: a motion file does not know whose they were.
+    # The face's own residuals stay behind: a motion file does not know whose they were.
     assert np.abs(direct - replayed).mean() < 0.5 * np.abs(direct - head).mean()
 
 
@@ -326,12 +329,12 @@ class Waver:
         y, x = np.mgrid[:VIEW, :VIEW].astype(np.float32)
         self.picture = cv2.remap(shown, x + 1.5 * np.sin(y / 9), y + 1.5 * np.sin(x / 9), cv2.INTER_LINEAR)
         self.points, self._warp = points[0].numpy(), who.warp
-        self._first, self._pose = FirstFrame(who.warp, who.square.box, shown), compact.head_pose(who, points)
+        self._first, self._pose = FirstFrame(who.warp, who.square.box, shown), compact.posing.head_pose(who, points)
 
     def spread(self, points: NDArray[np.float32], part: NDArray[np.int64]) -> float:
-        """Return how differently the keypoints of a part slip where the mesh lies so."""
-        slips = self._first.keypoints(self._warp.place(points, self._pose), self.picture, finely=True)
-        return float(np.ptp(slips[part], axis=0).max())
+        """Return how differently the keypoints of a part move where the mesh lies so."""
+        residuals = self._first.keypoints(self._warp.place(points, self._pose), self.picture, finely=True)
+        return float(np.ptp(residuals[part], axis=0).max())
 
 
 @pytest.fixture(scope="module")
@@ -339,8 +342,8 @@ def waver(portrait: Frame, face: Face, model: LoadedModel) -> Waver:
     return Waver(portrait, face, model)
 
 
-def test_lips_of_an_opening_mouth_slip_as_the_skin_around_them(waver: Waver) -> None:
-    """Where lips part, flow finds anything: they slip as what is around them, all alike."""
+def test_lips_of_an_opening_mouth_move_as_the_skin_around_them(waver: Waver) -> None:
+    """Where lips part, flow finds anything: they move as what is around them, all alike."""
     opened = waver.points.copy()
     opened[[14, 87, 178, 88, 95, 317, 402, 318, 324], 1] += 0.15
     assert waver.spread(waver.points, np.array(LIPS)) > 1e-3
@@ -348,7 +351,7 @@ def test_lips_of_an_opening_mouth_slip_as_the_skin_around_them(waver: Waver) -> 
 
 
 @pytest.mark.parametrize("eye", [0, 1])
-def test_lids_of_a_closing_eye_slip_as_the_skin_around_them(waver: Waver, eye: int) -> None:
+def test_lids_of_a_closing_eye_move_as_the_skin_around_them(waver: Waver, eye: int) -> None:
     lids, other = (np.concatenate([LOOPS[one], RINGS[0][1][one]]) for one in (eye, 1 - eye))
     shut = waver.points.copy()
     shut[LOOPS[eye, UPPER]] = shut[LOOPS[eye, LOWER]]
@@ -380,7 +383,7 @@ def test_moves_are_evened_out_where_the_mesh_would_fold() -> None:
     assert evened[7, 0] > gentle[7, 0] + 0.1
 
 
-def test_slips_do_not_fold_lips_over_the_skin(
+def test_residuals_do_not_fold_lips_over_the_skin(
     portrait: Frame, face: Face, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compact = model.model
@@ -396,8 +399,8 @@ def test_slips_do_not_fold_lips_over_the_skin(
     triangles = triangles[np.isin(triangles, LIPS).any(1)]
 
     def folded() -> int:
-        slips = follower.compare(motion, torn)[:, :468]
-        before, after = (follower._place(motion, one) for one in (torch.zeros_like(slips), slips))
+        residuals = follower.compare(motion, torn)[:, :468]
+        before, after = (follower.place(motion, one) for one in (torch.zeros_like(residuals), residuals))
         assert before is not None and after is not None
         signs = []
         for mesh in (before, after):

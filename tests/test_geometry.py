@@ -14,7 +14,7 @@ from vid2vid_cli.face.frames import to_frame
 from vid2vid_cli.face.mesh import face_from_landmarks
 from vid2vid_cli.face.paste import feather_mask, paste_face
 from vid2vid_cli.geometry.affine import apply_affine, invert_affine
-from vid2vid_cli.geometry.grid import cut_square, identity_grid, resize_map, resize_planes, warp_image
+from vid2vid_cli.geometry.grid import PixelSquare, cut_square, identity_grid, resize_map, resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.rotation import (
     axis_angle_from_rotation,
@@ -35,7 +35,7 @@ def pose(yaw: float = 0, pitch: float = 0, roll: float = 0) -> torch.Tensor:
 def test_a_square_cut_beyond_the_border_repeats_it(left: int, top: int, side: int) -> None:
     image = np.arange(3 * 20 * 30, dtype=np.float32).reshape(1, 3, 20, 30)
     rows, columns = (np.clip(np.arange(first, first + side), 0, n - 1) for first, n in ((top, 20), (left, 30)))
-    cut = cut_square(torch.from_numpy(image), (left, top), side, side)
+    cut = cut_square(torch.from_numpy(image), PixelSquare(left, top, side), side)
     assert np.array_equal(cut.numpy(), image[:, :, rows[:, None], columns])
 
 

@@ -146,16 +146,16 @@ def test_golden_a_whole_motion(model: FaceVid2VidModel, spade: golden.Golden) ->
     source, driving = golden.images()
     appearance = model.appearance(source, torch.zeros(1, 468, 3))
     motion = model.motion(driving, torch.zeros(4, 468, 3), (256, 256))
-    spade.check("kp_relative_adapt", model.drive(appearance, motion, motion[0], None), "points")
+    spade.check("kp_relative_adapt", model.drive(appearance, motion, motion[0], None).points, "points")
     spade.check(
         "kp_transformed",
-        torch.cat([spade["kp_transformed"][:1], model.drive(appearance, motion, None, None)]),
+        torch.cat([spade["kp_transformed"][:1], model.drive(appearance, motion, None, None).points]),
         "points",
     )
     # 20 degrees to the viewer's left are -20 for the user; the networks' own degree is a little short (3.14).
     zero = torch.zeros(1)
     pose = PoseOverride(zero - 20 / 180 * 3.14, zero, zero, absolute=True)
-    spade.check("freeview.kp_transformed", model.drive(appearance, motion[2], None, pose), "points")
+    spade.check("freeview.kp_transformed", model.drive(appearance, motion[2], None, pose).points, "points")
 
 
 def test_golden_a_source_volume(spade_stages: Stages, spade: golden.Golden) -> None:

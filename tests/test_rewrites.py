@@ -17,7 +17,7 @@ from vid2vid_cli.models.facevid2vid.pose import Bottleneck, PoseEstimator
 from vid2vid_cli.models.fast.batch_norm import fold_norms
 from vid2vid_cli.models.fast.rewrites import REWRITES, make_fast
 from vid2vid_cli.models.fast.spade import FastSpadeBlock, normalise
-from vid2vid_cli.models.fast.upsampling import CompactConv, UpsampledConv, assemble
+from vid2vid_cli.models.fast.upsampling import CondensedConv, UpsampledConv, assemble
 from vid2vid_cli.models.fast.volume import SpectralConv, TapConv
 from vid2vid_cli.models.fomm.model import FommModel
 from vid2vid_cli.models.layers.blocks import Convolution, DownBlock, ResidualBlock, UpBlock, half_size
@@ -80,7 +80,7 @@ def test_two_convolutions_of_a_map_of_four_times_its_size(size: tuple[int, int])
     compact = UpsampledConv(first, 4)(x)
     rows, columns = (torch.tensor([4 * i + j for i in range(side) for j in (0, 1, 3)]) for side in size)
     check(compact, large[:, :, rows[:, None], columns])
-    check(assemble(CompactConv(second)(compact), 4), second(large))
+    check(assemble(CondensedConv(second)(compact), 4), second(large))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5, 16])
@@ -152,7 +152,7 @@ def test_a_steered_block_does_what_a_spade_block_does(out: int, factor: int, cou
     tensors = tiny.Tensors()
     tensors.spade_block("x", out, 6, 3)
     part = Part(fold_spectral_norm(tensors)) / "x"
-    plain = load_module(lambda p: SpadeBlock(p, is_enlarging=factor > 1), part).double()
+    plain = load_module(lambda p: SpadeBlock(p, is_upsampling=factor > 1), part).double()
     height, width = (5, 3) if factor == 1 else (5 * factor // 2, 3 * factor // 2)
     x, condition = draw(count, 6, height, width), draw(count, 3, 5, 3)
     wanted = plain(x, condition)
@@ -209,10 +209,10 @@ def test_every_rewrite_finds_its_layers(name: str) -> None:
 def test_a_rewrite_can_be_made_twice(rewrite: Callable[[nn.Module], None]) -> None:
     model = FaceVid2VidModel(state_of("facevid2vid"))
     source = model.appearance(pictures(1), torch.zeros(1, 468, 3))
-    keypoints = model.drive(source, source.motion, None, None)
-    wanted = model.render(source, keypoints)
+    driven = model.drive(source, source.motion, None, None)
+    wanted = model.render(source, driven)
     rewrite(model.generator)
-    assert torch.equal(model.render(source, keypoints), wanted)
+    assert torch.equal(model.render(source, driven), wanted)
 
 
 @pytest.mark.parametrize("name", MODELS)

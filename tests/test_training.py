@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from training.normalize import add_norms, fold_norms, normalize_as
-from training.prune_channels import slim
-from vid2vid_cli.models.compact.learned.networks import FlowNet, LearnedParts, Painter, SourceEncoder
+from training.prune_channels import prune_channels
+from vid2vid_cli.models.compact.learned.networks import FlowNet, LearnedParts, Painter, SourceEncoder, Widths
 
 
 def test_networks_of_a_checkpoint_go_on_with_normalisations_as_they_were() -> None:
@@ -25,7 +25,7 @@ def test_networks_of_a_checkpoint_go_on_with_normalisations_as_they_were() -> No
             assert torch.allclose(once_more(images), plain(images), atol=2e-3), type(once_more)
 
 
-def make_hourglasses(flow: tuple[int, int, int], painter: tuple[int, int, int]) -> LearnedParts:
+def make_hourglasses(flow: Widths, painter: Widths) -> LearnedParts:
     return LearnedParts(SourceEncoder(8), FlowNet(8, flow), Painter(8, painter)).eval()
 
 
@@ -38,16 +38,16 @@ def let_run(parts: LearnedParts) -> list[torch.Tensor]:
 
 def test_narrower_networks_keep_the_channels_that_matter() -> None:
     torch.manual_seed(3)
-    narrow = make_hourglasses((4, 6, 8), (6, 8, 10))
-    wide = make_hourglasses((7, 9, 12), (9, 11, 15))
+    narrow = make_hourglasses(Widths(4, 6, 8), Widths(6, 8, 10))
+    wide = make_hourglasses(Widths(7, 9, 12), Widths(9, 11, 15))
     for parameter in wide.parameters():
         nn.init.zeros_(parameter)
     slim_into(narrow, wide)
     with torch.no_grad():  # channels that nothing reads, however strong they are
         for net in (wide.flow_net.net, wide.painter.net):
             net.enter.bias[-1] = net.down1.bias[-1] = net.down2.bias[-1] = 5.0
-    found = make_hourglasses((4, 6, 8), (6, 8, 10))
-    slim(wide, found, lambda: let_run(wide))
+    found = make_hourglasses(Widths(4, 6, 8), Widths(6, 8, 10))
+    prune_channels(wide, found, lambda: let_run(wide))
     for seen, wanted in zip(let_run(found), let_run(narrow), strict=True):
         assert float(wanted.abs().max()) > 0.01
         assert torch.allclose(seen, wanted, atol=1e-5)

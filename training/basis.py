@@ -2,10 +2,9 @@
 
     python -m training.basis --cache CACHE -o weights/compact.safetensors
 
-CACHE is what `training.prepare` wrote; only its meshes are read. Expressions are how each person departs from his or
-her own mean in the canonical frame. Their principal components are taken with weights: lips and eyelids count several
-times, depth a little, so that components are ordered by what is seen. `vid2vid_cli.codec.space` says what each tensor
-holds.
+CACHE is what `training.prepare` wrote; only its meshes are read. An expression is how a person differs from their own
+mean in the canonical frame. Principal components are taken with weights: lips and eyelids count several times, depth
+counts little, so that components are ordered by what is seen. `vid2vid_cli.codec.space` says what each tensor holds.
 Tensors of other prefixes in the output file are kept, and SHA256SUMS beside it is renewed.
 """
 
@@ -27,19 +26,20 @@ from vid2vid_cli.codec.space import BASIS_PREFIX, PX_AT_256, ExpressionBasis, po
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.compact.gaze import read_gaze
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology, IntArray
-from vid2vid_cli.models.compact.model import POINTS, CompactModel, unit_points
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.smoothing import MotionSmoother
 
 Array = NDArray[np.float64]
 COMPONENTS = 32  # of expressions; two more hold the gaze
-GAZE_PX = 10.0  # at 256, that an iris which moves by a width of the eye counts
+GAZE_PX = 10.0  # at 256: what a movement of the irises by one eye width counts
 LIP_REACH, LIP_WEIGHT = 0.13, 6.0  # eye distances
 EYE_REACH, EYE_WEIGHT = 0.10, 5.0
 DEPTH_SHARE = 0.15  # of the weight; a head turned by 20 degrees shows a third of what happens in depth
 SQUARE = (SPEC.size or 0, SPEC.size or 0)
 SMOOTHING, USUAL_FPS = 0.3, 25.0
-STILL_Z = 1 / 6  # depth of the head is hardly seen: as if it moved so much less than sideways
+STILL_Z = 1 / 6  # how much a movement of the head in depth is seen, of one sideways
 
 
 def point_weights(topology: FaceTopology) -> Array:
@@ -68,7 +68,10 @@ def fit_clip(path: Path, topology: FaceTopology) -> tuple[Similarity, Tensor]:
 
 
 def with_gaze(components: Array, weights: Array) -> ExpressionBasis:
-    """Return the basis of offsets (C, 468, 3), (468, 3) and of a gaze after them, of which nothing is lost."""
+    """Return a basis of offsets and, as the last keypoint, of the gaze, which is kept whole.
+
+    components: (C, 468, 3). weights: (468, 3).
+    """
     count, points = components.shape[:2]
     both = np.zeros((count + 2, points + 1, 3))
     both[:count, :points] = components
@@ -80,11 +83,11 @@ def with_gaze(components: Array, weights: Array) -> ExpressionBasis:
 def principal_components(people: dict[str, Array], weights: Array) -> Array:
     """Return the first COMPONENTS directions (C, 468, 3) of expressions in which a step of 1 moves the points by 1.
 
-    people: offsets (T, 468, 3) by identity. A movement is the root of the weighted mean of its squares.
+    people: offsets (T, 468, 3) by identity. The size of a movement is the root of the weighted mean of its squares.
     """
     root = np.sqrt(weights).ravel()
     flat = [(offsets - offsets.mean(0)).reshape(len(offsets), -1) * root for offsets in people.values()]
-    covariance = np.mean([one.T @ one / len(one) for one in flat], axis=0)  # every person counts alike
+    covariance = np.mean([one.T @ one / len(one) for one in flat], axis=0)  # all people count alike
     _, vectors = np.linalg.eigh(covariance)
     components = vectors[:, ::-1][:, :COMPONENTS].T
     return np.asarray((components / root).reshape(-1, *weights.shape))
@@ -99,7 +102,7 @@ def pose_effect(topology: FaceTopology, weights: Array, scale: float) -> Array:
 
 
 def statistics(clips: list[tuple[Similarity, Tensor]], basis: ExpressionBasis) -> dict[str, Array]:
-    """Return mean, deviation and mean change a frame of what a stream holds, every clip counted alike."""
+    """Return mean, deviation and mean change per frame of the numbers in a stream; all clips count alike."""
     rows = []
     for pose, offsets in clips:
         motion = Motion(pose.rotation, pose.translation, pose.scale, offsets)
@@ -118,7 +121,7 @@ def make_basis(cache: Path, topology: FaceTopology) -> tuple[dict[str, Tensor], 
         clips.append((pose, offsets))
         people.setdefault(path.stem.split("_")[0], []).append(offsets[:, :POINTS].double().numpy())
     weights = point_weights(topology)
-    components = principal_components({who: np.concatenate(parts) for who, parts in people.items()}, weights)
+    components = principal_components({person: np.concatenate(parts) for person, parts in people.items()}, weights)
     scale = float(np.mean([float(pose.scale.mean()) for pose, _ in clips]))
     basis = with_gaze(components, weights)
     numbers = statistics(clips, basis)
@@ -130,7 +133,7 @@ def make_basis(cache: Path, topology: FaceTopology) -> tuple[dict[str, Tensor], 
 
 
 def show(tensors: dict[str, Tensor]) -> None:
-    """Print what each number of a stream does on the screen."""
+    """Print how many px each number of a stream moves on the screen."""
     names = ["yaw", "pitch", "roll", "x", "y", "z", "ln scale", *(f"expression {i}" for i in range(COMPONENTS))]
     names += ["gaze x", "gaze y"]
     effect, deviation, speed = (tensors[BASIS_PREFIX + name] for name in ("effect", "deviation", "speed"))

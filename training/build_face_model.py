@@ -5,10 +5,9 @@
         --clips MEDIA/train -o weights/compact.safetensors
 
 Topology: the tesselation and the loops of lips, eyes and outline are lists in MediaPipe's Python package
-(Apache-2.0). Mean face: generalised Procrustes analysis of the mesh network's answers to portraits that look
-at the camera, made symmetric. Expressions: principal components of how each person of the clips departs from
-his or her own mean, so that a face's shape is not taken for an expression.
-Tensors of other prefixes in the output file are kept.
+(Apache-2.0). Mean face: generalised Procrustes analysis of the meshes of portraits that look at the camera, made
+symmetric. Expressions: principal components of how each person in the clips differs from their own mean, so that the
+shape of a face is not taken for an expression. Tensors of other prefixes in the output file are kept.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
 
 Array = NDArray[np.float64]
-# Identities that the validation clips and sources show too.
+# Identities that also appear in validation clips and sources.
 HELD_OUT = ("t14", "t34", "t41", "t62")
 COMPONENTS = 64
 # Mesh points of the corners of the eyes: the unit of length is the distance between the two outer ones.
@@ -101,6 +100,7 @@ def build_topology(wheel: Path) -> dict[str, Tensor]:
     if any({a for a, _ in t} != {b for _, b in t} or len({a for a, _ in t}) != 3 for t in triples):
         raise ValueError("the tesselation is not a list of triangles")
     triangles = [tuple(a for a, _ in t) for t in triples]
+    # The list of the lips holds two chains; the inner one runs through point 78, a corner.
     lips = split_components(lists["FACEMESH_LIPS"])
     inner = next(part for part in lips if 78 in {a for e in part for a in e})
     loops = {
@@ -122,7 +122,7 @@ def build_topology(wheel: Path) -> dict[str, Tensor]:
 
 
 def mirror_points(mean: Array) -> NDArray[np.int64]:
-    """Return for each point its partner on the face's other half, by the cheapest matching."""
+    """Return for each point its partner on the other half of the face, by the cheapest matching."""
     mirrored = mean * (-1, 1, 1)
     cost = np.square(mirrored[:, None] - mean[None]).sum(-1)
     partner = linear_sum_assignment(cost + cost.T)[1]
@@ -226,14 +226,14 @@ def expression_basis(meshes: dict[str, Array], canonical: Array, weights: Array)
 def expression_reader(meshes: dict[str, Array], basis: Array, canonical: Array, weights: Array) -> Array:
     """Return the matrix (C, C) that takes the face shape out of coefficients, the Wiener filter.
 
-    Coefficients of a stranger are expression plus shape. How much each varies is known: expression within a person,
-    shape between the persons' means. The best linear guess of the expression is their share of the sum.
+    The coefficients of an unknown face are expression plus shape. How much each varies is known: expression within a
+    person, shape between the means of people. The best linear estimate of the expression is its share of the sum.
     """
     flat = basis.reshape(len(basis), -1)
     people = [canonical_offsets(m, canonical, weights).reshape(len(m), -1) @ flat.T for m in meshes.values()]
     within = np.mean([np.cov(p.T) for p in people], axis=0)
     between = np.cov(np.stack([p.mean(0) for p in people]).T)
-    # A few dozen people do not tell 64 x 64 numbers. This ridge separated best on people left out.
+    # A few dozen people do not determine 64 x 64 numbers. This ridge separated best on people left out.
     ridge = 0.1 * np.trace(within) / len(basis)
     return np.asarray(within @ np.linalg.inv(within + between + ridge * np.eye(len(basis))))
 

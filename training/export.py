@@ -2,8 +2,8 @@
 
     python -m training.export --run RUN -o weights/compact.safetensors
 
-Takes the moving average of a run's weights, in half precision, with a record of the training in the file's
-metadata, and renews SHA256SUMS beside it. Other tensors of the file are kept.
+Stores the moving average of a run's weights in half precision and a record of the training in the file's metadata, and
+renews SHA256SUMS beside it. Other tensors of the file are kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of training.train")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint")
     parser.add_argument(
-        "--keep-detail", action="store_true", help="let the painter replace no fine detail: while it can only blur it"
+        "--keep-detail",
+        action="store_true",
+        help="keep the painter from replacing fine detail",
     )
     options = parser.parse_args()
     kept = torch.load(options.run / "last.pt", weights_only=True)
@@ -41,6 +43,7 @@ def main() -> None:
         "portraits_a_step": dataset.STILLS,
         "losses": WEIGHTS,
     }
+    # The run was saved with its normalisations, so they must be there to load it.
     parts = LearnedParts.fresh()
     add_norms(parts)
     parts.load_state_dict(kept["average"])
@@ -48,6 +51,7 @@ def main() -> None:
         forget_repainting(parts)
         record["keeps_detail"] = True
     networks = {name: tensor.half() for name, tensor in fold_norms(parts).state_dict().items()}
+    # The ranges of activations belong to the old weights; training.ranges measures them again.
     replaced = (*LEARNED_PREFIXES, *RANGES.values())
     update_checkpoint(options.output, networks, {"training": json.dumps(record)}, replaces=replaced)
     renew_sum(options.output)

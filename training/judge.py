@@ -1,6 +1,6 @@
-"""Judge a checkpoint by dlib's eyes: self-reenactment of a folder of clips, against a copy and the bare warp.
+"""Judge a checkpoint with dlib: self-reenactment of a folder of clips, against a copy and the warp without networks.
 
-An independent judge for development: its 68 keypoints and its embedding are no part of what drives. It needs
+An independent judge for development: dlib's 68 keypoints and its embedding have no part in driving. It needs
 `pip install dlib-bin face_recognition_models`, which the package itself does not.
 """
 
@@ -24,7 +24,7 @@ from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 
 
 def main() -> None:
-    """Print a table of all clips and their mean, and write the figures where asked."""
+    """Print a table of all clips and their mean, and write the figures to a file if asked."""
     given = arguments()
     began = time.perf_counter()
     setup = make_setup(given)
@@ -33,12 +33,14 @@ def main() -> None:
     rows: list[FigureRow] = []
     for clip in Material(log).clips(given.clips):
         frames = TrackedFrames(clip, FrameOptions(given.every, given.frames), setup.engine.analyzer, log)
+        # The worst frames are collected for a sheet, which is not drawn here.
         judged = judge_clip(frames, setup, WorstFrameCollector(), lambda: None)
         rows += judged
         show(judged)
     means = mean_rows(rows, ("mean of {}",))
     show(means)
     print(f"{time.perf_counter() - began:.0f} s")
+    # Every clip and the means: enough to compare two checkpoints clip by clip.
     if given.json is not None:
         facts = [{"clip": row.subject[0], "method": row.method, **row.scores} for row in (*rows, *means)]
         given.json.write_text(json.dumps(facts, indent=1), encoding="utf-8")
@@ -53,8 +55,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--head-only", action="store_true", help="judge the mesh of each frame alone, as in calls")
-    parser.add_argument("--only-model", action="store_true", help="leave the warp out, whose figures are known")
+    parser.add_argument("--head-only", action="store_true", help="read each frame alone, as in calls")
+    parser.add_argument("--only-model", action="store_true", help="skip the warp without networks")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
 
@@ -70,6 +72,7 @@ def make_setup(given: argparse.Namespace) -> EvaluationSetup:
 def show(rows: list[FigureRow] | tuple[FigureRow, ...]) -> None:
     """Print rows of the table."""
     for row in rows:
+        # One digit more than in reports: checkpoints differ by little.
         values = [(row.scores.get(metric.name), metric.digits + 1) for metric in METRICS["self"]]
         cells = ["-" if value is None else f"{value:.{digits}f}" for value, digits in values]
         print(f"{row.subject[0][:20]:22}{row.method:7}" + "".join(f"{cell:>12}" for cell in cells), flush=True)

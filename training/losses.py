@@ -1,4 +1,4 @@
-"""What training calls better: near in colour, in edges, in what the face networks see, and steady in time."""
+"""The losses of training: colour, edges, what the face networks see, and steadiness in time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 from vid2vid_cli.face.mesh import load_prefixed
 from vid2vid_cli.face.meshnet import MeshNet
 
-FACE_SHARE = 1.5 / 1.8  # the mesh network wants a square of 1.5 faces, the patch has 1.8
+FACE_SHARE = 1.5 / 1.8  # the mesh network expects a square of 1.5 faces, the patch has 1.8
 FEATURE_LAYERS = (1, 3, 6, 9, 12)  # of the trunk, at 96, 96, 48, 24 and 12 px
 
 
@@ -26,7 +26,7 @@ def gradient_l1(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
 
 
 def pyramid_l1(one: Tensor, other: Tensor, weight: Tensor, levels: int = 3) -> Tensor:
-    """Return the mean difference over pictures shrunk by 2, 4 and so on."""
+    """Return the mean difference over images shrunk by 2, 4 and so on."""
     total = one.new_zeros(())
     for _ in range(levels):
         one, other, weight = (functional.avg_pool2d(x, 2) for x in (one, other, weight))
@@ -40,7 +40,7 @@ def roughness(field: Tensor) -> Tensor:
 
 
 class FaceLoss(nn.Module):
-    """Compares two faces as the face mesh network sees them: its features, and where it lays the points."""
+    """Compares two faces as the face mesh network sees them: by its features, and by where it puts the points."""
 
     def __init__(self, state: dict[str, Tensor]) -> None:
         super().__init__()
@@ -49,11 +49,13 @@ class FaceLoss(nn.Module):
         self.net.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        """Compare patches (B, 3, 192, 192); `other` is the truth. Returns features' and points' distance."""
+        """Compare patches (B, 3, 192, 192) with the truth, `other`. Returns the distances of features and of points."""
         with torch.no_grad():
             wanted, true_points = self._see(other)
         seen, points = self._see(one)
+        # Relative to their own size, so that deep and shallow layers count alike.
         features = [(a - b).abs().mean() / b.abs().mean().clamp_min(1e-3) for a, b in zip(seen, wanted, strict=True)]
+        # A face that the network misses altogether must not outweigh all others.
         off = (points - true_points)[..., :2].abs().clamp_max(8.0)
         return torch.stack(features).mean(), off.mean()
 
@@ -72,7 +74,7 @@ class FaceLoss(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """A small discriminator of mouths and eyes: real or painted, patch by patch (hinge loss, spectral norm)."""
+    """Tells real mouths and eyes from painted ones, patch by patch (hinge loss, spectral norm)."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
@@ -84,6 +86,6 @@ class PatchDiscriminator(nn.Module):
         self.net = nn.Sequential(*layers, nn.utils.parametrizations.spectral_norm(last))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Judge images (B, 3, H, W) in [0, 1]: logits (B, 1, H / 8, W / 8), above 0 means real."""
+        """Return logits (B, 1, H / 8, W / 8) of images (B, 3, H, W) in [0, 1]; above 0 means real."""
         logits: Tensor = self.net(image * 2 - 1)
         return logits.float()

@@ -2,9 +2,9 @@
 
     python -m training.make_example PORTRAIT -o examples/driving.mp4 [--motion driving.motion.safetensors]
 
-Nobody was filmed. Movements are drawn as curves over time, shapes of the face are made by geometry on the
-checkpoint's mean face, and the project itself renders a portrait with them. The first frame is at rest and the
-last one leads back to it. A synthesised hum follows the mouth, so that the clip has a sound to copy.
+Nobody was filmed. Movements are curves over time, shapes of the face are geometry on the checkpoint's mean face, and
+the project itself renders a portrait with them. The first frame is at rest and the last one leads back to it. A
+synthesised hum follows the mouth, so that the clip has sound to copy.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint
+from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.audio import AudioSource, Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import CONTAINERS, container_arguments
 from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.provenance import MARKED
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
-from vid2vid_cli.models.compact.model import KEYPOINTS, POINTS
+from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import MotionFile
 from vid2vid_cli.pipeline.engine import start_engine
@@ -57,10 +58,9 @@ BROW_RAISES = ((0.75, 0.80, 0.8), (2.80, 0.90, 1.0))
 SMILES = ((1.80, 0.95, 0.8), (4.05, 0.70, 0.6))
 
 
-def smoothstep(x: Array) -> Array:
-    """Return 0 below 0, 1 above 1 and a smooth rise between."""
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x))
+def smooth(x: Array) -> Array:
+    """Return a smooth step in double precision, in which all curves are made."""
+    return smoothstep(x, np.float64)
 
 
 def bump(times_s: Array, begin_s: float, length_s: float) -> Array:
@@ -70,7 +70,7 @@ def bump(times_s: Array, begin_s: float, length_s: float) -> Array:
 
 
 class FaceShapes:
-    """Offsets (468, 3) of the mesh in the canonical frame, in eye distances, for one full movement each."""
+    """Movements of the face at full strength: offsets (468, 3) of the mesh in the canonical frame, in eye distances."""
 
     def __init__(self, topology: FaceTopology) -> None:
         self._face = topology.canonical.numpy().astype(np.float64)
@@ -84,12 +84,12 @@ class FaceShapes:
         self._mouth_line = np.interp(self._face[:, 0], mouth[:, 0], mouth[:, 1])
 
     def jaw(self, angle_deg: float = 10.5) -> Array:
-        """Open the mouth: what lies below the lips' line turns down about the hinge of the jaw."""
+        """Open the mouth: what lies below the line of the lips turns down about the hinge of the jaw."""
         x, y, z = self._face.T
         beside = np.maximum(0, np.abs(x) - self._mouth_half)
         across = np.minimum(1, np.abs(x) / self._mouth_half)
         # Sharp between the lips, softer at their corners, which stay together, and ever softer over the cheeks.
-        weight = smoothstep((y - self._mouth_line) / (0.07 + 0.28 * across**2 + 1.6 * beside) + 0.5)
+        weight = smooth((y - self._mouth_line) / (0.07 + 0.28 * across**2 + 1.6 * beside) + 0.5)
         angle = np.radians(angle_deg)
         down, away = y - JAW_HINGE_YZ[0], z - JAW_HINGE_YZ[1]
         turned = np.stack(
@@ -125,26 +125,26 @@ class FaceShapes:
             )
             lid = np.interp(x, upper[:, 0], upper[:, 1])
             opening = np.interp(x, lower[:, 0], lower[:, 1]) - lid
-            above = smoothstep(1 - (lid - y) / 0.16)
+            above = smooth(1 - (lid - y) / 0.16)
             reached = (x > upper[0, 0]) & (x < upper[-1, 0]) & (y < lid + 0.3 * opening)
             offsets[:, 1] += np.where(reached, opening * above, 0)
-            # The seam sinks a little below where the lower lid was: what white lies there is pressed together.
+            # The seam sinks a little below where the lower lid was, which hides the white of the eye.
             share = np.interp(face[loop, 0], [upper[0, 0], upper[:, 0].mean(), upper[-1, 0]], [0, 1, 0])
-            offsets[loop, 1] += SEAM_SINKS * smoothstep(2 * share)
+            offsets[loop, 1] += SEAM_SINKS * smooth(2 * share)
         return offsets
 
     def brows(self) -> Array:
         """Raise the eyebrows and wrinkle the forehead a little."""
         height = -self._face[:, 1]
         eye = -float(self._face[self._eye_loops, 1].min(1).mean())
-        rise = smoothstep((height - eye - 0.02) / 0.14) * (1 - smoothstep((height - eye - 0.20) / 0.28))
+        rise = smooth((height - eye - 0.02) / 0.14) * (1 - smooth((height - eye - 0.20) / 0.28))
         return np.stack([0 * rise, -0.075 * rise, 0 * rise], 1)
 
     def _distance(self, anchors: Array) -> Array:
         return np.asarray(np.linalg.norm(self._face[:, None, :2] - anchors[None, :, :2], axis=-1).min(1))
 
     def _near(self, anchors: Array, reach: float) -> Array:
-        return 1 - smoothstep(self._distance(anchors) / reach)
+        return 1 - smooth(self._distance(anchors) / reach)
 
 
 def speech_tracks(times_s: Array) -> tuple[Array, Array]:
@@ -164,7 +164,7 @@ def blink_track(times_s: Array) -> Array:
 def script_motion(topology: FaceTopology, resting: Array) -> Motion:
     """Return the scripted motion of all frames; frame 0 is at rest.
 
-    resting: (468, 3), the face that will be driven, in the canonical frame: its eyes shall close well.
+    resting: (468, 3), the face that will be driven, in the canonical frame: its eyes must close well.
     """
     times_s = np.arange(FRAMES) / FPS
     shapes = FaceShapes(topology)
@@ -197,15 +197,15 @@ def script_motion(topology: FaceTopology, resting: Array) -> Motion:
 def resting_face(portrait: Path) -> Array:
     """Return the mesh of a portrait with its expression, in the canonical frame: (468, 3)."""
     source = Source(portrait, PictureOptions(), start_engine(EngineOptions(), None), print)
-    who = source.first_appearance()
-    return (who.canonical + who.motion.expression[:, :POINTS])[0].numpy().astype(np.float64)
+    appearance = source.first_appearance()
+    return (appearance.canonical + appearance.motion.expression[:, :POINTS])[0].numpy().astype(np.float64)
 
 
 def hum_voice() -> NDArray[np.int16]:
     """Return a hum (N,) that opens and closes with the mouth: harmonics under two moving formants."""
     times_s = np.arange(FRAMES * SAMPLE_RATE_HZ // FPS) / SAMPLE_RATE_HZ
     jaw, pucker = speech_tracks(times_s)
-    pitch_hz = 190 + 18 * np.sin(2 * np.pi * 0.5 * times_s) - 14 * smoothstep((times_s % 2.3) / 2.3)
+    pitch_hz = 190 + 18 * np.sin(2 * np.pi * 0.5 * times_s) - 14 * smooth((times_s % 2.3) / 2.3)
     phase = 2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ
     first_hz, second_hz = 320 + 480 * jaw, 1500 - 600 * pucker
     sound = np.zeros_like(times_s)
@@ -213,7 +213,7 @@ def hum_voice() -> NDArray[np.int16]:
         tone_hz = harmonic * pitch_hz
         gain = np.exp(-(((tone_hz - first_hz) / 220) ** 2)) + 0.35 * np.exp(-(((tone_hz - second_hz) / 300) ** 2))
         sound += (gain + 0.02) / np.sqrt(harmonic) * np.sin(harmonic * phase)
-    sound *= smoothstep(jaw / 0.5)
+    sound *= smooth(jaw / 0.5)
     return np.asarray(0.2 * sound / np.abs(sound).max() * 32767, np.int16)
 
 
@@ -227,7 +227,7 @@ def write_sound(path: Path, samples: NDArray[np.int16]) -> None:
 
 
 def render_example(portrait: Path, motion_file: Path, output: Path) -> None:
-    """Let the pipeline move the portrait, and put the hum to it."""
+    """Drive the portrait with a motion file, and add the hum."""
     options = ReenactOptions(reference_frame="0", size=512, crf=24, preset="slow", force=True)
     with tempfile.TemporaryDirectory() as folder:
         silent, sound = Path(folder) / "silent.mp4", Path(folder) / "hum.wav"
@@ -247,7 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("portrait", type=Path, help="a face that may be published, at rest and looking ahead")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--motion", type=Path, help="keep the scripted motion in this file too")
+    parser.add_argument("--motion", type=Path, help="also keep the scripted motion in this file")
     options = parser.parse_args()
     topology = FaceTopology.from_state(embedded_checkpoint().tensors)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
-"""Batch normalisation for training alone: each convolution gets one, and afterwards it is folded into its weights.
+"""Batch normalisation for training alone: each convolution gets one, which is folded into its weights afterwards.
 
-So the networks that are shipped know nothing of it and lose no time with it (Ioffe and Szegedy 2015).
+The networks in the checkpoint have none and lose no time on it (Ioffe and Szegedy 2015).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MOMENTUM = 0.02
 
 
 class NormedConv(nn.Module):
-    """A convolution and the normalisation behind it."""
+    """A convolution followed by a normalisation."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -23,11 +23,11 @@ class NormedConv(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Give the convolution's weight."""
+        """The convolution's weight."""
         return self.conv.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map as the convolution does, normalised."""
+        """Convolve and normalise."""
         y: Tensor = self.norm(self.conv(x))
         return y
 
@@ -37,7 +37,7 @@ class NormedConv(nn.Module):
 
 
 def add_norms(module: nn.Module, leave_out: str = "leave") -> nn.Module:
-    """Put a normalisation behind each convolution in a module, but for the last layers. Changes the module."""
+    """Add a normalisation after each convolution of a module, in place, except for the last layers."""
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d) and name != leave_out:
             setattr(module, name, NormedConv(child))
@@ -47,17 +47,19 @@ def add_norms(module: nn.Module, leave_out: str = "leave") -> nn.Module:
 
 
 def normalize_as(module: nn.Module, plain: nn.Module, run: Callable[[], object]) -> None:
-    """Let a module with normalisations do what the same module without does, as far as its statistics go.
+    """Make a module with normalisations compute what the same module without them does.
 
-    plain: the networks without normalisations. run: lets `plain` work on usual samples. The statistics of what each
-    convolution returns become those of its normalisation, which then takes them back.
+    plain: the networks without normalisations. run: runs `plain` on typical samples. Each normalisation gets the
+    statistics of its convolution's output, and weights that undo it.
     """
     convs = {name: conv for name, conv in plain.named_modules() if isinstance(conv, nn.Conv2d)}
     sums = {name: torch.zeros(3, conv.out_channels, dtype=torch.float64) for name, conv in convs.items()}
 
     def counter(name: str) -> Callable[[nn.Module, object, Tensor], None]:
         def count(_conv: nn.Module, _inputs: object, output: Tensor) -> None:
+            # (B, C, H, W) to (C, B * H * W)
             flat = output.detach().double().transpose(0, 1).flatten(1)
+            # Sum, sum of squares and count, from which mean and variance follow at the end.
             sums[name] += torch.stack([flat.sum(1), flat.square().sum(1), torch.full((len(flat),), flat.shape[1])])
 
         return count
@@ -71,12 +73,13 @@ def normalize_as(module: nn.Module, plain: nn.Module, run: Callable[[], object])
         total, squares, count = sums[name]
         mean = total / count
         variance = squares / count - mean.square()
-        _take_over(there, conv, mean.float(), variance.clamp_min(1e-8).float())
+        # A channel that is always 0 has no variance, and none may be divided by.
+        _copy_convolution(there, conv, mean.float(), variance.clamp_min(1e-8).float())
 
 
 @torch.no_grad()
-def _take_over(there: nn.Module, conv: nn.Conv2d, mean: Tensor, variance: Tensor) -> None:
-    """Give a convolution, with or without a normalisation behind it, the weights of another without."""
+def _copy_convolution(there: nn.Module, conv: nn.Conv2d, mean: Tensor, variance: Tensor) -> None:
+    """Copy a plain convolution into one with or without a normalisation after it."""
     kept = there.conv if isinstance(there, NormedConv) else there
     kept.weight.copy_(conv.weight)  # type: ignore[operator]
     if kept.bias is not None and conv.bias is not None:
@@ -84,12 +87,13 @@ def _take_over(there: nn.Module, conv: nn.Conv2d, mean: Tensor, variance: Tensor
     if isinstance(there, NormedConv):
         norm = there.norm
         norm.load_state_dict({"running_mean": mean, "running_var": variance}, strict=False)
+        # Scale and shift are those that the normalisation takes away: together they change nothing.
         norm.weight.copy_((variance + norm.eps).sqrt())
         norm.bias.copy_(mean)
 
 
 def fold_norms(module: nn.Module) -> nn.Module:
-    """Return a copy of a module with all normalisations folded into the convolutions."""
+    """Return a copy of a module with all normalisations folded into their convolutions."""
     return _fold(copy.deepcopy(module))
 
 

@@ -2,9 +2,9 @@
 
     python -m training.prepare --clips MEDIA/train --stills MEDIA/stills -o CACHE
 
-Writes one safetensors file a clip, and one for all portraits. Each holds the frames as JPEG in squares four times as
-large as the face, which stand still within a clip, and the mesh of every frame in the square's px.
-People whom validation clips and pictures show too are left out; see `training.build_face_model.HELD_OUT`.
+Writes one safetensors file a clip, and one for all portraits. Each holds the frames as JPEG, cut to squares four times
+as large as the face, which do not move within a clip, and the mesh of every frame in px of its square. People who also
+appear in validation clips and pictures are left out; see `training.build_face_model.HELD_OUT`.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from vid2vid_cli.models.registry import load_face_analyzer
 
 SPEC = CropSpec(scale=4.0, size=448)
 QUALITY = 95
-FULL_RATE_FRAMES = 130  # of longer clips every second frame is enough
+FULL_RATE_FRAMES = 130  # of a longer clip every second frame is taken
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A frame, the mesh in it, and its square."""
+    """A frame and the face in it."""
 
     frame: Frame
     face: Face
 
 
 def track_clip(path: Path, analyzer: FaceAnalyzer) -> list[Seen]:
-    """Return the frames of a clip in which the face is seen."""
+    """Return the frames of a clip in which a face is found."""
     tracker = FaceTracker(analyzer)
     found = [(frame, tracker.update(frame)) for frame in read_video(path)]
     seen = [Seen(frame, face) for frame, face in found if face is not None]
@@ -68,6 +68,7 @@ def write_squares(path: Path, seen: Iterator[tuple[Seen, FaceCrop]]) -> int:
     for one, crop in seen:
         pictures.append(encode_jpeg(crop_frame(one.frame, crop)))
         points = crop.to_crop(one.face.landmarks_px).astype(np.float32)
+        # Depth is scaled as x and y are; the length of the first column is that scale.
         points[:, 2] = one.face.landmarks_px[:, 2] / np.hypot(*crop.affine[:, 0])
         meshes.append(points)
         parts.append(visible_part(crop, one.frame))
@@ -87,6 +88,7 @@ def prepare_clip(path: Path, analyzer: FaceAnalyzer, output: Path) -> int:
     seen = track_clip(path, analyzer)
     if not seen:
         return 0
+    # One square for the whole clip, around the median mesh: the background must stand still.
     middle = face_from_landmarks(np.median([one.face.landmarks_px for one in seen], axis=0).astype(np.float32), 1.0)
     crop = crop_around(middle, SPEC, EVERYWHERE)
     return write_squares(output, ((one, crop) for one in seen))
@@ -116,6 +118,7 @@ def main() -> None:
     analyzer = load_face_analyzer()
     torch.set_num_threads(1)
     for path in sorted(options.clips.glob("*.mp4")):
+        # tNN, the identity, is the first part of a file's name.
         if path.name.split("_")[0] in HELD_OUT:
             continue
         count = prepare_clip(path, analyzer, options.output / f"{path.stem}.safetensors")

@@ -1,7 +1,7 @@
-"""Make networks narrower: of each layer's channels those stay that matter most to what comes after.
+"""Prune channels: each layer keeps those that matter most to the layers after it.
 
-A channel matters as much as what it brings to the layers that read it: the norm of their weights for it, times how
-strong it usually is (after Li et al., ICLR 2017, who take the weights alone). Training then heals what was lost.
+A channel's importance is what it contributes to the layers that read it: the norm of their weights for it, times how
+strong it usually is (after Li et al., ICLR 2017, who take the weights alone). Training then makes up for what is lost.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ LAYERS = (
 )
 
 
-def slim(wide: LearnedParts, narrow: LearnedParts, run: Callable[[], object]) -> None:
-    """Give narrower networks what matters most of wide ones; equal sizes are copied.
+def prune_channels(wide: LearnedParts, narrow: LearnedParts, run: Callable[[], object]) -> None:
+    """Copy the most important channels of wide networks into narrower ones.
 
-    run: lets `wide` work on usual samples. The encoders must be of one size.
+    run: runs `wide` on typical samples. The encoders must have the same size.
     """
     narrow.encoder.load_state_dict(wide.encoder.state_dict())
     pairs = [(wide.flow_net.net, narrow.flow_net.net), (wide.painter.net, narrow.painter.net)]
@@ -50,11 +50,11 @@ def slim(wide: LearnedParts, narrow: LearnedParts, run: Callable[[], object]) ->
     run()
     for (old, new), counter in zip(pairs, counters, strict=True):
         counter.remove()
-        _slim_hourglass(old, new, counter.strength())
+        _prune_hourglass(old, new, counter.strength())
 
 
 class _InputStrength:
-    """Measures how strong each input channel of the convolutions of an hourglass is."""
+    """Measures how strong each input channel of an hourglass's convolutions is."""
 
     def __init__(self, net: CompactHourglass) -> None:
         self._squares: dict[str, Tensor] = {}
@@ -62,6 +62,7 @@ class _InputStrength:
 
     def _counter(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def count(_conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            # Over the batch and all places of (B, C, H, W): one number a channel.
             square = inputs[0].detach().double().square().mean((0, 2, 3))
             self._squares[name] = self._squares.get(name, torch.zeros_like(square)) + square
 
@@ -78,18 +79,21 @@ class _InputStrength:
 
 
 @torch.no_grad()
-def _slim_hourglass(old: CompactHourglass, new: CompactHourglass, strength: dict[str, Tensor]) -> None:
+def _prune_hourglass(old: CompactHourglass, new: CompactHourglass, strength: dict[str, Tensor]) -> None:
     sizes = {
         layer.writes: (_conv(old, layer.name).out_channels, _conv(new, layer.name).out_channels) for layer in LAYERS
     }
     sizes["in"] = old.enter.in_channels, new.enter.in_channels
-    matters = {stream: torch.zeros(size, dtype=torch.float64) for stream, (size, _) in sizes.items()}
+    # A stream of channels is read by several layers, and added to by residual blocks: all of them have a say, so that
+    # one choice holds wherever it passes.
+    importance = {stream: torch.zeros(size, dtype=torch.float64) for stream, (size, _) in sizes.items()}
     for layer in LAYERS:
         weight = _conv(old, layer.name).weight.double().square().sum((0, 2, 3)).sqrt() * strength[layer.name]
         for stream, part in zip(layer.reads, torch.split(weight, [sizes[s][0] for s in layer.reads]), strict=True):
-            matters[stream] += part
-    kept = {stream: matters[stream].argsort(descending=True)[: sizes[stream][1]].sort().values for stream in sizes}
+            importance[stream] += part
+    kept = {stream: importance[stream].argsort(descending=True)[: sizes[stream][1]].sort().values for stream in sizes}
     for layer in LAYERS:
+        # A layer that joins two streams has the channels of the second behind those of the first.
         starts = [0]
         for stream in layer.reads:
             starts.append(starts[-1] + sizes[stream][0])
@@ -103,5 +107,5 @@ def _slim_hourglass(old: CompactHourglass, new: CompactHourglass, strength: dict
 def _conv(net: CompactHourglass, name: str) -> nn.Conv2d:
     conv = net.get_submodule(name)
     if not isinstance(conv, nn.Conv2d):
-        raise TypeError(f"{name} is no bare convolution")
+        raise TypeError(f"{name} is not a plain convolution")
     return conv

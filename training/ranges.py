@@ -1,4 +1,4 @@
-"""Find how large the numbers in the networks get, and put that into the checkpoint for `--dtype int8`.
+"""Measure the ranges of activations in the networks, and put them into the checkpoint for `--dtype int8`.
 
     python -m training.ranges ../shared/media/train -o weights/compact.safetensors
 
@@ -40,10 +40,12 @@ def main() -> None:
     parts = model.networks if isinstance(model, CompactModel) else None
     if parts is None:
         raise WeightsError(f"{given.output}: has no networks")
+    # The hooks see every frame that is rendered within the block.
     with watch(parts) as largest:
         for clip in Material(log).clips(given.clips):
             frames = drive(engine, TrackedFrames(clip, FrameOptions(given.every, 0), engine.analyzer, log))
             print(f"{clip.path.name}: {frames} frames", flush=True)
+    # By network, in the order of MAPS, which is what `quantize` expects.
     tensors = {RANGES[network]: values for network, values in largest.items()}
     update_checkpoint(given.output, tensors, {})
     renew_sum(given.output)
@@ -51,7 +53,7 @@ def main() -> None:
 
 
 def drive(engine: Engine, frames: TrackedFrames) -> int:
-    """Let a clip drive its own first frame; return how many frames were rendered."""
+    """Drive the first frame of a clip with the rest of it. Returns how many frames were rendered."""
     source, stream = frames.split()
     performer, count = Performer(engine.loaded.model, engine, source), 0
     with closing(stream):  # type: ignore[type-var]
@@ -63,23 +65,24 @@ def drive(engine: Engine, frames: TrackedFrames) -> int:
 
 @contextmanager
 def watch(parts: LearnedParts) -> Iterator[dict[str, Tensor]]:
-    """Yield the largest numbers that each of quantized.MAPS takes, by network, while the `with` block runs."""
+    """Yield the largest number in each of quantized.MAPS, by network, as it grows while the `with` block runs."""
     largest = {network: torch.zeros(len(MAPS)) for network in RANGES}
     with ExitStack() as hooks:
         for network, values in largest.items():
             for index, name in enumerate(MAPS):
-                hook = _Keeper(values, index)
+                hook = _LargestValue(values, index)
                 hooks.enter_context(parts.get_submodule(f"{network}.net.{name}").register_forward_hook(hook))
         yield largest
 
 
-class _Keeper:
-    """Keeps the largest number that a layer gives; what is below 0 is cut off by the ReLU after it."""
+class _LargestValue:
+    """Keeps the largest number of a layer's output."""
 
     def __init__(self, values: Tensor, index: int) -> None:
         self._values, self._index = values, index
 
     def __call__(self, _layer: nn.Module, _given: object, made: Tensor) -> None:
+        # Starting from 0, since the ReLU after the layer cuts off what lies below.
         self._values[self._index] = torch.maximum(self._values[self._index], made.max())
 
 

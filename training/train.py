@@ -3,8 +3,8 @@
     python -m training.train --cache CACHE --run RUN --hours 1.5
     python -m training.train --cache CACHE --run RUN --hours 1.5 --resume
 
-RUN gets `last.pt` (everything that is needed to go on), `log.csv`, `curves.png` and `samples.png`. What comes out is
-the moving average of the weights; `training.export` puts it into the checkpoint.
+RUN gets `last.pt` (everything needed to resume), `log.csv`, `curves.png` and `samples.png`. The result is the moving
+average of the weights; `training.export` puts it into the checkpoint.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from training.dataset import CLIPS, STILLS, TARGETS, Samples
 from training.losses import FaceLoss, PatchDiscriminator, gradient_l1, pyramid_l1, roughness, weighted_l1
 from training.normalize import add_norms, normalize_as
 from training.plot import draw_curves
-from training.prune_channels import slim
+from training.prune_channels import prune_channels
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.models.compact.learned.networks import (
     PATCH_SIDE,
@@ -49,12 +49,12 @@ from vid2vid_cli.models.device import gains_by_bfloat16
 
 TARGETS_IN_BATCH = CLIPS * TARGETS + STILLS
 BEST_RATE, LAST_RATE, WARM_STEPS = 6e-4, 1e-5, 200
-POOL = 24  # batches that are at hand
-FIRST_LOOKS = 12  # batches on which a checkpoint's networks are watched before they are trained on
+POOL = 24  # batches kept at hand
+CALIBRATION_BATCHES = 12  # on which a checkpoint's networks are measured before training goes on
 AVERAGE_OVER = 400  # steps of the moving average
-JUDGE_FROM = 0.55  # of the planned time
+DISCRIMINATOR_FROM = 0.55  # of the planned time: a discriminator only sees blur before
 WEIGHTS = {
-    "still": 0.0,  # to compare with: the warp without networks
+    "still": 0.0,  # only logged, to compare with: the warp without networks
     "coarse": 1.0,
     "shapes": 2.0,
     "patch": 2.0,
@@ -87,6 +87,7 @@ def render_batch(parts: LearnedParts, batch: dict[str, Tensor]) -> Rendered:
     """Render all targets of a batch as the model does at run time."""
     source, which = batch["source"], batch["which"]
     small = functional.interpolate(source, (SOURCE_SIDE, SOURCE_SIDE), mode="bilinear", antialias=True)
+    # Each source is encoded once, though it has several targets; any of them knows its square.
     first = torch.stack([(which == index).nonzero()[0, 0] for index in range(len(source))])
     square = batch["square"][first][:, None, None]
     grid = square[..., :2] + square[..., 2:] * patch_grid(_whole(len(source)), SOURCE_SIDE)
@@ -126,8 +127,17 @@ class Schedule(NamedTuple):
     keeps_detail: bool
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Painted patches (B, 3, H, W), the truth, and how much each pixel counts (B, 1, H, W)."""
+
+    painted: Tensor
+    target: Tensor
+    weight: Tensor
+
+
 class Losses:
-    """Adds up everything that counts."""
+    """Computes all losses of a batch."""
 
     def __init__(self, state: dict[str, Tensor]) -> None:
         self._face = FaceLoss(state)
@@ -136,10 +146,10 @@ class Losses:
         """Return each loss by name."""
         target, weight = batch["patch_target"], batch["patch_weight"]
         visible = (weight > 0).float()
-        # Where a part of the patch lies outside its frame the truth is as good as the answer.
+        # A part of a patch outside of its frame has no truth: it must neither cost nor help.
         answer = torch.where(visible > 0, made.painted, target)
         coarse = batch["coarse_target"], batch["coarse_weight"]
-        features, points = self._face(answer[::2], target[::2])  # every second one: it is a third of the work
+        features, points = self._face(answer[::2], target[::2])  # half of them: this loss takes a third of the time
         return {
             "still": weighted_l1(made.still, *coarse),
             "coarse": weighted_l1(made.coarse, *coarse),
@@ -151,17 +161,16 @@ class Losses:
             "edges": gradient_l1(answer, target, weight),
             "features": features,
             "points": points,
-            "steady": self._unsteadiness((answer, target, weight), batch["follows"]),
+            "steady": self._unsteadiness(Answer(answer, target, weight), batch["follows"]),
             "rough": roughness(made.correction.residual) * 64,
         }
 
     @staticmethod
-    def _unsteadiness(pictures: tuple[Tensor, Tensor, Tensor], follows: Tensor) -> Tensor:
-        """Compare the change from one moment to the next. pictures: answer, target, weight."""
+    def _unsteadiness(answer: Answer, follows: Tensor) -> Tensor:
+        """Compare the change from one moment to the next."""
         last = follows.nonzero()[:, 0]
-        answer, target, weight = pictures
-        change, wanted = (x[last] - x[last - 1] for x in (answer, target))
-        return weighted_l1(change, wanted, weight[last])
+        change, wanted = (x[last] - x[last - 1] for x in (answer.painted, answer.target))
+        return weighted_l1(change, wanted, answer.weight[last])
 
 
 def discriminated_parts(image: Tensor) -> Tensor:
@@ -171,7 +180,7 @@ def discriminated_parts(image: Tensor) -> Tensor:
 
 
 def forget_repainting(parts: LearnedParts) -> None:
-    """Silence the channels of the painter's last layer that say how much fine detail is replaced."""
+    """Set the channels of the painter's last layer to 0 that say how much fine detail is replaced."""
     leave = parts.painter.net.leave
     with torch.no_grad():
         for parameter in leave.parameters():
@@ -179,7 +188,7 @@ def forget_repainting(parts: LearnedParts) -> None:
 
 
 class Trainer:
-    """Networks, optimisers and their moving average; can be saved and go on."""
+    """Networks, optimisers and the moving average of the weights; can be saved and resumed."""
 
     def __init__(self, run: Path, schedule: Schedule, state: dict[str, Tensor]) -> None:
         self.run, self._schedule = run, schedule
@@ -195,13 +204,13 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Give how much of the planned time is over."""
+        """The share of the planned time that has passed."""
         return min(1.0, self.seconds / 3600 / self._schedule.hours)
 
     def begin_with(self, trained: LearnedParts, batches: Sequence[dict[str, Tensor]]) -> None:
-        """Go on from networks of a checkpoint, made narrower where they are wider than these.
+        """Start from the networks of a checkpoint, pruned where they are wider than these.
 
-        batches: to see how strong what they compute is.
+        batches: on which their activations are measured.
         """
 
         def let_run(parts: LearnedParts) -> None:
@@ -210,7 +219,7 @@ class Trainer:
                     render_batch(parts, batch)
 
         plain = LearnedParts.fresh()
-        slim(trained, plain, lambda: let_run(trained))
+        prune_channels(trained, plain, lambda: let_run(trained))
         normalize_as(self.parts, plain, lambda: let_run(plain))
         self.average.load_state_dict(self.parts.state_dict())
 
@@ -220,10 +229,11 @@ class Trainer:
         kept |= {"step": self.step, "seconds": self.seconds}
         partial = self.run / "last.partial"
         torch.save(kept, partial)
+        # A run that is killed while it saves keeps the file before.
         partial.replace(self.run / "last.pt")
 
     def load(self, path: Path) -> None:
-        """Go on where a run was."""
+        """Resume a run."""
         kept = torch.load(path, weights_only=True)
         for name in self._stateful():
             getattr(self, name).load_state_dict(kept[name])
@@ -234,14 +244,14 @@ class Trainer:
         return "parts", "average", "discriminator", "optimizer", "discriminator_optimizer"
 
     def train_on(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """Take one step. Returns the losses."""
+        """Take one training step. Returns the losses by name."""
         rate = LAST_RATE + (self._schedule.rate - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.step + 1) / WARM_STEPS)
         with torch.autocast("cpu", torch.bfloat16, enabled=gains_by_bfloat16()):
             made = render_batch(self.parts, batch)
             losses = self.losses(made, batch)
-            if self.progress > JUDGE_FROM:
+            if self.progress > DISCRIMINATOR_FROM:
                 losses |= self._discriminate(made.painted, batch["patch_target"])
         total = sum((WEIGHTS[name] * loss for name, loss in losses.items()), torch.zeros(()))
         self.optimizer.zero_grad(set_to_none=True)
@@ -255,7 +265,7 @@ class Trainer:
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def _discriminate(self, painted: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Teach the discriminator (hinge loss), and return what it thinks of the painted faces."""
+        """Train the discriminator (hinge loss), and return the painter's loss against it."""
         fake, real = discriminated_parts(painted), discriminated_parts(target)
         loss = (
             functional.relu(1 + self.discriminator(fake.detach())).mean()
@@ -264,22 +274,24 @@ class Trainer:
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.discriminator_optimizer.step()
+        # The painter learns from the gradient through the discriminator, which itself keeps still here.
         self.discriminator.requires_grad_(False)
-        opinion = -self.discriminator(fake).mean()
+        loss = -self.discriminator(fake).mean()
         self.discriminator.requires_grad_(True)
-        return {"discriminator": opinion}
+        return {"discriminator": loss}
 
     def _average(self) -> None:
         share = max(1 / (self.step + 1), 1 / AVERAGE_OVER)
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.parts.parameters(), strict=True):
                 kept.lerp_(new, share)
+            # Statistics of the normalisations are moving averages already.
             for statistic, now in zip(self.average.buffers(), self.parts.buffers(), strict=True):
                 statistic.copy_(now)
 
 
 def write_samples(path: Path, parts: LearnedParts, batch: dict[str, Tensor]) -> None:
-    """Write a sheet: source, target, warped, painted, what is repainted."""
+    """Write a sheet of samples: source, warped, painted, target, change, how much is repainted."""
     with torch.inference_mode():
         made = render_batch(parts, batch)
     small = functional.interpolate(batch["source"], (PATCH_SIDE, PATCH_SIDE), mode="bilinear", antialias=True)
@@ -292,9 +304,9 @@ def write_samples(path: Path, parts: LearnedParts, batch: dict[str, Tensor]) -> 
 
 
 class Pool:
-    """Keeps the last batches at hand, so that training never waits for the processes that make them.
+    """Keeps the latest batches at hand, so that training never waits for the processes that make them.
 
-    Those in turn wait while they are a whole pool ahead, and leave the processor to others.
+    These in turn wait while they are a whole pool ahead, and leave the processor to others.
     """
 
     def __init__(self, loader: DataLoader[dict[str, Tensor]]) -> None:
@@ -337,7 +349,7 @@ def train(trainer: Trainer, pool: Pool, log_every: int, save_every_s: float) -> 
 
 
 def write_log(path: Path, trainer: Trainer, losses: dict[str, float]) -> None:
-    """Append a line of mean losses, and show it."""
+    """Append a line of mean losses to a log, and print it."""
     is_new = not path.exists()
     names = ["step", "seconds", *WEIGHTS]
     row = {"step": trainer.step, "seconds": round(trainer.seconds)} | {k: round(v, 5) for k, v in losses.items()}
@@ -354,11 +366,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder that training.prepare made")
     parser.add_argument("--run", type=Path, required=True, help="folder for the run's files")
-    parser.add_argument("--hours", type=float, default=2.0, help="planned time, over which the rate falls")
-    parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
-    parser.add_argument("--fresh", action="store_true", help="begin with new networks, not with the checkpoint's")
+    parser.add_argument("--hours", type=float, default=2.0, help="planned time, over which the learning rate falls")
+    parser.add_argument("--resume", action="store_true", help="resume the run in this folder")
+    parser.add_argument("--fresh", action="store_true", help="start with new networks, not with the checkpoint's")
     parser.add_argument("--rate", type=float, default=BEST_RATE, help="the highest learning rate")
-    parser.add_argument("--keep-detail", action="store_true", help="the painter is to replace no fine detail")
+    parser.add_argument("--keep-detail", action="store_true", help="keep the painter from replacing fine detail")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
     options = parser.parse_args()
@@ -375,7 +387,7 @@ def main() -> None:
     pool = Pool(loader)
     trained = LearnedParts.from_state(state)
     if trained is not None and not options.resume and not options.fresh:
-        trainer.begin_with(trained, [pool.draw() for _ in range(FIRST_LOOKS)])
+        trainer.begin_with(trained, [pool.draw() for _ in range(CALIBRATION_BATCHES)])
     train(trainer, pool, log_every=25, save_every_s=180)
 
 

@@ -51,7 +51,8 @@ class Job:
         """The file or folder of the checkpoint; None unless it is named by its path."""
         name = self.options.checkpoint
         path = Path(name).expanduser()
-        is_path = name != "compact" and catalogue.named(name) is None and os.path.exists(path)  # noqa: PTH110  for too long a name Path.exists raises
+        is_named = name == catalogue.DEFAULT_CHECKPOINT or catalogue.named(name) is not None
+        is_path = not is_named and os.path.exists(path)  # noqa: PTH110  for too long a name Path.exists raises
         return path if is_path else None
 
     @cached_property
@@ -95,7 +96,7 @@ class Job:
 
 def checkpoint_parts(name: str) -> list[Path]:
     """List the files on this machine that belong to a checkpoint, given by name or path; empty if there are none."""
-    if name == "compact":
+    if name == catalogue.DEFAULT_CHECKPOINT:
         return [bundled_file("weights", EMBEDDED)]
     known = catalogue.named(name)
     if known is not None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DEFAULT_CHECKPOINT = "compact"  # comes with the package
+
 
 @dataclass(frozen=True)
 class HubAddress:
@@ -55,7 +57,7 @@ class Checkpoint:
     @property
     def is_embedded(self) -> bool:
         """Whether it comes with the package."""
-        return self.name == "compact"
+        return self.name == DEFAULT_CHECKPOINT
 
     @property
     def bytes(self) -> int | None:
@@ -95,7 +97,9 @@ def _sadtalker(size_px: int, sha256: str) -> Checkpoint:
 
 # Sizes and hashes are those of the files as published; a file without them cannot be checked.
 CATALOGUE = (
-    Checkpoint("compact", "compact", (CheckpointFile("compact.safetensors", None, None),), Licence("Apache-2.0"), 256),
+    Checkpoint(
+        DEFAULT_CHECKPOINT, "compact", (CheckpointFile("compact.safetensors", None, None),), Licence("Apache-2.0"), 256
+    ),
     Checkpoint(
         "facevid2vid",
         "facevid2vid",

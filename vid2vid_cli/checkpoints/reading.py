@@ -62,7 +62,7 @@ class LoadedFile:
 
 def find_checkpoint(name: str) -> Path:
     """Return the file or folder that a checkpoint's name or path means. Pulled files are checked first."""
-    if name == "compact":
+    if name == catalogue.DEFAULT_CHECKPOINT:
         return bundled_file("weights", EMBEDDED)
     checkpoint = catalogue.named(name)
     if checkpoint is not None:

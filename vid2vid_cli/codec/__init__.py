@@ -1,1 +1,1 @@
-"""The call codec: motion as a stream of packets of some tens of bytes. docs/bitstream.md is its specification."""
+"""The call codec: motion as a stream of packets of a few dozen bytes each. docs/bitstream.md specifies it."""

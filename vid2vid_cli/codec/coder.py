@@ -1,4 +1,4 @@
-"""A closed loop of motion: whole frames at intervals, and in between what has changed since the last frame."""
+"""Code motion in a closed loop: whole frames at intervals, and the changes since the last frame in between."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vid2vid_cli.errors import CallFileError
 
 
 class MotionEncoder:
-    """Turns the numbers of one frame after the other into payloads of key and delta packets."""
+    """Encodes the numbers of frames, in order, as payloads of key and delta packets."""
 
     def __init__(self, scales: Scales) -> None:
         self._scales = scales
@@ -19,15 +19,17 @@ class MotionEncoder:
         self._states = scales.delta_states
 
     def key(self, numbers: Numbers) -> bytes:
-        """Return a payload that stands for itself, and begin anew from it."""
+        """Return a payload that can be decoded alone, and start over from it."""
         self._last = self._scales.quantise(numbers)
+        # A reader may join here, so nothing learned before a key may be used after it.
         self._states = self._scales.delta_states
         return encode_numbers(self._last, self._scales.key_states)
 
     def delta(self, numbers: Numbers) -> bytes:
-        """Return what has changed since the frame before."""
+        """Return a payload with the changes since the frame before."""
         if self._last is None:
             raise ValueError("the first frame is a key")
+        # Against what the decoder has, not against the exact last frame: errors of rounding do not add up.
         integers = self._scales.quantise(numbers, self._last)
         changes = integers - self._last
         payload = encode_numbers(changes, self._states)
@@ -36,7 +38,7 @@ class MotionEncoder:
 
 
 class MotionDecoder:
-    """Turns payloads back into numbers. After a CallFileError, or a lost packet, only a key goes on."""
+    """Decodes payloads to numbers. After a CallFileError or a lost packet, only a key can be decoded."""
 
     def __init__(self, scales: Scales) -> None:
         self._scales = scales
@@ -45,7 +47,7 @@ class MotionDecoder:
 
     @property
     def is_in_step(self) -> bool:
-        """Whether a delta can be read now."""
+        """Whether a delta can be decoded now."""
         return self._last is not None
 
     def lose_step(self) -> None:
@@ -53,16 +55,17 @@ class MotionDecoder:
         self._last = None
 
     def key(self, payload: bytes) -> Numbers:
-        """Read a frame that stands for itself."""
+        """Decode a whole frame."""
         self._last = None
         integers = _within_limit(decode_numbers(payload, self._scales.key_states))
         self._last, self._states = integers, self._scales.delta_states
         return self._scales.restore(integers)
 
     def delta(self, payload: bytes) -> Numbers:
-        """Read a frame that goes on from the last one."""
+        """Decode a frame from its changes since the last one."""
         if self._last is None:
             raise ValueError("out of step: wait for a key")
+        # Out of step until all has gone well: an error below must leave no half-decoded frame.
         last, self._last = self._last, None
         changes = decode_numbers(payload, self._states)
         integers = _within_limit(last + changes)

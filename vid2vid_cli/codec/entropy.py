@@ -1,7 +1,7 @@
 """Integers to bytes and back: a range coder whose models follow how large the numbers have been.
 
-docs/bitstream.md, "Numbers to bytes", states the arithmetic. All of it is in integers, so that bytes are the same on
-every machine: the coder of `constriction` is handed probabilities that are multiples of 2^-20, which it does not round.
+docs/bitstream.md, "Numbers to bytes", specifies the arithmetic. All of it is in integers, so that bytes are the same on
+every machine. The coder of `constriction` gets probabilities that are multiples of 2^-20, which it does not round.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Integers = NDArray[np.int64]
 
 LARGEST = 31  # |u| that has a symbol of its own
 ESCAPE = 2 * LARGEST + 1
-FLOOR = 4  # of a state, in 1/256: nothing is ever quite certain
+FLOOR = 4  # of a state, in 1/256: no number is ever quite certain
 LARGEST_CHANGE = 1 << 20
 ESCAPE_BITS = 24
 # How fast probability falls from one magnitude to the next in each of the 32 tables, in 1/65536.
@@ -26,14 +26,14 @@ RATIOS = (
     *(576, 704, 832, 960, 1152, 1407, 1663, 1918, 2301, 2811, 3319, 3827, 4585, 5591, 6589, 7577),
     *(9041, 10950, 12804, 14598, 17167, 20355, 23268, 25916, 29430, 33373, 36621, 39322, 42590, 45903, 48403, 50350),
 )
-SLOWEST = 16384  # ratio past the first magnitude at least: movement sets in suddenly
+SLOWEST = 16384  # least ratio after the first magnitude: movement starts suddenly
 _THRESHOLDS = np.array([(4 + quarter) << octave for octave in range(27) for quarter in range(4)], np.int64)
 _CATEGORICAL: Any = constriction.stream.model.Categorical(perfect=False)
 _UNIFORM: Any = constriction.stream.model.Uniform()
 
 
 def make_frequencies(ratio: int) -> list[int]:
-    """Return the frequencies of the 64 symbols of one table, which sum to 2^20: of 0, -1, 1, -2, 2 ... 31, escape."""
+    """Return the frequencies of a table's 64 symbols (0, -1, 1, -2, 2 ... 31, escape), which sum to 2^20."""
     falling, weight = [1 << 20], ratio << 4
     for _ in range(LARGEST):
         falling.append(max(weight, 1))
@@ -49,20 +49,20 @@ PROBABILITIES = np.array([make_frequencies(ratio) for ratio in RATIOS], np.float
 
 
 def choose_models(states: Integers) -> tuple[Integers, Integers]:
-    """Return the table of each number and how many of its low bits are sent as they are. states: (D,), in 1/256."""
+    """Return the table of each number, and how many of its low bits are sent as they are. states: (D,), in 1/256."""
     classes = np.searchsorted(_THRESHOLDS, states + FLOOR, "right") - 1
     shifts = np.maximum(classes // 4 - 7, 0)
     return np.where(classes < 32, classes, 28 + classes % 4), shifts
 
 
 def follow(states: Integers, changes: Integers) -> Integers:
-    """Return the states after changes (D,): an eighth of the way to their magnitudes."""
+    """Return the states after changes (D,): each moves an eighth of the way to the magnitude of its change."""
     magnitudes = np.minimum(np.abs(changes), LARGEST_CHANGE) << 8
     return states + ((magnitudes - states) >> 3)
 
 
 def encode_numbers(numbers: Integers, states: Integers) -> bytes:
-    """Return the bytes that hold numbers (D,), each below 2^24 in magnitude, under models for `states` (D,)."""
+    """Return numbers (D,), each below 2^24 in magnitude, as bytes, under models for `states` (D,)."""
     encoder: Any = constriction.stream.queue.RangeEncoder()
     tables, shifts = choose_models(states)
     high = numbers >> shifts
@@ -80,13 +80,13 @@ def encode_numbers(numbers: Integers, states: Integers) -> bytes:
 
 
 def _put(encoder: Any, values: Integers, sizes: Integers) -> None:
-    """Encode values, each evenly likely among `sizes`."""
+    """Encode values, each equally likely among as many as `sizes` says."""
     if len(values):
         encoder.encode(values.astype(np.int32), _UNIFORM, sizes.astype(np.int32))
 
 
 def _shortest(encoder: Any, numbers: Integers, states: Integers) -> bytes:
-    """Return the fewest bytes that decode to the numbers: a reader adds zeros without end."""
+    """Return the fewest bytes that decode to the numbers, given that a reader appends zeros."""
     whole: bytes = encoder.get_compressed().astype(">u4").tobytes()
     for length in range(max(0, len(whole) - 8), len(whole)):
         for more in (0, 1):
@@ -106,7 +106,7 @@ def _reads_as(data: bytes, numbers: Integers, states: Integers) -> bool:
 
 
 def decode_numbers(data: bytes, states: Integers) -> Integers:
-    """Return the numbers (D,) that bytes hold. CallFileError for bytes that no writer makes."""
+    """Return the numbers (D,) in some bytes. CallFileError for bytes that no encoder writes."""
     padded = data + bytes(-len(data) % 4)
     decoder: Any = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
     tables, shifts = choose_models(states)
@@ -118,7 +118,7 @@ def decode_numbers(data: bytes, states: Integers) -> Integers:
         high = np.where(symbols % 2 == 1, -(symbols + 1) // 2, symbols // 2)
         for index in np.flatnonzero(symbols == ESCAPE):
             high[index] = _take_escaped(decoder)
-    except AssertionError as error:  # what the library raises for bytes that mean nothing
+    except AssertionError as error:  # the library raises this for invalid bytes
         raise CallFileError("a packet holds no numbers") from error
     return np.asarray((high << shifts) + low)
 

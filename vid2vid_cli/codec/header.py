@@ -1,4 +1,4 @@
-"""The beginning of a stream: what a reader must know before the first packet. docs/bitstream.md states every field."""
+"""The header of a stream: what a reader must know before the first packet. docs/bitstream.md lists every field."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from vid2vid_cli.codec.quantizer import LARGEST_FIRST_STATE, Scales
 from vid2vid_cli.codec.space import BASIS_ID_BYTES, POSE_COUNT
 from vid2vid_cli.errors import CallFileError
 
+# As in PNG: a byte above 127, and line ends that a transfer as text would change.
 MAGIC = b"\x8fV2V\r\n\x1a\n"
 VERSION = 1
 MOST_NUMBERS = 4096
@@ -25,7 +26,7 @@ _CHECK = struct.Struct("<I")
 
 @dataclass(frozen=True)
 class StreamHeader:
-    """What a stream is of.
+    """What a stream contains.
 
     family, checkpoint: the name, and the sha256 of the checkpoint (32 bytes). basis_id: 8 bytes, zeros for none.
     size: (height, width) of the picture in px. keypoints, expression_count, extra_shape: see MotionSpace.
@@ -68,12 +69,12 @@ class StreamHeader:
 
 
 def is_call(head: bytes) -> bool:
-    """Say whether a file that begins so is a call, of whatever version."""
+    """Say whether a file that begins like this is a call, of any version."""
     return head[: len(MAGIC)] == MAGIC
 
 
 def can_tell(data: bytes) -> bool:
-    """Say whether the beginning of a stream is enough for `read_header`: a whole header, or one to be refused."""
+    """Say whether the beginning of a stream is enough for `read_header`: a whole header, or one that it refuses."""
     if not is_call(data):
         return not MAGIC.startswith(data[: len(MAGIC)])
     if len(data) < _START.size:
@@ -84,7 +85,7 @@ def can_tell(data: bytes) -> bool:
 
 
 def read_header(data: bytes) -> tuple[StreamHeader, int]:
-    """Read the header; returns it and where the packets begin. CallFileError says what is wrong."""
+    """Return the header, and where the packets begin. CallFileError says what is wrong."""
     if not is_call(data):
         raise CallFileError("not a call file of vid2vid; make one with vid2vid encode")
     if len(data) < _START.size:
@@ -96,6 +97,7 @@ def read_header(data: bytes) -> tuple[StreamHeader, int]:
     end = _START.size + length
     if len(data) < end + _CHECK.size:
         raise CallFileError("ends within its header; send or copy it again")
+    # The checksum covers all before it, so what follows cannot be damage but only nonsense.
     if zlib.crc32(data[:end]) != _CHECK.unpack_from(data, end)[0]:
         raise CallFileError("its header is damaged; send or copy it again")
     try:

@@ -1,4 +1,4 @@
-"""A stream that is still on its way: packets as soon as their last byte is there."""
+"""A stream that is still arriving: packets as soon as their last byte is there."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vid2vid_cli.errors import CallFileError
 
 
 class IncomingStream:
-    """Makes packets of the bytes of a stream as they come, in whatever parts. Holds a packet's length of them at most.
+    """Splits the bytes of a stream into packets as they arrive, in parts of any size. Holds back one packet at most.
 
-    header: None until all of it is there.
+    header: None until all of it has arrived.
     """
 
     def __init__(self, tally: Tally) -> None:
-        """Wait for the header. tally: counts packets and damaged bytes."""
+        """Start before the header. tally: counts packets and damaged bytes."""
         self.header: StreamHeader | None = None
         self._tally = tally
         self._rest = b""
@@ -26,8 +26,8 @@ class IncomingStream:
     def take(self, part: bytes) -> Iterator[Packet]:
         """Yield the packets that a part completes. CallFileError for a header that cannot be read.
 
-        Bytes that are no packet may be the beginning of one: they are given up when a whole packet follows, or when
-        they are more than any packet has.
+        Bytes that are not a packet may be the beginning of one. They are given up once a whole packet follows, or once
+        they are more than the longest packet.
         """
         self._rest += part
         if self.header is None and not self._read_header():
@@ -35,24 +35,26 @@ class IncomingStream:
         data, self._rest = self._rest, b""
         known = 0
         for met, end in read_packets(data, 0, self._seed):
+            # At the very end it may be a packet whose rest has not come yet.
             if isinstance(met, Damage) and end == len(data):
                 break
             self._tally.meet(met, end - known)
             known = end
             if not isinstance(met, Damage):
                 yield met
+        # No packet is longer, so what is older cannot be the beginning of one.
         given_up = max(0, len(data) - known - LONGEST_PACKET)
         self._tally.damaged += given_up
         self._rest = data[known + given_up :]
 
     def require_header(self) -> StreamHeader:
-        """Return the header, which is there when a packet is."""
+        """Return the header, which is there once a packet is."""
         if self.header is None:
             raise ValueError("the header has not come yet")
         return self.header
 
     def end(self) -> None:
-        """Say that nothing follows. CallFileError where not even the header came."""
+        """Declare the end of the stream. CallFileError if not even the header arrived."""
         if self.header is None:
             raise CallFileError("the call ended within its header" if self._rest else "ended before a call began")
         self._tally.damaged += len(self._rest)
@@ -64,6 +66,7 @@ class IncomingStream:
         if not is_call(self._rest):
             raise CallFileError("does not begin as a call of vid2vid does; a call must be read from its beginning")
         self.header, end = read_header(self._rest)
+        # The header's checksum, which every packet's starts from.
         self._seed = int.from_bytes(self._rest[end - CHECK_BYTES : end], "little")
         self._rest = self._rest[end:]
         return True

@@ -1,4 +1,4 @@
-"""Packets: what follows a stream's header, one after the other, each with its checksum."""
+"""Packets, which follow a stream's header one after the other, each with its checksum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 SYNC = b"\x9eV2V"
-"""Stands before packets with which a reader can begin anew."""
+"""Precedes the packets at which a reader can start."""
 LONGEST_PAYLOAD = 8191
 CHECK_BYTES = 4
 LONGEST_NUMBER = 6
@@ -30,19 +30,19 @@ class Kind(enum.IntEnum):
 
 
 SYNCHRONISED = frozenset({Kind.PICTURE, Kind.REFERENCE, Kind.KEY, Kind.SOUND, Kind.END})
-_KINDS = frozenset(range(0x41, 0x5B))  # A to Z: those that are not known are passed over
+_KINDS = frozenset(range(0x41, 0x5B))  # A to Z: readers skip those they do not know
 
 
 @dataclass(frozen=True)
 class Packet:
-    """One packet. kind: its byte. time: the frame's number, for AUDIO samples at 48 kHz."""
+    """One packet. kind: its byte. time: the number of its frame, for AUDIO the number of its first sample at 48 kHz."""
 
     kind: int
     time: int
     payload: bytes
 
     def write(self, seed: int) -> bytes:
-        """Return the bytes. seed: the checksum of the stream's header, so that streams cannot be mixed up."""
+        """Return the bytes. seed: the checksum of the stream's header, so that streams cannot be mixed."""
         if len(self.payload) > LONGEST_PAYLOAD:
             raise ValueError(f"a payload of {len(self.payload)} bytes does not fit into a packet")
         body = bytes([self.kind]) + write_number(len(self.payload)) + write_number(self.time) + self.payload
@@ -52,25 +52,25 @@ class Packet:
 
 @dataclass(frozen=True)
 class Damage:
-    """Bytes of a stream that are no packet. start, stop: where they lie."""
+    """Bytes of a stream that are not a packet. start, stop: where they are."""
 
     start: int
     stop: int
 
 
 class Bytes(Protocol):
-    """What a stream is read from: bytes, or a file that is mapped into memory."""
+    """What a stream is read from: bytes, or a file mapped into memory."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, part: slice, /) -> bytes: ...
     def find(self, part: bytes, start: int, /) -> int:
-        """Return where a part begins, from `start` on; -1 where nowhere."""
+        """Return where a part first begins at or after `start`, or -1."""
         ...
 
 
 def write_number(value: int) -> bytes:
-    """Return a number from 0 as 7 bits a byte, lowest first, the top bit set where more follow."""
-    out = bytearray()
+    """Return a number from 0 up as 7 bits a byte, lowest first; the top bit says that more follow."""
+    out = bytearray()  # LEB128
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
@@ -79,7 +79,7 @@ def write_number(value: int) -> bytes:
 
 
 def read_number(data: bytes, at: int) -> tuple[int, int]:
-    """Read such a number of at most six bytes; returns it and where it ends. ValueError where there is none."""
+    """Read such a number of at most six bytes. Returns it and where it ends; ValueError if there is none."""
     value = 0
     for index, byte in enumerate(data[at : at + LONGEST_NUMBER]):
         value |= (byte & 0x7F) << 7 * index
@@ -89,10 +89,10 @@ def read_number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_packets(data: Bytes, start: int, seed: int) -> Iterator[tuple[Packet | Damage, int]]:
-    """Yield the packets of a stream, and what lies between them, each with where it ends.
+    """Yield the packets of a stream and the damage between them, each with where it ends.
 
-    Past a damaged packet the next one follows where its length says, if a whole one is there; else the search goes on
-    to the next packet with a mark. Nothing is read past the end of the data, and every byte at most a few times.
+    After a damaged packet, the next one is looked for where the length of the damaged one says, else at the next SYNC.
+    Nothing is read past the end of the data, and every byte only a few times.
     """
     at = start
     while at < len(data):
@@ -107,8 +107,10 @@ def read_packets(data: Bytes, start: int, seed: int) -> Iterator[tuple[Packet | 
 
 def _find_next(data: Bytes, at: int, claimed_end: int, seed: int) -> int:
     """Return where the next whole packet may begin after damage at `at`."""
+    # Often only the payload is damaged, and its length still holds.
     if claimed_end > at and claimed_end < len(data) and _read_one(data, claimed_end, seed)[0] is not None:
         return claimed_end
+    # A payload may contain these bytes by chance: only a packet with a valid checksum ends the search.
     found = data.find(SYNC, at + 1)
     while found >= 0:
         if _read_one(data, found, seed)[0] is not None:
@@ -118,9 +120,12 @@ def _find_next(data: Bytes, at: int, claimed_end: int, seed: int) -> int:
 
 
 def _read_one(data: Bytes, at: int, seed: int) -> tuple[Packet | None, int]:
-    """Read the packet at a place; None where none is, with the end that its length claims (0: no length either)."""
+    """Read the packet at a place and return where it ends.
+
+    Where there is none, None and the end that its length claims, or 0 if it claims none.
+    """
     at += len(SYNC) if data[at : at + len(SYNC)] == SYNC else 0
-    head = data[at : at + 16]
+    head = data[at : at + 16]  # kind, length and time take at most 13 bytes
     try:
         length, time_at = read_number(head, 1)
         time, payload_at = read_number(head, time_at)

@@ -14,12 +14,12 @@ STEP_UNIT = 1 << 24
 LARGEST_STEP = (1 << 32) - 1
 LIMIT = 1 << 22  # of an integer either way
 LARGEST_FIRST_STATE = 1 << 27
-DEAD_ZONE = 0.6  # steps; a smaller change is not sent: it would only make a still face tremble
+DEAD_ZONE = 0.6  # steps; smaller changes are not sent, since they would only make a still face tremble
 
 
 @dataclass(frozen=True)
 class Scales:
-    """What a stream's header says of each of its D numbers.
+    """What a stream's header says about each of its D numbers.
 
     steps: (D,), in 2^-24. key_states, delta_states: (D,), how large the integers of key and delta packets are expected
     to be, in 1/256.
@@ -31,9 +31,9 @@ class Scales:
 
     @classmethod
     def design(cls, space: MotionSpace, step_px: float) -> Scales:
-        """Choose steps that move the points by `step_px` at 256 px, and expect what is usual."""
-        wished = step_px / space.effect()
-        steps = np.clip(np.rint(wished * STEP_UNIT), 1, LARGEST_STEP).astype(np.int64)
+        """Choose steps that move the points by `step_px` at 256 px, and states for motion of the usual size."""
+        wanted = step_px / space.effect()
+        steps = np.clip(np.rint(wanted * STEP_UNIT), 1, LARGEST_STEP).astype(np.int64)
         states = (256 * usual / (steps / STEP_UNIT) for usual in space.usual())
         return cls(steps, *(np.clip(np.rint(s), 0, LARGEST_FIRST_STATE).astype(np.int64) for s in states))
 
@@ -41,7 +41,7 @@ class Scales:
         return len(self.steps)
 
     def quantise(self, numbers: Numbers, last: Integers | None = None) -> Integers:
-        """Return the integers (D,) of a frame's numbers; what has hardly changed since `last` stays."""
+        """Return the integers (D,) of a frame's numbers; those that have hardly changed since `last` stay."""
         scaled = numbers / (self.steps / STEP_UNIT)
         nearest = np.clip(np.rint(scaled), -LIMIT, LIMIT).astype(np.int64)
         return nearest if last is None else np.where(np.abs(scaled - last) < DEAD_ZONE, last, nearest)

@@ -1,4 +1,4 @@
-"""The numbers of a frame's motion that a stream holds: head pose, then expression, then what else a family needs."""
+"""The numbers of a frame's motion in a stream: head pose, then expression, then the family's extra."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ BASIS_PREFIX = "basis."
 BASIS_ID_BYTES = 8
 POSE_COUNT = 7
 PX_AT_256 = 128.0
-"""Pixels a crop unit has in a crop of 256 px."""
+"""Pixels per crop unit in a crop of 256 px."""
 
-# A family without statistics: [-1, 1] is its crop, and its head fills half of it.
+# For a family without statistics: its crop is [-1, 1], and the head fills half of it. Yaw, pitch, roll (radians),
+# x, y, z, ln(scale).
 _EFFECT = PX_AT_256 * np.array([0.45, 0.45, 0.35, 1.0, 1.0, 1 / 6, 0.35])
 _EXTRA_EFFECT = PX_AT_256 / 8
 _DEVIATION_PX, _SPEED_PX = 4.0, 0.3
@@ -32,12 +33,12 @@ _DEVIATION_PX, _SPEED_PX = 4.0, 0.3
 
 @dataclass(frozen=True)
 class ExpressionBasis:
-    """A linear basis of expressions, and what is known of the numbers of a stream that uses it.
+    """A linear basis of expressions, and statistics of the numbers in a stream that uses it.
 
     components: (C, K, 3), offsets in the canonical frame for a coefficient of 1. weights: (K, 3), how much an error of
-    each point counts; components are orthonormal under them. effect: (7 + C,), px at 256 by which a step of 1 of each
-    number moves the points. mean, deviation, speed: (7 + C,), what is usual of each number: its mean, its standard
-    deviation within a clip, its mean change from frame to frame.
+    each point counts; the components are orthonormal under them. effect: (7 + C,), by how many px at 256 a step of 1 of
+    each number moves the points. mean, deviation, speed: (7 + C,), of each number: its mean, its standard deviation
+    within a clip, its mean change from frame to frame.
     """
 
     components: Tensor
@@ -49,7 +50,7 @@ class ExpressionBasis:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> ExpressionBasis | None:
-        """Read the tensors `basis.*` of a checkpoint; None where it has none. WeightsError where some are missing."""
+        """Read the tensors `basis.*` of a checkpoint; None if it has none. WeightsError if some are missing."""
         if BASIS_PREFIX + "components" not in state:
             return None
         try:
@@ -58,7 +59,8 @@ class ExpressionBasis:
             raise WeightsError(f"the checkpoint has no tensor {error}; make its basis again") from error
 
     def coefficients(self, expression: Tensor) -> Tensor:
-        """Fit coefficients (B, C) to expressions (B, K, 3): least weighted squares."""
+        """Fit coefficients (B, C) to expressions (B, K, 3) by weighted least squares."""
+        # A projection is enough, since the components are orthonormal: (B, 3 K) @ (3 K, C).
         return expression.flatten(1) @ (self.components * self.weights).flatten(1).T
 
     def expression(self, coefficients: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ class ExpressionBasis:
 
     @cached_property
     def identity(self) -> bytes:
-        """Eight bytes that tell this basis from another: of the sha256 of its components and weights."""
+        """Eight bytes that identify this basis: the start of the sha256 of its components and weights."""
         digest = hashlib.sha256()
         for tensor in (self.components, self.weights):
             digest.update(tensor.contiguous().numpy().astype("<f4").tobytes())
@@ -75,17 +77,17 @@ class ExpressionBasis:
 
 
 def pose_numbers(motion: Motion) -> Tensor:
-    """Return yaw, pitch, roll (radians), translation and the logarithm of the scale: (B, 7)."""
+    """Return yaw, pitch, roll (radians), translation and the natural logarithm of the scale: (B, 7)."""
     angles = torch.stack(pose_from_rotation(motion.rotation), 1)
     return torch.cat([angles, motion.translation, motion.scale.clamp_min(1e-6).log()], 1)
 
 
 @dataclass(frozen=True)
 class MotionSpace:
-    """The order and kind of the numbers of one family.
+    """The order and meaning of the numbers of one family.
 
     keypoints: K. basis: of the family's expressions; None: the offsets themselves are sent. extra_shape: of one
-    frame's extra; None where the family has none.
+    frame's extra; None if the family has none.
     """
 
     keypoints: int
@@ -104,7 +106,7 @@ class MotionSpace:
 
     @property
     def basis_id(self) -> bytes:
-        """Return the basis' identity, zeros where there is none."""
+        """The identity of the basis, zeros if there is none."""
         return bytes(BASIS_ID_BYTES) if self.basis is None else self.basis.identity
 
     def numbers(self, motion: Motion) -> Numbers:
@@ -113,13 +115,14 @@ class MotionSpace:
         parts = [pose_numbers(motion), expression]
         if motion.extra is not None:
             parts.append(motion.extra.flatten(1))
+        # (B, 7 + expression + extra), in double precision: quantising must not depend on rounding.
         numbers = torch.cat(parts, 1).detach().cpu().double().numpy()
         if numbers.shape[1] != self.count:
             raise ValueError(f"a motion of {numbers.shape[1]} numbers in a space of {self.count}")
         return numbers
 
     def motion(self, numbers: Numbers) -> Motion:
-        """Return the motion of numbers (B, D): the inverse of `numbers`, but for what the basis cannot hold."""
+        """Return the motion of numbers (B, D): the inverse of `numbers`, except for what the basis cannot express."""
         parts = torch.from_numpy(numbers)
         pose, expression = parts[:, :POSE_COUNT], parts[:, POSE_COUNT : POSE_COUNT + self.expression_count].float()
         shaped = expression.reshape(-1, self.keypoints, 3) if self.basis is None else self.basis.expression(expression)
@@ -127,6 +130,7 @@ class MotionSpace:
         if self.extra_shape:
             extra = parts[:, POSE_COUNT + self.expression_count :].float().reshape(-1, *self.extra_shape)
         rotation = rotation_from_pose(*pose[:, :3].unbind(1)).float()
+        # Clamped, since a damaged or hostile stream may hold any number.
         return Motion(rotation, pose[:, 3:6].float(), pose[:, 6:].clamp(-10, 10).exp().float(), shaped, extra)
 
     def effect(self) -> Numbers:
@@ -138,7 +142,7 @@ class MotionSpace:
         return np.concatenate([_EFFECT, rest])
 
     def usual(self) -> tuple[Numbers, Numbers]:
-        """Return how far each number is from 0 and how much it changes from frame to frame, usually: (D,), (D,)."""
+        """Return how far each number usually is from 0, and how much it changes from frame to frame: (D,), (D,)."""
         basis = self.basis
         if basis is not None and basis.mean is not None and basis.deviation is not None and basis.speed is not None:
             away = basis.mean.double().square() + basis.deviation.double().square()

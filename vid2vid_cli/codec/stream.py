@@ -1,4 +1,4 @@
-"""A whole stream: frames in, packets out, and back, whatever has happened to the packets on their way."""
+"""A whole stream: frames to packets and back, whatever happens to the packets on the way."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vid2vid_cli.errors import CallFileError
 
 LONGEST_HEADER = 1 << 17
 MOST_MISSING = 1 << 16
-"""A packet that claims more missing frames before it is taken for a damaged one."""
+"""A packet that claims more missing frames before it counts as damaged."""
 MOST_CHUNKS = 1 << 13
 FRAMES = frozenset({Kind.KEY, Kind.DELTA, Kind.HOLD})
 _TIMED = FRAMES | {Kind.END}
-_CHUNK = struct.Struct("<HH")  # number of a piece of the picture, and of all pieces
+_CHUNK = struct.Struct("<HH")  # index of a piece of the picture, count of all pieces
 _CHECK_BYTES = 4
 
 
 class StreamWriter:
-    """Writes a stream to `put`, each packet at once; one packet for one frame."""
+    """Writes a stream to `put`, packet by packet and without delay; each frame is one packet."""
 
     def __init__(self, put: Callable[[bytes], object], header: StreamHeader, key_interval: int) -> None:
         """Write the header. key_interval: frames from one key to the next."""
@@ -41,17 +41,19 @@ class StreamWriter:
         self._put(Packet(kind, time, payload).write(self._seed))
 
     def picture(self, data: bytes, numbers: Numbers) -> None:
-        """Send the key picture, a file of its own, and the numbers of the motion that it shows."""
+        """Send the key picture, a whole image file, and the numbers of the motion that it shows."""
         room = LONGEST_PAYLOAD - _CHUNK.size
         pieces = [data[at : at + room] for at in range(0, len(data), room)]
         if len(pieces) > MOST_CHUNKS:
             raise CallFileError("the key picture is too large for a call; use a smaller --size or --key-quality")
         for index, piece in enumerate(pieces):
             self._send(Kind.PICTURE, self._frame, _CHUNK.pack(index, len(pieces)) + piece)
+        # An encoder of its own: the reference is no part of the sequence of frames.
         self._send(Kind.REFERENCE, self._frame, MotionEncoder(self._header.scales).key(numbers))
 
     def frame(self, numbers: Numbers | None) -> None:
-        """Send the next frame; None: no face is seen, the last motion holds."""
+        """Send the next frame. numbers: None if no face is seen; the last motion is held then."""
+        # A key that falls on a frame without a face is made up for on the next one with a face.
         if numbers is None:
             self._send(Kind.HOLD, self._frame)
         elif self._frame >= self._next_key:
@@ -62,15 +64,15 @@ class StreamWriter:
         self._frame += 1
 
     def sound(self, description: bytes) -> None:
-        """Send what a decoder of the sound must know: the identification header of Ogg Opus."""
+        """Send what a sound decoder needs to start: the identification header of Ogg Opus."""
         self._send(Kind.SOUND, 0, description)
 
     def audio(self, time: int, packet: bytes) -> None:
-        """Send one Opus packet. time: of its first sample, at 48 kHz."""
+        """Send one Opus packet. time: the number of its first sample, at 48 kHz."""
         self._send(Kind.AUDIO, time, packet)
 
     def end(self) -> None:
-        """Say that all is sent."""
+        """Send the end of the stream."""
         self._send(Kind.END, self._frame)
 
 
@@ -78,8 +80,8 @@ class StreamWriter:
 class Moment:
     """One frame as it was received.
 
-    numbers: its own, or the last that are known, None before any. found: whether a face was seen in this very frame.
-    is_missing: whether its packet was lost, damaged, or of no use without one that was.
+    numbers: its own, or the last known ones; None before any. found: whether a face was seen in this very frame.
+    is_missing: whether its packet was lost or damaged, or depends on one that was.
     """
 
     numbers: Numbers | None
@@ -89,12 +91,12 @@ class Moment:
 
 @dataclass
 class Tally:
-    """What was met in a stream.
+    """Counts of what a stream held.
 
     sizes, counts: bytes and packets by type. found, held: frames with and without a face. lost: packets of frames that
-    never came or came damaged; waited: those that came and were of no use before the next key. resyncs: how often a key
-    set things right. longest_wait: frames in a row that held. late: packets that came out of order.
-    damaged: bytes that are no packet.
+    never arrived or arrived damaged. waited: packets that arrived but could not be decoded before the next key.
+    resyncs: how often a key put things right. longest_wait: most missing frames in a row. late: packets out of order.
+    damaged: bytes that are not a packet.
     """
 
     sizes: Counter[int] = field(default_factory=Counter)
@@ -111,16 +113,16 @@ class Tally:
 
     @property
     def frames(self) -> int:
-        """All frames, those that are missing included."""
+        """All frames, missing ones included."""
         return self.found + self.held + self.missing
 
     @property
     def missing(self) -> int:
-        """Frames for which the last motion is held, since their packets are of no use."""
+        """Frames whose packets were lost or could not be decoded; the last motion is held for them."""
         return self.lost + self.waited
 
     def meet(self, met: Packet | Damage, size: int) -> None:
-        """Count a packet of so many bytes, or so many that are none."""
+        """Count a packet or damage of `size` bytes."""
         if isinstance(met, Damage):
             self.damaged += size
         else:
@@ -129,22 +131,22 @@ class Tally:
 
 
 class StreamReader:
-    """Reads a stream out of bytes or a mapped file. Only a damaged header is an error."""
+    """Reads a stream from bytes or a mapped file. Only a damaged header is an error."""
 
     def __init__(self, data: Bytes) -> None:
         """Read the header. CallFileError says what is wrong with it."""
         self._data = data
-        head = data[:LONGEST_HEADER]
+        head = data[:LONGEST_HEADER]  # a copy: slices of a mapped file are bytes
         self.header, self._start = read_header(head)
         self._seed = int.from_bytes(head[self._start - _CHECK_BYTES : self._start], "little")
 
     @property
     def header_size(self) -> int:
-        """How many bytes the header has."""
+        """The size of the header in bytes."""
         return self._start
 
     def packets(self, tally: Tally | None = None) -> Iterator[Packet]:
-        """Yield all whole packets in the order of the stream, and count."""
+        """Yield all whole packets in the order of the stream. tally: counts them."""
         tally = tally or Tally()
         before = self._start
         for met, end in read_packets(self._data, self._start, self._seed):
@@ -154,7 +156,7 @@ class StreamReader:
             before = end
 
     def picture(self) -> bytes | None:
-        """Return the key picture's file; None where there is none or a piece of it is missing."""
+        """Return the key picture's file; None if there is none or a piece of it is missing."""
         beginning = Beginning(self.header)
         for packet in self.packets():
             beginning.take(packet)
@@ -163,7 +165,7 @@ class StreamReader:
         return beginning.picture
 
     def reference(self) -> Numbers | None:
-        """Return the numbers of the motion that the key picture shows; None where they are missing."""
+        """Return the numbers of the motion that the key picture shows; None if they are missing."""
         beginning = Beginning(self.header)
         for packet in self.packets():
             beginning.take(packet)
@@ -172,9 +174,10 @@ class StreamReader:
         return beginning.reference
 
     def count(self) -> int:
-        """Count the frames, those that are missing included, without reading their numbers."""
+        """Count the frames, missing ones included, without decoding them."""
         count = 0
         for packet in self.packets():
+            # The same rule as Receiver.take: late packets and absurd times are passed over.
             if packet.kind in _TIMED and 0 <= packet.time - count <= MOST_MISSING:
                 if packet.kind == Kind.END:
                     return packet.time
@@ -182,7 +185,7 @@ class StreamReader:
         return count
 
     def frames(self, tally: Tally | None = None) -> Iterator[Moment]:
-        """Yield every frame from the first to the last, in order, each once, and count in `tally`."""
+        """Yield every frame once and in order, missing ones included. tally: counts them."""
         receiver = Receiver(self.header, tally or Tally())
         for packet in self.packets(receiver.tally):
             yield from receiver.take(packet)
@@ -193,7 +196,7 @@ class StreamReader:
 class Beginning:
     """Collects what a stream sends once.
 
-    picture: the key picture's file. reference: the numbers of the motion that it shows. None until they are there.
+    picture: the key picture's file. reference: the numbers of the motion that it shows. Both are None until complete.
     """
 
     def __init__(self, header: StreamHeader) -> None:
@@ -203,15 +206,17 @@ class Beginning:
         self.reference: Numbers | None = None
 
     def take(self, packet: Packet) -> None:
-        """Keep what a packet brings; the first of each that is whole counts."""
+        """Keep what a packet holds; of each item the first whole one counts."""
         if packet.kind == Kind.PICTURE and self.picture is None and len(packet.payload) >= _CHUNK.size:
             index, count = _CHUNK.unpack_from(packet.payload)
             self._add_piece(index, count, packet.payload[_CHUNK.size :])
         elif packet.kind == Kind.REFERENCE and self.reference is None:
+            # A damaged reference counts as missing: the picture alone can be used.
             with contextlib.suppress(CallFileError):
                 self.reference = MotionDecoder(self._scales).key(packet.payload)
 
     def _add_piece(self, index: int, count: int, piece: bytes) -> None:
+        # Sizes in a packet are a claim: nothing is kept for a picture that no writer makes.
         if not index < count <= MOST_CHUNKS:
             return
         self._pieces[index] = piece
@@ -221,10 +226,10 @@ class Beginning:
 
 
 class Receiver:
-    """Makes frames of packets as they come in."""
+    """Turns packets into frames as they arrive."""
 
     def __init__(self, header: StreamHeader, tally: Tally, first: int = 0) -> None:
-        """Wait for a frame. first: its number; those before it are not missed."""
+        """Start at a frame. first: its number; frames before it do not count as missing."""
         self.tally = tally
         self._decoder = MotionDecoder(header.scales)
         self._expected = first
@@ -232,16 +237,17 @@ class Receiver:
         self._wait = 0
 
     def take(self, packet: Packet) -> Iterator[Moment]:
-        """Yield the frames that a packet tells of: those missing before it, and its own."""
+        """Yield the frames missing before a packet, then its own."""
         if packet.kind not in _TIMED:
             return
         missing = packet.time - self._expected
         if not 0 <= missing <= MOST_MISSING:
             self.tally.late += 1
             return
+        # The end carries the count of frames, so frames lost right before it are known as well.
         for _ in range(missing):
             self.tally.lost += 1
-            self._decoder.lose_step()
+            self._decoder.lose_step()  # a delta now refers to a frame that never came
             yield self._miss()
         self._expected = packet.time
         if packet.kind == Kind.END:

@@ -12,7 +12,7 @@ from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, select_face
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.models.compact.model import POINTS, unit_points
+from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.face.placing import private_room
 from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.animator import Animator
@@ -78,8 +77,8 @@ class Performer:
 
 def without_networks(loaded: LoadedModel) -> ReenactmentModel | None:
     """Build the checkpoint without its learned parts. None for a family that needs them."""
-    if loaded.family.name != "compact":
+    if not loaded.family.optional_prefixes:
         return None
     tensors = read_checkpoint(Path(loaded.path)).tensors
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(LEARNED_PREFIXES)}
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(loaded.family.optional_prefixes)}
     return loaded.family.build(kept)

@@ -1,11 +1,12 @@
 """Sampling grids in [-1, 1].
 
-Where nothing else is said, -1 and 1 are the outer edges of the border pixels (align_corners=False).
+Unless stated otherwise, -1 and 1 are the outer edges of the border pixels (align_corners=False).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import torch
@@ -14,25 +15,25 @@ from torch.nn import functional
 
 
 def identity_grid(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
-    """Return the grid that samples every pixel at its own place: (1, height, width, 2), x and y."""
+    """Return the grid that samples every pixel at its own position: (1, height, width, 2), x and y."""
     height, width = size
     x, y = _pixel_line(width, device), _pixel_line(height, device)
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], -1)[None]
 
 
 def _pixel_line(length: int, device: torch.device | str) -> Tensor:
-    """Return the places of the pixels along a side: (length,)."""
+    """Return the positions of the pixels along a side: (length,)."""
     return (torch.arange(length, device=device, dtype=torch.float32) * 2 + 1) / length - 1
 
 
 def warp_image(image: Tensor, displacement: Tensor) -> Tensor:
     """Sample an image where each target pixel points to; the border is repeated outside.
 
-    image: (B, 3, H, W). displacement: (B, h, w, 2), in [-1, 1] units of the image's own width and height, from
-    the target pixel to its source; of a smaller size it is enlarged linearly. Returns (B, 3, H, W).
+    image: (B, 3, H, W). displacement: (B, h, w, 2), in [-1, 1] units of the image's own width and height, from the
+    target pixel to its source; a smaller one is upsampled linearly. Returns (B, 3, H, W).
     """
     x, y = _pixel_line(image.shape[3], image.device), _pixel_line(image.shape[2], image.device)
-    # The identity grid is added line by line: making it whole would take longer than the rest.
+    # The identity grid is added line by line: making all of it would take longer than the rest.
     grid = resize_map(displacement, image.permute(0, 2, 3, 1)) + torch.stack([x, torch.zeros_like(x)], -1)
     grid[..., 1] += y[:, None]
     return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -49,12 +50,12 @@ def resize_map(values: Tensor, like: Tensor) -> Tensor:
 
 
 def resize_planes(planes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize planes (B, C, h, w) linearly to (B, C, height, width); where they shrink nothing is averaged."""
+    """Resize planes (B, C, h, w) linearly to (B, C, height, width), without averaging where they shrink."""
     if planes.shape[-2:] == size:
         return planes
     if _suits_opencv(planes):
         return _resize_with_opencv(planes.flatten(0, 1), size).reshape(*planes.shape[:2], *size)
-    # Strided planes take four times as long.
+    # Strided planes take torch four times as long.
     return functional.interpolate(planes.contiguous(), size, mode="bilinear", align_corners=False)
 
 
@@ -70,15 +71,24 @@ def _resize_with_opencv(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     return resized
 
 
-def cut_square(image: Tensor, corner_px: tuple[int, int], side_px: int, side_out: int) -> Tensor:
-    """Cut a square out of an image (B, C, H, W) and bring it to (B, C, side_out, side_out), averaged where it shrinks.
+@dataclass(frozen=True)
+class PixelSquare:
+    """A square of whole pixels; it may reach beyond the image."""
 
-    corner_px: left and top, may lie outside; beyond its border the image is repeated.
+    left: int
+    top: int
+    side: int
+
+
+def cut_square(image: Tensor, square: PixelSquare, side_out: int) -> Tensor:
+    """Cut a square out of an image (B, C, H, W) and resize it to (B, C, side_out, side_out).
+
+    Averages where it shrinks. Beyond its border the image is repeated.
     """
     height, width = image.shape[-2:]
-    columns, *beyond_columns = _within(corner_px[0], side_px, width)
-    rows, *beyond_rows = _within(corner_px[1], side_px, height)
-    # The height first: torch is slow along rows, and of the border there is less to repeat then.
+    columns, *beyond_columns = _within(square.left, square.side, width)
+    rows, *beyond_rows = _within(square.top, square.side, height)
+    # Height first: torch is slow along rows, and less of the border has to be repeated then.
     part = _resize_averaging(_repeat_border(image[..., rows, columns], [0, 0, *beyond_rows]), side_out, axis=2)
     return _resize_averaging(_repeat_border(part, [*beyond_columns, 0, 0]), side_out, axis=3)
 
@@ -89,7 +99,7 @@ def _repeat_border(image: Tensor, beyond: list[int]) -> Tensor:
 
 
 def _resize_averaging(image: Tensor, length: int, axis: int) -> Tensor:
-    """Resize an image (B, C, H, W) along one axis linearly, averaged where it shrinks."""
+    """Resize an image (B, C, H, W) linearly along one axis, averaging where it shrinks."""
     size = (length, image.shape[3]) if axis == 2 else (image.shape[2], length)
     if image.shape[axis] <= length:
         return resize_planes(image, size)
@@ -97,7 +107,7 @@ def _resize_averaging(image: Tensor, length: int, axis: int) -> Tensor:
 
 
 def _within(begin: int, length: int, whole: int) -> tuple[slice, int, int]:
-    """Return which part of a stretch lies in [0, whole), or is nearest to it, and how much lacks before and after."""
+    """Return the part of a range within [0, whole), or nearest to it, and how much is missing before and after it."""
     first = min(max(begin, 0), whole - 1)
     last = max(min(begin + length, whole), first + 1)
     before = max(0, min(first - begin, length - 1))
@@ -108,10 +118,11 @@ def corner_grid(size: Sequence[int], device: torch.device | str = "cpu") -> Tens
     """Return the positions of a map's cells where -1 and 1 are the CENTRES of the first and the last cell.
 
     size: (height, width) or (depth, height, width). Returns (*size, 2 or 3): x, y and z. The networks of the
-    first-order motion model and of face-vid2vid place their keypoints so, and yet sample with the outer edges at -1
-    and 1: both conventions are needed, and a grid of this kind shrinks what it samples by half a cell at the border.
+    first-order motion model and of face-vid2vid place their keypoints like this, yet sample with the outer edges at -1
+    and 1. Both conventions are needed, and this grid shrinks what it samples by half a cell at the border.
     """
     axes = [corner_axis(length, device) for length in size]
+    # meshgrid gives rows first, a grid has x first.
     return torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)
 
 

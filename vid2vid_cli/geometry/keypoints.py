@@ -1,4 +1,4 @@
-"""Keypoints: posing them, finding the pose of given ones, and their maps."""
+"""Keypoints: posing them, fitting a pose to them, and maps of them."""
 
 from __future__ import annotations
 
@@ -40,17 +40,19 @@ class Similarity(NamedTuple):
 
 
 def fit_similarity(points: Tensor, targets: Tensor, weights: Tensor) -> Similarity:
-    """Fit the similarity that takes points to targets with least weighted squared error (Umeyama 1991).
+    """Fit the similarity that maps points to targets with the least weighted squared error (Umeyama 1991).
 
-    points: (B or 1, K, 3). targets: (B, K, 3), any unit. weights: (K,), not negative, not all 0.
-    Reflections are excluded. Runs in float64, since it subtracts nearly equal numbers.
+    points: (B or 1, K, 3). targets: (B, K, 3), any unit. weights: (K,), not negative, not all 0. Reflections are
+    excluded.
     """
+    # In float64, since nearly equal numbers are subtracted.
     p, q = points.double(), targets.double()
     w = (weights.double() / weights.double().sum())[:, None]
     p_mean, q_mean = (w * p).sum(1, keepdim=True), (w * q).sum(1, keepdim=True)
     p_centred, q_centred = p - p_mean, q - q_mean
     covariance = (w * q_centred).transpose(-1, -2) @ p_centred
     u, sizes, vh = torch.linalg.svd(covariance)
+    # Where the best orthogonal map is a reflection, the axis of least variance is flipped back.
     mirror = torch.det(u @ vh).sign()
     signs = torch.stack([torch.ones_like(mirror), torch.ones_like(mirror), mirror], -1)
     rotation = (u * signs[:, None, :]) @ vh
@@ -65,8 +67,9 @@ def gaussian_maps(keypoints: Tensor, size: Sequence[int], variance: float) -> Te
     """Draw a Gaussian around each keypoint: exp(-|p - k|^2 / (2 variance)), 1 at its middle.
 
     keypoints: (B, K, 2 or 3), x, y and z, in [-1, 1] of the map as `corner_grid` counts. size: (height, width) or
-    (depth, height, width). Returns (B, K, *size). A Gaussian is a product of one for each axis.
+    (depth, height, width). Returns (B, K, *size).
     """
+    # A Gaussian is the product of one along each axis: only lines need the exponential.
     lines = [
         torch.exp((corner_axis(length, keypoints.device) - keypoints[..., axis, None]).square() / (-2 * variance))
         for axis, length in enumerate(reversed(size))
@@ -77,8 +80,9 @@ def gaussian_maps(keypoints: Tensor, size: Sequence[int], variance: float) -> Te
 
 
 def expected_points(probabilities: Tensor) -> Tensor:
-    """Return the mean position of each map: (B, K, *size), each summing to 1, to (B, K, 2 or 3), x, y and z."""
+    """Return the mean position in each map: (B, K, *size), each summing to 1, to (B, K, 2 or 3), x, y and z."""
     axes = range(2, probabilities.dim())
+    # The marginals along x, y and z are enough for a mean.
     lines = [probabilities.sum([other for other in axes if other != axis]) for axis in reversed(axes)]
     return torch.stack([line @ corner_axis(line.shape[-1], line.device) for line in lines], -1)
 
@@ -94,9 +98,7 @@ def hull_measure(points: Tensor) -> float:
 
 
 def movement_scale(source: Tensor, reference: Tensor) -> float:
-    """Return how much larger a source moves than a driving, from the hulls of their keypoints (K, 2 or 3).
-
-    The square root, of volumes too: that is how the results of first-order motion and of face-vid2vid were made.
-    """
+    """Return how much larger a source moves than a driving, from the hulls of their keypoints (K, 2 or 3)."""
+    # The square root for volumes too: published results of both methods were made like this.
     measures = hull_measure(source), hull_measure(reference)
     return math.sqrt(measures[0] / measures[1]) if all(measures) else 1.0

@@ -1,4 +1,4 @@
-"""Names of the parts of a face that may move; free of tensors, so that the command line can list them quickly."""
+"""Names of the parts of a face that may move; without tensors, so that the command line starts quickly."""
 
 from __future__ import annotations
 

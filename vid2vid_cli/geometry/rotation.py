@@ -17,6 +17,7 @@ def rotation_from_pose(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     yaw, pitch, roll: (B,), radians, in the user's convention (module docstring).
     Returns (B, 3, 3), to be applied to column vectors.
     """
+    # The user's yaw and pitch are negative turns about y and x of this frame.
     sy, cy = torch.sin(-yaw), torch.cos(-yaw)
     sx, cx = torch.sin(-pitch), torch.cos(-pitch)
     sz, cz = torch.sin(roll), torch.cos(roll)
@@ -55,7 +56,7 @@ def axis_angle_from_rotation(rotation: Tensor) -> Tensor:
     sine = skew.norm(dim=-1, keepdim=True) / 2
     cosine = (rotation.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1) / 2
     angle = torch.atan2(sine, cosine)
-    # angle / sine tends to 1 for small angles; the clamp keeps 0 / 0 out of it.
+    # angle / sine tends to 1 for small angles; the clamp avoids 0 / 0.
     return skew / 2 * torch.where(sine > 1e-6, angle / sine.clamp_min(1e-12), torch.ones_like(sine))
 
 
@@ -77,6 +78,6 @@ def interpolate_rotation(start: Tensor, end: Tensor, amount: float) -> Tensor:
     start, end: (B, 3, 3). amount: 0 gives start, 1 gives end, more goes beyond. Returns (B, 3, 3).
     """
     if amount == 1.0:
-        return end
+        return end  # exactly, without the rounding of the way over the axis
     step = axis_angle_from_rotation(end @ start.transpose(-1, -2))
     return rotation_from_axis_angle(step * amount) @ start

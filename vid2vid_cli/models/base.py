@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Protocol, get_args, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,31 +19,53 @@ from vid2vid_cli.motion import Motion, PoseOverride
 
 @dataclass(frozen=True)
 class SourceAppearance:
-    """Who: what a family keeps of a source, computed once.
+    """What a family keeps of a source, computed once.
 
-    features: tensors by name, the family's own affair. canonical: (1, K, 3) keypoints of the source with head
-    pose and expression taken out. motion: the source's own, of one frame.
+    features: tensors by name; only the family knows what they mean. canonical: (1, K, 3), the source's keypoints
+    without head pose and expression. motion: the source's own, of one frame.
     """
 
+    # What a cache of sources may keep; see Restorable for families that hold more.
     features: Mapping[str, Tensor]
     canonical: Tensor
     motion: Motion
+
+
+class DrivenState(Protocol):
+    """A source under the motion of B frames, as a family's `drive` returns it and its `render` takes it.
+
+    What it holds is the family's own affair: the pipeline only asks whether it is finite, and hands it on.
+    """
+
+    def is_finite(self) -> bool:
+        """Whether all numbers are finite."""
+        ...
+
+
+def are_finite(*tensors: Tensor) -> bool:
+    """Say whether all numbers of some tensors are finite."""
+    # A sum is finite only if all of it is, and takes a fraction of the time of looking at each number.
+    return all(bool(torch.isfinite(tensor.sum(dtype=torch.float32))) for tensor in tensors)
 
 
 class ReenactmentModel(Protocol):
     """A loaded checkpoint. All methods are batched and keep no state between calls."""
 
     name: str
+    # How faces are cut for it, as the networks saw them in training.
     source_crop: CropSpec
     driving_crop: CropSpec
-    # Largest |yaw|, |pitch|, |roll| in degrees for which the pictures hold; past it the user is warned.
+    # Largest |yaw|, |pitch|, |roll| in degrees at which pictures still look right; the user is warned past it.
     pose_range_deg: tuple[float, float, float]
+    # Which regions the `extra` of its motions belongs to: to the head's pose alone, since it is what moves beside the
+    # head, or to all of them.
+    surroundings_move_with: Literal["pose", "all"]
 
     @property
     def quick_dtypes(self) -> frozenset[torch.dtype]:
-        """Give what the networks may compute in without a difference to the eye, of int8 and bfloat16.
+        """Which of int8 and bfloat16 the networks may compute in without a visible difference.
 
-        --dtype auto takes it where the processor is quicker in it; int8 is computed in only where it is named here.
+        --dtype auto takes them where the processor is faster in them. int8 is refused where it is not named here.
         """
         ...
 
@@ -52,7 +74,7 @@ class ReenactmentModel(Protocol):
         ...
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
-        """Compute what is needed of the source, once.
+        """Compute once what rendering needs of the source.
 
         image: (1, 3, H, W) in [0, 1], the source crop. landmarks: (1, 470, 3) in crop px, z away from the camera,
         see face.mesh.Face.
@@ -69,20 +91,23 @@ class ReenactmentModel(Protocol):
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
-    ) -> Tensor:
-        """Return the source's keypoints (B, K, 3 or more) under the driving motion, in [-1, 1] of the crop.
+    ) -> DrivenState:
+        """Put the source under the driving motion of B frames.
 
         reference: the driving motion that counts as the source's own (relative motion); None: absolute motion.
         pose: head-pose angles that the user asks for.
         """
         ...
 
-    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
-        """Render the source with keypoints as `drive` gives them. Returns images (B, 3, H, W) in [0, 1]."""
+    def render(self, source: SourceAppearance, driven: DrivenState) -> Tensor:
+        """Render the source as `drive` has put it. Returns images (B, 3, H, W) in [0, 1].
+
+        ValueError for a source or a state of another family.
+        """
         ...
 
     def without_shape(self, motion: Motion) -> Tensor:
-        """Return the expressions (B, K, 3) of a motion with the shape of the face taken out, as well as can be told."""
+        """Return the expressions (B, K, 3) of a motion, as far as they can be told from the shape of the face."""
         ...
 
     def expression_mask(self, region: Region) -> Tensor:
@@ -94,8 +119,8 @@ class ReenactmentModel(Protocol):
 class FamilyRequest:
     """What a user can ask of some families: how keypoints follow the driving, and what is corrected afterwards.
 
-    None, and False for the last two, leave it to the family. adapt_scale: scale movements by the size of the face.
-    stitch: keep the shoulders in place. eyes, lips: how far they are open, height over width.
+    None, and False for the last two, leave the choice to the family. adapt_scale: scale movements by the size of the
+    face. stitch: keep the shoulders in place. eyes, lips: how far to open them, height over width.
     retarget_eyes, retarget_lips: open them as far as the driving's.
     """
 
@@ -108,21 +133,21 @@ class FamilyRequest:
 
     def named(self) -> set[str]:
         """Return the names of what is asked for."""
-        return {wish.name for wish in fields(self) if getattr(self, wish.name) != wish.default}
+        return {field.name for field in fields(self) if getattr(self, field.name) != field.default}
 
 
 @runtime_checkable
 class Adjustable(Protocol):
-    """A model that can be asked for more than any other."""
+    """A model that takes a `FamilyRequest`."""
 
     def adjusted(self, request: FamilyRequest) -> ReenactmentModel:
-        """Return a model of the same networks that drives as wished."""
+        """Return a model of the same networks that drives as requested."""
         ...
 
 
 @runtime_checkable
 class HasBasis(Protocol):
-    """A model whose expressions lie in a linear space of few dimensions; None where that is not known."""
+    """A model whose expressions lie in a linear space of few dimensions. basis: None where it is not known."""
 
     basis: ExpressionBasis | None
 
@@ -133,7 +158,7 @@ class Follower(Protocol):
     def compare(self, motion: Motion, picture: NDArray[np.uint8]) -> Tensor:
         """Return what the motion of a frame misses, its `extra`: (1, P, 3).
 
-        picture: (S, S), gray, of the same part of the frame as the first one. motion: of one frame, as it reads there.
+        picture: (S, S), gray, the same part of the frame as of the first one. motion: of one frame, in that part.
         """
         ...
 
@@ -142,31 +167,31 @@ class Follower(Protocol):
 class Follows(Protocol):
     """A model that learns more of a driving's motion by comparing its frames than by looking at each alone.
 
-    follow_crop: what it wants to see of the frames, square and of fixed size, where the first frame shows the face; not
-    turned against its driving crop.
+    follow_crop: the part of the frames that it compares: a square of fixed size around the face of the first frame, not
+    turned against the driving crop.
     """
 
     follow_crop: CropSpec
 
     def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Follower | None:
-        """Begin with the first frame; None where the checkpoint has no use for it.
+        """Begin with the first frame. Returns None where the checkpoint has no use for it.
 
-        picture: (S, S), gray, what follow_crop shows of it. landmarks: (1, 470, 3) in its px.
+        picture: (S, S), gray, the first frame's follow_crop. landmarks: (1, 470, 3) in px of that picture.
         """
         ...
 
 
 @runtime_checkable
 class Restorable(Protocol):
-    """A model whose appearances hold more than tensors: all but what its networks computed is built anew.
+    """A model whose appearances hold more than tensors.
 
-    costly_features: the names of the features that its networks compute.
+    Only what its networks computed is kept, the rest is built anew. costly_features: the names of what they compute.
     """
 
     costly_features: frozenset[str]
 
     def restored(self, features: Mapping[str, Tensor], image: Tensor, landmarks: Tensor) -> SourceAppearance:
-        """Return what `appearance` returned for the same picture, whose costly features are given."""
+        """Return what `appearance` returned for the same picture, given its costly features."""
         ...
 
 
@@ -175,13 +200,17 @@ class Family:
     """A kind of checkpoint: how its tensors are recognised and built into a model.
 
     detect: tensors by name -> whether they are of this family. build: tensors by name -> model.
-    has_head_pose: whether its motion knows yaw, pitch and roll. regions: what may move alone. wishes: which of
-    the names of `FamilyRequest` it grants; its models are `Adjustable` where there are any.
+    has_head_pose: whether its motion knows yaw, pitch and roll. regions: what may move alone. request: which fields of
+    `FamilyRequest` it takes; its models are `Adjustable` if there are any. is_embedded: whether its checkpoint comes
+    with the package. optional_prefixes: of tensors that a model can do without, in evaluations of what they bring.
     """
 
     name: str
     detect: Callable[[Mapping[str, Tensor]], bool]
     build: Callable[[Mapping[str, Tensor]], ReenactmentModel]
     has_head_pose: bool = True
+    # All that the command line knows, unless a family cannot tell them apart.
     regions: frozenset[Region] = frozenset(get_args(Region))
     request: frozenset[str] = frozenset()
+    is_embedded: bool = False
+    optional_prefixes: tuple[str, ...] = ()

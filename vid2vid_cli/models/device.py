@@ -1,4 +1,4 @@
-"""Which device computes, in which arithmetic, on how many threads."""
+"""Which device computes, in which dtype, on how many threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vid2vid_cli.errors import UsageError
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device that a name means: auto takes cuda, then mps, then cpu."""
+    """Return the device of a name; auto takes cuda, then mps, then cpu."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -23,6 +23,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"--device {name}: write auto, cpu, cuda, cuda:N or mps") from error
+    # torch accepts any device in a name; only computing on it would fail.
     there = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
@@ -34,11 +35,12 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, quick: Set[torch.dtype], device: torch.device) -> torch.dtype:
-    """Return the arithmetic that a name means: auto takes the quickest that model and processor gain by.
+    """Return the dtype of a name; auto takes the fastest that both model and processor are good at.
 
-    quick: what the model computes in as well as in float32, of int8 and bfloat16.
+    quick: which of int8 and bfloat16 the model may compute in without a visible difference to float32.
     """
     if name == "auto":
+        # From the fastest to the slowest.
         gains = ((torch.int8, gains_by_int8), (torch.bfloat16, gains_by_bfloat16))
         found = (dtype for dtype, gained in gains if dtype in quick and device.type == "cpu" and gained())
         return next(found, torch.float32)
@@ -51,16 +53,16 @@ def choose_dtype(name: str, quick: Set[torch.dtype], device: torch.device) -> to
 
 
 def gains_by_int8() -> bool:
-    """Say whether the processor multiplies numbers of 8 bits quicker: by VNNI instructions, four times as fast."""
+    """Say whether the processor is faster in int8: VNNI instructions multiply four times as fast."""
     return _supports("_is_vnni_supported")
 
 
 def gains_by_bfloat16() -> bool:
-    """Say whether the processor computes faster in bfloat16.
+    """Say whether the processor is faster in bfloat16.
 
-    Those without its instructions only imitate it. Intel's are quick in matrix units (AMX), which virtual machines
-    may hide; in its vector instructions a convolution took 1.8 times as long as in float32, and a call's receiver 1.3
-    times. AMD's vector instructions double the rate.
+    Without instructions for it, a processor only emulates it. Intel's are fast in matrix units (AMX), which virtual
+    machines may hide. In Intel's vector instructions a convolution took 1.8 times as long as in float32, and the
+    receiver of a call 1.3 times. AMD's vector instructions double the rate.
     """
     if _supports("_is_amx_tile_supported"):
         return True
@@ -79,10 +81,10 @@ def _processor() -> str:
 
 
 def set_threads(count: int) -> None:
-    """Let torch and OpenCV use `count` processor threads; 0 leaves one core of several to the other stages.
+    """Let torch and OpenCV use `count` threads; 0 leaves one core of several to the other stages.
 
-    Small networks gain little from a second thread, and lose much where its core is busy with something else; small
-    pictures lose by it always, since threads that wait for the next one keep a core busy.
+    Small networks gain little from a second thread, and lose much if its core is busy with something else. Small
+    pictures always lose, since threads that wait for the next one keep a core busy.
     """
     if count < 0:
         raise UsageError(f"--threads {count}: write a positive number, or 0 for the default")

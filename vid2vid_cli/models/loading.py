@@ -13,7 +13,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Part:
-    """The tensors of a checkpoint whose names begin alike, known by the rest of their names."""
+    """The tensors of a checkpoint whose names share a prefix, by the rest of their names."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.tensors = tensors
@@ -27,7 +27,7 @@ class Part:
         return Part({key.removeprefix(prefix): t for key, t in self.tensors.items() if key.startswith(prefix)})
 
     def only(self, names: Collection[str]) -> Part:
-        """Return the part with some of the names at its top, and nothing else."""
+        """Return the part with only some of the names at its top."""
         return Part({key: tensor for key, tensor in self.tensors.items() if key.split(".")[0] in names})
 
     def children(self) -> list[str]:
@@ -36,7 +36,7 @@ class Part:
         return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of a tensor. KeyError when there is none of that name."""
+        """Return the shape of a tensor. KeyError if there is none of that name."""
         return tuple(self.tensors[name].shape)
 
 
@@ -46,7 +46,7 @@ def load_module(kind: Callable[[Part], Module], part: Part) -> Module:
     KeyError or RuntimeError when the part does not fit. The network is in evaluation mode, in float32, and without
     gradients; it shares the tensors of the part where they are in float32 already.
     """
-    with torch.device("meta"):  # no time and no memory for numbers that are replaced at once
+    with torch.device("meta"):  # spends no time and memory on numbers that are replaced at once
         module = kind(part)
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in part.tensors.items()}
     for name in module.state_dict():
@@ -58,7 +58,7 @@ def load_module(kind: Callable[[Part], Module], part: Part) -> Module:
 
 
 def _refuse_difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Raise RuntimeError, in one line, when tensors do not have the names and shapes that are wanted."""
+    """Raise RuntimeError with one line if tensors do not have the names and shapes wanted."""
     faults = [f"missing {name}" for name in wanted.keys() - given.keys()]
     faults += [f"unexpected {name}" for name in given.keys() - wanted.keys()]
     faults += [
@@ -72,20 +72,21 @@ def _refuse_difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
 
 
 def refuse_unknown(part: Part, known: Collection[str]) -> None:
-    """Raise RuntimeError when a part has names at its top that no network takes."""
+    """Raise RuntimeError if a part has names at its top that no network takes."""
     unknown = {key.split(".")[0] for key in part.tensors} - set(known)
     if unknown:
         raise RuntimeError(f"unexpected {', '.join(sorted(unknown))}")
 
 
 def fold_spectral_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Replace each spectrally normalised weight by what it is when nothing is trained any more.
+    """Replace each spectrally normalised weight by its value after training.
 
     The weight is weight_orig / (u' W v) with the stored vectors and W = weight_orig as (out, all the rest), in the
     way of PyTorch's first `spectral_norm` (Miyato et al., arXiv 1802.05957, eq. 8).
     """
     folded: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
+        # Three tensors, `weight_orig`, `weight_u` and `weight_v`, become one, `weight`.
         stem = name.removesuffix("_orig")
         if stem != name:
             matrix, u, v = tensor.float(), tensors[f"{stem}_u"].float(), tensors[f"{stem}_v"].float()

@@ -1,4 +1,4 @@
-"""Networks in the precision that is asked for, without losing what their checkpoint holds."""
+"""Networks in the requested precision, without losing the precision of their checkpoint."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def is_rounded(network: nn.Module, dtype: torch.dtype) -> bool:
-    """Say whether a network's numbers have been rounded to a precision that is coarser than another."""
+    """Say whether a network's numbers were rounded to a precision coarser than `dtype`."""
     held = next(network.parameters()).dtype
     return torch.promote_types(held, dtype) != held
 
 
 def moved(network: Network, device: torch.device, dtype: torch.dtype | None = None) -> Network:
-    """Return a network on a device, its numbers in a precision; None leaves them in theirs.
+    """Return a network on a device and in a precision; None leaves the precision as it is.
 
-    The network that is given stays as it is, since other models may compute with it. What needs no change is shared.
+    The given network stays as it is, since other models may compute with it. What needs no change is shared.
     """
     tensors: tuple[Tensor, ...] = (*network.parameters(), *network.buffers())
     return copy.deepcopy(network, {id(tensor): _moved(tensor, device, dtype) for tensor in tensors})

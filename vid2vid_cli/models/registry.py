@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from vid2vid_cli.checkpoints.catalogue import DEFAULT_CHECKPOINT
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.checkpoints.tensor_names import why_no_family
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.base import Family, ReenactmentModel
+from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel, is_facevid2vid
 from vid2vid_cli.models.fomm.model import FommModel, is_fomm
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel, is_liveportrait
 
+# Asked in this order; the first that knows the tensors of a file builds its model.
 FAMILIES = (
     Family(
         name="compact",
         detect=lambda tensors: "face.canonical" in tensors and "expression.basis" in tensors,
         build=CompactModel,
+        is_embedded=True,
+        optional_prefixes=LEARNED_PREFIXES,
     ),
     Family(
         name="facevid2vid",
@@ -38,7 +43,7 @@ FAMILIES = (
         name="fomm",
         detect=is_fomm,
         build=FommModel,
-        has_head_pose=False,
+        has_head_pose=False,  # its keypoints are learned places in the plane
         regions=frozenset({"all"}),
         request=frozenset({"adapt_scale"}),
     ),
@@ -55,11 +60,12 @@ class LoadedModel:
     sha256: str
 
 
-def load_model(checkpoint: str = "compact") -> LoadedModel:
-    """Load a checkpoint by its family's name or its path; the first family that knows its tensors builds it."""
+def load_model(checkpoint: str = DEFAULT_CHECKPOINT) -> LoadedModel:
+    """Load a checkpoint by its name or its path; the first family that knows its tensors builds it."""
     path = find_checkpoint(checkpoint)
-    file = embedded_checkpoint() if checkpoint == "compact" else read_checkpoint(path)
+    file = embedded_checkpoint() if checkpoint == DEFAULT_CHECKPOINT else read_checkpoint(path)
     for family in FAMILIES:
+        # A detected family may still find the file damaged: tensors missing (KeyError) or of other shapes.
         if family.detect(file.tensors):
             try:
                 return LoadedModel(family.build(file.tensors), family, str(path), file.sha256)
@@ -72,5 +78,5 @@ def load_model(checkpoint: str = "compact") -> LoadedModel:
 
 @lru_cache(maxsize=1)
 def load_face_analyzer() -> FaceAnalyzer:
-    """Load the face networks out of the embedded checkpoint, once; they run on the processor."""
+    """Load the face networks from the embedded checkpoint, once; they run on the processor."""
     return FaceAnalyzer.from_state(embedded_checkpoint().tensors)

@@ -9,7 +9,7 @@ import torch
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.models.base import ReenactmentModel, SourceAppearance
 from vid2vid_cli.motion import Motion, PoseOverride
-from vid2vid_cli.pipeline.finite import frame_of, require_finite
+from vid2vid_cli.pipeline.finite import frame_of, require_finite_state
 
 
 class Animator:
@@ -27,7 +27,7 @@ class Animator:
         takes `motion` as it is (absolute motion). pose: head-pose angles that the user asks for.
         Raises NonFiniteError where the networks give numbers that are not finite.
         """
-        driven = require_finite(self._model.drive(self._face, motion, reference, pose), self._subject)
+        driven = require_finite_state(self._model.drive(self._face, motion, reference, pose), self._subject)
         return frame_of(self._model.render(self._face, driven), self._subject)
 
     def frame_at_rest(self, pose: PoseOverride | None = None) -> Frame:

@@ -9,12 +9,12 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
 
-import torch
 from torch import Tensor
 
 from vid2vid_cli.errors import NonFiniteError
 from vid2vid_cli.face import frames
 from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.models.base import DrivenState, are_finite
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.progress import Hooks, Result
 
@@ -45,11 +45,22 @@ def retried_in_float32(run: Callable[P, Result]) -> Callable[P, Result]:
 
 def require_finite(numbers: Tensor, path: Path) -> Tensor:
     """Return the numbers, or raise NonFiniteError. path: of the picture or clip that they were computed of."""
-    if not bool(torch.isfinite(numbers.sum(dtype=torch.float32))):
-        raise NonFiniteError(
-            f"{path}: the network gave numbers that are not finite; its checkpoint may be damaged: fetch it again"
-        )
+    if not are_finite(numbers):
+        raise _not_finite(path)
     return numbers
+
+
+def require_finite_state(driven: DrivenState, path: Path) -> DrivenState:
+    """Return what `drive` gave, or raise NonFiniteError."""
+    if not driven.is_finite():
+        raise _not_finite(path)
+    return driven
+
+
+def _not_finite(path: Path) -> NonFiniteError:
+    return NonFiniteError(
+        f"{path}: the network gave numbers that are not finite; its checkpoint may be damaged: fetch it again"
+    )
 
 
 def require_finite_motion(motion: Motion, path: Path) -> Motion:

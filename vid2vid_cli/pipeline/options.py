@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vid2vid_cli.checkpoints.catalogue import DEFAULT_CHECKPOINT
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.media.files import MAX_PIXELS
 
@@ -40,7 +41,9 @@ class LimitOptions:
 class EngineOptions:
     """Which checkpoint runs, and on what."""
 
-    checkpoint: str = option("compact", "Family name, checkpoint file or folder.", "--checkpoint", "-c", panel="Engine")
+    checkpoint: str = option(
+        DEFAULT_CHECKPOINT, "Family name, checkpoint file or folder.", "--checkpoint", "-c", panel="Engine"
+    )
     device: str = option("auto", "Device of the networks: auto, cpu, cuda, cuda:N or mps.", panel="Engine")
     dtype: DType = option("auto", "Precision; auto picks the fastest that keeps the quality.", panel="Engine")
     threads: int = option(0, "CPU threads of the networks; 0 leaves one core to decoding and encoding.", panel="Engine")

@@ -14,7 +14,7 @@ from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.geometry.regions import Region
-from vid2vid_cli.models.base import Follows, ReenactmentModel
+from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, restrict_motion
 from vid2vid_cli.pipeline.animator import Animator
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
@@ -218,7 +218,7 @@ class Scene:
         if region != "all":
             pose_moves = region == "pose"
             # What moves beside the head (hair, shoulders, camera) moves with it.
-            extra_moves = pose_moves or not isinstance(self._model, Follows)
+            extra_moves = pose_moves or self._model.surroundings_move_with == "all"
             mask = self._model.expression_mask(region)
             motion = restrict_motion(base, motion, pose=pose_moves, extra=extra_moves, expression_mask=mask)
         return blend_motion(base, motion, self.controls.strength)

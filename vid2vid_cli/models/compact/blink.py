@@ -1,7 +1,8 @@
-"""Eyes that close close, whoever's they are: lids meet in the source when they meet in the driving.
+"""How far eyes are open: lids meet in the source when they meet in the driving.
 
-Expressions are added as differences, so a small eye shut on a large-eyed portrait would leave a slit, and a large
-one would push the lids past each other. The opening of each eye is therefore driven by its ratio.
+Expressions are added as differences. A small eye that shuts would leave a slit on a portrait with large eyes, and a
+large one would push the lids of a small-eyed portrait past each other. Each eye is therefore opened by the driving's
+share: its opening over that at rest.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from torch import Tensor
 
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
-WIDEST = 1.35  # an eye opens at most so much further than in the source
-REACH = 0.16  # of the skin that follows a lid, in eye distances
+WIDEST = 1.35  # most that an eye opens, over its opening in the source
+REACH = 0.16  # eye distances: how far above a lid the skin follows it
 
 
 class LidContact:
     """Sets the opening of both eyes in canonical keypoints by moving the upper lids."""
 
     def __init__(self, topology: FaceTopology) -> None:
-        """Find upper and lower lids and the skin that follows each upper point."""
+        """Find upper and lower lids, and the skin that follows each point of an upper lid."""
         self._eyes = []
         for loop in torch.from_numpy(topology.eyes).long():
             half = len(loop) // 2
@@ -30,7 +31,7 @@ class LidContact:
 
     @staticmethod
     def _followers(canonical: Tensor, upper: Tensor, lower: Tensor) -> Tensor:
-        """Return how much each point follows each point of the upper lid: (468, U), at most 1 in all."""
+        """Return how much each point follows each point of the upper lid: (468, U); rows sum to at most 1."""
         distance = torch.cdist(canonical[:, :2], canonical[upper, :2])
         nearest = distance.min(1, keepdim=True).values
         share = torch.exp(-((distance - nearest) / 0.03).square())
@@ -43,7 +44,7 @@ class LidContact:
         return follow
 
     def set_opening(self, keypoints: Tensor, own: Tensor, driving: Tensor, reference: Tensor) -> Tensor:
-        """Return canonical keypoints (B, 468, 3) whose eyes are open by the driving's share of the source's own.
+        """Return canonical keypoints (B, 468, 3) with eyes open by the driving's share of the source's own opening.
 
         own: (1, 468, 3), the source's. driving, reference: (B or 1, 468, 3). All canonical, with expression.
         """

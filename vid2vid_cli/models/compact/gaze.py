@@ -1,7 +1,7 @@
-"""Where the eyes look: read as the place of the irises between the corners of their eyes, shown by sliding them there.
+"""Gaze: read from where the irises lie between the corners of the eyes, and shown by sliding them there.
 
-A gaze is (x, y, 0): how far the irises lie to the right of the middle of their eyes in the picture, and below it, in
-widths of the eye; both eyes look the same way. It is the last of the compact family's keypoints.
+A gaze is (x, y, 0): how far the irises lie right of and below the middles of their eyes in the picture, in eye widths.
+Both eyes look the same way. The gaze is the last of the compact family's keypoints.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame, smooth_step
-from vid2vid_cli.models.compact.mesh.warp import Box, Points
+from vid2vid_cli.models.compact.mesh.box import Box
+from vid2vid_cli.models.compact.mesh.warp import Points
 
 Array = NDArray[np.float64]
 
-SHUT, SEEN = 0.06, 0.16  # gap over width of an eye whose iris cannot be seen, and of one whose iris can
-FURTHEST = 0.22  # widths of the eye: what is more is an error
-IRIS_RADIUS = 0.2  # widths of the eye
-CORNER, ROOM, LEFT_OUT = 0.5, 0.46, 0.16  # widths of the eye, from its middle: its corners, and as far as an iris goes
-LID_EDGE = 0.03  # widths of the eye: so much of an opening's rim is lid
+SHUT, SEEN = 0.06, 0.16  # gap over width of an eye up to which no iris is seen, and from which on one is
+FURTHEST = 0.22  # eye widths: a larger change of gaze is an error
+IRIS_RADIUS = 0.2  # eye widths
+# Eye widths, from the middle of the eye: its corners, how far an iris moves, and the skin at a corner that is left out.
+CORNER, ROOM, LEFT_OUT = 0.5, 0.46, 0.16
+LID_EDGE = 0.03  # eye widths: this much of an opening's rim is lid
 RIM = np.concatenate([LOOPS[:, OUTER : INNER + 1], LOOPS[:, UPPER][:, ::-1]], 1)
 """The openings as polygons, (2, 16)."""
 
 
 def read_gaze(landmarks: Tensor) -> Tensor:
-    """Return the gazes (B, 3) of landmarks (B, 470, 3) in px or any unit; zeros where they have no irises (B, 468, 3).
+    """Return the gazes (B, 3) of landmarks (B, 470, 3) in any unit; zeros if they have no irises (B, 468, 3).
 
-    Shut eyes say nothing: 0.
+    The gaze of shut eyes is 0.
     """
     faces = landmarks.detach().cpu().double().numpy()
     if faces.shape[1] <= IRISES[1]:
@@ -42,7 +44,7 @@ def _gaze_of(face: Array) -> tuple[float, float, float]:
     for eye in (0, 1):
         frame = EyeFrame.of(face[:, :2], eye)
         seen = smooth_step(_gap(face, eye), SHUT, SEEN)
-        # The nearer eye is seen better, and is wider.
+        # The eye nearer to the camera is wider and is seen better.
         weight = (0.01 + seen) * frame.width_px**2
         total += weight * seen * _mirrored(frame.to_own(face[IRISES[eye], :2]), eye)
         weights += weight
@@ -51,13 +53,13 @@ def _gaze_of(face: Array) -> tuple[float, float, float]:
 
 
 def _gap(face: Array, eye: int) -> float:
-    """Return how far an eye of a mesh (468 or 470, 2 or 3) is open, in its widths."""
+    """Return how far an eye of a mesh (468 or 470, 2 or 3) is open, over its width."""
     gaps = np.linalg.norm(face[LOOPS[eye, LOWER], :2] - face[LOOPS[eye, UPPER], :2], axis=1)
     return float(gaps.max()) / EyeFrame.of(face[:, :2], eye).width_px
 
 
 def place_irises(mesh: Points, gaze: Points) -> Points:
-    """Return the irises (2, 3) of a mesh (468, 3) that looks so: the inverse of `read_gaze`. gaze: (3,)."""
+    """Return the irises (2, 3) of a mesh (468, 3) with a gaze (3,): the inverse of `read_gaze`."""
     irises: Points = mesh[LOOPS].mean(1)
     for eye in (0, 1):
         frame = EyeFrame.of(mesh[:, :2].astype(np.float64), eye)
@@ -66,15 +68,15 @@ def place_irises(mesh: Points, gaze: Points) -> Points:
 
 
 def _mirrored(own: Array, eye: int) -> Array:
-    """Turn an eye's own axes, inwards and down, into right and down in the picture, or back."""
+    """Convert between an eye's own axes, inwards and down, and right and down in the picture."""
     return own * (-1, 1) if eye else own
 
 
 class Irises:
-    """The irises of one source, ready to be moved."""
+    """The irises of one source."""
 
     def __init__(self, points: Points, gaze: Points) -> None:
-        """Remember its eyes. points: (468, 3), its mesh. gaze: (3,), its own."""
+        """Measure the eyes. points: (468, 3), the source's mesh. gaze: (3,), its own."""
         mesh = points[:, :2].astype(np.float64)
         self._frames = [EyeFrame.of(mesh, eye) for eye in (0, 1)]
         self._lids = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
@@ -82,17 +84,17 @@ class Irises:
         self._trust = [smooth_step(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
 
     def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> None:
-        """Let the openings of a target's eyes show the irises elsewhere.
+        """Move the irises in the openings of a target's eyes.
 
-        displacement: (h, w, 2), of a part of the target, in the mesh's unit; changed in place. box: left, top, right,
-        bottom of that part. keypoints: (468, 3), the target's. by: (2 or 3,), how the gaze differs from the source's.
+        displacement: (h, w, 2), of a part of the target, in the mesh's unit; changed in place. box: that part.
+        keypoints: (468, 3), the target's. by: (2 or 3,), how the gaze differs from the source's.
         """
         size = float(np.linalg.norm(by[:2]))
         if size < 1e-4:
             return
         change = by[:2].astype(np.float64) * min(1.0, FURTHEST / size)
         height, width = displacement.shape[:2]
-        low, step = np.array(box[:2]), (np.array(box[2:]) - box[:2]) / (width, height)
+        low, step = box.low, (box.high - box.low) / (width, height)
         for eye in (0, 1):
             x, y = _pixels_inside((keypoints[RIM[eye], :2] - low) / step - 0.5, (height, width))
             if not len(x):
@@ -103,12 +105,12 @@ class Irises:
             displacement[y, x] += (self._frames[eye].width_px * moved @ self._frames[eye].axes.T).astype(np.float32)
 
     def _look(self, shown: Array, change: Array, eye: int) -> Array:
-        """Return what places of an opening show of the source (P, 2) when its iris has moved, all in the eye's axes."""
+        """Return what places of an opening show of the source (P, 2) once the iris has moved, all in the eye's axes."""
         x, (begin, end) = shown[:, 0], self._own[eye][0] + np.array([-IRIS_RADIUS, IRIS_RADIUS])
         begin, end = max(begin, -ROOM), min(end, ROOM)
         along = float(np.clip(change[0], min(-ROOM - begin, 0.0), max(ROOM - end, 0.0)))
-        # The iris keeps its width; the white on either side is stretched or pressed together, up to the corners.
-        # Where it is stretched, what lies right at the corner is left out: it is skin already.
+        # The iris keeps its width; the white on either side is stretched or compressed up to the corners. Where it is
+        # stretched, the part right at the corner is left out, since it is skin.
         left, right = (min(max(away, 0.0), LEFT_OUT) for away in (along, -along))
         ends = [min(left - CORNER, begin), max(CORNER - right, end)]
         knots = [-CORNER, begin + along, end + along, CORNER]
@@ -120,6 +122,7 @@ class Irises:
         upper, lower = (
             np.interp(found[:, 0], *np.concatenate([outer, lids[part], inner]).T) for part in (UPPER, LOWER)
         )
+        # Nothing outside the source's own lids may be shown as eye.
         middle, half = (upper + lower) / 2, np.maximum((lower - upper) / 2 - LID_EDGE, 0)
         found[:, 1] = np.clip(found[:, 1], middle - half, middle + half)
         return np.asarray(found)

@@ -1,8 +1,8 @@
-"""The inside of an opening mouth: the warp of a closed mouth has nothing to show there but smeared lips.
+"""The inside of an opening mouth: warping a closed mouth would show smeared lips there.
 
-A drawn mouth fills the hole, which the painter may then retouch: upper teeth that hang from the skull, a dark
-cavity, the tongue below; lit like the face around it. Where the source's own mouth is open enough, its own inside
-is kept. Lengths are in mouth widths, so that the drawing does not depend on the size of the picture.
+A drawn mouth fills the hole, lit like the face around it: upper teeth that hang from the skull, a dark cavity, the
+tongue below. The painter may then retouch it. If the source's own mouth is open enough, its inside is kept. Lengths are
+in mouth widths, so that the drawing does not depend on the size of the picture.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 Array = NDArray[np.float32]
 
-# Opening beyond what the source's own inside, stretched this many times, can fill: from none to all is drawn.
+# Mouth widths: an opening that exceeds the source's own, stretched so many times, by the first amount is not drawn yet,
+# by the second one it is drawn fully.
 OWN_STRETCH, HOLE_FROM, HOLE_TO = 1.6, 0.03, 0.09
 TEETH_LENGTH, TEETH_SPREAD = 0.115, 0.37
 # Colours relative to the brightness of the skin: measured on portraits with open mouths, rounded.
 TEETH, CAVITY, TONGUE = np.array([[1.02, 0.97, 0.90], [0.20, 0.11, 0.10], [0.66, 0.36, 0.35]], np.float32)
-# Points on cheeks and nose where the skin's brightness is read.
+# Points on cheeks and nose where the skin's colour is read.
 SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 
 
@@ -33,7 +34,7 @@ SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 class SkinTone:
     """How a source's face is lit.
 
-    brightness: in [0, 1]. saturation: against a photograph's usual one. tint: (3,), the light's colour, mean 1.
+    brightness: in [0, 1]. saturation: over that of a usual photograph. tint: (3,), the colour of the light, mean 1.
     """
 
     brightness: float
@@ -42,22 +43,22 @@ class SkinTone:
 
 
 def read_skin_tone(image: Tensor, points_px: Array) -> SkinTone:
-    """Read the skin's tone of a source. image: (1, 3, H, W) in [0, 1]. points_px: (468, 2 or 3) in its px."""
+    """Read the skin tone of a source. image: (1, 3, H, W) in [0, 1]. points_px: (468, 2 or 3) in its px."""
     x, y = points_px[list(SKIN_POINTS), :2].astype(int).T
     height, width = image.shape[-2:]
     colours = image[0][:, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].cpu().numpy()
     colour = np.median(colours, axis=1)
     brightness = float(colour.mean())
     saturation = float((colour.max() - colour.min()) / max(brightness, 1e-3))
-    # Teeth of a dark face are no darker than its light makes them: lean towards a middle brightness.
+    # A dark face has light teeth: only its light darkens them. Hence a brightness nearer to the middle.
     lit = 0.65 * brightness + 0.35 * 0.62
-    # Skin is warm by itself; about a third of its colour is the light's.
+    # Skin is warm by itself; about a third of its colour comes from the light.
     tint = (colour / max(brightness, 1e-3)) ** 0.35
     return SkinTone(lit, min(1.0, saturation / 0.35), np.asarray(tint / tint.mean(), np.float32))
 
 
 def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Array:
-    """Return the opening at each point of the inner lips' loop, in mouth widths: (20,); 0 at the corners.
+    """Return the opening at each point of the loop of inner lips, in mouth widths: (20,); 0 at the corners.
 
     points: (468, 2 or 3), in the unit of mouth_width.
     """
@@ -68,8 +69,17 @@ def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Ar
 
 
 @dataclass(frozen=True)
+class SourceMouth:
+    """What is known of a source's own mouth. gaps: (20,), of `mouth_gaps`. tone: how the face around it is lit."""
+
+    topology: FaceTopology
+    gaps: Array
+    tone: SkinTone
+
+
+@dataclass(frozen=True)
 class MouthLayer:
-    """A drawn mouth to be laid over a picture: colour (h, w, 3) in [0, 1], weight (h, w, 1), left and top in px."""
+    """A drawn mouth, to be blended into a picture: colour (h, w, 3) in [0, 1], weight (h, w, 1), left and top in px."""
 
     left: int
     top: int
@@ -77,7 +87,7 @@ class MouthLayer:
     weight: Array
 
     def blend(self, image: Tensor) -> None:
-        """Lay it over an image (3, H, W) in place."""
+        """Blend it into an image (3, H, W), in place."""
         height, width = self.weight.shape[:2]
         patch = image[:, self.top : self.top + height, self.left : self.left + width]
         colour, weight = (
@@ -88,21 +98,16 @@ class MouthLayer:
 
 
 def draw_mouth(
-    size: tuple[int, int],
-    points_px: Array,
-    source_gaps: Array,
-    mouth_width_px: float,
-    face: tuple[FaceTopology, SkinTone],
+    size: tuple[int, int], points_px: Array, mouth_width_px: float, source: SourceMouth
 ) -> MouthLayer | None:
-    """Draw the mouth's inside of a warped image as far as the source has none of its own; None where it has.
+    """Draw the inside of a warped image's mouth as far as the source has none of its own; None where it has enough.
 
-    size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. source_gaps: (20,), of
-    `mouth_gaps`. mouth_width_px: width of the mouth as if seen from the front.
+    size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. mouth_width_px: width of the
+    mouth as if seen from the front.
     """
-    topology, tone = face
-    loop = topology.inner_lips
+    loop = source.topology.inner_lips
     gaps = mouth_gaps(points_px, loop, mouth_width_px)
-    hole = smoothstep((gaps - OWN_STRETCH * source_gaps - HOLE_FROM) / (HOLE_TO - HOLE_FROM))
+    hole = smoothstep((gaps - OWN_STRETCH * source.gaps - HOLE_FROM) / (HOLE_TO - HOLE_FROM))
     if not hole.any():
         return None
     corners = points_px[loop]
@@ -113,13 +118,13 @@ def draw_mouth(
         return None
     vertices = (corners - (left + 0.5, top + 0.5, 0.0)).astype(np.float32)
     attributes = np.stack([_along(len(loop)), *_depths(gaps), hole], 1).astype(np.float32)
-    values = rasterize(vertices, attributes, _local_triangles(topology), (bottom - top, right - left))
-    # Outside the lips all attributes are 0, and so is the weight.
+    values = rasterize(vertices, attributes, _local_triangles(source.topology), (bottom - top, right - left))
+    # Outside of the lips all attributes are 0, and so is the weight.
     along, below_upper, above_lower, open_share = np.moveaxis(values, -1, 0)
     soft = max(0.02, 1.2 / mouth_width_px)
     edge = smoothstep(np.minimum(below_upper, above_lower) / soft)
     inside = draw_inside(along, below_upper, above_lower, soft)
-    return MouthLayer(int(left), int(top), _light(inside, tone), (edge * open_share)[..., None])
+    return MouthLayer(int(left), int(top), _light(inside, source.tone), (edge * open_share)[..., None])
 
 
 def draw_inside(along: Array, below_upper: Array, above_lower: Array, soft: float) -> Array:
@@ -130,7 +135,7 @@ def draw_inside(along: Array, below_upper: Array, above_lower: Array, soft: floa
     """
     across = (along - 0.5) / 0.5
     opening = below_upper + above_lower
-    # The cavity is darkest in the middle of a wide opening and takes some light from the lips.
+    # The cavity is darkest in the middle of a wide opening, and gets some light near the lips.
     shade = 0.75 + 0.5 * np.exp(-np.minimum(below_upper, above_lower) / 0.05)
     colour = CAVITY * shade[..., None]
     tongue_top = np.clip(0.62 * opening * (1 - 0.9 * across**2) - 0.03, 0, 0.32)

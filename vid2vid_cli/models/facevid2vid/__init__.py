@@ -1,1 +1,1 @@
-"""The paper's networks as the public unofficial checkpoints of face-vid2vid have them, and SadTalker's copy of them."""
+"""The networks of face-vid2vid as in its public unofficial checkpoints, and SadTalker's copy of them."""

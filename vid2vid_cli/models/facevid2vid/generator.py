@@ -1,4 +1,4 @@
-"""From a source image and keypoints to a picture: the generator of a public checkpoint, in two variants."""
+"""The generators of the public checkpoints, in two variants: from a source and keypoints to an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vid2vid_cli.models.loading import Part, load_module, refuse_unknown
 
 
 class PlainDecoder(nn.Module):
-    """Decode warped maps with residual blocks and two enlarging ones: the "original" generator."""
+    """Decode warped maps with residual blocks and two upsampling ones: the "original" generator."""
 
     NAMES = ("resblocks_2d", "up_blocks", "final")
 
@@ -24,6 +24,7 @@ class PlainDecoder(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Decode maps (B, C, H, W) to images (B, 3, 4 H, 4 W) in [0, 1]."""
+        # The last sigmoid is in float32, whatever the maps are in.
         return torch.sigmoid(self.final(self.up_blocks(self.resblocks_2d(maps))).float())
 
 
@@ -31,9 +32,10 @@ class VolumeGenerator(nn.Module):
     """Encode a source once, then draw it with any keypoints."""
 
     def __init__(self, part: Part, smallest_mask: float = 0.0) -> None:
-        """Load the tensors under `generator.`; the SPADE variant is known by its decoder's own name."""
+        """Load the tensors under `generator.`; only the SPADE variant has a part called `decoder`."""
         super().__init__()
         is_spade = "decoder.fc.weight" in part
+        # Encoder and warper have no prefix of their own in these files: each takes the names that it knows.
         rest = ("decoder",) if is_spade else PlainDecoder.NAMES
         refuse_unknown(part, (*VolumeEncoder.NAMES, *VolumeWarper.NAMES, *rest))
         self.encoder = load_module(VolumeEncoder, part.only(VolumeEncoder.NAMES))
@@ -43,7 +45,7 @@ class VolumeGenerator(nn.Module):
         )
 
     def prepare(self, image: Tensor, keypoints: Tensor) -> PreparedVolume:
-        """Do what needs to be done once for a source. image: (1, 3, H, W) in [0, 1]. keypoints: (1, K, 3), its own."""
+        """Compute once what a source needs. image: (1, 3, H, W) in [0, 1]. keypoints: (1, K, 3), its own."""
         return self.warper.prepare(self.encoder(image), keypoints)
 
     def forward(self, source: PreparedVolume, keypoints: Tensor) -> Tensor:

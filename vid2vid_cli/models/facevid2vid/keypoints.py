@@ -1,4 +1,4 @@
-"""L of face-vid2vid: canonical keypoints, which say who somebody is, whatever the head pose and expression."""
+"""L of face-vid2vid: canonical keypoints, which hold a person's shape without head pose and expression."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from vid2vid_cli.geometry.keypoints import expected_points
 from vid2vid_cli.models.layers.blocks import DownBlock, Shrink, UpBlock, chain, conv_like
 from vid2vid_cli.models.loading import Part
 
-TEMPERATURE = 0.1
+TEMPERATURE = 0.1  # of the softmax over a map, as the checkpoints were trained
 
 
 class VolumePredictor(nn.Module):
-    """An hourglass without short cuts: down in two dimensions, up in three."""
+    """An hourglass without shortcuts: down in two dimensions, up in three."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()
@@ -24,12 +24,13 @@ class VolumePredictor(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Map images (B, 3, H, W) to volumes (B, C, D, H, W)."""
         x = self.conv(self.down_blocks(image))
+        # (B, C * D, H, W) to (B, C, D, H, W): from here on depth is a dimension.
         volume: Tensor = self.up_blocks(x.reshape(len(x), self.channels, -1, *x.shape[2:]))
         return volume
 
 
 class CanonicalKeypoints(nn.Module):
-    """Find the canonical keypoints of a face."""
+    """Finds the canonical keypoints of a face."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()

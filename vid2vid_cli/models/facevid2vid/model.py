@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,7 @@ from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.keypoints import movement_scale
 from vid2vid_cli.geometry.regions import Region
-from vid2vid_cli.models.base import FamilyRequest, SourceAppearance
+from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.facevid2vid.generator import VolumeGenerator
 from vid2vid_cli.models.facevid2vid.keypoints import CanonicalKeypoints
 from vid2vid_cli.models.facevid2vid.pose import PoseEstimator, rotation_from_degrees
@@ -23,36 +22,37 @@ from vid2vid_cli.models.facevid2vid.sadtalker import SMALLEST_MASK
 from vid2vid_cli.models.fast.rewrites import Rewrite, make_fast
 from vid2vid_cli.models.layers.volume import PreparedVolume
 from vid2vid_cli.models.loading import Part, fold_spectral_norm, load_module
-from vid2vid_cli.models.precision import is_rounded, moved
+from vid2vid_cli.models.networked import DrivenKeypoints, NetworkedModel
 from vid2vid_cli.motion import Motion, PoseOverride
 
-SADTALKER_KEYPOINTS = "kp_extractor"
+SADTALKER_KEYPOINTS = "kp_extractor"  # SadTalker's name for the keypoint detector
 
 
 def is_facevid2vid(tensors: Mapping[str, Tensor]) -> bool:
-    """Say whether tensors are of this family: a generator that flattens a warped volume, beside its keypoints."""
+    """Say whether tensors are of this family: keypoints, and a generator that flattens a warped volume."""
     detectors = ("kp_detector", SADTALKER_KEYPOINTS)
     has_keypoints = any(f"{name}.predictor.down_blocks.down0.conv.weight" in tensors for name in detectors)
     return has_keypoints and "generator.third.conv.weight" in tensors
 
 
-class FaceVid2VidModel:
+class FaceVid2VidModel(NetworkedModel):
     """Reenactment by a warped feature volume. See models.base.ReenactmentModel for the methods.
 
     The expression of its `Motion` is added after the turn, in the axes of the camera; its scale is always 1.
     """
 
+    READERS = ("keypoints", "estimator")
+    RENDERER = ("generator",)
     name = "facevid2vid"
     # As the faces of VoxCeleb were cut for training: a square, never turned, with some of the hair and shoulders.
     source_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     driving_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     pose_range_deg = (30.0, 20.0, 20.0)
-    quick_dtypes: frozenset[torch.dtype] = frozenset()
 
     def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
-        """Build from the checkpoint's tensors. WeightsError for the older layout, whose axes are others.
+        """Build from the checkpoint's tensors. WeightsError for the older layout, which has other head-pose axes.
 
-        rewrite: what is done to each network once it is loaded.
+        rewrite: applied to each network once it is loaded.
         """
         tensors = Part(state)
         is_sadtalker = f"{SADTALKER_KEYPOINTS}.kp.weight" in tensors
@@ -63,44 +63,28 @@ class FaceVid2VidModel:
                 "axes are others; use the newer vox-256 file"
             )
         self.keypoints = load_module(CanonicalKeypoints, detector)
+        # SadTalker's file has no estimator: its motion comes from coefficients of a 3D face model.
         estimator = tensors / "he_estimator"
         self.estimator = load_module(PoseEstimator, estimator) if estimator.tensors else None
         for network in (self.keypoints, self.estimator):
             if network is not None:
                 rewrite(network)
+        # The public code of face-vid2vid keeps all masks.
         smallest_mask = SMALLEST_MASK if is_sadtalker else 0.0
-        self._load_generator = partial(_load_generator, tensors / "generator", smallest_mask, rewrite)
-        self.generator = self._load_generator()
-        self._adapt_scale = True
-        self._device = torch.device("cpu")
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the networks; what finds keypoints and motion stays in float32."""
-        self._device = device
-        self.keypoints = moved(self.keypoints, device)
-        if self.estimator is not None:
-            self.estimator = moved(self.estimator, device)
-        exact = self._load_generator() if is_rounded(self.generator, dtype) else self.generator
-        self.generator = moved(exact, device, dtype)
-
-    def adjusted(self, request: FamilyRequest) -> FaceVid2VidModel:
-        """Return a model of the same networks that drives as wished."""
-        model = copy.copy(self)
-        if request.adapt_scale is not None:
-            model._adapt_scale = request.adapt_scale
-        return model
+        self._load_renderer = partial(_load_renderer, tensors / "generator", smallest_mask, rewrite)
+        self.generator = self._load_renderer()["generator"]
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
-        """Encode the source once; its own motion is at rest where the checkpoint cannot read it."""
+        """Encode the source once; a checkpoint that cannot read motion takes it to be at rest."""
         canonical = self.keypoints(image.to(self._device)).cpu()
         motion = self._rest() if self.estimator is None else self._read(self.estimator, image)
         own = pose_keypoints(canonical, motion).to(self._device)
         return SourceAppearance(self.generator.prepare(image.to(self._device), own)._asdict(), canonical, motion)
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
-        """Read head pose, translation and expression off the pictures."""
+        """Read head pose, translation and expression from the pictures."""
         if images is None:
-            raise ValueError("facevid2vid reads motion off pictures, not off landmarks")
+            raise ValueError("facevid2vid reads motion from pictures, not from landmarks")
         if self.estimator is None:
             raise WeightsError(
                 "this SadTalker checkpoint cannot read motion (it has no he_estimator): drive it with a motion file of "
@@ -110,34 +94,33 @@ class FaceVid2VidModel:
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
-    ) -> Tensor:
+    ) -> DrivenKeypoints:
         """Add what moves to the posed keypoints of the source (relative), or pose its keypoints (absolute)."""
         if reference is None:
             turned = driving if pose is None else replace(driving, rotation=pose.apply(driving.rotation))
-            return pose_keypoints(source.canonical, turned)
+            return DrivenKeypoints(pose_keypoints(source.canonical, turned))
         own, start = (pose_keypoints(source.canonical, motion) for motion in (source.motion, reference))
-        scale = movement_scale(own[0], start[0]) if self._adapt_scale else 1.0
+        scale = movement_scale(own[0], start[0]) if self._request.adapt_scale else 1.0
         if pose is None:
-            return follow(own, pose_keypoints(source.canonical, driving), start, scale)
-        # A sum of turns is no turn: where angles are asked for, turns are composed.
+            return DrivenKeypoints(follow(own, pose_keypoints(source.canonical, driving), start, scale))
+        # Adding rotations gives none: where angles are asked for, they are composed instead.
         composed = driving.rotation @ reference.rotation.transpose(-1, -2) @ source.motion.rotation
         moved = Motion(pose.apply(composed), source.motion.translation, driving.scale, source.motion.expression)
         shift = (driving.translation - reference.translation)[:, None] + driving.expression - reference.expression
-        return pose_keypoints(source.canonical, moved) + scale * shift
-
-    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
-        """Warp the source's volume and decode it."""
-        image: Tensor = self.generator(PreparedVolume(**source.features), keypoints.to(self._device))
-        return image
+        return DrivenKeypoints(pose_keypoints(source.canonical, moved) + scale * shift)
 
     def without_shape(self, motion: Motion) -> Tensor:
         """Return the expressions as they are: the shape of a face is in its canonical keypoints alone."""
         return motion.expression
 
     def expression_mask(self, region: Region) -> Tensor:
-        """Return 1 for all keypoints or 0 for all: it is not known which of them belong to mouth or eyes."""
+        """Return 1 for all keypoints or 0 for all: which of them belong to mouth or eyes is not known."""
         count = self.keypoints.kp.weight.shape[0]
         return torch.full((count,), float(region in ("all", "expression")))
+
+    def _draw(self, source: SourceAppearance, points: Tensor) -> Tensor:
+        image: Tensor = self.generator(PreparedVolume(**source.features), points)
+        return image
 
     def _read(self, estimator: PoseEstimator, images: Tensor) -> Motion:
         raw = estimator(images.to(self._device))
@@ -150,7 +133,7 @@ class FaceVid2VidModel:
         return Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.ones(1, 1), torch.zeros(1, count, 3))
 
 
-def _load_generator(part: Part, smallest_mask: float, rewrite: Rewrite) -> VolumeGenerator:
+def _load_renderer(part: Part, smallest_mask: float, rewrite: Rewrite) -> dict[str, VolumeGenerator]:
     generator = VolumeGenerator(Part(fold_spectral_norm(part.tensors)), smallest_mask)
     rewrite(generator)
-    return generator
+    return {"generator": generator}

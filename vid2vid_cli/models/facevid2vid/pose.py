@@ -1,4 +1,4 @@
-"""H and D of face-vid2vid: head pose, translation and expression of a face, as the public checkpoints answer."""
+"""H and D of face-vid2vid: head pose, translation and expression of a face, as the public checkpoints output them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vid2vid_cli.models.layers.blocks import chain, conv_like, linear_like, mean
 from vid2vid_cli.models.loading import Part
 
 BIN_DEG, FIRST_BIN_DEG = 3.0, -99.0
-PI = 3.14  # the networks were trained with this one
+PI = 3.14  # the networks were trained with this value
 
 
 class RawPose(NamedTuple):
-    """What an estimator answers: logits of 66 bins of 3 degrees for each angle (B, 66), t (B, 3), exp (B, 3 K)."""
+    """The output of an estimator: logits of 66 bins of 3 degrees for each angle (B, 66), t (B, 3), exp (B, 3 K)."""
 
     yaw: Tensor
     pitch: Tensor
@@ -27,7 +27,7 @@ class RawPose(NamedTuple):
 
     @property
     def degrees(self) -> Tensor:
-        """Give yaw, pitch and roll: (B, 3)."""
+        """Yaw, pitch and roll: (B, 3)."""
         return BIN_DEG * torch.stack([mean_bin(logits) for logits in self[:3]], 1) + FIRST_BIN_DEG
 
 
@@ -50,7 +50,7 @@ def _turn(angle: Tensor, first: int, second: int) -> Tensor:
 
 
 class Bottleneck(nn.Module):
-    """Three convolutions around a short cut; a projected short cut means that the second halves the size."""
+    """Three convolutions with a shortcut; where the shortcut is projected, the second one halves the size."""
 
     NORM_AFTER: ClassVar[Mapping[str, str]] = {
         "conv1": "norm1",
@@ -77,7 +77,7 @@ class Bottleneck(nn.Module):
 
 
 class PoseEstimator(nn.Module):
-    """Read head pose, translation and expression off a face: a residual network with five heads."""
+    """Read head pose, translation and expression from a face: a residual network with five heads."""
 
     NORM_AFTER: ClassVar[Mapping[str, str]] = {f"conv{number}": f"norm{number}" for number in range(1, 6)}
 
@@ -96,6 +96,7 @@ class PoseEstimator(nn.Module):
             self.add_module(f"norm{number}", norm_like(part, f"norm{number}", 2))
         for number in range(1, 8):
             block = part / f"block{number}"
+            # The checkpoint numbers the parts of a chain of blocks, but not those of a block on its own.
             is_single = "conv1.weight" in block
             self.add_module(f"block{number}", Bottleneck(block) if is_single else chain(Bottleneck, block))
         self.fc_yaw, self.fc_pitch, self.fc_roll = (
@@ -110,8 +111,8 @@ class PoseEstimator(nn.Module):
             x = self._normed(number, x)
             for block in blocks:
                 x = self.get_submodule(block)(x)
-        x = x.mean((2, 3))
-        # The released networks were trained with these two heads exchanged.
+        x = x.mean((2, 3))  # (B, C)
+        # The released networks were trained with the heads of yaw and roll swapped.
         return RawPose(self.fc_roll(x), self.fc_pitch(x), self.fc_yaw(x), self.fc_t(x), self.fc_exp(x))
 
     def _normed(self, number: str, x: Tensor) -> Tensor:

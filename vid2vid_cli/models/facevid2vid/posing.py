@@ -13,5 +13,5 @@ def pose_keypoints(canonical: Tensor, motion: Motion) -> Tensor:
 
 
 def follow(source: Tensor, driving: Tensor, reference: Tensor, scale: float = 1.0) -> Tensor:
-    """Move the source's keypoints (1, K, 3) as driving ones (B, K, 3) move against a reference (1, K, 3)."""
+    """Move the source's keypoints (1, K, 3) as the driving's (B, K, 3) move from a reference (1, K, 3)."""
     return source + scale * (driving - reference)

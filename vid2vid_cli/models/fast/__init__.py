@@ -1,1 +1,1 @@
-"""Fast twins of layers/: the same numbers with less work, put in their place after loading."""
+"""Fast versions of layers/, which replace them after loading: the same numbers for less work."""

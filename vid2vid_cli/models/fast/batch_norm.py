@@ -1,4 +1,4 @@
-"""Batch norms that have learned all they will, folded into the convolutions before them."""
+"""Batch norms, folded into the convolutions before them once training is over."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_norms(network: nn.Module) -> None:
-    """Fold, within a network, each batch norm that directly follows a convolution, and leave nothing in its place.
+    """Fold each batch norm of a network that directly follows a convolution; the identity takes its place.
 
-    A layer names such pairs in `NORM_AFTER`. Norms that stand before an activation and a convolution stay.
+    A layer names such pairs in `NORM_AFTER`. A norm with an activation between it and the next convolution stays.
     """
     for layer in list(network.modules()):
         pairs: Mapping[str, str] = getattr(layer, "NORM_AFTER", {})

@@ -1,4 +1,4 @@
-"""Make a loaded network fast: other layers for the same function, which its plain layers state."""
+"""Make a loaded network fast: replace its plain layers by others that compute the same function."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from vid2vid_cli.models.layers.spade import SpadeBlock, SpadeDecoder
 from vid2vid_cli.models.layers.volume import DenseMotion3D
 
 Rewrite = Callable[[nn.Module], None]
-MOST_CHANNELS = 512  # the maps of wider layers are so small that weights are their cost, and phases have more of them
+# Wider layers have such small maps that reading weights is what they cost, and an upsampled convolution has more.
+MOST_CHANNELS = 512
 
 
 def upsample_late(network: nn.Module) -> None:
-    """Let blocks that double the size of a map convolve before they do."""
+    """Let blocks that double the size of a map convolve first."""
     for block in [module for module in network.modules() if isinstance(module, UpBlock)]:
-        if isinstance(block.enlarge, Doubling) and block.conv.weight.shape[1] <= MOST_CHANNELS:
+        if isinstance(block.upsample, Doubling) and block.conv.weight.shape[1] <= MOST_CHANNELS:
             block.add_module("conv", UpsampledConv(block.conv))
-            block.enlarge = nn.Identity()
+            block.upsample = nn.Identity()
 
 
 def merge_modulation(network: nn.Module) -> None:
-    """Merge the convolutions of the norms of SPADE's blocks, where these keep the size of the map."""
+    """Merge the convolutions within the norms of SPADE blocks that keep the size of the map."""
     _modulate(network, {name: 1 for decoder in _decoders(network) for name in decoder.middle_names})
 
 
 def modulate_by_places(network: nn.Module) -> None:
-    """Merge them where blocks enlarge the map and the condition, and take one copy of each pixel after the other."""
+    """Merge them in blocks that upsample map and condition, and take the copies of a pixel one after the other."""
+    # The condition is upsampled to the size of the block's output: 2 times, then 4 times.
     _modulate(network, {"up_0": 2, "up_1": 4})
 
 
@@ -50,17 +52,18 @@ def _decoders(network: nn.Module) -> list[SpadeDecoder]:
 
 
 def recast_heads(network: nn.Module) -> None:
-    """Recast the 7x7x7 convolutions to masks, and the ones to occlusion maps."""
+    """Replace the 7x7x7 convolutions that give masks, and those that give occlusion maps."""
     for dense in list(network.modules()):
         if isinstance(dense, DenseMotion3D) and isinstance(dense.mask, nn.Conv3d):
             mask, occlusion = dense.mask, dense.occlusion
             assert isinstance(occlusion, nn.Conv2d)
+            # The occlusion sees the slices of a volume as channels.
             depth = occlusion.in_channels // mask.in_channels
             dense.mask, dense.occlusion = SpectralConv(mask, depth), TapConv(occlusion, depth)
 
 
 def put_channels_last(network: nn.Module) -> None:
-    """Lay out weights with their channels last, which makes convolutions give maps of that kind."""
+    """Lay out weights with their channels last; convolutions then return maps of that kind."""
     for weight in network.parameters():
         if weight.dim() == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -79,6 +82,6 @@ REWRITES: tuple[Rewrite, ...] = (
 
 
 def make_fast(network: nn.Module, rewrites: Sequence[Rewrite] = REWRITES) -> None:
-    """Rewrite a network in place; what it computes stays the same up to rounding."""
+    """Rewrite a network in place; it computes the same up to rounding."""
     for rewrite in rewrites:
         rewrite(network)

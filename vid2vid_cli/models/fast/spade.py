@@ -1,8 +1,8 @@
-"""SPADE blocks with the same numbers and less work.
+"""SPADE blocks that compute the same for less work.
 
-What the norms of a block have in common is done once: the convolution of the condition, the statistics of their
-input. Where the condition is enlarged, its convolutions go the way of enlarged.py, one place among the copies of a
-pixel after the other: what is made for a place is used while it is at hand, and never becomes a map of full size. A
+What the norms of a block have in common is done once: the convolution of the condition, and the statistics of their
+input. Where the condition is upsampled, its convolutions work as in upsampling.py, one place among the copies of a
+pixel after the other: the result for a place is used while it is in cache, and never becomes a map of full size. A
 projection after a norm is linear, and so is what the norm adds: both become one convolution.
 """
 
@@ -15,26 +15,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vid2vid_cli.models.fast.upsampling import CompactConv, Place, UpsampledConv, assemble
+from vid2vid_cli.models.fast.upsampling import CondensedConv, Place, UpsampledConv, assemble
 from vid2vid_cli.models.layers.blocks import Convolution
 from vid2vid_cli.models.layers.spade import SLOPE, Spade, SpadeBlock
 
 
 class SpadeModulation(nn.Module):
-    """Scales and shifts of a norm, made of its shared map by one convolution."""
+    """Makes the scales and shifts of a norm from its shared map, by one convolution."""
 
     def __init__(self, norm: Spade, factor: int, projection: Convolution | None = None) -> None:
-        """factor: by which the condition is enlarged: 1, 2 or 4. projection: a 1x1 convolution after the norm."""
+        """factor: by which the condition is upsampled: 1, 2 or 4. projection: a 1x1 convolution after the norm."""
         super().__init__()
         scale, scale_bias = _parts(norm.mlp_gamma)
         shift, shift_bias = _parts(norm.mlp_beta)
         if projection is not None:
+            # (O, C, 1, 1) to (O, C), multiplied into the kernel (C, I, 3, 3) of the shift
             matrix = projection.weight.flatten(1)
             shift, shift_bias = torch.einsum("oc,cihw->oihw", matrix, shift), matrix @ shift_bias
         self.count, self.factor = len(scale), factor
-        # the norm scales by 1 + gamma
+        # The norm scales by 1 + gamma; the 1 goes into the bias.
         conv = conv_of(torch.cat([scale, shift]), torch.cat([scale_bias + 1, shift_bias]))
-        self.conv: nn.Module = CompactConv(conv) if factor == 4 else conv
+        self.conv: nn.Module = CondensedConv(conv) if factor == 4 else conv
 
     def forward(self, shared: Tensor) -> Iterator[tuple[Place, Tensor, Tensor]]:
         """Yield the place among the copies of a pixel, scales (B, C, h, w) and shifts (B, C', h, w)."""
@@ -51,17 +52,18 @@ class SpadeModulation(nn.Module):
 
 
 class FastSpadeBlock(nn.Module):
-    """What a `SpadeBlock` does, for a condition that its norms enlarge by 1, 2 or 4."""
+    """A `SpadeBlock` for a condition that its norms upsample by 1, 2 or 4."""
 
     def __init__(self, block: SpadeBlock, factor: int) -> None:
         super().__init__()
-        self.factor, self.enlarge = factor, block.enlarge
+        self.factor, self.upsample = factor, block.upsample
         self.conv_0, self.conv_1 = block.conv_0, block.conv_1
         self.conv_s: nn.Module = block.conv_s or nn.Identity()
         self.norm_0, self.norm_1 = SpadeModulation(block.norm_0, factor), SpadeModulation(block.norm_1, factor)
         self.norm_s = None if block.norm_s is None else SpadeModulation(block.norm_s, factor, block.conv_s)
         norms = [norm for norm in (block.norm_0, block.norm_1, block.norm_s) if norm is not None]
         weights, biases = zip(*(_parts(norm.mlp_shared[0]) for norm in norms), strict=True)
+        # One convolution for all norms: their outputs lie behind each other in its channels.
         shared = conv_of(torch.cat(weights), torch.cat(biases))
         self.count = len(norms)
         self.shared: nn.Module = shared if factor == 1 else UpsampledConv(shared, factor)
@@ -69,11 +71,11 @@ class FastSpadeBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C', H, W), or to twice that size. condition: (B, C'', h, w)."""
         shared = [part.contiguous(memory_format=torch.channels_last) for part in self._shared(condition)]
-        still = normalise(x)
-        y = self.conv_0(self._activated(self.norm_0, still, shared[0]))
+        normed = normalise(x)
+        y = self.conv_0(self._activated(self.norm_0, normed, shared[0]))
         y = self.conv_1(self._activated(self.norm_1, normalise(y), shared[1]))
         summed: Tensor = y.add_(
-            self.enlarge(x) if self.norm_s is None else self._projected(self.norm_s, still, shared[2])
+            self.upsample(x) if self.norm_s is None else self._projected(self.norm_s, normed, shared[2])
         )
         return summed
 
@@ -95,7 +97,7 @@ class FastSpadeBlock(nn.Module):
         return assemble(parts, self.factor)
 
     def _matching(self, x: Tensor, place: Place, scale: Tensor) -> Tensor:
-        """Return the pixels (B, C, h, w) of a map, as it is or still to be enlarged to twice its size, for a place."""
+        """Return the pixels (B, C, h, w) of a map for a place. The map may still have half of its final size."""
         step = x.shape[2] // scale.shape[2]
         return every(x, (place[0] * step // self.factor, place[1] * step // self.factor), step)
 
@@ -106,16 +108,14 @@ def every(x: Tensor, place: Place, step: int) -> Tensor:
 
 
 def normalise(x: Tensor) -> Tensor:
-    """Bring each map (B, C, H, W) to mean 0 and deviation 1, as instance norm does (eps 1e-5).
-
-    As a batch norm of one picture after the other, which is many times as fast where channels come last.
-    """
+    """Bring each map (B, C, H, W) to mean 0 and deviation 1, as instance norm does (eps 1e-5)."""
+    # A batch norm of one image after the other is many times as fast where channels come last.
     normed = [functional.batch_norm(one[None], None, None, training=True) for one in x]
     return normed[0] if len(normed) == 1 else torch.cat(normed)
 
 
 def conv_of(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    """Make a convolution that keeps the size of a map, of its weight and bias."""
+    """Make a 3x3 convolution that keeps the size of a map from its weight and bias."""
     conv = nn.Conv2d(weight.shape[1], len(weight), (weight.shape[2], weight.shape[3]), padding=1, device="meta")
     conv.weight, conv.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
     return conv

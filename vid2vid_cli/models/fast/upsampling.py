@@ -1,10 +1,11 @@
-"""3x3 convolutions of maps that were enlarged by repeating each pixel, without the repeated work.
+"""3x3 convolutions of maps that were upsampled by repeating each pixel, without the repeated work.
 
-Taps that fall on copies of one pixel see the same number, so that their weights can be added first. Of a map
-enlarged to twice its size each pixel becomes two along an axis, first and last, which see two pixels of the small
-map each: 16 products do the work of 36. Of a map enlarged to four times its size the two in the middle are equal and
-see one pixel only: 25 products for 144, and 3x3 pixels in the place of 4x4, here called compact. A convolution of that
-map needs 100 for 144. Zeros around the large map are zeros around the small one, so that all this is exact.
+Taps that fall on copies of one pixel see the same number, so their weights can be added first. In a map upsampled to
+twice its size, each pixel becomes two along an axis, first and last, which see two pixels of the small map each: 16
+products instead of 36. In a map upsampled to four times its size, the two in the middle are equal and see one pixel
+only: 25 products instead of 144, and 3x3 pixels instead of 4x4, here called the condensed map. A convolution of the
+condensed map needs 100 products instead of 144. Zeros around the large map are zeros around the small one, so all this
+is exact.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from torch.nn import functional
 
 from vid2vid_cli.models.layers.blocks import Convolution
 
-Place = tuple[int, int]
-Groups = tuple[slice, ...]
+Place = tuple[int, int]  # row and column among the copies of a pixel
+Groups = tuple[slice, ...]  # taps along an axis that fall on one pixel, group by group
 EACH: Groups = (slice(0, 1), slice(1, 2), slice(2, 3))
 FIRST: Groups = (slice(0, 1), slice(1, 3))  # the first copy: one tap falls on the pixel before, two on its own
 LAST: Groups = (slice(0, 2), slice(2, 3))
@@ -37,7 +38,8 @@ def sum_taps(weight: Tensor, rows: Groups, columns: Groups) -> Tensor:
 class Copy(NamedTuple):
     """One of the distinct copies of a pixel along an axis.
 
-    groups: taps that fall together. place: among the distinct copies. skip: results of the convolution before its own.
+    groups: taps that fall together. place: among the distinct copies. skip: how many results of the convolution come
+    before its own.
     """
 
     groups: Groups
@@ -46,22 +48,22 @@ class Copy(NamedTuple):
 
 
 class Band(NamedTuple):
-    """Copies along an axis whose kernels have one length, so that one convolution makes them all."""
+    """Copies along an axis whose kernels are equally long, so that one convolution computes them all."""
 
     padding: int
     copies: tuple[Copy, ...]
 
 
 def bands(side: int) -> tuple[Band, ...]:
-    """Return how the distinct copies of a pixel are made along an axis; side: how many there are, 2 or 3."""
+    """Return how the distinct copies of a pixel are computed along an axis. side: how many there are, 2 or 3."""
     edges = Band(1, (Copy(FIRST, 0, 0), Copy(LAST, side - 1, 1)))
     return (edges,) if side == 2 else (edges, Band(0, (Copy(WHOLE, 1, 0),)))
 
 
 class UpsampledConv(nn.Module):
-    """A 3x3 convolution of a map enlarged to twice or four times its size; volumes grow in height and width only.
+    """A 3x3 convolution of a map upsampled to two or four times its size; volumes grow in height and width only.
 
-    Returns the distinct pixels: twice the size of the small map, or the compact map of three times its size.
+    Returns the distinct pixels: twice the size of the small map, or the condensed map of three times its size.
     """
 
     def __init__(self, conv: Convolution, factor: int = 2) -> None:
@@ -72,7 +74,7 @@ class UpsampledConv(nn.Module):
         self.pairs = list(product(bands(self.side), bands(self.side)))
         self.bias = conv.bias
         self.weights = nn.ParameterList(
-            torch.cat([sum_taps(conv.weight, row.groups, column.groups) for row, column in _copies(pair)])
+            torch.cat([sum_taps(conv.weight, row.groups, column.groups) for row, column in _copies(*pair)])
             for pair in self.pairs
         ).requires_grad_(requires_grad=False)
 
@@ -83,23 +85,24 @@ class UpsampledConv(nn.Module):
     def _at_places(self, x: Tensor) -> Iterator[tuple[Place, Tensor]]:
         height, width = x.shape[-2:]
         for (rows, columns), weight in zip(self.pairs, self.weights, strict=True):
-            copies = _copies((rows, columns))
+            copies = _copies(rows, columns)
             padding = (*self.depth_padding, rows.padding, columns.padding)
             bias = None if self.bias is None else self.bias.repeat(len(copies))
+            # The copies lie behind each other in the channels, each shifted by what it skips.
             made = CONVOLVE[x.dim()](x, weight, bias, padding=padding)
             for (row, column), part in zip(copies, made.chunk(len(copies), 1), strict=True):
                 kept = part[..., row.skip : row.skip + height, column.skip : column.skip + width]
                 yield (row.place, column.place), kept
 
 
-def _copies(pair: tuple[Band, Band]) -> list[tuple[Copy, Copy]]:
-    return list(product(pair[0].copies, pair[1].copies))
+def _copies(rows: Band, columns: Band) -> list[tuple[Copy, Copy]]:
+    return list(product(rows.copies, columns.copies))
 
 
 def assemble(parts: Iterable[tuple[Place, Tensor]], side: int) -> Tensor:
-    """Put maps (B, C, ..., H, W) in their places, at every `side`-th row and column of one of `side` times their size.
+    """Interleave maps (B, C, ..., H, W) into one of `side` times their size, at every `side`-th row and column.
 
-    Its channels come last, as convolutions like them.
+    The result has its channels last, which is what convolutions are fast with.
     """
     large: Tensor | None = None
     for (row, column), part in parts:
@@ -117,7 +120,7 @@ def assemble(parts: Iterable[tuple[Place, Tensor]], side: int) -> Tensor:
 
 
 class Window(NamedTuple):
-    """How one of four copies of a pixel along an axis sees the compact map, whose step is 3."""
+    """How one of four copies of a pixel along an axis sees the condensed map, in steps of 3."""
 
     groups: Groups
     padding: int
@@ -127,8 +130,8 @@ class Window(NamedTuple):
 WINDOWS = (Window(EACH, 1, 0), Window(FIRST, 0, 0), Window(LAST, 2, 1), Window(EACH, 2, 1))
 
 
-class CompactConv(nn.Module):
-    """A 3x3 convolution of a map that the compact one (three pixels for each four) stands for."""
+class CondensedConv(nn.Module):
+    """A 3x3 convolution of a map of which only the condensed one exists (three pixels for each four)."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -138,9 +141,10 @@ class CompactConv(nn.Module):
         self.weights = nn.ParameterList(sum_taps(conv.weight, *kind) for kind in self.kinds)
         self.weights.requires_grad_(requires_grad=False)
 
-    def forward(self, compact: Tensor) -> Iterator[tuple[Place, Tensor]]:
-        """Yield, for each place among the 4x4, what belongs there: (B, C, 3 H, 3 W) to (row, column), (B, C', H, W)."""
+    def forward(self, condensed: Tensor) -> Iterator[tuple[Place, Tensor]]:
+        """Map (B, C, 3 H, 3 W) to 16 parts: yield each place among the 4x4, and its (B, C', H, W)."""
         for (i, row), (j, column) in product(enumerate(WINDOWS), repeat=2):
+            # Skipping leaves out the results for pixels before the first one.
             weight = self.weights[self.kinds.index((row.groups, column.groups))]
-            made = functional.conv2d(compact, weight, self.bias, 3, (row.padding, column.padding))
+            made = functional.conv2d(condensed, weight, self.bias, 3, (row.padding, column.padding))
             yield (i, j), made[..., row.skip :, column.skip :]

@@ -1,4 +1,4 @@
-"""Large convolutions of volumes, recast as convolutions of maps."""
+"""Large convolutions of volumes, computed as convolutions of maps."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class SpectralConv(nn.Module):
     """A convolution of volumes, by spectra along depth and by taps in height and width.
 
     Each frequency is convolved alone (convolution theorem): for 16 slices and 7 taps there are 10 complex frequencies,
-    of four real products each, in the place of 100 pairs of slice and tap. So short a transform is a matrix, and a
-    well-conditioned one. The way back runs in float32, and so does what comes out.
+    of four real products each, instead of 100 pairs of slice and tap. A transform this short is a matrix, and a
+    well-conditioned one. The way back is computed in float32, which is also the dtype of the result.
     """
 
     def __init__(self, conv: Convolution, depth: int) -> None:
-        """depth: of the volumes that will come."""
+        """depth: of the volumes that it will get."""
         super().__init__()
         taps = conv.kernel_size[0]
         self.depth, self.padding, self.bias = depth, conv.padding[1:], conv.bias
-        self.length = depth + taps // 2  # so that what leaves at one end meets zeros at the other
+        self.length = depth + taps // 2  # padded, so that what wraps around meets zeros
         self.count = self.length // 2 + 1
         cosine, sine = self._waves(torch.arange(taps, dtype=torch.float64) - taps // 2)
         kernel = conv.weight.double()
@@ -67,14 +67,14 @@ class SpectralConv(nn.Module):
 class TapConv(nn.Module):
     """A convolution of volumes, flattened to maps, to ONE channel: a product for each tap, then a sum of shifted maps.
 
-    A convolution with one channel out leaves the arithmetic of a processor idle; its taps as channels do not.
+    With one output channel a convolution leaves the arithmetic units idle; with its taps as channels it does not.
     """
 
     def __init__(self, conv: nn.Conv2d, depth: int) -> None:
         """conv: takes volumes flattened to channel * depth + slice."""
         super().__init__()
         self.side, self.bias = conv.kernel_size[0], conv.bias
-        taps = conv.weight[0].flatten(1).flip(1).T  # what a pixel gives to the pixels around it, not takes from them
+        taps = conv.weight[0].flatten(1).flip(1).T  # flipped: what a pixel adds to its neighbours
         self.weight = nn.Parameter(taps.reshape(len(taps), -1, depth, 1, 1), requires_grad=False)
 
     def forward(self, volume: Tensor) -> Tensor:

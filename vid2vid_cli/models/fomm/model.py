@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from functools import partial
 
@@ -14,12 +13,12 @@ from vid2vid_cli.errors import MotionFileError, UsageError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.keypoints import movement_scale
 from vid2vid_cli.geometry.regions import Region
-from vid2vid_cli.models.base import FamilyRequest, SourceAppearance
+from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.fast.rewrites import Rewrite, make_fast
 from vid2vid_cli.models.fomm.networks import FirstOrderGenerator, KeypointDetector, LocalMotion, PreparedSource
 from vid2vid_cli.models.fomm.posing import follow
 from vid2vid_cli.models.loading import Part, load_module
-from vid2vid_cli.models.precision import is_rounded, moved
+from vid2vid_cli.models.networked import DrivenKeypoints, NetworkedModel
 from vid2vid_cli.motion import Motion, PoseOverride
 
 
@@ -28,44 +27,29 @@ def is_fomm(tensors: Mapping[str, Tensor]) -> bool:
     return "kp_detector.jacobian.weight" in tensors and "generator.dense_motion_network.occlusion.weight" in tensors
 
 
-class FommModel:
+class FommModel(NetworkedModel):
     """Reenactment by local affine motions. See models.base.ReenactmentModel for the methods.
 
-    A `Motion` of this family has no head pose: its rotation is the identity, its expression are the keypoints
-    themselves with a z of 0, and its extra are the jacobians (B, K, 2, 2). What `drive` gives is (B, K, 6): x, y
-    and the jacobian.
+    A `Motion` of this family has no head pose. Its rotation is the identity, its expression is the keypoints themselves
+    with a z of 0, and its extra is the jacobians (B, K, 2, 2). The points that `drive` returns are (B, K, 6): x, y and
+    the jacobian.
     """
 
+    READERS = ("keypoints",)
+    RENDERER = ("generator",)
     name = "fomm"
     # As the faces of VoxCeleb were cut for training: a square, never turned, with some of the hair and shoulders.
     source_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     driving_crop = CropSpec(scale=1.75, shift_up=0.05, size=256)
     pose_range_deg = (0.0, 0.0, 0.0)
-    quick_dtypes: frozenset[torch.dtype] = frozenset()
 
     def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
-        """Build from the checkpoint's tensors. rewrite: what is done to each network once it is loaded."""
+        """Build from the checkpoint's tensors. rewrite: applied to each network once it is loaded."""
         tensors = Part(state)
         self.keypoints = load_module(KeypointDetector, tensors / "kp_detector")
         rewrite(self.keypoints)
-        self._load_generator = partial(_load_generator, tensors / "generator", rewrite)
-        self.generator = self._load_generator()
-        self._adapt_scale = True
-        self._device = torch.device("cpu")
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the networks; what finds keypoints stays in float32."""
-        self._device = device
-        self.keypoints = moved(self.keypoints, device)
-        exact = self._load_generator() if is_rounded(self.generator, dtype) else self.generator
-        self.generator = moved(exact, device, dtype)
-
-    def adjusted(self, request: FamilyRequest) -> FommModel:
-        """Return a model of the same networks that drives as wished."""
-        model = copy.copy(self)
-        if request.adapt_scale is not None:
-            model._adapt_scale = request.adapt_scale
-        return model
+        self._load_renderer = partial(_load_renderer, tensors / "generator", rewrite)
+        self.generator = self._load_renderer()["generator"]
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
         """Encode the source once."""
@@ -78,48 +62,49 @@ class FommModel:
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Find keypoints and jacobians in the pictures."""
         if images is None:
-            raise ValueError("fomm reads motion off pictures, not off landmarks")
+            raise ValueError("fomm reads motion from pictures, not from landmarks")
         return _as_motion(self.keypoints(images.to(self._device)))
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
-    ) -> Tensor:
+    ) -> DrivenKeypoints:
         """Move the source's keypoints as the driving's move (relative), or take the driving's own (absolute)."""
         if pose is not None:
-            raise UsageError("fomm knows no head pose and cannot turn a head; use -c facevid2vid or compact")
+            raise UsageError("fomm knows no head pose and cannot turn a head; use -c facevid2vid or leave -c out")
         target = _as_local(driving)
         if reference is not None:
             own, start = _as_local(source.motion), _as_local(reference)
-            scale = movement_scale(own.keypoints[0], start.keypoints[0]) if self._adapt_scale else 1.0
+            scale = movement_scale(own.keypoints[0], start.keypoints[0]) if self._request.adapt_scale else 1.0
             target = follow(own, target, start, scale)
-        return torch.cat([target.keypoints, target.jacobians.flatten(2)], -1)
-
-    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
-        """Warp the source's features and decode them. keypoints: (B, K, 6)."""
-        keypoints = keypoints.to(self._device)
-        target = LocalMotion(keypoints[..., :2], keypoints[..., 2:].reshape(*keypoints.shape[:2], 2, 2))
-        image: Tensor = self.generator(PreparedSource(**source.features), target)
-        return image
+        # (B, K, 2) and (B, K, 2, 2) to (B, K, 6)
+        return DrivenKeypoints(torch.cat([target.keypoints, target.jacobians.flatten(2)], -1))
 
     def without_shape(self, motion: Motion) -> Tensor:
-        """Return the keypoints as they are: this family does not tell shape from movement."""
+        """Return the keypoints as they are: this family cannot tell shape from movement."""
         return motion.expression
 
     def expression_mask(self, region: Region) -> Tensor:
-        """Return 1 for all keypoints or 0 for all: none belongs to a region that could be named."""
+        """Return 1 for all keypoints or 0 for all: none of them belongs to a region with a name."""
         return torch.full((self.keypoints.kp.weight.shape[0],), float(region == "all"))
 
+    def _draw(self, source: SourceAppearance, points: Tensor) -> Tensor:
+        target = LocalMotion(points[..., :2], points[..., 2:].reshape(*points.shape[:2], 2, 2))
+        image: Tensor = self.generator(PreparedSource(**source.features), target)
+        return image
 
-def _load_generator(part: Part, rewrite: Rewrite) -> FirstOrderGenerator:
+
+def _load_renderer(part: Part, rewrite: Rewrite) -> dict[str, FirstOrderGenerator]:
     generator = load_module(FirstOrderGenerator, part)
     rewrite(generator)
-    return generator
+    return {"generator": generator}
 
 
 def _as_motion(local: LocalMotion) -> Motion:
     keypoints, jacobians = local.keypoints.cpu(), local.jacobians.cpu()
     count = len(keypoints)
+    # The head-pose part of a motion, at rest, since this family has none.
     still = torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 3), torch.ones(count, 1)
+    # (B, K, 2) to (B, K, 3) with z = 0
     return Motion(*still, functional.pad(keypoints, (0, 1)), jacobians)
 
 

@@ -22,8 +22,8 @@ from vid2vid_cli.models.layers.blocks import (
 )
 from vid2vid_cli.models.loading import Part
 
-TEMPERATURE = 0.1
-KEYPOINT_VARIANCE = 0.01
+TEMPERATURE = 0.1  # of the softmax over a map, as the checkpoint was trained
+KEYPOINT_VARIANCE = 0.01  # of the Gaussian around a keypoint, in [-1, 1] of the crop
 
 
 class LocalMotion(NamedTuple):
@@ -34,7 +34,7 @@ class LocalMotion(NamedTuple):
 
 
 class KeypointDetector(nn.Module):
-    """Find keypoints and the affine maps around them."""
+    """Finds keypoints and the affine maps around them."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()
@@ -44,17 +44,18 @@ class KeypointDetector(nn.Module):
         self.jacobian = conv_like(part, "jacobian", padding=0)
 
     def forward(self, image: Tensor) -> LocalMotion:
-        """Look at images (B, 3, H, W) in [0, 1]."""
+        """Find them in images (B, 3, H, W) in [0, 1]."""
         features = self.predictor(self.down(image))
         logits = self.kp(features)
         chances = (logits.flatten(2) / TEMPERATURE).softmax(-1).reshape(logits.shape)
+        # (B, 4 K, H, W) to (B, K, 4, H, W), then the mean of each over its keypoint's map: (B, K, 4)
         maps = self.jacobian(features).reshape(*logits.shape[:2], 4, *logits.shape[2:])
         jacobians = (chances[:, :, None] * maps).sum((3, 4))
         return LocalMotion(expected_points(chances), jacobians.reshape(*jacobians.shape[:2], 2, 2))
 
 
 class PreparedSource(NamedTuple):
-    """What of a source does not depend on the frame.
+    """What of a source does not change from frame to frame.
 
     features: (1, C, H/4, W/4). small: (1, 3, H/4, W/4), the image shrunk. keypoints, jacobians: its own motion.
     maps: (1, K, H/4, W/4), the Gaussians of its keypoints.
@@ -68,10 +69,10 @@ class PreparedSource(NamedTuple):
 
 
 class FirstOrderFlow(NamedTuple):
-    """Where each place of a target takes its features from.
+    """Where each pixel of a target takes its features from.
 
-    masks: (B, K + 1, H, W), the background first, sum 1. deformation: (B, H, W, 2), x and y to be sampled.
-    occlusion: (B, 1, H, W), 1 where the source shows what is wanted.
+    masks: (B, K + 1, H, W), the background first, sum 1. deformation: (B, H, W, 2), x and y to sample at.
+    occlusion: (B, 1, H, W), 1 where the source shows what the target needs.
     """
 
     masks: Tensor
@@ -80,7 +81,7 @@ class FirstOrderFlow(NamedTuple):
 
 
 class DenseMotionNet(nn.Module):
-    """From the local motions to a flow of the whole map (paper, section 3.2)."""
+    """Combines the local motions into a flow of the whole map (paper, section 3.2)."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()
@@ -103,17 +104,19 @@ class DenseMotionNet(nn.Module):
         return FirstOrderFlow(masks, torch.einsum("bkhw,bkhwc->bhwc", masks, grids), occlusion)
 
     def _local_grids(self, source: PreparedSource, target: LocalMotion) -> Tensor:
-        """Return where the background and each keypoint's surroundings come from: (B, K + 1, H, W, 2), eq. 4."""
+        """Return where the background and the surroundings of each keypoint come from: (B, K + 1, H, W, 2), eq. 4."""
         still = corner_grid(source.small.shape[2:], target.keypoints.device)
         away = still[None, None] - target.keypoints[:, :, None, None]
         change = source.jacobians @ torch.linalg.inv(target.jacobians)
         moved = torch.einsum("bkij,bkhwj->bkhwi", change, away) + source.keypoints[:, :, None, None]
+        # The background, which keeps still, comes first.
         return torch.cat([still.expand(len(moved), 1, *still.shape), moved], 1)
 
     def _look(self, source: PreparedSource, target: LocalMotion, grids: Tensor) -> Tensor:
-        """Return, for each keypoint, how its Gaussian changes and the image as it moves it: (B, 4 (K+1), H, W)."""
+        """Return each keypoint's change of its Gaussian and the image moved by it: (B, 4 (K + 1), H, W)."""
         change = gaussian_maps(target.keypoints, source.small.shape[2:], KEYPOINT_VARIANCE) - source.maps
         change = torch.cat([torch.zeros_like(change[:, :1]), change], 1)[:, :, None]
+        # (B, K + 1, H, W, 2) to (B * (K + 1), H, W, 2): all are sampled at once.
         flat = grids.flatten(0, 1)
         moved = sample(source.small.expand(len(flat), *source.small.shape[1:]), flat)
         moved = moved.reshape(*grids.shape[:2], *moved.shape[1:])
@@ -121,7 +124,7 @@ class DenseMotionNet(nn.Module):
 
 
 class FirstOrderGenerator(nn.Module):
-    """Encode a source once, then draw it with any keypoints."""
+    """Encodes a source once, then draws it with any keypoints."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()
@@ -133,13 +136,13 @@ class FirstOrderGenerator(nn.Module):
         self.final = conv_like(part, "final")
 
     def prepare(self, image: Tensor, motion: LocalMotion) -> PreparedSource:
-        """Do what needs to be done once for a source. image: (1, 3, H, W) in [0, 1]. motion: its own."""
+        """Compute once what a source needs. image: (1, 3, H, W) in [0, 1]. motion: its own."""
         features = self.down_blocks(self.first(image.to(self.final.weight.dtype)))
         small, maps = self.dense_motion_network.prepare(image, motion)
         return PreparedSource(features, small, motion.keypoints, motion.jacobians, maps)
 
     def warp(self, source: PreparedSource, motion: FirstOrderFlow) -> Tensor:
-        """Warp the features by a flow and fade what the source does not show: (B, C, H/4, W/4)."""
+        """Warp the features by a flow and fade out what the source does not show: (B, C, H/4, W/4)."""
         features = source.features.expand(len(motion.deformation), *source.features.shape[1:])
         warped = sample(features, motion.deformation)
         return warped * motion.occlusion.to(warped.dtype)

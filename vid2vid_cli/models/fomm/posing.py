@@ -8,7 +8,7 @@ from vid2vid_cli.models.fomm.networks import LocalMotion
 
 
 def follow(source: LocalMotion, driving: LocalMotion, reference: LocalMotion, scale: float = 1.0) -> LocalMotion:
-    """Move a source (of one frame) as a driving (of B frames) moves against a reference (of one frame).
+    """Move a source (of one frame) as a driving (of B frames) moves from a reference (of one frame).
 
     The jacobians are turned and stretched by what changed in the driving, whatever the scale (eq. 9 and 10).
     """

@@ -1,1 +1,1 @@
-"""Layers that several families share, written to be read beside their papers."""
+"""Layers that several families share, written to be read alongside their papers."""

@@ -1,7 +1,7 @@
-"""What the networks of the published checkpoints are made of, in two or three dimensions.
+"""The blocks of the published checkpoints' networks, in two or three dimensions.
 
-Each block reads its sizes off the tensors that it will be given, and names its own parts as the public files do.
-Volumes are (B, C, D, H, W), and only their height and width are ever pooled or enlarged.
+Each block takes its sizes from the tensors that it will load, and names its parts as the public files do. Volumes are
+(B, C, D, H, W); only their height and width are ever pooled or upsampled.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONVOLUTIONS: dict[int, Any] = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 
 def conv_like(part: Part, name: str, *, stride: int = 1, padding: int | None = None, bias: bool = True) -> Convolution:
     """Make the convolution that a weight belongs to. padding: None keeps the size of the map."""
-    shape = part.shape(f"{name}.weight")
+    shape = part.shape(f"{name}.weight")  # (out, in, *kernel)
     around = shape[-1] // 2 if padding is None else padding
     made: Convolution = CONVOLUTIONS[len(shape)](shape[1], shape[0], shape[2:], stride, around, bias=bias)
     return made
@@ -43,6 +43,7 @@ def half_size(x: Tensor) -> Tensor:
     """Average each 2x2 pixels of maps (B, C, H, W) or of the slices of volumes."""
     if x.dim() == 4:
         return functional.avg_pool2d(x, 2)
+    # Depth joins the channels or the batch, whichever needs no copy: pooling ignores both.
     if x.is_contiguous():
         return functional.avg_pool2d(x.flatten(1, 2), 2).reshape(*x.shape[:3], x.shape[3] // 2, x.shape[4] // 2)
     halved = functional.avg_pool2d(as_maps(x), 2)
@@ -50,7 +51,7 @@ def half_size(x: Tensor) -> Tensor:
 
 
 def as_maps(x: Tensor) -> Tensor:
-    """Return the slices of volumes (B, C, D, H, W) as maps (B D, C, H, W): a view where channels come last."""
+    """Return the slices of volumes (B, C, D, H, W) as maps (B * D, C, H, W): a view if channels come last."""
     return x.transpose(1, 2).flatten(0, 1)
 
 
@@ -60,12 +61,13 @@ def double_size(x: Tensor) -> Tensor:
 
 
 class NormedConv(nn.Module):
-    """Convolve, normalise, cut off what is negative."""
+    """Convolution, norm and ReLU."""
 
-    NORM_AFTER: ClassVar[Mapping[str, str]] = {"conv": "norm"}  # which norm directly follows which convolution
+    # Which norm directly follows which convolution, so that it can be folded (fast/batch_norm.py).
+    NORM_AFTER: ClassVar[Mapping[str, str]] = {"conv": "norm"}
 
     def __init__(self, part: Part, slope: float = 0.0) -> None:
-        """slope: what is left of negative values."""
+        """slope: of negative values."""
         super().__init__()
         self.conv = conv_like(part, "conv")
         self.norm = norm_like(part, "norm", self.conv.weight.dim() - 2)
@@ -85,7 +87,7 @@ class DownBlock(NormedConv):
 
 
 class Doubling(nn.Module):
-    """Twice the height and width."""
+    """Doubles height and width."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, ..., H, W) to (B, C, ..., 2H, 2W)."""
@@ -97,16 +99,17 @@ class UpBlock(NormedConv):
 
     def __init__(self, part: Part) -> None:
         super().__init__(part)
-        self.enlarge: nn.Module = Doubling()
+        self.upsample: nn.Module = Doubling()  # a module, so that a rewrite can leave it out
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, ..., H, W) to (B, C', ..., 2H, 2W)."""
-        return super().forward(self.enlarge(x))
+        return super().forward(self.upsample(x))
 
 
 class ResidualBlock(nn.Module):
-    """Add two convolutions to the input, each after its norm and ReLU (He et al., arXiv 1603.05027)."""
+    """Two convolutions, each after its norm and ReLU, added to the input (He et al., arXiv 1603.05027)."""
 
+    # norm1 comes before the first convolution and cannot be folded into one.
     NORM_AFTER: ClassVar[Mapping[str, str]] = {"conv1": "norm2"}
 
     def __init__(self, part: Part) -> None:
@@ -123,7 +126,7 @@ class ResidualBlock(nn.Module):
 
 
 def chain(kind: type[nn.Module], part: Part) -> nn.Sequential:
-    """Make one block for each child of a part, by the child's name, to be run one after the other."""
+    """Make a sequence of blocks, one for each child of a part and under its name."""
     blocks = nn.Sequential()
     for name in part.children():
         blocks.add_module(name, kind(part / name))
@@ -146,7 +149,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The way up of an hourglass; where the checkpoint has it, one more convolution at full size."""
+    """The way up of an hourglass, with one more convolution at full size if the checkpoint has it."""
 
     NORM_AFTER: ClassVar[Mapping[str, str]] = {"conv": "norm"}
 
@@ -157,8 +160,8 @@ class Decoder(nn.Module):
         self.norm = norm_like(part, "norm", self.conv.weight.dim() - 2) if self.conv is not None else None
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Enlarge the last level step by step, each time joined by the level of that size."""
-        levels = list(levels)
+        """Upsample the last level step by step, each time joined with the level of that size."""
+        levels = list(levels)  # the smallest last, as the encoder returns them
         x = levels.pop()
         for block in self.up_blocks:
             x = torch.cat([block(x), levels.pop()], 1)
@@ -166,7 +169,7 @@ class Decoder(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Look at a map at every scale and return features (B, C', ..., H, W) of its own size."""
+    """Sees a map at every scale and returns features of its own size."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()
@@ -179,7 +182,7 @@ class Hourglass(nn.Module):
 
 
 class Shrink(nn.Module):
-    """Blur an image with the Gaussian that is in the checkpoint and keep every 4th pixel (for a 13x13 kernel)."""
+    """Blurs an image with the checkpoint's Gaussian and keeps every 4th pixel (for a 13x13 kernel)."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()
@@ -196,15 +199,16 @@ class Shrink(nn.Module):
 
 
 def sample(features: Tensor, grid: Tensor) -> Tensor:
-    """Sample features where a grid points, linearly, with zero outside; in float32, whatever the features are in.
+    """Sample features linearly where a grid points, with zeros outside.
 
     features: (B, C, H, W) or (B, C, D, H, W). grid: (B, *size, 2 or 3), -1 and 1 at the outer edges.
     """
+    # In float32, whatever the features are in: both must be in one precision, and positions need this one.
     sampled = functional.grid_sample(features.float(), grid, mode="bilinear", align_corners=False)
     return sampled.to(features.dtype)
 
 
 def mean_bin(logits: Tensor) -> Tensor:
-    """Return the expected index (B,) of bins (B, N), as head-pose networks answer (Ruiz et al., arXiv 1710.00925)."""
+    """Return the expected index (B,) over bins (B, N), as head-pose networks use it (Ruiz et al., arXiv 1710.00925)."""
     chances = logits.float().softmax(1)
     return chances @ torch.arange(chances.shape[1], dtype=chances.dtype, device=chances.device)

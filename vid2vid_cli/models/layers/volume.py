@@ -31,7 +31,7 @@ THIRD_SLOPE = 0.01
 
 
 class VolumeEncoder(nn.Module):
-    """F: lift an image to a volume of features."""
+    """F: lifts an image to a volume of features."""
 
     NAMES = ("first", "down_blocks", "second", "resblocks_3d")
 
@@ -47,13 +47,14 @@ class VolumeEncoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Map images (B, 3, H, W) in [0, 1] to volumes (B, C, D, H/4, W/4)."""
         x = self.second(self.down_blocks(self.first(image.to(self.second.weight.dtype))))
-        volume = x.reshape(len(x), self.channels, -1, *x.shape[2:])  # channel * depth_count + depth
+        # (B, C * D, H, W) to (B, C, D, H, W); channels are numbered channel * depth_count + depth
+        volume = x.reshape(len(x), self.channels, -1, *x.shape[2:])
         features: Tensor = self.resblocks_3d(volume)
         return features
 
 
 class PreparedVolume(NamedTuple):
-    """What of a source does not depend on the frame.
+    """What of a source does not change from frame to frame.
 
     features: (1, C, D, H, W). compressed: (1, c, D, H, W). keypoints: (1, K, 3). maps: (1, K, D, H, W), its Gaussians.
     """
@@ -65,10 +66,10 @@ class PreparedVolume(NamedTuple):
 
 
 class DenseMotion(NamedTuple):
-    """Where each place of a target takes its features from.
+    """Where each voxel of a target takes its features from.
 
-    masks: (B, K + 1, D, H, W), the background first, sum 1. deformation: (B, D, H, W, 3), x, y and z to be sampled.
-    occlusion: (B, 1, H, W), 1 where the source shows what is wanted.
+    masks: (B, K + 1, D, H, W), the background first, sum 1. deformation: (B, D, H, W, 3), x, y and z to sample at.
+    occlusion: (B, 1, H, W), 1 where the source shows what the target needs.
     """
 
     masks: Tensor
@@ -77,7 +78,7 @@ class DenseMotion(NamedTuple):
 
 
 class FlattenedConv(nn.Conv2d):
-    """A convolution of maps for volumes, whose depth is folded into channels: channel * depth_count + depth."""
+    """A convolution of maps, for volumes whose depth is folded into channels: channel * depth_count + depth."""
 
     def __init__(self, part: Part, name: str) -> None:
         out, into, *kernel = part.shape(f"{name}.weight")
@@ -89,12 +90,12 @@ class FlattenedConv(nn.Conv2d):
 
 
 class DenseMotion3D(nn.Module):
-    """M: from the keypoints of source and target to a flow of the volume (paper, section 3.2)."""
+    """M: estimates the flow of the volume from the keypoints of source and target (paper, section 3.2)."""
 
     NORM_AFTER: ClassVar[Mapping[str, str]] = {"compress": "norm"}
 
     def __init__(self, part: Part, smallest_mask: float = 0.0) -> None:
-        """smallest_mask: masks below it are left out of the flow."""
+        """smallest_mask: smaller masks are left out of the flow."""
         super().__init__()
         self.hourglass = Hourglass(part / "hourglass")
         self.mask: nn.Module = conv_like(part, "mask")
@@ -104,13 +105,14 @@ class DenseMotion3D(nn.Module):
         self.smallest_mask = smallest_mask
 
     def prepare(self, features: Tensor, keypoints: Tensor) -> PreparedVolume:
-        """Do what needs to be done once for a source. features: (1, C, D, H, W). keypoints: (1, K, 3)."""
+        """Compute once what a source needs. features: (1, C, D, H, W). keypoints: (1, K, 3)."""
         compressed = torch.relu(self.norm(self.compress(features)))
         maps = gaussian_maps(keypoints, features.shape[2:], KEYPOINT_VARIANCE)
         return PreparedVolume(features, compressed, keypoints, maps)
 
     def forward(self, source: PreparedVolume, keypoints: Tensor) -> DenseMotion:
         """Estimate the flow to keypoints (B, K, 3)."""
+        # From the target to the source, since it is the target's voxels that are sampled.
         shifts = with_background(source.keypoints - keypoints)
         context = self.hourglass(self._look(source, keypoints, shifts))
         masks = self.mask(context).float().softmax(1)
@@ -118,10 +120,11 @@ class DenseMotion3D(nn.Module):
         return DenseMotion(masks, self._deform(masks, shifts), occlusion)
 
     def _look(self, source: PreparedVolume, keypoints: Tensor, shifts: Tensor) -> Tensor:
-        """Return, for each keypoint, how its Gaussian changes and the features as it moves them: (B, 5 (K+1), ...)."""
+        """Return each keypoint's change of its Gaussian and the features moved by it: (B, 5 (K + 1), D, H, W)."""
         batch, size = len(keypoints), source.features.shape[2:]
         change = gaussian_maps(keypoints, size, KEYPOINT_VARIANCE) - source.maps
         change = torch.cat([torch.zeros_like(change[:, :1]), change], 1)[:, :, None]
+        # (B, K + 1, 3) to one shift for each of B * (K + 1) volumes
         grid = corner_grid(size, keypoints.device) + shifts.flatten(0, 1)[:, None, None, None]
         moved = sample(source.compressed.expand(len(grid), *source.compressed.shape[1:]), grid)
         moved = moved.reshape(batch, -1, *moved.shape[1:])
@@ -132,17 +135,18 @@ class DenseMotion3D(nn.Module):
         kept = masks
         if self.smallest_mask:
             kept = torch.where(masks < self.smallest_mask, 0.0, masks)
+        # The grid is the same for all keypoints, so that only the shifts are summed one by one.
         still = kept.sum(1)[..., None] * corner_grid(masks.shape[2:], masks.device)
         return still + torch.einsum("bkdhw,bkc->bdhwc", kept, shifts)
 
 
 def with_background(shifts: Tensor) -> Tensor:
-    """Put the background, which keeps still, before the keypoints: (B, K, 3) to (B, K + 1, 3)."""
+    """Put the background, which does not move, before the keypoints: (B, K, 3) to (B, K + 1, 3)."""
     return torch.cat([torch.zeros_like(shifts[:, :1]), shifts], 1)
 
 
 class VolumeWarper(nn.Module):
-    """M and w: warp a source's volume and flatten it to the maps that a generator decodes."""
+    """M and w: warps a source's volume and flattens it to the maps that a generator decodes."""
 
     NAMES = ("dense_motion_network", "third", "fourth")
 
@@ -153,7 +157,7 @@ class VolumeWarper(nn.Module):
         self.fourth = conv_like(part, "fourth")
 
     def prepare(self, features: Tensor, keypoints: Tensor) -> PreparedVolume:
-        """Do what needs to be done once for a source."""
+        """Compute once what a source needs."""
         return self.dense_motion_network.prepare(features, keypoints)
 
     def forward(self, source: PreparedVolume, keypoints: Tensor) -> Tensor:
@@ -161,9 +165,10 @@ class VolumeWarper(nn.Module):
         return self.warp(source, self.dense_motion_network(source, keypoints))
 
     def warp(self, source: PreparedVolume, motion: DenseMotion) -> Tensor:
-        """Warp a source by a known motion. Returns maps (B, C', H, W), faded where the source shows nothing."""
+        """Warp a source by a known motion. Returns maps (B, C', H, W), faded out where the source shows nothing."""
         features = source.features.expand(len(motion.deformation), *source.features.shape[1:])
         warped = sample(features, motion.deformation).flatten(1, 2)  # channel * depth_count + depth
+        # Flattened, depth is a part of the channels again.
         maps = self.fourth(self.third(warped))
         faded: Tensor = maps * motion.occlusion.to(maps.dtype)
         return faded

@@ -11,13 +11,13 @@ from torch.nn import functional
 from vid2vid_cli.models.layers.blocks import linear_like, mean_bin
 from vid2vid_cli.models.loading import Part
 
-EPS = 1e-6
+EPS = 1e-6  # as in the published ConvNeXt V2
 BIN_DEG, FIRST_BIN_DEG = 3.0, -97.5
 HEADS = ("pitch", "yaw", "roll", "t", "exp", "scale", "kp")
 
 
 class RawMotion(NamedTuple):
-    """What the extractor answers.
+    """The output of the extractor.
 
     pitch, yaw, roll: (B, 66), logits of bins of 3 degrees. t: (B, 3). exp, kp: (B, 3 K). scale: (B, 1).
     """
@@ -32,7 +32,7 @@ class RawMotion(NamedTuple):
 
     @property
     def degrees(self) -> Tensor:
-        """Give pitch, yaw and roll: (B, 3)."""
+        """Pitch, yaw and roll: (B, 3)."""
         return BIN_DEG * torch.stack([mean_bin(logits) for logits in self[:3]], 1) + FIRST_BIN_DEG
 
 
@@ -46,6 +46,7 @@ class ResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, H, W, C)."""
+        # Each channel's energy over the map against the mean of all channels: (B, 1, 1, C).
         energy = x.norm(dim=(1, 2), keepdim=True)
         share = energy / (energy.mean(-1, keepdim=True) + EPS)
         normalised: Tensor = self.gamma * (x * share) + self.beta + x
@@ -53,7 +54,7 @@ class ResponseNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Mix each channel over 7x7 pixels, then all channels at each pixel, and add it to the input."""
+    """Mix each channel over 7x7 pixels, then all channels at each pixel; the result is added to the input."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()
@@ -66,6 +67,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
+        # Linear layers and norms want channels last: (B, H, W, C).
         y = self.norm(self.dwconv(x).permute(0, 2, 3, 1))
         y = self.pwconv2(self.grn(functional.gelu(self.pwconv1(y))))
         summed: Tensor = x + y.permute(0, 3, 1, 2)
@@ -81,17 +83,18 @@ class ChannelNorm(nn.LayerNorm):
 
 
 def _shrinking(part: Part) -> nn.Sequential:
-    """Make a norm and a convolution that leaves no overlap, in the order that the shapes tell."""
+    """Make a norm and a convolution whose windows do not overlap, in the order of the checkpoint."""
     return nn.Sequential(*(_shrinking_layer(part / index) for index in part.children()))
 
 
 def _shrinking_layer(part: Part) -> nn.Module:
     shape = part.shape("weight")
+    # A norm has one weight a channel. The first level convolves before it norms, the others after.
     return ChannelNorm(shape[0], EPS) if len(shape) == 1 else nn.Conv2d(shape[1], shape[0], shape[2], shape[2])
 
 
 class MotionExtractor(nn.Module):
-    """Read canonical keypoints, head pose, expression, scale and translation off a face."""
+    """Reads canonical keypoints, head pose, expression, scale and translation from a face."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from vid2vid_cli.checkpoints.tensor_names import ROLES
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.regions import Region
-from vid2vid_cli.models.base import FamilyRequest, SourceAppearance
+from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.fast.rewrites import Rewrite, make_fast
 from vid2vid_cli.models.layers.spade import SpadeDecoder
 from vid2vid_cli.models.layers.volume import PreparedVolume, VolumeEncoder, VolumeWarper
@@ -22,7 +22,7 @@ from vid2vid_cli.models.liveportrait.extractor import MotionExtractor, RawMotion
 from vid2vid_cli.models.liveportrait.posing import follow, pose_keypoints, rotation_from_degrees
 from vid2vid_cli.models.liveportrait.retargeting import OPENINGS, Retargeting, openings
 from vid2vid_cli.models.loading import Part, fold_spectral_norm, load_module, refuse_unknown
-from vid2vid_cli.models.precision import is_rounded, moved
+from vid2vid_cli.models.networked import DrivenKeypoints, NetworkedModel
 from vid2vid_cli.motion import Motion, PoseOverride
 
 # Which of the published networks' 21 keypoints move with a region.
@@ -31,55 +31,41 @@ MOUTH = (6, 12, 14, 17, 19, 20)
 
 
 def is_liveportrait(tensors: Mapping[str, Tensor]) -> bool:
-    """Say whether tensors are of this family: they stand under the names of its files."""
+    """Say whether tensors are of this family: their names begin with the names of its files."""
     return (
         "motion_extractor.detector.fc_kp.weight" in tensors
         and "warping_module.dense_motion_network.mask.weight" in tensors
     )
 
 
-class LivePortraitModel:
+class LivePortraitModel(NetworkedModel):
     """Reenactment by a warped feature volume. See models.base.ReenactmentModel for the methods.
 
     The extra of its `Motion` is how far both eyes and the lips are open: (B, 3), height over width.
     """
 
+    READERS = ("extractor",)
+    RENDERER = ("encoder", "warper", "decoder")
     name = "liveportrait"
     source_crop = CropSpec(scale=2.3, shift_up=0.125, upright=True, size=256, below_forehead=True)
     driving_crop = CropSpec(scale=2.2, shift_up=0.1, upright=True, size=256, below_forehead=True)
     pose_range_deg = (25.0, 15.0, 15.0)
-    quick_dtypes: frozenset[torch.dtype] = frozenset()
 
     def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
         """Build from the tensors of its files, each under the name of its role.
 
-        rewrite: what is done to each network once it is loaded.
+        rewrite: applied to each network once it is loaded.
         """
         tensors = Part(state)
         refuse_unknown(tensors, ROLES)
         encoder, extractor, warper, decoder, retargeting = (tensors / role for role in ROLES)
+        # The file keeps the extractor under one more name.
         self.extractor = load_module(MotionExtractor, extractor / "detector")
         self.retargeting = load_module(Retargeting, retargeting)
         rewrite(self.extractor)
-        self._load_renderer = partial(_load_renderer, (encoder, warper, decoder), rewrite)
-        self.encoder, self.warper, self.decoder = self._load_renderer()
-        self._wishes = FamilyRequest(stitch=True)
-        self._device = torch.device("cpu")
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the networks; what finds keypoints and motion stays in float32."""
-        self._device = device
-        self.extractor = moved(self.extractor, device)
-        renderer = self.encoder, self.warper, self.decoder
-        encoder, warper, decoder = self._load_renderer() if is_rounded(self.decoder, dtype) else renderer
-        self.encoder, self.warper = moved(encoder, device, dtype), moved(warper, device, dtype)
-        self.decoder = moved(decoder, device, dtype)
-
-    def adjusted(self, request: FamilyRequest) -> LivePortraitModel:
-        """Return a model of the same networks that drives as wished."""
-        model = copy.copy(self)
-        model._wishes = replace(request, stitch=request.stitch is not False)
-        return model
+        load = partial(_load_renderer, encoder, warper, decoder, rewrite)
+        self._load_renderer = lambda: load()._asdict()
+        self.encoder, self.warper, self.decoder = load()
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
         """Encode the source once."""
@@ -90,28 +76,23 @@ class LivePortraitModel:
         return SourceAppearance(self.warper.prepare(self.encoder(image), own)._asdict(), canonical, motion)
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
-        """Read head pose, scale, translation and expression off the pictures; openings off the landmarks."""
+        """Read head pose, scale, translation and expression from the pictures, openings from the landmarks."""
         if images is None:
-            raise ValueError("liveportrait reads motion off pictures, not off landmarks")
+            raise ValueError("liveportrait reads motion from pictures, not from landmarks")
         return _as_motion(self.extractor(images.to(self._device)), landmarks)
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
-    ) -> Tensor:
+    ) -> DrivenKeypoints:
         """Compose motions in the source's frame (relative) or take them as they are; then retarget and stitch."""
         moved = driving if reference is None else follow(source.motion, driving, reference)
         if pose is not None:
             moved = replace(moved, rotation=pose.apply(moved.rotation))
         moved, offsets = self._retarget(source, moved, driving)
         keypoints = pose_keypoints(source.canonical, moved) + offsets
-        if self._wishes.stitch:
+        if self._request.stitch:
             keypoints = self.retargeting.stitch(pose_keypoints(source.canonical, source.motion), keypoints)
-        return keypoints
-
-    def render(self, source: SourceAppearance, keypoints: Tensor) -> Tensor:
-        """Warp the source's volume and decode it to 512x512."""
-        image: Tensor = self.decoder(self.warper(PreparedVolume(**source.features), keypoints.to(self._device)))
-        return image
+        return DrivenKeypoints(keypoints)
 
     def without_shape(self, motion: Motion) -> Tensor:
         """Return the expressions as they are: the shape of a face is in its canonical keypoints alone."""
@@ -126,15 +107,21 @@ class LivePortraitModel:
             return mask
         return torch.full((count,), float(region != "pose"))
 
+    def _draw(self, source: SourceAppearance, points: Tensor) -> Tensor:
+        image: Tensor = self.decoder(self.warper(PreparedVolume(**source.features), points))
+        return image  # 512x512: its last layer gives four sub-pixels for each pixel
+
     def _retarget(self, source: SourceAppearance, moved: Motion, driving: Motion) -> tuple[Motion, Tensor]:
-        """Take eyes and lips that are set by ratio out of the motion, and return offsets that set them."""
+        """Take eyes and lips set by ratio out of the motion; return it, and the offsets (B, K, 3) that set them."""
         own = pose_keypoints(source.canonical, source.motion)
         opened, offsets = _openings(source.motion), torch.zeros_like(own)
+        # Of the three openings of a motion: both eyes, then the lips.
         for part, places in (("eyes", slice(0, 2)), ("lips", slice(2, 3))):
             wanted = self._wanted(part, places, driving)
             if wanted is None:
                 continue
             mask = self.expression_mask("eyes" if part == "eyes" else "mouth")[None, :, None]
+            # The keypoints of this part keep the source's own expression; the network moves them from there.
             still = moved.expression + mask * (source.motion.expression - moved.expression)
             moved = replace(moved, expression=still)
             ratios = torch.cat([opened[:, places].expand(len(wanted), -1), wanted], 1)
@@ -143,20 +130,27 @@ class LivePortraitModel:
         return moved, offsets
 
     def _wanted(self, part: str, places: slice, driving: Motion) -> Tensor | None:
-        """Return how far eyes or lips shall be open in each frame (B, 1); None leaves them to the motion."""
-        fixed: float | None = getattr(self._wishes, part)
+        """Return how far eyes or lips are to be open in each frame (B, 1); None leaves them to the motion."""
+        fixed: float | None = getattr(self._request, part)
         if fixed is not None:
             return torch.full((len(driving), 1), fixed)
-        if getattr(self._wishes, f"retarget_{part}"):
+        if getattr(self._request, f"retarget_{part}"):
+            # The network takes one ratio for both eyes.
             return _openings(driving)[:, places].mean(1, keepdim=True)
         return None
 
 
-def _load_renderer(
-    parts: tuple[Part, Part, Part], rewrite: Rewrite
-) -> tuple[VolumeEncoder, VolumeWarper, SpadeDecoder]:
-    encoder, warper, decoder = (Part(fold_spectral_norm(part.tensors)) for part in parts)
-    renderer = (
+class Renderer(NamedTuple):
+    """The networks that draw."""
+
+    encoder: VolumeEncoder
+    warper: VolumeWarper
+    decoder: SpadeDecoder
+
+
+def _load_renderer(encoder: Part, warper: Part, decoder: Part, rewrite: Rewrite) -> Renderer:
+    encoder, warper, decoder = (Part(fold_spectral_norm(part.tensors)) for part in (encoder, warper, decoder))
+    renderer = Renderer(
         load_module(VolumeEncoder, encoder),
         load_module(VolumeWarper, warper),
         load_module(SpadeDecoder, decoder),

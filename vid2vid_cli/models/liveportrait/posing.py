@@ -11,9 +11,9 @@ from vid2vid_cli.motion import Motion
 def rotation_from_degrees(degrees: Tensor) -> Tensor:
     """Return Rz(roll) Ry(yaw) Rx(pitch), for column vectors: (B, 3) pitch, yaw, roll to (B, 3, 3).
 
-    x right, y down, z away: the face of positive yaw looks to the viewer's left, of positive pitch down. The
-    published code keeps the transposed matrix and row vectors.
+    x right, y down, z away: with positive yaw a face looks to the viewer's left, with positive pitch down.
     """
+    # The published code keeps the transposed matrix and row vectors.
     pitch, yaw, roll = torch.deg2rad(degrees).unbind(1)
     zero, one = torch.zeros_like(pitch), torch.ones_like(pitch)
 
@@ -29,15 +29,14 @@ def rotation_from_degrees(degrees: Tensor) -> Tensor:
 def pose_keypoints(canonical: Tensor, motion: Motion) -> Tensor:
     """Return scale (R k + exp) + t without the z of t: (1 or B, K, 3) to (B, K, 3)."""
     turned = canonical @ motion.rotation.transpose(-1, -2) + motion.expression
+    # Depth shows in the scale alone.
     shift = motion.translation * motion.translation.new_tensor([1.0, 1.0, 0.0])
     return motion.scale[:, None] * turned + shift[:, None]
 
 
 def follow(source: Motion, driving: Motion, reference: Motion) -> Motion:
-    """Move a source (of one frame) as a driving (of B frames) moves against a reference (of one frame).
-
-    As transposed matrices, R_d R_0^T R_s: turns are made in the source's own frame.
-    """
+    """Move a source (of one frame) as a driving (of B frames) moves from a reference (of one frame)."""
+    # With transposed matrices R_d R_0^T R_s: turns are made in the source's own frame.
     return Motion(
         rotation=source.rotation @ reference.rotation.transpose(-1, -2) @ driving.rotation,
         translation=source.translation + driving.translation - reference.translation,

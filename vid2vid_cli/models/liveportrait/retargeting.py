@@ -1,4 +1,4 @@
-"""Small networks that correct keypoints: stitching to the shoulders, and how far eyes and lips are open."""
+"""Small networks that correct keypoints: stitching to the shoulders, and opening eyes and lips by a ratio."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from vid2vid_cli.models.layers.blocks import linear_like
 from vid2vid_cli.models.loading import Part
 
-# Mesh points (geometry of MediaPipe's 468): upper and lower lid, then the corners, of the eye that is left for the
-# viewer and of the other; the inner lips' middles, then the corners of the mouth.
+# Points of MediaPipe's mesh of 468: the upper and lower lid, then the corners, of the eye on the viewer's left and of
+# the other one; the middles of the inner lips, then the corners of the mouth.
 OPENINGS = ((159, 145, 33, 133), (386, 374, 362, 263), (13, 14, 61, 291))
 
 
@@ -20,6 +20,7 @@ class Perceptron(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential()
         indices = (part / "mlp").children()
+        # Only layers with weights are in the file; the gaps in their numbers are activations.
         for index in range(int(indices[-1]) + 1):
             layer = linear_like(part / "mlp", str(index)) if str(index) in indices else nn.ReLU()
             self.mlp.add_module(str(index), layer)
@@ -47,17 +48,17 @@ class Retargeting(nn.Module):
         return delta
 
     def stitch(self, source: Tensor, driven: Tensor) -> Tensor:
-        """Correct keypoints (B, K, 3) so that the shoulders stay where the source's are. source: (1 or B, K, 3)."""
+        """Correct keypoints (B, K, 3) so that the shoulders stay where the source has them. source: (1 or B, K, 3)."""
         delta = self.stitch_delta(source.expand_as(driven), driven)
         offsets, shift = delta[:, :-2].reshape(driven.shape), delta[:, -2:]
         return driven + offsets + torch.nn.functional.pad(shift, (0, 1))[:, None]
 
     def eyes(self, source: Tensor, ratios: Tensor) -> Tensor:
-        """Return offsets (B, K, 3) that open the eyes. ratios: (B, 3), the source's left and right, and the wanted."""
+        """Return offsets (B, K, 3) that open the eyes. ratios: (B, 3), the source's left and right, then the target."""
         return self._retarget(self.retarget_eye, source, ratios)
 
     def lips(self, source: Tensor, ratios: Tensor) -> Tensor:
-        """Return offsets (B, K, 3) that open the lips. ratios: (B, 2), the source's and the wanted."""
+        """Return offsets (B, K, 3) that open the lips. ratios: (B, 2), the source's, then the target."""
         return self._retarget(self.retarget_mouth, source, ratios)
 
     def _retarget(self, network: nn.Module, source: Tensor, ratios: Tensor) -> Tensor:
@@ -69,8 +70,8 @@ class Retargeting(nn.Module):
 def openings(landmarks: Tensor, quadruples: tuple[tuple[int, int, int, int], ...] = OPENINGS) -> Tensor:
     """Measure how far eyes and lips are open: height over width.
 
-    landmarks: (B, N, 2 or more), any unit; quadruples: the points above, below and at the corners of each.
-    Returns (B, 3): the eye left for the viewer, the other, the lips; 0 is closed.
+    landmarks: (B, N, 2 or more), any unit. quadruples: for each, the points above, below and at the corners.
+    Returns (B, 3): the eye on the viewer's left, the other one, the lips; 0 is closed.
     """
     points = landmarks[..., :2]
     ratios = [

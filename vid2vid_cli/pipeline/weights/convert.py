@@ -102,7 +102,7 @@ def _describe(loaded: LoadedFile) -> WeightsInfo:
     names = loaded.tensors.keys()
     layout = recognise(names)
     family, expected = (layout.family, layout.names) if layout else (_family_of(loaded), frozenset[str]())
-    if family == "compact":
+    if any(known.is_embedded for known in FAMILIES if known.name == family):
         expected = frozenset(embedded_checkpoint().tensors)
     return WeightsInfo(
         loaded.path,

@@ -1,9 +1,9 @@
-"""What the mesh misses in a driving clip: how the skin slips under it, and how all that is no face moves.
+"""What the mesh misses in a driving clip: how far its keypoints are off, and how everything around the face moves.
 
 The first frame of the driving is warped by its own mesh to each later frame, and optical flow (DIS, Kroeger, Timofte,
-Dai, Van Gool, ECCV 2016) finds what is still different. In the face it tells how far each keypoint lies from where it
-should: the mesh network's slips, and what it does not see of lips and lids; only the same face can use that. Around the
-face it tells how hair, neck, shoulders and camera move, on a coarse grid, which another portrait can follow, too.
+Dai, Van Gool, ECCV 2016) finds what still differs. In the face it measures how far each keypoint is off: the errors of
+the mesh network, and what it does not see of lips and lids. Only the same face can use that. Around the face it finds
+how hair, neck, shoulders and camera move, on a coarse grid, which another portrait can follow too.
 """
 
 from __future__ import annotations
@@ -17,38 +17,40 @@ from numpy.typing import NDArray
 from vid2vid_cli.face.eyes import LOOPS, RINGS
 from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.face.sampling import sample_linear
-from vid2vid_cli.models.compact.following.pixel_loops import even_out, flow_confidence, places_of, scaled
-from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, Box, MeshWarp, PlacedMesh, Points
+from vid2vid_cli.models.compact.following.pixel_loops import Limits, even_out, flow_confidence, places_of, scaled
+from vid2vid_cli.models.compact.mesh.box import Box
+from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, MeshWarp, PlacedMesh, Points
+from vid2vid_cli.models.compact.motion_layout import CELLS
 
-VIEW = 288  # side of the gray picture of the square around the head
-CELLS = 24  # of the grid on which the surroundings move
-SIDE = 144  # of the square that is compared
-FACE_SIDE = 192  # of the face that is compared
+VIEW = 288  # px: side of the gray picture of the square around the head
+SIDE = 144  # px: of the square that is compared
+FACE_SIDE = 192  # px: of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
 FACE_BLUR = 1 / 192  # of its side, over which neighbouring keypoints share what is found
-MAX_FLOW, MAX_FLOW_IN_FACE = 0.2, 0.08  # of the box' side: what is more is no movement, but something before the face
-IN_FACE = 0.98  # of following the head: what lies beyond the face follows it less
-NOISE_FLOOR = 2.0  # grey levels: where the warp is off by no more, nothing is gained
-CONFIDENCE_GAIN = 10.0  # a tenth of the difference explained is enough to be believed
-MAX_RESIDUAL = 45.0  # grey levels: where that much remains, something else is seen than in the first frame
-LEAST_AREA, UNFOLD_TIMES = 0.02, 20  # share of its area that a triangle keeps, and how often that is looked after
-CUT = 34.0  # grey levels of the whole picture: another scene. Within one at most 15 remained, between two 33 and more
+# Of the side of the box: a longer flow is no movement, but something in front of the face.
+MAX_FLOW, MAX_FLOW_IN_FACE = 0.2, 0.08
+IN_FACE = 0.98  # of following the head: what lies around the face follows it less
+NOISE_FLOOR = 2.0  # grey levels: where the warp is off by no more, a flow explains nothing
+CONFIDENCE_GAIN = 10.0  # a flow that explains a tenth of the difference has full confidence
+MAX_RESIDUAL = 45.0  # grey levels: where this much remains, the frame shows something else than the first one
+LEAST_AREA, UNFOLD_TIMES = 0.02, 20  # share of its area that a triangle keeps, and passes to see to that
+CUT = 34.0  # grey levels, mean of the picture: another scene. Within one at most 15 remained, between two at least 33
 
-# An eye that closes or a mouth that opens looks like anything but itself moved: the more it does so, the more its
-# keypoints slip as the skin around them does, and the networks alone say what they do. Eyes, then the mouth.
+# An eye that closes or a mouth that opens does not look like itself moved, and flow finds anything there. The more it
+# does so, the more its keypoints take the residual of the skin around them. Eyes, then the mouth.
 CHANGING = (*np.concatenate([LOOPS, RINGS[0][1]], 1), np.array(LIPS))
 AROUND = (*RINGS[1][1], np.array((2, 206, 426, 216, 436, 200)))
-LITTLE_OPEN, WIDE_OPEN = 0.08, 0.25  # height over width of a mouth, more than in the first frame
+LITTLE_OPEN, WIDE_OPEN = 0.08, 0.25  # height over width of a mouth, beyond that in the first frame
 
 Picture = NDArray[np.uint8]
 Map = TypeVar("Map", Picture, Points)
 
 
 class MeasuredFlow(NamedTuple):
-    """How the warped first frame must be moved to be like a frame.
+    """How the warped first frame must be moved to look like a frame.
 
-    flow: (N, N, 2), from a pixel to what should be there, in the mesh's unit, as far as it is believed.
-    in_face: (N, N), 1 where the mesh of the face is, 0 elsewhere.
+    flow: (N, N, 2), from a pixel to what should be there, in the mesh's unit, times its confidence. in_face: (N, N), 1
+    where the mesh of the face is, 0 elsewhere.
     """
 
     flow: Points
@@ -56,21 +58,20 @@ class MeasuredFlow(NamedTuple):
 
 
 class ComparedPart(NamedTuple):
-    """A part of the square to compare: its box, what is too much for a movement in shares of its side, and by what."""
+    """A part of the square to compare. max_flow: of a movement, in shares of its side. search: what finds the flow."""
 
     box: Box
-    most: float
+    max_flow: float
     search: cv2.DISOpticalFlow
 
 
 class FirstFrame:
-    """The first frame of a driving, to compare the others with."""
+    """The first frame of a driving, with which the others are compared."""
 
     def __init__(self, warp: MeshWarp, box: Box, picture: Picture) -> None:
-        """Remember the frame.
+        """Prepare the frame.
 
-        warp: its mesh. box: left, top, right, bottom of the square around its head, in the mesh's unit. picture:
-        (VIEW, VIEW), gray, what the square shows.
+        warp: its mesh. box: the square around its head. picture: (VIEW, VIEW), gray, what the square shows.
         """
         self.warp, self._box, self._picture = warp, box, picture
         self._small = _shrink(picture)
@@ -78,35 +79,37 @@ class FirstFrame:
         self._changing = np.ascontiguousarray(warp.face_triangles[is_changing])
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._rough_search, self._fine_search = _make_search(16, 0, 4), _make_search(12, 2, 5)
-        self._fine_search.setCoarsestScale(1)  # what moves further, the rough one has found
+        self._fine_search.setCoarsestScale(1)  # larger movements have been found by the rough one
 
     def surroundings(self, mesh: PlacedMesh, picture: Picture) -> Points:
-        """Return what is to be added to the mesh's displacement towards the first frame, beside the face.
+        """Return what must be added to the mesh's displacement to the first frame, around the face.
 
         mesh: the first frame's, placed as the frame shows it. picture: (VIEW, VIEW), the frame's square. Returns
         (CELLS, CELLS, 2), x and y, in halves of the square's side.
         """
-        slip = self._compare(mesh, (self._small, _shrink(picture)), ComparedPart(self._box, MAX_FLOW, self._search))
-        flow = scaled(slip.flow, 1 - slip.in_face, 2 / (self._box[2] - self._box[0]))
+        part = ComparedPart(self._box, MAX_FLOW, self._search)
+        measured = self._compare(mesh, self._small, _shrink(picture), part)
+        flow = scaled(measured.flow, 1 - measured.in_face, 2 / self._box.width)
         return np.asarray(cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
 
     def keypoints(self, mesh: PlacedMesh, picture: Picture, *, finely: bool) -> Points:
         """Return how far each keypoint of the face must move to lie where the frame shows it: (468, 2).
 
-        mesh, picture: as for `surroundings`. finely: look at four times as many pixels, for small differences; where a
-        first look has been followed already. In the mesh's unit.
+        In the mesh's unit. mesh, picture: as for `surroundings`. finely: compare four times as many pixels, for the
+        small differences that a first comparison has left.
         """
         points = mesh.vertices[: self.warp.keypoint_count, :2]
         low, high = points.min(0), points.max(0)
         middle, half = (low + high) / 2, float((high - low).max()) * FACE_ROOM / 2
-        box = float(middle[0]) - half, float(middle[1]) - half, float(middle[0]) + half, float(middle[1]) + half
+        box = Box.around(float(middle[0]), float(middle[1]), half)
         side = FACE_SIDE if finely else FACE_SIDE // 2
         part = ComparedPart(box, MAX_FLOW_IN_FACE, self._fine_search if finely else self._rough_search)
-        slip = self._compare(mesh, (self._picture, self._cut(picture, box, side)), part)
+        measured = self._compare(mesh, self._picture, self._cut(picture, box, side), part)
         places = np.asarray((points - (middle - half)) * (side / 2 / half) - 0.5, np.float32)[None]
-        flow, weight = scaled(slip.flow, slip.in_face, 1.0), slip.in_face
+        flow, weight = scaled(measured.flow, measured.in_face, 1.0), measured.in_face
         shared = (np.asarray(cv2.GaussianBlur(one, (0, 0), FACE_BLUR * side), np.float32) for one in (flow, weight))
         found, weights = (_sample(one, places)[0] for one in shared)
+        # A weighted mean over the neighbourhood; near the rim of the face, where weights vanish, it falls to 0.
         found /= weights[:, None] + np.float32(0.05)
         changing = *mesh.closing.max(1), _opening(points, self.warp.source_xy[:, :2])
         for part, around, change in zip(CHANGING, AROUND, changing, strict=True):
@@ -114,46 +117,45 @@ class FirstFrame:
         return np.asarray(-found, np.float32)
 
     def without_folds(self, mesh: PlacedMesh, moves: Points) -> Points:
-        """Return moves of a mesh's keypoints (468, 2), made alike where lids or lips would fold over the skin."""
+        """Return moves of a mesh's keypoints (468, 2), evened out where lids or lips would fold over the skin."""
         points = np.ascontiguousarray(mesh.vertices[: self.warp.keypoint_count, :2])
         return even_out(points, moves, self._changing, LEAST_AREA, UNFOLD_TIMES)
 
-    def _compare(self, mesh: PlacedMesh, grays: tuple[Picture, Picture], part: ComparedPart) -> MeasuredFlow:
+    def _compare(self, mesh: PlacedMesh, first: Picture, shown: Picture, part: ComparedPart) -> MeasuredFlow:
         """Compare the first frame's whole square, warped to a part of it, with what a frame shows there (N, N)."""
-        (first, shown), box = grays, part.box
-        side = len(shown)
-        step = (box[2] - box[0]) / side
+        box, side = part.box, len(shown)
+        step = box.width / side
         drawn = mesh.draw(box, (side, side), (0, 1, FOLLOWING))
         # From the part's px over the mesh's unit to px of the first frame's picture.
-        scale = len(first) / (self._box[2] - self._box[0])
-        left, top = self._to_px(np.array(box[:2]) + step / 2, len(first)).tolist()
-        warped = _sample(first, places_of(drawn, scale, step * scale, (left, top)))
+        scale = len(first) / self._box.width
+        left, top = self._to_px(box.low + step / 2, len(first)).tolist()
+        warped = _sample(first, places_of(drawn, scale, step * scale, left, top))
         flow = part.search.calc(shown, warped, None)  # type: ignore[call-overload]
-        followed = _sample(warped, places_of(flow, 1.0, 1.0, (0.0, 0.0)))
-        differences = _difference(shown, warped), _difference(shown, followed)
-        same_scene = min(max(2 - 2 * float(differences[1].mean()) / CUT, 0.0), 1.0)
-        believed = flow_confidence(
-            differences, flow, (MAX_RESIDUAL, part.most * side, NOISE_FLOOR), (same_scene, CONFIDENCE_GAIN)
-        )
-        believed *= self._inside(box, side)
-        flow = scaled(flow, np.asarray(cv2.blur(believed, (5, 5)), np.float32), step)
+        followed = _sample(warped, places_of(flow, 1.0, 1.0, 0.0, 0.0))
+        before, after = _difference(shown, warped), _difference(shown, followed)
+        same_scene = min(max(2 - 2 * float(after.mean()) / CUT, 0.0), 1.0)
+        limits = Limits(MAX_RESIDUAL, part.max_flow * side, NOISE_FLOOR, CONFIDENCE_GAIN)
+        confidence = flow_confidence(before, after, flow, limits, same_scene)
+        confidence *= self._inside(box, side)
+        flow = scaled(flow, np.asarray(cv2.blur(confidence, (5, 5)), np.float32), step)
         return MeasuredFlow(flow, np.asarray(drawn[..., 2] > IN_FACE, np.float32))
 
     def _inside(self, box: Box, side: int) -> Points:
-        """Return 1 at the pixels of a box that lie within the square, beyond which nothing is seen: (side, side)."""
+        """Return 1 at the pixels of a box that lie within the square, which is all that is known: (side, side)."""
         middle = np.arange(side, dtype=np.float32) + np.float32(0.5)
-        x, y = (box[axis] + middle * ((box[2] - box[0]) / side) for axis in (0, 1))
-        within = ((x > self._box[0]) & (x < self._box[2]))[None], ((y > self._box[1]) & (y < self._box[3]))[:, None]
-        return np.asarray(within[0] & within[1], np.float32)
+        x, y = (corner + middle * (box.width / side) for corner in (box.left, box.top))
+        within_x = (x > self._box.left) & (x < self._box.right)
+        within_y = (y > self._box.top) & (y < self._box.bottom)
+        return np.asarray(within_x[None] & within_y[:, None], np.float32)
 
     def _to_px(self, places: NDArray[np.floating], side: int) -> Points:
         """Bring places (..., 2) from the mesh's unit to px of the square's picture of a side."""
-        return np.asarray((places - self._box[:2]) * (side / (self._box[2] - self._box[0])) - 0.5, np.float32)
+        return np.asarray((places - self._box.low) * (side / self._box.width) - 0.5, np.float32)
 
     def _cut(self, picture: Picture, box: Box, side: int) -> Picture:
         """Cut a box out of the square's picture: (side, side)."""
-        scale = len(picture) / (self._box[2] - self._box[0])
-        step, (left, top) = (box[2] - box[0]) * scale / side, (np.array(box[:2]) - self._box[:2]) * scale
+        scale = len(picture) / self._box.width
+        step, (left, top) = box.width * scale / side, (box.low - self._box.low) * scale
         return sample_linear(picture, np.array([[step, 0, left], [0, step, top]]), (side, side))
 
 
@@ -166,7 +168,7 @@ def _opening(points: Points, first: Points) -> float:
 
 
 def _make_search(steps: int, refinements: int, stride: int) -> cv2.DISOpticalFlow:
-    """Return a search for flow down to single pixels: by so many steps, refined so often, a patch every few pixels."""
+    """Return a search for flow down to single pixels. stride: px between its patches."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     search.setFinestScale(0)
     search.setGradientDescentIterations(steps)
@@ -187,5 +189,5 @@ def _sample(values: Map, places_px: Points) -> Map:
 
 
 def _difference(one: Picture, other: Picture) -> Points:
-    """Return the mean difference around each pixel."""
+    """Return the mean difference around each pixel, over an eighth of the side."""
     return np.asarray(cv2.boxFilter(cv2.absdiff(one, other), cv2.CV_32F, (len(one) // 8, len(one) // 8)), np.float32)

@@ -1,1 +1,1 @@
-"""The networks of compact: a correction of the mesh's flow, and what is painted."""
+"""The networks of compact: a correction of the mesh's flow, and a painter."""

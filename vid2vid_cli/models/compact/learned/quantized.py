@@ -1,9 +1,9 @@
-"""Hourglasses in whole numbers of 8 bits, which processors with VNNI instructions multiply four times as fast.
+"""Hourglasses in int8, which processors with VNNI instructions multiply four times as fast.
 
 As in Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"
-(CVPR 2018): each output channel's weights have a scale, each map has one, found beforehand on the training clips. Maps
-are positive after their ReLU, so they need no zero point. What goes in has channels of very different size: the first
-layer keeps to float32, and so does what comes out.
+(CVPR 2018): the weights of each output channel have a scale, and so has each map, measured beforehand on the training
+clips. Maps are not negative after their ReLU, so they need no zero point. The channels of the input differ greatly in
+size, so the first layer stays in float32, and so does the output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 from vid2vid_cli.models.compact.learned.networks import CONTEXT_SIDE, FLOW_SIDE, CompactHourglass, LearnedParts
 
 RANGES = {"flow_net": "ranges.flow_net", "painter": "ranges.painter"}
-"""Tensors of a checkpoint, (11,) each: the largest number that each of MAPS took, by network."""
+"""Tensors of a checkpoint by network, (11,) each: the largest number seen in each of MAPS."""
 
 MAPS = (
     *("enter", "at_whole.first", "at_whole"),
@@ -26,16 +26,14 @@ MAPS = (
     *("down2", "at_quarter.first", "at_quarter"),
     *("up1", "up2"),
 )
-ROOM = 1.1  # above the largest number that was seen; what is beyond is cut off
-STEPS = 255
+ROOM = 1.1  # over the largest number seen; larger ones are clipped
+STEPS = 255  # of a uint8 map
 
 
 @lru_cache(maxsize=1)
 def can_quantize() -> bool:
-    """Say whether this torch computes with whole numbers as it should: its operators for them have no public name.
-
-    Where it is built without them, or for another processor, it has none or refuses.
-    """
+    """Say whether this torch computes in int8 correctly."""
+    # Its operators for int8 have no public names. Other builds and processors lack them, or they refuse there.
     if not hasattr(torch.ops.onednn, "qconv2d_pointwise"):
         return False
     generator = torch.Generator().manual_seed(0)
@@ -45,7 +43,7 @@ def can_quantize() -> bool:
     try:
         rounded = QuantizedConv(conv, 1.0, None, 8)(round_map(x, 1.0))
         added = QuantizedConv(conv, 1.0, 8.0, 8).add_to(round_map(x, 1.0), round_map(x, 1.0), 1.0)
-    except (NotImplementedError, RuntimeError):  # torch's own refusals; a mistake of ours must be seen
+    except (NotImplementedError, RuntimeError):  # torch's refusals; other errors would be bugs here
         return False
     exact = conv(x)
     errors = (rounded - exact).abs().max(), (added.float() * (8 / STEPS) - functional.relu(exact + x)).abs().max()
@@ -53,34 +51,35 @@ def can_quantize() -> bool:
 
 
 def quantize(parts: LearnedParts, ranges: dict[str, Tensor]) -> None:
-    """Put quantized hourglasses in the places of those of networks in float32. ranges: by network, see RANGES."""
+    """Replace the hourglasses of float32 networks by quantized ones, in place. ranges: by network, see RANGES."""
     for name, side in (("flow_net", FLOW_SIDE), ("painter", CONTEXT_SIDE)):
         part = parts.get_submodule(name)
         part.add_module("net", QuantizedHourglass(getattr(part, "net"), ranges[name], side))  # noqa: B009
 
 
 def round_map(x: Tensor, largest: float) -> Tensor:
-    """Round a map from 0 to `largest` to whole numbers, its channels last."""
-    whole = (x * (STEPS / largest)).add_(0.5).clamp_(0, STEPS).to(torch.uint8)
-    return whole.contiguous(memory_format=torch.channels_last)
+    """Round a map from 0 to `largest` to uint8, with its channels last."""
+    rounded = (x * (STEPS / largest)).add_(0.5).clamp_(0, STEPS).to(torch.uint8)
+    return rounded.contiguous(memory_format=torch.channels_last)
 
 
 class QuantizedConv:
-    """A 3x3 convolution of fixed weights, of maps of whole numbers from 0 to 255."""
+    """A 3x3 convolution with fixed weights, of uint8 maps."""
 
     def __init__(self, conv: nn.Conv2d, largest_in: float, largest_out: float | None, side: int) -> None:
         """Round the weights.
 
-        largest_in, largest_out: what 255 stands for before and after it. With largest_out a ReLU follows, without it
-        the result is float32. side: of the maps that it will see.
+        largest_in, largest_out: what 255 stands for in the input and in the output. With largest_out a ReLU follows,
+        without it the output is float32. side: of the maps that it will get.
         """
         weight = conv.weight.detach().float()
         scales = weight.abs().amax((1, 2, 3)).clamp_min(1e-8) / 127
-        whole = (weight / scales[:, None, None, None]).round().to(torch.int8)
+        # int8, symmetric around 0: the largest weight of each output channel becomes 127.
+        rounded = (weight / scales[:, None, None, None]).round().to(torch.int8)
         bias = None if conv.bias is None else conv.bias.detach().float()
         stride, padding, scale_in = list(conv.stride), [1, 1], largest_in / STEPS
         shape = [1, conv.in_channels, side, side]
-        packed = torch.ops.onednn.qconv_prepack(whole, scales, scale_in, 0, stride, padding, [1, 1], 1, shape)
+        packed = torch.ops.onednn.qconv_prepack(rounded, scales, scale_in, 0, stride, padding, [1, 1], 1, shape)
         self._from = scale_in, 0, packed, scales, torch.zeros(len(scales), dtype=torch.long)
         self._how = bias, stride, padding, [1, 1], 1
         self._relu = largest_out is not None
@@ -93,7 +92,7 @@ class QuantizedConv:
         return result
 
     def add_to(self, x: Tensor, shortcut: Tensor, largest: float) -> Tensor:
-        """Add the result to a shortcut, in which 255 stands for `largest` and which is lost, before the ReLU."""
+        """Add the result to a shortcut, which is overwritten, before the ReLU. largest: what 255 stands for in it."""
         end: tuple[Any, ...] = (largest / STEPS, 0, "sum", 1.0, "relu", [], "")
         arguments = (x, *self._from, shortcut, *self._how, *self._to, *end)
         result: Tensor = torch.ops.onednn.qconv2d_pointwise.binary(*arguments)
@@ -101,13 +100,13 @@ class QuantizedConv:
 
 
 class QuantizedHourglass(nn.Module):
-    """An Hourglass of fixed weights."""
+    """A `CompactHourglass` with fixed weights in int8."""
 
     def __init__(self, net: CompactHourglass, ranges: Tensor, side: int) -> None:
-        """ranges: (11,), the largest number of each of MAPS. side: of the maps that go in."""
+        """ranges: (11,), the largest number in each of MAPS. side: of the input maps."""
         super().__init__()
         largest = {name: ROOM * float(value) for name, value in zip(MAPS, ranges, strict=True)}
-        # What is joined to one map has one scale.
+        # Maps that are concatenated must share a scale.
         for joined in (("at_quarter", "at_half"), ("up1", "at_whole")):
             largest.update(dict.fromkeys(joined, max(largest[name] for name in joined)))
         self.enter, self._largest = net.enter, largest
@@ -132,7 +131,7 @@ class QuantizedHourglass(nn.Module):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, channels_in, H, W) to (B, channels_out, H, W), float32, as Hourglass does."""
+        """Map (B, channels_in, H, W) to (B, channels_out, H, W), float32, as the hourglass does."""
         entered = self.enter(x.contiguous(memory_format=torch.channels_last))
         whole = self._deepen("at_whole", round_map(entered, self._largest["enter"]), "enter")
         half = self._deepen("at_half", self._convs["down1"](whole), "down1")

@@ -1,4 +1,4 @@
-"""Where the learned parts meet the mesh: what they see of a source and a target, and where their answers go."""
+"""Where the learned parts meet the mesh: what they see of source and target, and where their output goes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vid2vid_cli.geometry.grid import cut_square, identity_grid, resize_map
+from vid2vid_cli.geometry.grid import PixelSquare, cut_square, identity_grid, resize_map
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.learned.networks import (
     FLOW_SIDE,
@@ -21,18 +21,33 @@ from vid2vid_cli.models.compact.learned.networks import (
     paint_over,
     sample,
 )
-from vid2vid_cli.models.compact.mesh.warp import Box, PlacedMesh
+from vid2vid_cli.models.compact.mesh.box import Box
+from vid2vid_cli.models.compact.mesh.warp import PlacedMesh
 
 PATCH_SHARE = 0.6  # side of the painter's patch over that of the source's square, while the head keeps its size
-MAP_SIDE = 128  # longer side of the map through which the correction reaches the picture
+MAP_SIDE = 128  # px: longer side of the map through which the correction is upsampled to the picture
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A square part of a crop: its middle and half its side, in halves of the crop's longer side."""
+
+    x: float
+    y: float
+    half: float
+
+    @property
+    def box(self) -> Box:
+        """The part as a box."""
+        return Box.around(self.x, self.y, self.half)
 
 
 @dataclass(frozen=True)
 class HeadSquare:
-    """The part of a source that the learned parts know, in halves of the crop's longer side.
+    """The square of a source that the learned parts see, in halves of the crop's longer side.
 
-    middle: x, y. half: half its side. head: (1, 1, 3), the middle of the face on the canonical head. back: how far
-    behind the head's pivot the face ends, on the canonical head.
+    middle: x, y. half: half its side. head: (1, 1, 3), the middle of the face on the canonical head. back: depth at
+    which the face ends behind the head's pivot, on the canonical head.
     """
 
     middle: tuple[float, float]
@@ -42,43 +57,48 @@ class HeadSquare:
 
     @property
     def box(self) -> Box:
-        """Give left, top, right, bottom."""
-        (x, y), half = self.middle, self.half
-        return x - half, y - half, x + half, y + half
+        """The square as a box."""
+        return Box.around(*self.middle, self.half)
 
-    def patch(self, own: Similarity, target: Similarity) -> tuple[tuple[float, float], float]:
-        """Return middle and half side of the painter's patch around a target's head; poses of batch 1."""
+    def patch(self, own: Similarity, target: Similarity) -> Patch:
+        """Return the painter's patch around a target's head; poses of batch 1."""
         x, y, _ = target.apply(self.head)[0, 0].tolist()
-        return (x, y), PATCH_SHARE * self.half * float(target.scale) / float(own.scale)
+        return Patch(x, y, PATCH_SHARE * self.half * float(target.scale) / float(own.scale))
 
-    def place(self, middle: tuple[float, float], half: float) -> tuple[float, float, float]:
-        """Return a part's middle and half side in units of the square, with its middle at 0."""
-        return (middle[0] - self.middle[0]) / self.half, (middle[1] - self.middle[1]) / self.half, half / self.half
+    def place(self, patch: Patch) -> tuple[float, float, float]:
+        """Return a patch's middle (x, y) and half side in units of the square, with its middle at 0."""
+        x, y = self.middle
+        return (patch.x - x) / self.half, (patch.y - y) / self.half, patch.half / self.half
 
 
 def draw_guide(mesh: PlacedMesh, box: Box, side: int, square: HeadSquare) -> Tensor:
-    """Draw what the networks are told of a part of the target: (1, CHANNELS, side, side), displacements in squares."""
+    """Draw the mesh's channels over a box for the networks: (1, CHANNELS, side, side), displacements in squares."""
     values = mesh.draw(box, (side, side))
+    # The first four channels are displacements, in halves of the crop's longer side until here.
     values[..., :4] /= square.half
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))[None]
 
 
 def encode_source(parts: LearnedParts, image: Tensor, square: HeadSquare) -> Tensor:
     """Return the encoder's features of a source (1, 3, H, W)."""
-    corner, side = _box_px(square.middle, square.half, image)
-    return _encode(parts, cut_square(image, corner, side, SOURCE_SIDE))
-
-
-def _encode(parts: LearnedParts, image: Tensor) -> Tensor:
-    features: Tensor = parts.encoder(image)
+    part = _pixel_square(Patch(*square.middle, square.half), image)
+    features: Tensor = parts.encoder(cut_square(image, part, SOURCE_SIDE))
     return features
 
 
 @dataclass(frozen=True)
-class Target:
-    """What the networks need of a target: the mesh, and the poses of the source's own head and of the target's.
+class EncodedSource:
+    """What the learned parts know of a source. features: (1, C, 64, 64), of the encoder, over the square."""
 
-    missed: (1, 2, h, w), what the mesh's displacement misses as the driving shows, in halves of the square.
+    features: Tensor
+    square: HeadSquare
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the networks need of a target: its mesh, and the poses of the source's own head and of the target's.
+
+    missed: (1, 2, h, w), what the mesh's displacement misses of the driving, in halves of the square.
     """
 
     mesh: PlacedMesh
@@ -87,8 +107,9 @@ class Target:
     missed: Tensor
 
 
-def correct_flow(parts: LearnedParts, features: Tensor, target: Target, square: HeadSquare) -> Correction:
-    """Return the correction of a target's flow, over the square."""
+def correct_flow(parts: LearnedParts, source: EncodedSource, target: Target) -> Correction:
+    """Return the correction of a target's flow, over the source's square."""
+    features, square = source.features, source.square
     guide = draw_guide(target.mesh, square.box, FLOW_SIDE, square).to(features.device)
     rigid = rigid_flow(target.own, target.head, square).to(features.device)
     correction: Correction = parts.flow_net(guide, rigid, features, target.missed.to(features.device))
@@ -96,7 +117,7 @@ def correct_flow(parts: LearnedParts, features: Tensor, target: Target, square: 
 
 
 def rigid_flow(own: Similarity, head: Similarity, square: HeadSquare) -> Tensor:
-    """Return the displacement over the square if all of it moved as the plane through the head's middle does.
+    """Return the displacement over the square if all of it moved as the plane at the back of the face does.
 
     own, head: poses of the source's own head and of the target's, of batch 1. Returns (1, 2, 64, 64), in halves of
     the square.
@@ -105,6 +126,7 @@ def rigid_flow(own: Similarity, head: Similarity, square: HeadSquare) -> Tensor:
     linear, offset = _plane(head, square.back)
     own_linear, own_offset = _plane(own, square.back)
     there = (grid - offset) @ torch.linalg.inv(linear).T @ own_linear.T + own_offset
+    # Seen nearly edge on, the plane would send pixels anywhere.
     displacement: Tensor = ((there - grid) / square.half).clamp(-2, 2)
     return displacement.permute(2, 0, 1)[None]
 
@@ -116,7 +138,7 @@ def _plane(pose: Similarity, depth: float) -> tuple[Tensor, Tensor]:
 
 
 def spread_residual(correction: Correction, square: HeadSquare, like: Tensor) -> Tensor:
-    """Return what is added to a displacement (1, h, w, 2) of the whole crop, in its unit: halves of the longer side."""
+    """Return what to add to a displacement (1, h, w, 2) of the whole crop, in halves of its longer side."""
     height, width = like.shape[1:3]
     shrink = min(1.0, MAP_SIDE / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
@@ -129,34 +151,36 @@ def spread_residual(correction: Correction, square: HeadSquare, like: Tensor) ->
 
 
 def paint_target(
-    parts: LearnedParts, warped: Tensor, target: Target, square: HeadSquare, learned: tuple[Tensor, Correction]
+    parts: LearnedParts, warped: Tensor, target: Target, source: EncodedSource, correction: Correction
 ) -> None:
-    """Paint the head in a warped image (1, 3, H, W) in place. learned: the source's features and the correction."""
+    """Paint the head in a warped image (1, 3, H, W) in place."""
     height, width = warped.shape[-2:]
-    corner, side = _box_px(*square.patch(target.own, target.head), warped)
-    longer = max(height, width) / 2
-    # The box after rounding to pixels is the one that counts.
-    middle = (corner[0] + (side - width) / 2) / longer, (corner[1] + (side - height) / 2) / longer
-    half = side / 2 / longer
-    box = middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
-    guide = draw_guide(target.mesh, box, GUIDE_SIDE, square).to(warped.device)
-    place = torch.tensor([square.place(middle, half)], device=warped.device)
-    patch = cut_square(warped, corner, side, PATCH_SIDE)
-    painting = parts.paint(patch, guide, place, *learned)
-    (columns, shown_columns), (rows, shown_rows) = _shown(corner[0], side, width), _shown(corner[1], side, height)
+    square = source.square
+    part = _pixel_square(square.patch(target.own, target.head), warped)
+    longer, side = max(height, width) / 2, part.side
+    # What counts is the patch after rounding to pixels.
+    rounded = Patch(
+        (part.left + (side - width) / 2) / longer, (part.top + (side - height) / 2) / longer, side / 2 / longer
+    )
+    guide = draw_guide(target.mesh, rounded.box, GUIDE_SIDE, square).to(warped.device)
+    place = torch.tensor([square.place(rounded)], device=warped.device)
+    patch = cut_square(warped, part, PATCH_SIDE)
+    painting = parts.paint(patch, guide, place, source.features, correction)
+    (columns, shown_columns), (rows, shown_rows) = _shown(part.left, side, width), _shown(part.top, side, height)
     paint_over(warped[..., rows, columns], patch, painting, View(side, shown_rows, shown_columns))
 
 
 def _shown(begin: int, length: int, whole: int) -> tuple[slice, slice]:
-    """Return which part of [0, whole) a stretch covers, and which part of the stretch that is."""
+    """Return the part of [0, whole) that a range covers, and the part of the range that this is."""
     first = min(max(begin, 0), whole)
     last = max(min(begin + length, whole), first)
     return slice(first, last), slice(first - begin, last - begin)
 
 
-def _box_px(middle: tuple[float, float], half: float, image: Tensor) -> tuple[tuple[int, int], int]:
-    """Return left and top, and the side, in px of an image (B, C, H, W), rounded."""
+def _pixel_square(patch: Patch, image: Tensor) -> PixelSquare:
+    """Return a patch in px of an image (B, C, H, W), rounded."""
     height, width = image.shape[-2:]
     longer = max(height, width) / 2
-    left, top = (middle[0] - half) * longer + width / 2, (middle[1] - half) * longer + height / 2
-    return (round(left), round(top)), max(8, round(2 * half * longer))
+    left, top = (patch.x - patch.half) * longer + width / 2, (patch.y - patch.half) * longer + height / 2
+    # A head so small that nothing would be left of its patch still gets some pixels.
+    return PixelSquare(round(left), round(top), max(8, round(2 * patch.half * longer)))

@@ -1,7 +1,7 @@
-"""Upper lids unfold when eyes close: what they then show lay hidden in their fold, and no pixel of the source has it.
+"""Upper lids unfold as eyes close, and show skin that was hidden in their fold: no pixel of the source has it.
 
-Stretched over a closing eye, the lid's edge would smear lashes and shadow all over it. The skin between the fold and
-the brow stands in, and the lashes of the upper lid are the line in which the lids meet.
+Stretching the edge of the lid over a closing eye would smear lashes and shadow all over it. The skin between fold and
+brow is shown instead, and the lashes of the upper lid become the line where the lids meet.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 LID, LOWER_LID = LOOPS[:, UPPER], LOOPS[:, LOWER]
 FOLD, BROW = (ring[:, UPPER] for _, ring in RINGS)
-# Where between fold and brow a shut lid's edge and its fold take their skin from.
+# Where a shut lid's edge and its fold take their skin from, as a share of the way from fold to brow.
 EDGE_FROM, FOLD_FROM = 0.3, 0.6
-OPEN_EYE = 0.10  # gap over width: an eye that is less open in the source has its lid in view as it is
-LASHES = 0.05  # thickness of the line between shut lids, in widths of the eye
+OPEN_EYE = 0.10  # gap over width: the lid of an eye less open in the source is in view already
+LASHES = 0.05  # thickness of the line between shut lids, in eye widths
 
 
 class Eyelids:
-    """The lids of one source. Arrays of lids are (2, 7): of the right and the left eye, from its outer corner on."""
+    """The lids of one source. Arrays of lids are (2, 7): the right eye, then the left, each from its outer corner."""
 
     def __init__(self, topology: FaceTopology, points: Points, scale: float) -> None:
-        """Measure how open its eyes are. points: (468, 2 or 3), the source's mesh. scale: of the head in it."""
+        """Measure how far the eyes are open. points: (468, 2 or 3), the source's mesh. scale: of the head in it."""
         place = {int(point): k for k, point in enumerate(topology.eyes.ravel())}
         self._upper, self._lower = (np.vectorize(place.__getitem__)(lid) for lid in (LID, LOWER_LID))
         self._gaps = _gaps(points, scale)
@@ -34,7 +34,7 @@ class Eyelids:
         self._lashes = points[LID, :2]
 
     def closing(self, keypoints: Points, scale: float) -> Points:
-        """Return how far each point of the upper lids has closed the eye that the source shows: in [0, 1].
+        """Return how far each point of the upper lids has closed the eye, against the source: in [0, 1].
 
         keypoints, scale: the target's.
         """
@@ -42,17 +42,17 @@ class Eyelids:
         return np.asarray(self._trust * smoothstep((0.9 - share) / 0.7), np.float32)
 
     def unfold(self, source_xy: Points, closing: Points) -> None:
-        """Let the lids' vertices show the skin above them. homes: (468 or more, 2), changed in place."""
+        """Let the vertices of the lids show the skin above them. source_xy: (468 or more, 2), changed in place."""
         share = closing[..., None]
         lid, fold, brow = source_xy[LID], source_xy[FOLD], source_xy[BROW]
         source_xy[LID] += share * (fold + EDGE_FROM * (brow - fold) - lid)
         source_xy[FOLD] += FOLD_FROM * share * (brow - fold)
 
     def draw_lashes(self, source_xy: Points, vertices: Points, keypoints: Points, closing: Points) -> None:
-        """Let what fills shut eyes show the upper lid's lashes, as a line of its own that lies over the lower lid.
+        """Let the inside of shut eyes show the lashes of the upper lid, as a line that lies over the lower lid.
 
-        homes: (32 or more, 2), what the vertices inside the eyes show, in the topology's order. vertices: (32 or more,
-        3), where they are. Both are changed in place. keypoints: (468, 3), the target's.
+        source_xy: (32 or more, 2), what the vertices inside the eyes show, in the topology's order. vertices: (32 or
+        more, 3), where they are. Both are changed in place. keypoints: (468, 3), the target's.
         """
         shut = smoothstep((closing - 0.6) / 0.4)[..., None]
         for inside in (self._upper, self._lower):

@@ -1,6 +1,6 @@
-"""Rasterise a triangle mesh with a depth buffer: which source point does each target pixel show?
+"""Rasterise a triangle mesh with a depth buffer.
 
-Plain scalar loops, compiled by numba and released from the GIL, so that they run beside torch and ffmpeg.
+Plain scalar loops, compiled by numba. They release the GIL, so that they run beside torch and ffmpeg.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _fill(
         bx, by, bz = vertices[b, 0], vertices[b, 1], vertices[b, 2]
         cx, cy, cz = vertices[c, 0], vertices[c, 1], vertices[c, 2]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if abs(area) < 1e-9:
+        if abs(area) < 1e-9:  # seen edge on
             continue
         top = max(0, int(np.ceil(min(ay, by, cy))))
         bottom = min(height - 1, int(np.floor(max(ay, by, cy))))
@@ -53,7 +53,7 @@ def _fill(
         right = min(width - 1.0, np.floor(max(ax, bx, cx)))
         if left > right:
             continue
-        # The shares u, v, w of the three vertices, and with them the depth, change by a step from pixel to pixel.
+        # From pixel to pixel the shares u, v, w of the three vertices, and with them the depth, change by a fixed step.
         inverse = 1.0 / area
         v_step, w_step = (cy - ay) * inverse, (ay - by) * inverse
         z_step = v_step * (bz - az) + w_step * (cz - az)
@@ -79,7 +79,7 @@ def _fill(
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _where_positive(share: float, step: float, first: float, last: float) -> tuple[float, float]:
-    """Return which part of a row, from first to last, has share + x * step >= 0; it is empty if first > last."""
+    """Return the part of a row, from first to last, where share + x * step >= 0; it is empty if first > last."""
     share += 1e-4  # a small slack closes the seams between neighbours that rounding would open
     if step > 0:
         return max(first, -share / step), last

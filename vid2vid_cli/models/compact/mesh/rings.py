@@ -1,4 +1,4 @@
-"""Rings of vertices around the face: they carry ears, hair and neck along, less and less with the distance."""
+"""Rings of vertices around the face, which carry ears, hair and neck along, less and less with distance."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vid2vid_cli.arrays import Indices, Points
+from vid2vid_cli.models.compact.mesh.box import Border
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,9 @@ class Ring:
     """One ring around the face.
 
     reach: how far outside the outline, as a share of the outline's distance from the centre. limit: at most this
-    share of the way to the crop's border. depth: how far back, in eye distances. follow_top, follow_bottom: how much
-    of the head's movement the ring takes part in, above the face and below the chin. flex: how much of the outline's
-    own change of shape (the jaw's opening). mirror: how much it is part of the head, whose other half may stand in.
+    share of the way to the crop's border. depth: how far back, in eye distances. follow_top, follow_bottom: its share
+    of the head's movement, above the face and below the chin. flex: its share of the outline's own change of shape
+    (the jaw's opening). mirror: how much it belongs to the head, of which the mirrored half may be shown.
     """
 
     reach: float
@@ -37,7 +38,7 @@ RINGS = (
     Ring(reach=0.78, limit=0.78, depth=0.15, follow_top=0.12, follow_bottom=0.45, flex=0.0, mirror=0.0),
     Ring(reach=1.30, limit=0.90, depth=0.15, follow_top=0.00, follow_bottom=0.25, flex=0.0, mirror=0.0),
 )
-CROWN = 0.4  # above the face the rings reach so much further: there is the skull and the hair
+CROWN = 0.4  # above the face the rings reach this much further, around skull and hair
 
 
 def upness(outline: Points) -> Points:
@@ -64,21 +65,19 @@ def ring_reaches(outline: Points) -> Points:
     return np.asarray(reach * (1 + CROWN * upness(outline)), np.float32)
 
 
-def reach_border(centre: Points, rays: Points, box: tuple[Points, Points]) -> Points:
-    """Return the rays (36, 2) prolonged to the border of a box, or a little past the outline where that lies outside.
-
-    box: left and top, right and bottom.
-    """
-    room = np.where(rays > 0, box[1] - centre, box[0] - centre)
+def reach_border(centre: Points, rays: Points, border: Border) -> Points:
+    """Return the rays (36, 2) extended to a border, or just past the outline where the outline lies outside of it."""
+    room = np.where(rays > 0, border.high - centre, border.low - centre)
     with np.errstate(divide="ignore", invalid="ignore"):
+        # Along each axis; a ray parallel to it never meets the border there.
         stretch = np.where(np.abs(rays) > 1e-6, room / rays, np.inf).min(1)
     return np.asarray(rays * np.maximum(stretch, 1.02)[:, None], np.float32)
 
 
-def place_rings(centre: Points, rays: Points, border: Points, reaches: Points) -> Points:
+def place_rings(centre: Points, rays: Points, rim: Points, reaches: Points) -> Points:
     """Return where the rings lie in the source's picture, outside the outline and inside the border: (rings, 36, 2)."""
     distance = np.linalg.norm(rays, axis=-1, keepdims=True)
-    room = np.linalg.norm(border, axis=-1, keepdims=True) - distance
+    room = np.linalg.norm(rim, axis=-1, keepdims=True) - distance
     steps = [
         np.minimum(distance * (1 + reach[:, None]), distance + ring.limit * room)
         for ring, reach in zip(RINGS, reaches, strict=True)
@@ -89,10 +88,11 @@ def place_rings(centre: Points, rays: Points, border: Points, reaches: Points) -
 def silhouette_push(face: Points, rings: Points, centre: Points) -> Points:
     """Return how far each ring vertex must move outwards to lie outside the silhouette of the face: (rings, 36).
 
-    Of a turned head the outline's far half lies within its silhouette. face: (K, 2). rings: (rings, 36, 2).
+    The far half of a turned head's outline lies within its silhouette. face: (K, 2). rings: (rings, 36, 2).
     """
     rays = rings - centre
     distance = np.linalg.norm(rays, axis=-1)
+    # Rings keep their order: the further out, the larger the margin.
     margin = 1.02 + 0.05 * np.arange(len(rings), dtype=np.float32)[:, None]
     edge = np.stack([_silhouette(face - centre, ray) for ray in rays])
     return np.asarray(np.maximum(edge * margin - distance, 0), np.float32)
@@ -132,7 +132,7 @@ def stitch_corners(border: Points, corners: Points, first: int) -> Indices:
     directions = middle / np.linalg.norm(middle, axis=-1, keepdims=True)
     triangles = []
     for k, corner in enumerate(corners):
-        # The loop's edge that looks at the corner.
+        # The edge of the loop that faces the corner.
         edge = int(np.argmax(directions @ (corner - centre) / np.linalg.norm(corner - centre)))
         triangles.append([first + edge, first + (edge + 1) % count, first + count + k])
     return np.array(triangles, np.int32)

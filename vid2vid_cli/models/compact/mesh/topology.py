@@ -11,18 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.geometry.easing import smoothstep_tensor
+
 IntArray = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class FaceTopology:
-    """Fixed facts of the mesh.
+    """What is fixed about the mesh.
 
     canonical: (468, 3), the mean face, x right, y down, z away, pivot of the head at 0, distance of the eyes 1.
     triangles: (T, 3), a closed disk: eyes and mouth are covered. oval: the face's outline, in order.
-    inner_lips: the loop around the mouth's opening, in order from the corner at the left of the picture over the
-    upper lip. eyes: the two eye openings, (2, 16). mirror: (468,), each point's partner on the other half of the face.
-    rigid_weights: (468,), how little a point moves with expression.
+    inner_lips: the loop around the mouth's opening, in order from the corner on the left of the picture over the upper
+    lip. eyes: the two eye openings, (2, 16). mirror: (468,), each point's partner on the other half of the face.
+    rigid_weights: (468,), larger for points that move little with expression.
     """
 
     canonical: Tensor
@@ -52,21 +54,22 @@ class FaceTopology:
 
     @property
     def mouth_triangles(self) -> IntArray:
-        """Return the indices of the triangles that close the mouth's opening."""
+        """The indices of the triangles that close the mouth's opening."""
         return np.flatnonzero(np.isin(self.triangles, self.inner_lips).all(1)).astype(np.int32)
 
     def facing(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return how squarely the surface at each point looks at the camera: 1 squarely, 0 edge on, below 0 away.
+        """Return how far the surface at each point faces the camera: 1 fully, 0 edge on, below 0 away from it.
 
-        points: (468, 3), x right, y down, z away. Returns (468,). Triangles are wound so that outside is seen.
+        points: (468, 3), x right, y down, z away. Returns (468,).
         """
+        # Triangles are wound so that normals point out of the head; the camera is at negative z.
         normals = _normals(np.ascontiguousarray(points, np.float32), self.triangles)
         length = np.linalg.norm(normals, axis=1)
         return np.asarray(-normals[:, 2] / np.maximum(length, 1e-12), np.float32)
 
     def spread(self, values: NDArray[np.float32], times: int) -> NDArray[np.float32]:
-        """Let values (468,) grow over the mesh: each point takes the mean of itself and the largest around it."""
-        corners = self.triangles
+        """Spread values (468,) over the mesh: each point takes the mean of its own and the largest around it."""
+        corners = self.triangles  # in each step a value moves on by one edge
         for _ in range(times):
             largest = values[corners].max(1)
             around = values.copy()
@@ -76,21 +79,22 @@ class FaceTopology:
         return values
 
     def region_mask(self, loops: IntArray, reach: float) -> Tensor:
-        """Return 1 at the points of `loops`, falling smoothly to 0 at the distance `reach` (eye distances): (468,)."""
+        """Return 1 at the points of `loops`, falling smoothly to 0 at a distance of `reach` (eye distances): (468,)."""
         anchors = self.canonical[torch.from_numpy(loops.ravel().astype(np.int64))]
         distance = torch.cdist(self.canonical[:, :2], anchors[:, :2]).min(1).values
-        fade = (1 - (distance - reach / 2) / (reach / 2)).clamp(0, 1)
-        return fade * fade * (3 - 2 * fade)
+        # 1 up to half of the reach.
+        return smoothstep_tensor(1 - (distance - reach / 2) / (reach / 2))
 
 
 @numba.njit(cache=True, nogil=True)
 def _normals(points: NDArray[np.float32], triangles: IntArray) -> NDArray[np.float32]:
-    """Return the sum of the normals of the triangles (T, 3) around each point (P, 3), each as long as its is large."""
+    """Return at each point (P, 3) the sum of its triangles' normals, each as long as twice the triangle's area."""
     normals = np.zeros_like(points)
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         for k in range(3):
             i, j = (k + 1) % 3, (k + 2) % 3
+            # One component of the cross product of two edges.
             across = (points[b, i] - points[a, i]) * (points[c, j] - points[a, j])
             across -= (points[b, j] - points[a, j]) * (points[c, i] - points[a, i])
             normals[a, k] += across

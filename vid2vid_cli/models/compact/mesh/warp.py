@@ -1,11 +1,11 @@
 """The analytic flow of the compact family: where in the source does each pixel of the target come from?
 
-The face is the 468-point mesh; around it lie rings (rings.py), and the crop's border holds still. The whole is one
-continuous triangulation, so a target pixel always has a source; where it folds, depth decides. Where a turned source
-does not show a half of the face that the target shows, the other half stands in, mirrored.
+The face is the 468-point mesh; around it lie rings (rings.py), and the crop's border holds still. All of it is one
+continuous triangulation, so every target pixel has a source; where it folds, depth decides. Where a turned source hides
+a half of the face that the target shows, the other half is shown there, mirrored.
 
 Each vertex carries CHANNELS values, which are drawn over the target: first the displacement to the source and to the
-mirrored source with its weight, then what tells a network which part of a head a pixel shows.
+mirrored source with its weight, then which part of a head a pixel shows, for the networks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from vid2vid_cli.arrays import Points as Points  # noqa: PLC0414  named here for its users
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.mesh.box import Border, Box
 from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
-from vid2vid_cli.models.compact.mesh.openings import inside_source_xy, opening_loops, refill_triangles
+from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 from vid2vid_cli.models.compact.mesh.rings import (
     RINGS,
@@ -34,22 +35,20 @@ from vid2vid_cli.models.compact.mesh.rings import (
 )
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
-INSET = 0.03  # of the way to the face's middle: less leaves hair and background on the cheek, more widens the face
+INSET = 0.03  # of the way to the face's middle; less leaves hair and background on the cheek, more widens the face
 BACKGROUND_DEPTH = 10.0  # behind every head
 # own displacement 2, mirrored displacement 2, mirror weight 1; place on the mean head 3, following the head 1,
 # inside the mouth 1, inside an eye 1, turned to the camera more than in the source 1
 CHANNELS = 12
-FOLLOWING = 8  # which of them says how much a pixel follows the head
-
-Box = tuple[float, float, float, float]
+FOLLOWING = 8  # the channel that says how much a pixel follows the head
 
 
 @dataclass(frozen=True)
 class Flow:
     """Where each target pixel comes from, in units of half the crop's longer side.
 
-    displacement: (height, width, 2), from the target pixel to its source. mirrored: the same to the place on the
-    face's other half, and mirror_weight (height, width, 1) how much that one is taken; None where it is nowhere.
+    displacement: (height, width, 2), from the target pixel to its source. mirrored: the same to the place on the other
+    half of the face. mirror_weight: (height, width, 1), how much of that is taken. Both are None if none is.
     """
 
     displacement: Points
@@ -59,10 +58,10 @@ class Flow:
 
 @dataclass(frozen=True)
 class PlacedMesh:
-    """The mesh as one target shows it.
+    """The mesh of a source, placed as one target shows it.
 
     vertices: (V, 3) in halves of the crop's longer side, z away. values: (V, CHANNELS). triangles: (T, 3).
-    has_mirror: whether anything comes from the face's other half. closing: (2, 7), see eyelids.Eyelids.
+    has_mirror: whether anything is taken from the other half of the face. closing: (2, 7), see eyelids.Eyelids.
     """
 
     vertices: Points
@@ -73,36 +72,30 @@ class PlacedMesh:
 
     def flow(self, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from. size: (height, width) of the whole crop's map."""
-        values = self.draw(whole_box(size), size, range(5 if self.has_mirror else 2))
+        values = self.draw(Box.whole(size), size, range(5 if self.has_mirror else 2))
         return Flow(values) if not self.has_mirror else Flow(values[..., :2], values[..., 2:4], values[..., 4:])
 
     def draw(self, box: Box, size: tuple[int, int], channels: Sequence[int] = range(CHANNELS)) -> Points:
         """Draw some of the channels over a part of the target: (height, width, channels).
 
-        box: left, top, right, bottom of the part, in the vertices' unit. size: (height, width).
+        box: the part. size: (height, width) of what is drawn.
         """
-        low, high = np.array(box[:2]), np.array(box[2:])
-        step = (high - low) / (size[1], size[0])
+        step = (box.high - box.low) / (size[1], size[0])
         vertices_px = self.vertices.copy()
-        vertices_px[:, :2] = (self.vertices[:, :2] - low) / step - 0.5
+        # The rasteriser counts from the centre of the first pixel, a box from its edge.
+        vertices_px[:, :2] = (self.vertices[:, :2] - box.low) / step - 0.5
         vertices_px[:, 2] /= step.mean()
         return rasterize(vertices_px, np.ascontiguousarray(self.values[:, channels]), self.triangles, size)
 
 
-def whole_box(size: tuple[int, int]) -> Box:
-    """Return left, top, right, bottom of a whole crop of a size (height, width), in halves of its longer side."""
-    height, width = size[0] / max(size), size[1] / max(size)
-    return -width, -height, width, height
-
-
 class MeshWarp:
-    """The warp of one source: built once, asked for a flow per target."""
+    """The warp of one source: built once, then placed for each target."""
 
-    def __init__(self, topology: FaceTopology, points: Points, pose: Similarity, box: tuple[Points, Points]) -> None:
+    def __init__(self, topology: FaceTopology, points: Points, pose: Similarity, border: Border) -> None:
         """Build the extended mesh of a source.
 
         points: (468, 3), the source's keypoints in [-1, 1] of the crop's longer side. pose: of the source, batch
-        of 1. box: left and top, right and bottom of the border that holds still, in the same unit.
+        of 1. border: what holds still around the head, in the same unit.
         """
         self._topology, self._pose = topology, pose
         self.keypoint_count, self.face_triangles = len(points), topology.triangles
@@ -110,17 +103,18 @@ class MeshWarp:
         canonical = topology.canonical.numpy()[topology.oval]
         centre = self._outline[:, :2].mean(0)
         rays = self._outline[:, :2] - centre
-        border = reach_border(centre, rays, box)
+        rim = reach_border(centre, rays, border)
         self._reaches, self._follow = ring_reaches(canonical), follow_weights(canonical)
-        self._ring_places = place_rings(centre, rays, border, self._reaches)
+        self._ring_places = place_rings(centre, rays, rim, self._reaches)
         self._push = silhouette_push(points[:, :2], self._ring_places, centre)
         self._ring_source_xy = _push_out(self._ring_places, centre, self._push)
+        # The rings hang on the outline as it is on the canonical head, and turn with it.
         self._rest_outline = pose.undo_array(self._outline)
         self._rest_rings = self._place_rest_rings()
         self._ring_anchors = self._anchor_rings(pose)
-        (left, top), (right, bottom) = box
+        (left, top), (right, bottom) = border.low, border.high
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
-        still = np.concatenate([centre + border, corners])
+        still = np.concatenate([centre + rim, corners])
         self._still = np.concatenate([still, np.full((len(still), 1), BACKGROUND_DEPTH)], 1).astype(np.float32)
         self.source_xy = self._assemble(points, self._ring_source_xy, self._ring_anchors[..., 2])
         count, first = len(topology.oval), len(points)
@@ -146,13 +140,13 @@ class MeshWarp:
         """Return the mesh as a target shows it; arguments as for `flow`."""
         targets = self.target_vertices(keypoints, pose)
         targets = np.concatenate([targets, keypoints[self._loops]])
-        scales = float(self._pose.scale), float(pose.scale)
-        face = self.source_xy[: len(keypoints), :2]
-        inside = inside_source_xy(self._topology, (face, scales[0]), (keypoints[:, :2], scales[1]))
+        own = PlacedFace(self.source_xy[: len(keypoints), :2], float(self._pose.scale))
+        target = PlacedFace(keypoints[:, :2], float(pose.scale))
+        inside = inside_source_xy(self._topology, own, target)
         revealed = (self._topology.facing(keypoints) - self._facing).astype(np.float32)
         shown = smoothstep((revealed - 0.1) / 0.3)
         source_xy = self._inset_source_xy(shown)
-        closing = self._lids.closing(keypoints, scales[1])
+        closing = self._lids.closing(keypoints, target.scale)
         self._lids.unfold(source_xy, closing)
         self._lids.draw_lashes(inside, targets[len(source_xy) :], keypoints, closing)
         values = np.zeros((len(targets), CHANNELS), np.float32)
@@ -163,6 +157,7 @@ class MeshWarp:
             values[:, 2:4] = np.concatenate([mirrored, mirrored[self._loops]]) - targets[:, :2]
             values[:, 4] = weights
         values[:, 5:11] = self._parts
+        # The loops' own vertices lie behind all others, see __init__.
         values[: len(keypoints), 11] = revealed
         values[len(self.source_xy) :, 11] = revealed[self._loops]
         return PlacedMesh(targets, values, self.triangles, weights is not None, closing)
@@ -178,9 +173,9 @@ class MeshWarp:
         return self._assemble(keypoints, self._keep_visible(keypoints, rings), anchors[..., 2])
 
     def _name_parts(self) -> Points:
-        """Return for each vertex its place on the mean head, how much it follows it, and whether it fills an opening.
+        """Return for each vertex its place on the mean head, how far it follows it, and whether it fills an opening.
 
-        Returns (V, 6): x, y, z in eye distances (0 where nothing follows), following, mouth, eye.
+        Returns (V, 6): x, y, z in eye distances (0 for vertices that do not follow), following, mouth, eye.
         """
         mean = self._topology.canonical.numpy()
         outline = mean[self._topology.oval]
@@ -200,7 +195,7 @@ class MeshWarp:
         return np.column_stack([places * follow[:, None], follow, openings]).astype(np.float32)
 
     def _keep_visible(self, keypoints: Points, rings: Points) -> Points:
-        """Push rings out as far as the source's were pushed, where the target still needs it."""
+        """Push the rings out as far as the source's were, where the target needs it as well."""
         if not self._push.any():
             return rings
         centre = keypoints[self._topology.oval, :2].mean(0)
@@ -225,7 +220,7 @@ class MeshWarp:
         return np.concatenate([face, rings3, self._still]).astype(np.float32)
 
     def _mirrored_source_xy(self) -> Points:
-        """Return for each vertex (V, 2) the home of its partner on the other half of the head."""
+        """Return for each vertex where its partner on the other half of the head lies in the source: (V, 2)."""
         partner = self._topology.mirror
         place = {int(point): k for k, point in enumerate(self._topology.oval)}
         swap = [place[int(partner[point])] for point in self._topology.oval]
@@ -233,23 +228,23 @@ class MeshWarp:
         return self._assemble(face, self._ring_source_xy[:, swap], self._ring_anchors[..., 2])[:, :2]
 
     def _inset_source_xy(self, revealed: Points) -> Points:
-        """Return where vertices show the source (V, 2), those at the edge of the face a little further inside.
+        """Return what vertices show of the source (V, 2), moved inwards a little at the edge of the face.
 
-        The source shows the side of the face as a few pixels, mixed with hair and background. Where the target
-        turns that side to the camera, the cheek beside it is stretched over it instead. revealed: (468,).
+        The source shows the side of the face in a few pixels, mixed with hair and background. Where the target turns
+        that side to the camera, the cheek beside it is stretched over it instead. revealed: (468,).
         """
         source_xy = self.source_xy[:, :2].copy()
         share = INSET * revealed * smoothstep((0.45 - self._facing) / 0.35)
         face = source_xy[: len(share)]
         face += share[:, None] * (self._outline[:, :2].mean(0) - face)
-        # The first ring shows what lies right outside the face: ears and hair, not what is behind them.
+        # The first ring shows what is right outside of the face: ears and hair, not what is behind them.
         oval = self._topology.oval
         ring = source_xy[len(share) : len(share) + len(oval)]
         ring += share[oval, None] / 2 * (face[oval] - ring)
         return source_xy
 
     def _mirror_weights(self, revealed: Points) -> Points | None:
-        """Return how much of each vertex (V,) is to come from the other half; None when nothing is."""
+        """Return how much of each vertex (V,) is to be taken from the other half; None if nothing is."""
         if self._hidden.max() <= 0:
             return None
         face = self._hidden * revealed
@@ -267,5 +262,6 @@ def _push_out(rings: Points, centre: Points, distance: Points) -> Points:
 
 
 def _hidden_weights(facing: Points, partner_facing: Points) -> Points:
-    """Return how much better the partner of a point is seen in the source: 0 where the point itself is seen well."""
-    return smoothstep((0.5 - facing) / 0.3) * smoothstep((partner_facing - facing - 0.15) / 0.3)
+    """Return how much better the source shows a point's partner: 0 where it shows the point itself well."""
+    is_edge_on, is_better = (0.5 - facing) / 0.3, (partner_facing - facing - 0.15) / 0.3
+    return np.asarray(smoothstep(is_edge_on) * smoothstep(is_better), np.float32)

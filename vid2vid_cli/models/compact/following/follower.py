@@ -1,0 +1,61 @@
+"""Follows one driving: each frame is compared with the first one, which is taken as a source of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.models.compact.following.first_frame import FirstFrame
+from vid2vid_cli.models.compact.mesh.warp import PlacedMesh
+from vid2vid_cli.models.compact.motion_layout import POINTS, no_extra
+from vid2vid_cli.models.compact.posing import Posing
+from vid2vid_cli.motion import Motion
+
+
+@dataclass(frozen=True)
+class FirstFrameFollower:
+    """Compares the frames of one driving with its first frame.
+
+    person: who drives, as the first frame shows them.
+    """
+
+    posing: Posing
+    person: SourceAppearance
+    first: FirstFrame
+
+    def compare(self, motion: Motion, picture: NDArray[np.uint8]) -> Tensor:
+        """Return what a motion misses: (1, 468 + CELLS * CELLS, 3); see models.base.Follower and motion_layout.py."""
+        # The mesh that is placed here, twice a frame, is that of the driving person. The source's mesh, which
+        # rendering places, is another one and cannot stand in for it.
+        mesh = self.place(motion, motion.expression.new_zeros(1, POINTS, 3))
+        if mesh is None:
+            return no_extra(motion.expression)
+        moves = self.first.keypoints(mesh, picture, finely=False)
+        # Once more from where the coarse search led: the fine one finds only what is near.
+        near = self.place(motion, _on_head(motion, moves)) or mesh
+        moves = moves + self.first.keypoints(near, picture, finely=True)
+        keypoint_residuals = _on_head(motion, self.first.without_folds(mesh, moves))
+        cells = torch.from_numpy(self.first.surroundings(near, picture))[None]
+        # (1, CELLS, CELLS, 2) to (1, CELLS * CELLS, 3), z being 0
+        return torch.cat([keypoint_residuals, functional.pad(cells.flatten(1, 2), (0, 1))], 1)
+
+    def place(self, motion: Motion, keypoint_residuals: Tensor) -> PlacedMesh | None:
+        """Return the first frame's mesh as a motion moves it; None for numbers that are not finite."""
+        own = self.person.motion
+        nothing = no_extra(own.expression)
+        extra = torch.cat([keypoint_residuals, nothing[:, POINTS:]], 1)
+        driven = self.posing.drive(self.person, replace(motion, extra=extra), replace(own, extra=nothing), None)
+        if not driven.is_finite():
+            return None
+        return self.first.warp.place(driven.keypoints[0].numpy(), driven.head)
+
+
+def _on_head(motion: Motion, moves: NDArray[np.float32]) -> Tensor:
+    """Return moves of keypoints in the picture (468, 2) as residuals on the canonical head: (1, 468, 3)."""
+    return functional.pad(torch.from_numpy(moves)[None], (0, 1)) @ motion.rotation / motion.scale[:, None]

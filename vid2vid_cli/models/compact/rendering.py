@@ -1,0 +1,92 @@
+"""One frame of compact: the source warped by the mesh's flow, its mouth drawn, and what was learned laid over it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vid2vid_cli.geometry.grid import resize_planes, warp_image
+from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.learned.networks import Correction, LearnedParts
+from vid2vid_cli.models.compact.learned.refine import (
+    EncodedSource,
+    Target,
+    correct_flow,
+    paint_target,
+    spread_residual,
+)
+from vid2vid_cli.models.compact.mesh.box import Box
+from vid2vid_cli.models.compact.mesh.warp import Flow, PlacedMesh
+from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
+from vid2vid_cli.models.compact.mouth import draw_mouth
+from vid2vid_cli.models.compact.posing import CompactState
+from vid2vid_cli.models.compact.source import CompactSource, mouth_width
+
+WARP_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
+
+
+def render_frame(source: CompactSource, driven: CompactState, parts: LearnedParts | None) -> Tensor:
+    """Render a source under the motion of one frame: (1, 3, H, W). parts: None for the warp alone."""
+    keypoints = driven.keypoints[0]
+    # The one placing of a frame: flow, networks and painter all draw from this mesh.
+    mesh = source.warp.place(keypoints.cpu().numpy(), driven.head)
+    own = source.motion
+    surroundings = None if driven.surroundings is None else driven.surroundings[0]
+    missed = as_map(surroundings, like=keypoints)
+    target = Target(mesh, Similarity(own.scale, own.rotation, own.translation), driven.head, missed)
+    encoded = correction = None
+    if parts is not None:
+        encoded = EncodedSource(source.features["encoded"], source.square)
+        correction = correct_flow(parts, encoded, target)
+    warped = _warp(source, mesh, driven.gaze[0], correction)
+    _lay_mouth(warped, source, driven)
+    if parts is not None and encoded is not None and correction is not None:
+        paint_target(parts, warped, target, encoded, correction)
+    return warped
+
+
+def _warp(source: CompactSource, mesh: PlacedMesh, gaze: Tensor, correction: Correction | None) -> Tensor:
+    """Warp a source by the mesh's flow, corrected where it can be: (1, 3, H, W). gaze: (1 or 0, 3)."""
+    image = source.features["image"]
+    height, width = image.shape[-2:]
+    shrink = min(1.0, WARP_SIDE / max(height, width))
+    size = max(1, round(height * shrink)), max(1, round(width * shrink))
+    flow = mesh.flow(size)
+    if len(gaze):
+        source.irises.move(flow.displacement, Box.whole(size), mesh.vertices[:POINTS], gaze[0].cpu().numpy())
+    displacement = torch.from_numpy(flow.displacement).to(image)[None]
+    if correction is not None:
+        displacement += spread_residual(correction, source.square, displacement)
+    warped = warp_image(image, _in_halves_of_sides(displacement, image))
+    return warped if flow.mirrored is None else _lay_mirrored(image, warped, flow)
+
+
+def _lay_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:
+    """Draw the inside of an opening mouth over a warped image (1, 3, H, W), in place."""
+    height, width = warped.shape[-2:]
+    half = max(height, width) / 2
+    points_px = driven.keypoints[0].cpu().numpy() * half + (width / 2, height / 2, 0)
+    mouth_px = mouth_width(source.mouth.topology, source.canonical) * float(driven.head.scale) * half
+    layer = draw_mouth((height, width), points_px.astype(np.float32), mouth_px, source.mouth)
+    if layer is not None:
+        layer.blend(warped[0])
+
+
+def _lay_mirrored(image: Tensor, warped: Tensor, flow: Flow) -> Tensor:
+    """Return a warped image with the face's other half laid over it where the flow says so."""
+    if flow.mirrored is None or flow.mirror_weight is None:
+        return warped
+    mirrored = warp_image(image, _in_halves_of_sides(torch.from_numpy(flow.mirrored).to(image)[None], image))
+    # (height, width, 1) as numpy has it, to (1, 1, height, width)
+    weight = torch.from_numpy(np.ascontiguousarray(flow.mirror_weight)).to(image).permute(2, 0, 1)[None]
+    weight = resize_planes(weight, (image.shape[2], image.shape[3]))
+    return warped + weight * (mirrored - warped)
+
+
+def _in_halves_of_sides(displacement: Tensor, image: Tensor) -> Tensor:
+    """Change a displacement (1, h, w, 2) from halves of an image's longer side to halves of each side, in place."""
+    height, width = image.shape[-2:]
+    if height != width:
+        displacement[..., 0 if width < height else 1] *= max(height, width) / min(height, width)
+    return displacement

@@ -1,0 +1,130 @@
+"""A source of compact: a face taken apart into identity, pose and expression, and its mesh, ready to be warped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vid2vid_cli.codec.space import ExpressionBasis
+from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.face.crop import CropSpec
+from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
+from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.models.compact.gaze import Irises, read_gaze
+from vid2vid_cli.models.compact.learned.refine import HeadSquare
+from vid2vid_cli.models.compact.mesh.box import Border
+from vid2vid_cli.models.compact.mesh.topology import FaceTopology
+from vid2vid_cli.models.compact.mesh.warp import MeshWarp
+from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
+from vid2vid_cli.models.compact.mouth import SourceMouth
+from vid2vid_cli.motion import Motion
+
+SOURCE_CROP = CropSpec(scale=3.0)
+
+
+@dataclass(frozen=True)
+class CompactSource(SourceAppearance):
+    """A source of the compact family: its mesh is ready to be warped.
+
+    features: "image" (1, 3, H, W), and "encoded" (1, C, 64, 64) of its square where the checkpoint has networks.
+    """
+
+    warp: MeshWarp
+    square: HeadSquare
+    irises: Irises
+    mouth: SourceMouth
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A face taken apart: canonical keypoints (1, 468, 3), motion, mesh, and the square around its head."""
+
+    canonical: Tensor
+    motion: Motion
+    warp: MeshWarp
+    square: HeadSquare
+
+
+class Rigging:
+    """Takes faces apart, with what the checkpoint knows of faces in general."""
+
+    def __init__(self, topology: FaceTopology, basis: ExpressionBasis | None, state: Mapping[str, Tensor]) -> None:
+        """basis: of calls, expressions then lie in it; without one the checkpoint's own components are taken."""
+        self._topology = topology
+        self._face_basis = None if basis is None else _without_gaze(basis)
+        self._components = state["expression.basis"].float().flatten(1)
+
+    def motion(self, points: Tensor) -> Motion:
+        """Read the motion of faces (B, 468 or 470, 3): a pose, and what remains in the space of expressions."""
+        pose, offsets = self._undo_pose(points)
+        return _motion_of(pose, self._project(offsets), read_gaze(points))
+
+    def rig(self, points: Tensor) -> Rig:
+        """Take a face (1, 468 or 470, 3) apart, and build its mesh."""
+        pose, offsets = self._undo_pose(points)
+        expression = self._project(offsets)
+        # What the space of expressions does not hold is the person.
+        canonical = self._topology.canonical + offsets - expression
+        keypoints = points[:, :POINTS]
+        face = keypoints[0].numpy()
+        border = _still_border(face)
+        # Fitted to the source's own shape, unlike the pose of the motion, which is fitted to the mean face.
+        head = fit_similarity(canonical, keypoints, self._topology.rigid_weights)
+        warp = MeshWarp(self._topology, face, head, border)
+        return Rig(canonical, _motion_of(pose, expression, read_gaze(points)), warp, _square(border, canonical))
+
+    def _undo_pose(self, points: Tensor) -> tuple[Similarity, Tensor]:
+        """Fit the pose to the rigid points; return it, and the offsets from the mean face (B, 468, 3)."""
+        keypoints, mean = points[:, :POINTS], self._topology.canonical
+        pose = fit_similarity(mean[None], keypoints, self._topology.rigid_weights)
+        return pose, pose.undo(keypoints) - mean
+
+    def _project(self, offsets: Tensor) -> Tensor:
+        """Return the part of offsets (B, 468, 3) that lies in the space of expressions."""
+        if self._face_basis is not None:
+            return self._face_basis.expression(self._face_basis.coefficients(offsets))
+        coefficients = offsets.flatten(1) @ self._components.T
+        return (coefficients @ self._components).reshape(offsets.shape)
+
+
+def mouth_width(topology: FaceTopology, canonical: Tensor) -> float:
+    """Return the width of a mouth, in canonical units. canonical: (1, 468, 3)."""
+    left, right = canonical[0, topology.inner_lips[[0, len(topology.inner_lips) // 2]]]
+    return float((right - left).norm())
+
+
+def _motion_of(pose: Similarity, expression: Tensor, gaze: Tensor) -> Motion:
+    return Motion(pose.rotation, pose.translation, pose.scale, torch.cat([expression, gaze[:, None]], 1))
+
+
+def _without_gaze(basis: ExpressionBasis) -> ExpressionBasis:
+    """Return a basis of the face alone: without the last two components and the last keypoint, which are the gaze."""
+    if basis.weights.shape[0] != KEYPOINTS:
+        raise WeightsError(f"the checkpoint's basis has {len(basis.weights)} keypoints, not {KEYPOINTS}; make it again")
+    return ExpressionBasis(basis.components[:-2, :POINTS], basis.weights[:POINTS])
+
+
+def _still_border(points: NDArray[np.float32]) -> Border:
+    """Return the border of the square that the crop is, or would be in a larger frame. points: (468, 3).
+
+    Where the frame ends the crop, nothing needs to hold still: beyond it the frame's edge is repeated.
+    """
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    # The crop is this square, cut where the frame ends.
+    half = (high - low).max() * SOURCE_CROP.scale / 2
+    middle = (low + high) / 2
+    return Border(middle - half, middle + half)
+
+
+def _square(border: Border, canonical: Tensor) -> HeadSquare:
+    """Return the square within a border. canonical: (1, 468, 3), the source's."""
+    (left, top), (right, bottom) = border.low, border.high
+    # The middle of the face's extent on the canonical head; with the pose it says where the head is.
+    head = (canonical.amax(1, keepdim=True) + canonical.amin(1, keepdim=True)) / 2
+    back = float(canonical[..., 2].max())
+    return HeadSquare((float(left + right) / 2, float(top + bottom) / 2), float(right - left) / 2, head, back)
