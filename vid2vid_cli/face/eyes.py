@@ -19,6 +19,7 @@ from vid2vid_cli.face.eyenet import EyeNet
 from vid2vid_cli.face.frames import images_of
 from vid2vid_cli.face.meshnet import LANDMARKS
 from vid2vid_cli.face.square import Frame, Points, Square, crop_square
+from vid2vid_cli.geometry.easing import smoothstep_between
 
 Array = NDArray[np.float64]
 
@@ -112,12 +113,6 @@ class EyeFrame:
         return points
 
 
-def smooth_step(value: float, low: float, high: float) -> float:
-    """Return a smooth step in [0, 1] that rises from 0 at low to 1 at high."""
-    t = min(max((value - low) / (high - low), 0.0), 1.0)
-    return t * t * (3 - 2 * t)
-
-
 def fit_eyes(net: EyeNet, frame: Frame, meshes: Points) -> Points:
     """Move the lids of meshes (N, 468, 3) in frame px to where the iris network sees them, and add the irises.
 
@@ -181,7 +176,7 @@ def lid_displacements(seen: Array, known: Array) -> Array:
     the mean of two estimates trembles less than one. As an eye closes, the upper lid approaches the lower one, and
     its points approach their partners there.
     """
-    openness = smooth_step(gap(seen), CLOSED, OPEN)
+    openness = smoothstep_between(gap(seen), CLOSED, OPEN)
     heights = seen[:, 1] - OFFSET_DOWN
     gaps = np.maximum(heights[LOWER] - heights[UPPER], 0)
     heights[UPPER] = heights[LOWER] - np.maximum(gaps * openness, SMALLEST_GAP)
@@ -202,11 +197,11 @@ def far_side_trust(mesh: Array, eye: int) -> float:
     """Return how visible an eye is, in [0, 1], from the yaw of a mesh (468, 3): the far eye of a profile is hidden."""
     right, left = mesh[LOOPS[:, OUTER]]
     yaw = math.atan2(left[2] - right[2], max(float(np.linalg.norm(left[:2] - right[:2])), 1e-6))
-    return 1 - smooth_step(yaw if eye else -yaw, FAR_FROM_RAD, FAR_TO_RAD)
+    return 1 - smoothstep_between(yaw if eye else -yaw, FAR_FROM_RAD, FAR_TO_RAD)
 
 
 def corner_trust(seen: Array, known: Array) -> float:
     """Return how well the corners of two contours (16, 2) in the axes of the eye agree, in [0, 1]."""
     ends = [OUTER, INNER]
     apart = float(np.linalg.norm(seen[ends] - OFFSET_CORNERS - known[ends], axis=1).mean())
-    return 1 - smooth_step(apart, AGREES, DISAGREES)
+    return 1 - smoothstep_between(apart, AGREES, DISAGREES)

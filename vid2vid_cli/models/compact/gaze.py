@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame, smooth_step
+from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame
+from vid2vid_cli.geometry.easing import smoothstep_between
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.warp import Points
 
@@ -43,7 +44,7 @@ def _gaze_of(face: Array) -> tuple[float, float, float]:
     total, weights = np.zeros(2), 1e-6
     for eye in (0, 1):
         frame = EyeFrame.of(face[:, :2], eye)
-        seen = smooth_step(_gap(face, eye), SHUT, SEEN)
+        seen = smoothstep_between(_gap(face, eye), SHUT, SEEN)
         # The eye nearer to the camera is wider and is seen better.
         weight = (0.01 + seen) * frame.width_px**2
         total += weight * seen * _mirrored(frame.to_own(face[IRISES[eye], :2]), eye)
@@ -81,7 +82,7 @@ class Irises:
         self._frames = [EyeFrame.of(mesh, eye) for eye in (0, 1)]
         self._lids = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
         self._own = [_mirrored(gaze[:2].astype(np.float64), eye) for eye in (0, 1)]
-        self._trust = [smooth_step(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
+        self._trust = [smoothstep_between(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
 
     def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> None:
         """Move the irises in the openings of a target's eyes.
