@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.face.eyenet import EyeNet
 from vid2vid_cli.face.eyes import LOOPS, RINGS, far_side_trust, fit_eyes, move_lids
 from vid2vid_cli.face.mesh import FaceAnalyzer, roi_from_landmarks
-from vid2vid_cli.face.square import Frame, Points, Square, crop_square
+from vid2vid_cli.face.square import Square, crop_square
 from vid2vid_cli.media.video import read_video
 
 WINK = "d03_woman_expressions_audio.mp4", 10

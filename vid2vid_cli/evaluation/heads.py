@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, select_face
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.base import ReenactmentModel

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError, NoFaceError, Vid2VidError
 from vid2vid_cli.evaluation.judges import MESH_LIPS, FaceReading
 from vid2vid_cli.evaluation.material import TrackedFrame, TrackedFrames, judged_square
@@ -34,7 +35,7 @@ from vid2vid_cli.evaluation.sheet import (
     WorstFrameCollector,
     error_map,
 )
-from vid2vid_cli.face.crop import Frame, crop_frame
+from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.options import EvaluateClipsOptions
 from vid2vid_cli.pipeline.progress import Hooks, counted

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vid2vid_cli.arrays import Frame as Frame  # noqa: PLC0414  named here for its users
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine

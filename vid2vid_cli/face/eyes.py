@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.face.eyenet import EyeNet
 from vid2vid_cli.face.frames import images_of
 from vid2vid_cli.face.meshnet import LANDMARKS
-from vid2vid_cli.face.square import Frame, Points, Square, crop_square
+from vid2vid_cli.face.square import Square, crop_square
 from vid2vid_cli.geometry.easing import smoothstep_between
 
 Array = NDArray[np.float64]

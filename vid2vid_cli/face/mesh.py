@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.face.blazeface import FullRangeDetector, ShortRangeDetector
 from vid2vid_cli.face.detector import (
     CONVINCING_SCORE,
@@ -26,7 +27,7 @@ from vid2vid_cli.face.eyes import IRISES, fit_eyes
 from vid2vid_cli.face.fast_blocks import use_fast_blocks
 from vid2vid_cli.face.frames import images_of
 from vid2vid_cli.face.meshnet import LANDMARKS, MeshNet
-from vid2vid_cli.face.square import Frame, Points, Square, crop_square
+from vid2vid_cli.face.square import Square, crop_square
 
 RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners: the person's right eye is left for the viewer
 # Pairs of mesh points whose mean is a keypoint of the detector: both eyes, the tip of the nose, the mouth.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.mesh import Face
 
 BETWEEN_THE_EYES = 168

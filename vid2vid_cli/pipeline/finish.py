@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError, UsageError
-from vid2vid_cli.face.crop import Frame, crop_frame
+from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.face.paste import paste_face, resize_frame
 from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.output import fit_size

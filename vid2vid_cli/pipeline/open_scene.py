@@ -1,12 +1,12 @@
-"""From what a user asks to a scene: options are read, then the driving and the source are opened."""
+"""Open a scene as a user asks for it: parse the options, then open the driving and the source."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import Select
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.registry import LoadedModel
@@ -26,7 +26,7 @@ from vid2vid_cli.pipeline.source import Source
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """What a user asks of a scene, read and checked before anything is loaded."""
+    """What a user asks for, parsed and checked before anything is loaded."""
 
     options: ReenactOptions
     sweeps: Sweeps
@@ -35,7 +35,7 @@ class SceneRequest:
 
     @classmethod
     def of(cls, options: ReenactOptions, log: WarningLog) -> SceneRequest:
-        """Read the options. UsageError for those that cannot be read or make no sense."""
+        """Parse the options. UsageError for one that makes no sense."""
         sweeps = parse_sweeps(options)
         reading = reading_options(options, log)
         check_numbers(options)
@@ -57,7 +57,7 @@ class SceneRequest:
         return open_driving(path, self.reading, setup)
 
     def open_scene(self, engine: Engine, source: Source, driving: Driving) -> Scene:
-        """Bring both together; the reference frame is still to be found."""
+        """Bring source and driving together. The reference frame is found later, by `Scene.find_reference`."""
         controls, fps = MotionControls.of(self.options), parse_fps(self.options.fps)
         scene = Scene(engine.loaded.model, source, driving, controls, self.sweeps, fps=fps)
         if self.options.compare:
@@ -74,11 +74,11 @@ def open_scene(
     hooks: Hooks | None = None,
     memory: Memory | None = None,
 ) -> Scene:
-    """Open a source and a driving, and return the scene whose frames are to come: nothing is written.
+    """Open a source and a driving as a scene, which yields frames; nothing is written.
 
     source: a picture or a video by its path, or a picture as uint8 RGB (height, width, 3). driving: a video, GIF,
-    picture, motion file or call by its path, or a `Driving` that is open already. options: as for `reenact`; those of
-    encoding and sound are not used. model: loaded before with `load_model`, to spare loading it again.
+    picture, motion file or call by its path, or an open `Driving`. options: as for `reenact`; those for encoding and
+    sound are ignored. model: loaded before with `load_model`, to spare loading it again.
 
         with open_scene("portrait.jpg", "talk.mp4") as scene:
             for frame, info in scene:
@@ -91,6 +91,7 @@ def open_scene(
     engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, request.sweeps, options.region)
     opened = driving if isinstance(driving, Driving) else request.open_driving(Path(driving), engine)
+    # The scene closes the driving, but there is no scene yet if one of these steps fails.
     try:
         scene = request.open_scene(engine, Source(source, options, engine, log.warn), opened)
         if options.relative:
@@ -102,7 +103,7 @@ def open_scene(
 
 
 def check_numbers(options: ReenactOptions) -> None:
-    """Raise UsageError for numbers that make no sense."""
+    """Raise UsageError for numbers out of range."""
     if not 0 <= options.strength <= 3:
         raise UsageError(f"--strength {options.strength:g}: write a number from 0 to 3")
     check_motion_numbers(options)

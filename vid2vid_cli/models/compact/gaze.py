@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame
 from vid2vid_cli.geometry.easing import smoothstep_between
 from vid2vid_cli.models.compact.mesh.box import Box
-from vid2vid_cli.models.compact.mesh.warp import Points
 
 Array = NDArray[np.float64]
 

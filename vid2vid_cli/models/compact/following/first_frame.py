@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import LOOPS, RINGS
 from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.models.compact.following.pixel_loops import Limits, even_out, flow_confidence, places_of, scaled
 from vid2vid_cli.models.compact.mesh.box import Box
-from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, MeshWarp, PlacedMesh, Points
+from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, MeshWarp, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import CELLS
 
 VIEW = 288  # px: side of the gray picture of the square around the head
