@@ -32,7 +32,7 @@ from vid2vid_cli.models.compact.learned.refine import Patch, draw_guide, rigid_f
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_map, no_extra
-from vid2vid_cli.models.compact.mouth import draw_mouth
+from vid2vid_cli.models.compact.mouth import fill_mouth
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
 from vid2vid_cli.motion import PoseOverride
@@ -345,7 +345,7 @@ def draw_overlay(prepared: Prepared, driven: CompactState, patch: Patch, guide: 
     scale = PATCH_SIDE / 2 / patch.half
     points_px = (driven.keypoints[0].numpy() - (patch.x, patch.y, 0)) * scale + (PATCH_SIDE / 2, PATCH_SIDE / 2, 0)
     mouth_px = mouth_width(source.mouth.topology, source.canonical) * float(driven.head.scale) * scale
-    layer = draw_mouth((PATCH_SIDE, PATCH_SIDE), points_px.astype(np.float32), mouth_px, source.mouth)
+    layer = fill_mouth((PATCH_SIDE, PATCH_SIDE), points_px.astype(np.float32), mouth_px, source.mouth, None)
     keep = 1 - weight[0]
     if layer is not None:
         layer.blend(colour)

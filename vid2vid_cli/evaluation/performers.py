@@ -18,7 +18,7 @@ from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.animator import Animator
-from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
+from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup, look_at
 from vid2vid_cli.pipeline.engine import Engine
 
 
@@ -57,8 +57,8 @@ class Performer:
         image = image_of(crop_frame(source.frame, self._crop), engine.device)
         landmarks = torch.from_numpy(self._crop.to_crop(source.face.landmarks_px)).float()[None]
         rest = reference or source
-        look = ReaderSetup(model, engine.analyzer, "largest", engine.device, follows=follows)
-        self._reader = MotionReader(look, rest.frame, rest.face)
+        self._setup = ReaderSetup(model, engine.analyzer, "largest", engine.device, follows=follows, shows=True)
+        self._reader = MotionReader(self._setup, rest.frame, rest.face)
         # Whatever is the same in every frame is computed once.
         with torch.inference_mode():
             appearance = model.appearance(image, landmarks)
@@ -68,7 +68,9 @@ class Performer:
     @torch.inference_mode()
     def follow(self, frame: Frame, face: Face) -> Frame:
         """Return the portrait, moved as a face in a driving frame."""
-        moved = self._animator.frame(self._reader.read(frame, face), self._reference)
+        motion = self._reader.read(frame, face)
+        look = look_at(self._setup, frame, self._reader.crop, motion)
+        moved = self._animator.frame(motion, self._reference, look=look)
         return paste_face(self._frame, moved, self._crop)
 
     def turn(self, pose: PoseOverride) -> Frame:

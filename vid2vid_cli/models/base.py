@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.codec.space import ExpressionBasis
-from vid2vid_cli.face.crop import CropSpec
+from vid2vid_cli.face.crop import CropSpec, FaceCrop
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -178,6 +178,25 @@ class Follows(Protocol):
 
         picture: (S, S), gray, the first frame's follow_crop. landmarks: (1, 470, 3) in px of that picture.
         """
+        ...
+
+
+@runtime_checkable
+class ShowsDriving(Protocol):
+    """A model that shows a part of the driving's own pictures, such as what lies between its lips.
+
+    What it takes is its own affair. It is never saved or sent: motion files and calls hold none of the driving's pictures.
+    """
+
+    def look(self, frame: NDArray[np.uint8], crop: FaceCrop, motion: Motion) -> object:
+        """Take what it will show out of a driving frame (H, W, 3).
+
+        crop: the driving crop. motion: of this frame, as `motion` read it in that crop.
+        """
+        ...
+
+    def with_look(self, driven: DrivenState, look: object) -> DrivenState:
+        """Return what `drive` gave, to be rendered with a look."""
         ...
 
 

@@ -24,12 +24,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vid2vid_cli.face.crop import FaceCrop
 from vid2vid_cli.media.files import hash_output
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.process.scratch import Scratch
 from vid2vid_cli.version import __version__
 
-SCHEMA = 1  # part of every key: raise it when the files change, and older ones are no longer found
+SCHEMA = 2  # part of every key: raise it when the files change, and older ones are no longer found
 HEADER_BYTES = 8192  # room for the header of a recorded motion, see MotionRecorder
 MOST_APPEARANCES = 8
 MOST_APPEARANCE_PX = 50_000_000  # of all pictures that one process keeps
@@ -156,6 +157,9 @@ class Recording:
             rows = file.get_slice("frames").get_shape()
         self._shapes: list[list[int]] = about["shapes"]
         self.warnings: list[str] = about["warnings"]
+        crop = about["crop"]
+        self.crop = None if crop is None else FaceCrop(np.array(crop["affine"]), (crop["size"][0], crop["size"][1]))
+        """The crop in which the motion was read."""
         self.count: int = rows[0]
         if rows[1] != 1 + sum(int(np.prod(shape)) for shape in self._shapes):
             raise ValueError(f"{path}: rows of the wrong length")
@@ -214,12 +218,13 @@ class MotionRecorder:
             numbers = [tensor.detach().cpu().float().flatten().numpy() for tensor in motion.tensors()]
             self._write(np.concatenate([np.array([found], np.float32), *numbers]))
 
-    def finish(self) -> None:
-        """Keep what was recorded, unless no face was ever seen."""
+    def finish(self, crop: FaceCrop | None = None) -> None:
+        """Keep what was recorded, unless no face was ever seen. crop: in which the motion was read."""
         if self._file is None or self._scratch is None or self._shapes is None:
             return
         size = self._row_length() * self._rows * 4
-        about = json.dumps({"shapes": self._shapes, "warnings": self.warnings})
+        read_in = None if crop is None else {"affine": crop.affine.tolist(), "size": list(crop.size)}
+        about = json.dumps({"shapes": self._shapes, "warnings": self.warnings, "crop": read_in})
         header = json.dumps(
             {
                 "__metadata__": {"vid2vid_recording": about},

@@ -15,6 +15,7 @@ from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.media.files import MAX_PIXELS
 
 Audio = Literal["driving", "source", "none"]
+Mouth = Literal["driving", "drawn"]
 OnMissing = Literal["hold", "skip", "fail"]
 LandmarkJudge = Literal["mesh", "face-alignment"]
 DType = Literal["auto", "float32", "float16", "bfloat16", "int8"]
@@ -174,6 +175,11 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
         True,
         "Follow hair, shoulders and camera too, and refine the face; or move only the mesh of the head (compact).",
         "--body/--head-only",
+        panel="Motion",
+    )
+    mouth: Mouth = option(
+        "driving",
+        "What fills an opening mouth: the driving's own, with the driver's teeth, or a drawn one (compact).",
         panel="Motion",
     )
     audio: Audio = option("driving", "Where the sound of the output comes from.", panel="Time")

@@ -198,19 +198,19 @@ class Scene:
     def _render(self, source: SourceFrame, driven: DrivenFrame, share: float) -> Frame:
         """Render one output frame. share: its place in the scene, 0 to 1."""
         pose = pose_override(self._sweeps, share, absolute=self.controls.absolute_pose)
-        rendered = [self._render_face(face, driven.motion, pose) for face in source.faces]
+        rendered = [self._render_face(face, driven, pose) for face in source.faces]
         frame = self._finish(source, rendered)
         return side_by_side(source.frame, driven.picture, frame) if self._shows_all_three else frame
 
-    def _render_face(self, face: SourceFace, motion: Motion | None, pose: PoseOverride | None) -> Frame | None:
+    def _render_face(self, face: SourceFace, driven: DrivenFrame, pose: PoseOverride | None) -> Frame | None:
         """Render one face of the source; None if it is out of sight."""
         if face.appearance is None:
             return None
         animator = Animator(self._model, face.appearance, self.source.path)
-        if motion is None:  # no face was seen in the driving yet: the source keeps still
+        if driven.motion is None:  # no face was seen in the driving yet: the source keeps still
             return animator.frame_at_rest(pose)
         base = face.appearance.motion if self.reference is None else self.reference
-        return animator.frame(self._controlled(base, motion), self.reference, pose)
+        return animator.frame(self._controlled(base, driven.motion), self.reference, pose, driven.look)
 
     def _controlled(self, base: Motion, motion: Motion) -> Motion:
         """Return the part of a motion that arrives. base: the motion that moves nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,9 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import UsageError
-from vid2vid_cli.face.crop import CropSpec
+from vid2vid_cli.face.crop import CropSpec, FaceCrop
+from vid2vid_cli.geometry.affine import apply_affine
+from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import DrivenState, SourceAppearance
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
@@ -25,6 +29,7 @@ from vid2vid_cli.models.compact.learned.refine import encode_source
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
 from vid2vid_cli.models.compact.mouth import SourceMouth, mouth_gaps, read_skin_tone
+from vid2vid_cli.models.compact.mouth_picture import MouthPicture, take_mouth
 from vid2vid_cli.models.compact.posing import CompactState, Posing
 from vid2vid_cli.models.compact.rendering import render_frame
 from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, mouth_width
@@ -48,8 +53,8 @@ class CompactModel:
         """Build from the checkpoint's tensors."""
         self.topology = FaceTopology.from_state(state)
         self.basis = ExpressionBasis.from_state(state)
-        self.posing = Posing(self.topology, state)
         self._rigging = Rigging(self.topology, self.basis, state)
+        self.posing = Posing(self.topology, state, self._rigging.project)
         self._stored = self._learned = LearnedParts.from_state(state)
         self._ranges = {network: state[name] for network, name in RANGES.items() if name in state}
 
@@ -102,9 +107,11 @@ class CompactModel:
         """Begin to compare the frames of a driving with its first one; the networks must be there to use it."""
         if self._learned is None:
             return None
-        rig = self._rigging.rig(unit_points(landmarks, picture.shape[:2]))
+        points = unit_points(landmarks, picture.shape[:2])
+        rig = self._rigging.rig(points)
         first = FirstFrame(rig.warp, rig.square.box, picture)
-        return FirstFrameFollower(self.posing, SourceAppearance({}, rig.canonical, rig.motion), first)
+        person = SourceAppearance({}, self.topology.canonical[None], self._rigging.motion(points))
+        return FirstFrameFollower(self.posing, person, first)
 
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""
@@ -115,6 +122,20 @@ class CompactModel:
     ) -> CompactState:
         """Compose poses as rotations and expressions as differences (relative), or take them as they are."""
         return self.posing.drive(source, driving, reference, pose)
+
+    def look(self, frame: Frame, crop: FaceCrop, motion: Motion) -> MouthPicture:
+        """Take the inside of the mouth out of a driving frame; see models.base.ShowsDriving."""
+        height, width = crop.size
+        half, middle = max(crop.size) / 2, np.array([width / 2, height / 2, 0.0])
+        pose = Similarity(motion.scale, motion.rotation, motion.translation)
+        points = pose.apply(self.topology.canonical + motion.expression[:, :POINTS])[0].double().numpy()
+        return take_mouth(frame, apply_affine(crop.affine, (points * half + middle)[:, :2]), self.topology.inner_lips)
+
+    def with_look(self, driven: DrivenState, look: object) -> DrivenState:
+        """Return a state that shows the driving's mouth."""
+        if not isinstance(driven, CompactState) or not isinstance(look, MouthPicture):
+            raise ValueError("what drives the source, or its look, is of another family")
+        return replace(driven, mouth=look)
 
     def render(self, source: SourceAppearance, driven: DrivenState) -> Tensor:
         """Warp the source's pixels by the mesh's flow, one frame after the other."""

@@ -17,17 +17,17 @@ from torch import Tensor
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
+from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth, skin_colour
 
 Array = NDArray[np.float32]
 
 # Mouth widths: an opening that exceeds the source's own, stretched so many times, by the first amount is not drawn yet,
 # by the second one it is drawn fully.
 OWN_STRETCH, HOLE_FROM, HOLE_TO = 1.6, 0.03, 0.09
+SHOWN_FROM, SHOWN_TO = 0.005, 0.03  # the same for a mouth that is not drawn but shown: it may appear at once
 TEETH_LENGTH, TEETH_SPREAD = 0.115, 0.37
 # Colours relative to the brightness of the skin: measured on portraits with open mouths, rounded.
 TEETH, CAVITY, TONGUE = np.array([[1.02, 0.97, 0.90], [0.20, 0.11, 0.10], [0.66, 0.36, 0.35]], np.float32)
-# Points on cheeks and nose where the skin's colour is read.
-SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 
 
 @dataclass(frozen=True)
@@ -35,26 +35,25 @@ class SkinTone:
     """How a source's face is lit.
 
     brightness: in [0, 1]. saturation: over that of a usual photograph. tint: (3,), the colour of the light, mean 1.
+    skin: (3,), the colour of the skin itself, in [0, 1].
     """
 
     brightness: float
     saturation: float
     tint: Array
+    skin: Array
 
 
 def read_skin_tone(image: Tensor, points_px: Array) -> SkinTone:
     """Read the skin tone of a source. image: (1, 3, H, W) in [0, 1]. points_px: (468, 2 or 3) in its px."""
-    x, y = points_px[list(SKIN_POINTS), :2].astype(int).T
-    height, width = image.shape[-2:]
-    colours = image[0][:, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].cpu().numpy()
-    colour = np.median(colours, axis=1)
+    colour = skin_colour(image[0].permute(1, 2, 0).cpu().numpy(), points_px)
     brightness = float(colour.mean())
     saturation = float((colour.max() - colour.min()) / max(brightness, 1e-3))
     # A dark face has light teeth: only its light darkens them. Hence a brightness nearer to the middle.
     lit = 0.65 * brightness + 0.35 * 0.62
     # Skin is warm by itself; about a third of its colour comes from the light.
     tint = (colour / max(brightness, 1e-3)) ** 0.35
-    return SkinTone(lit, min(1.0, saturation / 0.35), np.asarray(tint / tint.mean(), np.float32))
+    return SkinTone(lit, min(1.0, saturation / 0.35), np.asarray(tint / tint.mean(), np.float32), colour)
 
 
 def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Array:
@@ -97,17 +96,18 @@ class MouthLayer:
         patch += weight * (colour - patch)
 
 
-def draw_mouth(
-    size: tuple[int, int], points_px: Array, mouth_width_px: float, source: SourceMouth
+def fill_mouth(
+    size: tuple[int, int], points_px: Array, mouth_width_px: float, source: SourceMouth, shown: MouthPicture | None
 ) -> MouthLayer | None:
-    """Draw the inside of a warped image's mouth as far as the source has none of its own; None where it has enough.
+    """Fill the inside of a warped image's mouth as far as the source has none of its own; None where it has enough.
 
     size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. mouth_width_px: width of the
-    mouth as if seen from the front.
+    mouth as if seen from the front. shown: the driving's mouth; None draws one.
     """
     loop = source.topology.inner_lips
     gaps = mouth_gaps(points_px, loop, mouth_width_px)
-    hole = smoothstep((gaps - OWN_STRETCH * source.gaps - HOLE_FROM) / (HOLE_TO - HOLE_FROM))
+    begin, end = (HOLE_FROM, HOLE_TO) if shown is None else (SHOWN_FROM, SHOWN_TO)
+    hole = smoothstep((gaps - OWN_STRETCH * source.gaps - begin) / (end - begin))
     if not hole.any():
         return None
     corners = points_px[loop]
@@ -117,14 +117,18 @@ def draw_mouth(
     if right <= left or bottom <= top:
         return None
     vertices = (corners - (left + 0.5, top + 0.5, 0.0)).astype(np.float32)
-    attributes = np.stack([_along(len(loop)), *_depths(gaps), hole], 1).astype(np.float32)
+    places = np.zeros((len(loop), 2), np.float32) if shown is None else shown.lips_px
+    attributes = np.column_stack([_along(len(loop)), *_depths(gaps), hole, places]).astype(np.float32)
     values = rasterize(vertices, attributes, _local_triangles(source.topology), (bottom - top, right - left))
     # Outside of the lips all attributes are 0, and so is the weight.
-    along, below_upper, above_lower, open_share = np.moveaxis(values, -1, 0)
+    along, below_upper, above_lower, open_share = np.moveaxis(values[..., :4], -1, 0)
     soft = max(0.02, 1.2 / mouth_width_px)
     edge = smoothstep(np.minimum(below_upper, above_lower) / soft)
+    weight = (edge * open_share)[..., None]
+    if shown is not None:
+        return MouthLayer(int(left), int(top), sample_mouth(shown, values[..., 4:], source.tone.skin), weight)
     inside = draw_inside(along, below_upper, above_lower, soft)
-    return MouthLayer(int(left), int(top), _light(inside, source.tone), (edge * open_share)[..., None])
+    return MouthLayer(int(left), int(top), _light(inside, source.tone), weight)
 
 
 def draw_inside(along: Array, below_upper: Array, above_lower: Array, soft: float) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from vid2vid_cli.models.base import SourceAppearance, are_finite
 from vid2vid_cli.models.compact.blink import LidContact
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import POINTS, require_extra
+from vid2vid_cli.models.compact.mouth_picture import MouthPicture
 from vid2vid_cli.motion import Motion, PoseOverride
 
 # A warped head looks less turned than its mesh is, since nothing new of it comes into view: a mesh turned by 20
@@ -30,13 +31,15 @@ class CompactState:
 
     keypoints: (B, 468, 3), the mesh in [-1, 1] of the crop's longer side. gaze: (B, 1, 3), how it differs from the
     source's, see gaze.py; (B, 0, 3) where the motion knows none. surroundings: (B, CELLS * CELLS, 3), see
-    motion_layout.py; None where nothing is known. head: the pose of the source's own head in the keypoints.
+    motion_layout.py; None where nothing is known. head: the pose of the source's own head in the keypoints. mouth: the
+    inside of the driving's mouth, for all frames; None to draw one.
     """
 
     keypoints: Tensor
     gaze: Tensor
     surroundings: Tensor | None
     head: Similarity
+    mouth: MouthPicture | None = None
 
     def is_finite(self) -> bool:
         """Whether all numbers are finite."""
@@ -50,15 +53,18 @@ class CompactState:
         """Return the state of one frame, still as a batch, of 1."""
         one = slice(index, index + 1)
         surroundings = None if self.surroundings is None else self.surroundings[one]
-        return CompactState(self.keypoints[one], self.gaze[one], surroundings, Similarity(*(t[one] for t in self.head)))
+        head = Similarity(*(t[one] for t in self.head))
+        return CompactState(self.keypoints[one], self.gaze[one], surroundings, head, self.mouth)
 
 
 class Posing:
     """Drives keypoints, with what the checkpoint knows of faces in general."""
 
-    def __init__(self, topology: FaceTopology, state: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, topology: FaceTopology, state: Mapping[str, Tensor], project: Callable[[Tensor], Tensor]
+    ) -> None:
         """state: the checkpoint's tensors, for how expressions and the shapes of faces vary."""
-        self.topology = topology
+        self.topology, self._project = topology, project
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
         self._lids = LidContact(topology)
@@ -71,7 +77,11 @@ class Posing:
         keypoint_residuals, surroundings = torch.zeros(1, POINTS, 3), None
         if reference is not None and reference.extra is not None and driving.extra is not None:
             missed = require_extra(driving.extra) - require_extra(reference.extra)
-            keypoint_residuals, surroundings = likeness(own, reference) * missed[:, :POINTS], missed[:, POINTS:]
+            keypoint_residuals, surroundings = (
+                likeness(own.expression[:, :POINTS], self._project(reference.expression[:, :POINTS]))
+                * missed[:, :POINTS],
+                missed[:, POINTS:],
+            )
         if reference is None:
             # How large and where the head is belongs to the source: a driving crop says nothing about it.
             scale, translation = own.scale, own.translation.expand(len(driving), 3)
@@ -110,13 +120,13 @@ class Posing:
         return torch.cat([(coefficients @ self._reader.T @ self._basis).reshape(shown.shape), gaze], 1)
 
 
-def likeness(own: Motion, reference: Motion) -> float:
+def likeness(own: Tensor, reference: Tensor) -> float:
     """Return how much a source's face at rest is the driving's: 1 for the same one, 0 for another's.
 
     How a face differs from its mesh as it turns and moves belongs to that face alone. On another face it did harm:
     expressions came across less well than by the mesh alone.
     """
-    away = float((reference.expression - own.expression)[:, :POINTS].square().sum(-1).mean().sqrt())
+    away = float((reference - own).square().sum(-1).mean().sqrt())
     return min(max(2 - away / SAME_FACE, 0.0), 1.0)
 
 

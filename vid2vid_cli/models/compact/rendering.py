@@ -19,7 +19,7 @@ from vid2vid_cli.models.compact.learned.refine import (
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.warp import Flow, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
-from vid2vid_cli.models.compact.mouth import draw_mouth
+from vid2vid_cli.models.compact.mouth import fill_mouth
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
 
@@ -40,9 +40,12 @@ def render_frame(source: CompactSource, driven: CompactState, parts: LearnedPart
         encoded = EncodedSource(source.features["encoded"], source.square)
         correction = correct_flow(parts, encoded, target)
     warped = _warp(source, mesh, driven.gaze[0], correction)
-    _lay_mouth(warped, source, driven)
+    if driven.mouth is None:
+        _fill_mouth(warped, source, driven)
     if parts is not None and encoded is not None and correction is not None:
         paint_target(parts, warped, target, encoded, correction)
+    if driven.mouth is not None:  # a real mouth needs no retouching, which would only grey it
+        _fill_mouth(warped, source, driven)
     return warped
 
 
@@ -62,13 +65,13 @@ def _warp(source: CompactSource, mesh: PlacedMesh, gaze: Tensor, correction: Cor
     return warped if flow.mirrored is None else _lay_mirrored(image, warped, flow)
 
 
-def _lay_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:
-    """Draw the inside of an opening mouth over a warped image (1, 3, H, W), in place."""
+def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:
+    """Lay the inside of an opening mouth over a warped image (1, 3, H, W), in place."""
     height, width = warped.shape[-2:]
     half = max(height, width) / 2
     points_px = driven.keypoints[0].cpu().numpy() * half + (width / 2, height / 2, 0)
     mouth_px = mouth_width(source.mouth.topology, source.canonical) * float(driven.head.scale) * half
-    layer = draw_mouth((height, width), points_px.astype(np.float32), mouth_px, source.mouth)
+    layer = fill_mouth((height, width), points_px.astype(np.float32), mouth_px, source.mouth, driven.mouth)
     if layer is not None:
         layer.blend(warped[0])
 

@@ -62,12 +62,12 @@ class Rigging:
     def motion(self, points: Tensor) -> Motion:
         """Read the motion of faces (B, 468 or 470, 3): a pose, and what remains in the space of expressions."""
         pose, offsets = self._undo_pose(points)
-        return _motion_of(pose, self._project(offsets), read_gaze(points))
+        return _motion_of(pose, offsets, read_gaze(points))
 
     def rig(self, points: Tensor) -> Rig:
         """Take a face (1, 468 or 470, 3) apart, and build its mesh."""
         pose, offsets = self._undo_pose(points)
-        expression = self._project(offsets)
+        expression = self.project(offsets)
         # What the space of expressions does not hold is the person.
         canonical = self._topology.canonical + offsets - expression
         keypoints = points[:, :POINTS]
@@ -84,7 +84,7 @@ class Rigging:
         pose = fit_similarity(mean[None], keypoints, self._topology.rigid_weights)
         return pose, pose.undo(keypoints) - mean
 
-    def _project(self, offsets: Tensor) -> Tensor:
+    def project(self, offsets: Tensor) -> Tensor:
         """Return the part of offsets (B, 468, 3) that lies in the space of expressions."""
         if self._face_basis is not None:
             return self._face_basis.expression(self._face_basis.coefficients(offsets))

@@ -25,6 +25,7 @@ class DrivenFrame:
     motion: of this one frame, None before the first face was seen.
     found: whether this very frame shows a face; otherwise `motion` is the last one known.
     picture: the frame itself, None for a driving without pictures.
+    look: what the family shows of the frame itself, see models.base.ShowsDriving; None for nothing.
     is_repeat: whether to show the previous output frame again instead of rendering, if there is one.
     arrived_s: when the frame came in, by time.perf_counter; None unless the driving is live.
     """
@@ -34,6 +35,7 @@ class DrivenFrame:
     picture: Frame | None
     is_repeat: bool = False
     arrived_s: float | None = None
+    look: object | None = None
 
 
 # Compared and hashed by identity: a driving holds open files and what it has read so far.

@@ -16,7 +16,7 @@ from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, Select
 from vid2vid_cli.face.placing import whole_head
 from vid2vid_cli.media.files import MAX_PIXELS
-from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel
+from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel, ShowsDriving
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.memory import Memory
 
@@ -27,7 +27,8 @@ class ReaderSetup:
 
     memory: what earlier jobs have read, None to read everything. needs_pictures: whether the frames themselves are
     shown, and not only their motion is wanted. max_pixels: a larger frame is refused.
-    follows: whether movement beside the head counts, see models.base.Follows.
+    follows: whether movement beside the head counts, see models.base.Follows. shows: whether the model may show parts
+    of the driving's pictures, see models.base.ShowsDriving.
     """
 
     model: ReenactmentModel
@@ -38,6 +39,7 @@ class ReaderSetup:
     needs_pictures: bool = True
     max_pixels: int = MAX_PIXELS
     follows: bool = True
+    shows: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class MotionReader:
         """Return the motion (of one frame)."""
         return self.glance(frame, face).complete()
 
+    @property
+    def crop(self) -> FaceCrop:
+        """The crop in which all frames are read."""
+        return self._crop
+
     def glance(self, frame: Frame, face: Face) -> FrameReading:
         """Return what the frame tells by itself, and put off the comparison with the first frame."""
         model = self._setup.model
@@ -83,6 +90,12 @@ class MotionReader:
             return FrameReading(motion)
         in_view = motion_in(self._view, motion, self._crop)
         return FrameReading(motion, partial(self._follower.compare, in_view, crop_gray(frame, self._view)))
+
+
+def look_at(setup: ReaderSetup, frame: Frame, crop: FaceCrop, motion: Motion) -> object | None:
+    """Return what the model shows of a frame whose motion was read in a crop; None where it shows nothing."""
+    model = setup.model
+    return model.look(frame, crop, motion) if setup.shows and isinstance(model, ShowsDriving) else None
 
 
 def motion_in(view: FaceCrop, motion: Motion, crop: FaceCrop) -> Motion:

@@ -15,7 +15,7 @@ from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
-from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup
+from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, look_at
 from vid2vid_cli.pipeline.driving.reference import (
     REFERENCE_CANDIDATES,
     frame_number,
@@ -94,14 +94,18 @@ class VideoDriving(FileDriving):
                 recorder.append(driven.motion, found=driven.found)
                 yield driven
             # A run that is broken off before this line records nothing.
-            recorder.finish()
+            recorder.finish(self.watcher.crop)
 
     def _replay(self, known: Recording) -> Iterator[DrivenFrame]:
-        """Yield remembered motion; the clip is decoded only if its pictures are shown."""
-        pictures = self._pictures() if self.watcher.setup.needs_pictures else itertools.repeat(None)
+        """Yield remembered motion; the clip is decoded only if its pictures, or parts of them, are shown."""
+        setup = self.watcher.setup
+        pictures = self._pictures() if setup.needs_pictures or setup.shows else itertools.repeat(None)
+        look: object | None = None
         # Not strict: without pictures there is no end on that side.
         for (motion, found), picture in zip(known, pictures, strict=False):
-            yield DrivenFrame(motion, found, picture)
+            if found and motion is not None and picture is not None and known.crop is not None:
+                look = look_at(setup, picture, known.crop, motion)
+            yield DrivenFrame(motion, found, picture if setup.needs_pictures else None, look=look)
         for text in known.warnings:
             self.reading.warn(text)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError
+from vid2vid_cli.face.crop import FaceCrop
 from vid2vid_cli.face.mesh import Face, FaceTracker
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.driving.base import DrivenFrame
-from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, MotionReader, ReaderSetup
+from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, MotionReader, ReaderSetup, look_at
 
 FindFace = Callable[[Frame], Face | None]
 
@@ -32,9 +33,21 @@ class FaceWatcher:
         find_face: finds the face in a picture; default: a tracker, which starts anew with each call.
         """
         last: Motion | None = None  # stays None until the first face: nothing is made up
+        look: object | None = None
         for picture, reading in self.readings(pictures, find_face):
-            last = last if reading is None else reading.complete()
-            yield DrivenFrame(last, reading is not None, picture)
+            if reading is not None:
+                last = reading.complete()
+                look = self.look(picture, last)
+            yield DrivenFrame(last, reading is not None, picture, look=look)
+
+    @property
+    def crop(self) -> FaceCrop | None:
+        """The crop in which frames are read; None before the first face."""
+        return None if self._reader is None else self._reader.crop
+
+    def look(self, picture: Frame, motion: Motion) -> object | None:
+        """Return what the model shows of a picture whose motion was read here."""
+        return None if self.crop is None else look_at(self.setup, picture, self.crop, motion)
 
     def readings(
         self, pictures: Iterable[Frame], find_face: FindFace | None = None

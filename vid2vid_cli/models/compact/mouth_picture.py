@@ -1,0 +1,93 @@
+"""The inside of the driving's mouth, as its frame shows it: real teeth and tongue for a source that shows none.
+
+After Averbuch-Elor, Cohen-Or, Kopf, Cohen, "Bringing Portraits to Life" (SIGGRAPH Asia 2017): what lies between the
+driving's lips is warped lip to lip into the source's, its tone matched to the source's by the skin of both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vid2vid_cli.arrays import Frame, Points
+
+LARGEST_PX = 192  # longer side of what is kept of a mouth: more detail than most portraits show
+MARGIN = 0.12  # of its longer side, around the inner lips: for sampling at their edge
+INSET = 0.10  # of the opening: the tracked lips lie a little on the lip, whose colour must not come along
+# Points on cheeks and nose where the skin's colour is read.
+SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
+
+
+@dataclass(frozen=True)
+class MouthPicture:
+    """What a driving frame shows between the lips.
+
+    picture: (h, w, 3), uint8 RGB. lips_px: (20, 2), the loop of inner lips in its px, centre of the first pixel at 0.
+    skin: (3,), colour of the driving's skin, in [0, 1].
+    """
+
+    picture: Frame
+    lips_px: Points
+    skin: Points
+
+
+def take_mouth(frame: Frame, points_px: Points, loop: NDArray[np.int32]) -> MouthPicture:
+    """Cut the inside of a mouth out of a frame (H, W, 3). points_px: (468, 2 or 3), the mesh in its px."""
+    lips = _inset(points_px[loop, :2])
+    low, high = lips.min(0), lips.max(0)
+    margin = MARGIN * float((high - low).max()) + 2
+    height, width = frame.shape[:2]
+    left, top = (int(np.clip(v, 0, limit - 2)) for v, limit in zip(low - margin, (width, height), strict=True))
+    right, bottom = (
+        int(np.clip(np.ceil(v), 2, limit)) for v, limit in zip(high + margin, (width, height), strict=True)
+    )
+    cut = frame[top : max(bottom, top + 1), left : max(right, left + 1)]
+    scale = min(1.0, LARGEST_PX / max(cut.shape[:2]))
+    if scale < 1:
+        size = max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale))
+        cut = np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # From px edges of the frame to px centres of the picture.
+    lips_px = (lips - (left, top)) * scale - 0.5
+    skin = skin_colour(frame, points_px) / np.float32(255)
+    return MouthPicture(np.ascontiguousarray(cut), lips_px.astype(np.float32), skin)
+
+
+def skin_colour(picture: NDArray[Any], points_px: Points) -> Points:
+    """Return the colour (3,) of a face's skin in a picture (H, W, 3), in its unit. points_px: (468, 2 or 3) in its px."""
+    x, y = points_px[list(SKIN_POINTS), :2].astype(int).T
+    height, width = picture.shape[:2]
+    colours = picture[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+    return np.asarray(np.median(colours, axis=0), np.float32)
+
+
+def _inset(lips: Points) -> Points:
+    """Move each point of the loop (20, 2) a part of the way to the one opposite; the corners stay."""
+    half = len(lips) // 2
+    moved = lips.copy()
+    upper, lower = np.arange(1, half), np.arange(len(lips) - 1, half, -1)
+    across = lips[lower] - lips[upper]
+    moved[upper] += INSET * across
+    moved[lower] -= INSET * across
+    return moved
+
+
+def sample_mouth(shown: MouthPicture, places_px: Points, skin: Points) -> Points:
+    """Sample a mouth's picture at places (H, W, 2) in its px: (H, W, 3) in [0, 1].
+
+    skin: (3,), the source's: the light on both faces differs as their skin does.
+    """
+    colours = cv2.remap(
+        shown.picture,
+        places_px[..., 0],
+        places_px[..., 1],
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    gain = np.clip(skin / np.maximum(shown.skin, 0.02), 0.4, 2.5)
+    # Most of the difference is how bright the light is; less of it is its colour, since skins differ by themselves.
+    gain = 0.6 * gain.mean() + 0.4 * gain
+    return np.asarray(np.clip(colours * (gain / np.float32(255)), 0, 1), np.float32)
