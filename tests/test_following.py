@@ -21,7 +21,7 @@ from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop_frame, crop_gray
 from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
-from vid2vid_cli.face.meshnet import LIPS
+from vid2vid_cli.face.landmarks import LIPS
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
