@@ -149,13 +149,9 @@ def narrowing() -> list[nn.Module]:
 
 def region_trunk() -> nn.Sequential:
     """Build the layers of one region from its crop at 16x16 to features (B, 128, 4, 4)."""
-    return nn.Sequential(
-        *stage(32, 32, stride=1, blocks=2), *stage(32, 64), BlazeBlock(64, 128, stride=2, slopes=True)
-    )
+    return nn.Sequential(*stage(32, 32, stride=1, blocks=2), *stage(32, 64), BlazeBlock(64, 128, stride=2, slopes=True))
 
 
 def region_head(values: int) -> nn.Sequential:
     """Build the layers that turn a region's features (B, 128, 4, 4) into values (B, values, 1, 1)."""
-    return nn.Sequential(
-        *stage(128, 128, stride=1, blocks=2), *stage(128, 128), *narrowing(), nn.Conv2d(32, values, 2)
-    )
+    return nn.Sequential(*stage(128, 128, stride=1, blocks=2), *stage(128, 128), *narrowing(), nn.Conv2d(32, values, 2))

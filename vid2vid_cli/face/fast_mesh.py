@@ -1,8 +1,9 @@
-"""The fast twin of a whole attention mesh, on the CPU: its layers from fast_blocks.py, its regions beside each other."""
+"""The fast twin of a whole attention mesh on the CPU. Its three regions run beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -30,12 +31,22 @@ from vid2vid_cli.face.landmarks import LANDMARKS
 
 Numbers = NDArray[np.int64]
 
-# Lists of landmarks, one behind the other, and where each begins: those that a region is cut around, and those that a
-# head places.
-AROUND, AROUND_BEGIN = np.concatenate(REGIONS), np.cumsum([0, *map(len, REGIONS)])
+
+class PointLists(NamedTuple):
+    """Lists of points of different lengths, for numba. points: one behind the other. begin: where each begins."""
+
+    points: Numbers
+    begin: Numbers
+
+
+def join(lists: Sequence[Numbers]) -> PointLists:
+    """Join lists of points."""
+    return PointLists(np.concatenate(lists), np.cumsum([0, *map(len, lists)]))
+
+
 IRISES = np.arange(LANDMARKS, POINTS).reshape(2, IRIS_POINTS)
-HEADS = (REGIONS[0], REGIONS[1], IRISES[0], REGIONS[2], IRISES[1])
-PLACED, PLACED_BEGIN = np.concatenate(HEADS), np.cumsum([0, *map(len, HEADS)])
+AROUND = join(REGIONS)  # what each region is cut around
+PLACED = join((REGIONS[0], REGIONS[1], IRISES[0], REGIONS[2], IRISES[1]))  # what each head places
 LEVEL = np.array(ENDS)
 REGION_OF_HEAD = np.array(TRUNK_OF_HEAD)
 
@@ -45,9 +56,15 @@ def use_fast_layers(mesh: AttentionMesh) -> None:
     if isinstance(mesh.regions, FastRegions):
         return
     mesh.requires_grad_(False)
-    mesh.stem, mesh.trunk = fast_layers([mesh.stem]), fast_layers([mesh.trunk])
-    mesh.place, mesh.presence = (FastFullyConnected(layer) for layer in (mesh.place, mesh.presence))
-    mesh.regions = FastRegions(mesh.regions)
+    twins = {
+        "stem": fast_layers([mesh.stem]),
+        "trunk": fast_layers([mesh.trunk]),
+        "place": FastFullyConnected(mesh.place),
+        "presence": FastFullyConnected(mesh.presence),
+        "regions": FastRegions(mesh.regions),
+    }
+    for name, twin in twins.items():
+        setattr(mesh, name, twin)
 
 
 def fast_layers(networks: Iterable[nn.Module]) -> nn.Sequential:
@@ -79,21 +96,21 @@ class FastRegions(nn.Module):
         affines = np.empty((len(REGIONS), count, 2, 3), np.float32)
         crops = torch.empty(len(REGIONS), count, CROP_SIZE, CROP_SIZE, channels)
         known = mesh.contiguous().numpy()
-        _find_regions(known, AROUND, AROUND_BEGIN, LEVEL, affines)
+        _find_regions(known, AROUND, LEVEL, affines)
         _cut_regions(maps.permute(0, 2, 3, 1).contiguous().numpy(), affines, crops.numpy())
         seen = self._trunks(crops.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (3 * B, 4, 4, 128)
         shared = seen.reshape(len(REGIONS), -1)[REGION_OF_HEAD].reshape(-1, *seen.shape[1:])  # (5 * B, 4, 4, 128)
-        answers = self._heads(shared.permute(0, 3, 1, 2)).reshape(len(HEADS), count, -1, 2)
+        answers = self._heads(shared.permute(0, 3, 1, 2)).reshape(len(REGION_OF_HEAD), count, -1, 2)
         points = torch.empty(count, POINTS, 3)
-        _place_points(known, affines[REGION_OF_HEAD], answers.numpy(), PLACED, PLACED_BEGIN, points.numpy())
+        _place_points(known, affines[REGION_OF_HEAD], answers.numpy(), PLACED, points.numpy())
         return points
 
 
 @numba.njit(cache=True, nogil=True)
-def _find_regions(mesh: Maps, around: Numbers, begin: Numbers, level: Numbers, affines: Maps) -> None:
+def _find_regions(mesh: Maps, around: PointLists, level: Numbers, affines: Maps) -> None:
     """Find the maps (R, B, 2, 3) from the regions' crops to the feature map, as `region_affine` does."""
     for region in range(affines.shape[0]):
-        points = around[begin[region] : begin[region + 1]]
+        points = around.points[around.begin[region] : around.begin[region + 1]]
         right, left = level[region]
         for n in range(affines.shape[1]):
             across_x, across_y = mesh[n, left, 0] - mesh[n, right, 0], mesh[n, left, 1] - mesh[n, right, 1]
@@ -142,9 +159,7 @@ def _cut_regions(maps: Maps, affines: Maps, crops: Maps) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _place_points(
-    mesh: Maps, affines: Maps, answers: Maps, placed: Numbers, begin: Numbers, points: Maps
-) -> None:
+def _place_points(mesh: Maps, affines: Maps, answers: Maps, placed: PointLists, points: Maps) -> None:
     """Put the heads' answers (5, B, P, 2) into the mesh, as `assemble` does: points (B, 478, 3).
 
     affines: (5, B, 2, 3), those of the heads' regions.
@@ -153,8 +168,8 @@ def _place_points(
     for n in range(len(points)):
         for head in range(len(answers)):
             affine, answer = affines[head, n], answers[head, n]
-            for i in range(begin[head + 1] - begin[head]):
-                x, y, point = answer[i, 0] / CROP_PX, answer[i, 1] / CROP_PX, placed[begin[head] + i]
+            for i, point in enumerate(placed.points[placed.begin[head] : placed.begin[head + 1]]):
+                x, y = answer[i, 0] / CROP_PX, answer[i, 1] / CROP_PX
                 points[n, point, 0] = MAP_PX * (affine[0, 0] * x + affine[0, 1] * y + affine[0, 2])
                 points[n, point, 1] = MAP_PX * (affine[1, 0] * x + affine[1, 1] * y + affine[1, 2])
         for eye in range(2):
