@@ -23,7 +23,7 @@ from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.motion import Motion
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
-FOLD = RINGS[0][1][:, UPPER]
+FOLD = RINGS[0][:, UPPER]
 
 
 @pytest.fixture(scope="module")

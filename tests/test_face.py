@@ -167,7 +167,7 @@ def test_the_detector_rests_while_a_face_is_followed(face_analyzer: FaceAnalyzer
             return super().detect(frame, min_score=min_score, thorough=thorough)
 
     detector = CountingDetector(face_analyzer.detector.short, face_analyzer.detector.full)
-    tracker = FaceTracker(FaceAnalyzer(detector, face_analyzer.mesh_net, face_analyzer.eye_net))
+    tracker = FaceTracker(FaceAnalyzer(detector, face_analyzer.mesh_net))
     for frame in islice(read_video(media_dir / "drivings" / "d11_man_car_qcif.mp4"), 30):
         assert tracker.update(frame) is not None
     assert detector.calls == 1

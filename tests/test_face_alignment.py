@@ -196,7 +196,7 @@ def test_the_mesh_is_that_of_the_built_in_detector(
 ) -> None:
     portrait = np.ascontiguousarray(read_image(PORTRAIT)[:, :: -1 if is_mirrored else 1])
     (built_in,) = face_analyzer.faces(portrait, thorough=True)
-    other = FaceAnalyzer(load_alignment("cpu"), face_analyzer.mesh_net, face_analyzer.eye_net)
+    other = FaceAnalyzer(load_alignment("cpu"), face_analyzer.mesh_net)
     (found,) = other.faces(portrait)
     assert np.abs(found.landmarks_px - built_in.landmarks_px)[:, :2].mean() < 2
 

@@ -1,8 +1,7 @@
-"""The torch ports of the face networks against the tflite runtime, and what a port must not lose."""
+"""The torch ports of the face detectors against the tflite runtime, and what a port must not lose."""
 
 from __future__ import annotations
 
-import copy
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,22 +11,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests.golden.make_face_networks import FILES, pattern, run_tflite
 from training.convert_mediapipe import convert, convert_all
-from vid2vid_cli.face.blazeface import (
-    BlazeBlock,
-    BlazeDetector,
-    FullRangeDetector,
-    ShortRangeDetector,
-    merge_candidates,
-)
-from vid2vid_cli.face.eyenet import BottleneckBlock, EyeNet
-from vid2vid_cli.face.eyes import eye_square
-from vid2vid_cli.face.fast_blocks import LARGE_MAP, use_fast_blocks
-from vid2vid_cli.face.mesh import FaceAnalyzer, load_prefixed, roi_from_box
-from vid2vid_cli.face.meshnet import MeshNet
+from vid2vid_cli.face.attention_mesh import AttentionMesh
+from vid2vid_cli.face.blazeface import BlazeDetector, FullRangeDetector, ShortRangeDetector, merge_candidates
+from vid2vid_cli.face.mesh import FaceAnalyzer, load_prefixed
 from vid2vid_cli.face.square import crop_square, square_around
 
 GOLDEN = Path(__file__).parent / "golden" / "face_networks.npz"
@@ -44,33 +34,27 @@ def tflite_dir() -> Path:
     return folder
 
 
-def network(analyzer: FaceAnalyzer, name: str) -> BlazeDetector | MeshNet | EyeNet:
-    near_far = {"short": analyzer.detector.short, "full": analyzer.detector.full}
-    return {**near_far, "mesh": analyzer.mesh_net, "eye": analyzer.eye_net}[name]
+def network(analyzer: FaceAnalyzer, name: str) -> BlazeDetector:
+    return {"short": analyzer.detector.short, "full": analyzer.detector.full}[name]
 
 
 def answers(analyzer: FaceAnalyzer, name: str, image: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Give landmarks or regressors, then logits; of the eye its contour, then its iris."""
-    port = network(analyzer, name)
+    """Give regressors, then logits."""
     with torch.inference_mode():
-        tensor = torch.from_numpy(image).permute(0, 3, 1, 2)
-        return port.raw(tensor)[::-1] if isinstance(port, BlazeDetector) else port(tensor)
+        logits, regressors = network(analyzer, name).raw(torch.from_numpy(image).permute(0, 3, 1, 2))
+    return regressors, logits
 
 
-def check_parity(ours: tuple[Tensor, Tensor], theirs: list[np.ndarray], name: str) -> None:
+def check_parity(ours: tuple[Tensor, Tensor], theirs: list[np.ndarray]) -> None:
     places, logits = (torch.from_numpy(value).reshape(own.shape) for value, own in zip(theirs, ours, strict=True))
-    # Mesh and eye count in px of their input; a detector's regressors reach further and need it less.
-    assert (ours[0] - places).abs().max() < (0.05 if name in ("mesh", "eye") else 0.1)
-    if name == "eye":  # the iris, in px
-        assert (ours[1] - logits).abs().max() < 0.05
-        return
+    assert (ours[0] - places).abs().max() < 0.1  # px
     assert (torch.sigmoid(ours[1]) - torch.sigmoid(logits)).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_ports_answer_as_recorded_from_tflite(face_analyzer: FaceAnalyzer, name: str) -> None:
     with np.load(GOLDEN) as golden:
-        check_parity(answers(face_analyzer, name, pattern(name)), [golden[f"{name}_0"], golden[f"{name}_1"]], name)
+        check_parity(answers(face_analyzer, name, pattern(name)), [golden[f"{name}_0"], golden[f"{name}_1"]])
 
 
 @pytest.mark.parametrize("file", ["s01", "s16", "s18", "s22", "s26"])
@@ -79,13 +63,9 @@ def test_ports_answer_as_tflite_does_on_pictures(
     face_analyzer: FaceAnalyzer, media_dir: Path, tflite_dir: Path, name: str, file: str
 ) -> None:
     frame = np.array(Image.open(next((media_dir / "sources").glob(f"{file}*"))).convert("RGB"))
-    square = square_around(frame)
-    if name in ("mesh", "eye"):
-        square = roi_from_box(face_analyzer.detector.detect(frame, thorough=True)[0])
-    if name == "eye":
-        square = eye_square(face_analyzer.landmarks(frame, [square])[0][0, :, :2].astype(np.float64), 0)
-    image = crop_square(frame, square, network(face_analyzer, name).image_size)[None].astype(np.float32) / 255
-    check_parity(answers(face_analyzer, name, image), run_tflite(tflite_dir, name, image), name)
+    size = network(face_analyzer, name).image_size
+    image = crop_square(frame, square_around(frame), size)[None].astype(np.float32) / 255
+    check_parity(answers(face_analyzer, name, image), run_tflite(tflite_dir, name, image))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -100,8 +80,8 @@ def test_a_batch_answers_as_its_pictures_do_alone(face_analyzer: FaceAnalyzer, n
         torch.testing.assert_close(whole, torch.cat([one[i] for one in alone]), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("build", [ShortRangeDetector, FullRangeDetector, MeshNet, EyeNet])
-def test_gradients_reach_the_image(build: type[BlazeDetector | MeshNet | EyeNet]) -> None:
+@pytest.mark.parametrize("build", [ShortRangeDetector, FullRangeDetector, AttentionMesh])
+def test_gradients_reach_the_image(build: type[BlazeDetector | AttentionMesh]) -> None:
     port = build()
     image = torch.rand(1, 3, port.image_size, port.image_size, requires_grad=True)
     sum(output.sum() for output in port(image)).backward()
@@ -109,37 +89,11 @@ def test_gradients_reach_the_image(build: type[BlazeDetector | MeshNet | EyeNet]
     assert image.grad.abs().sum(dim=(0, 2, 3)).min() > 0
 
 
-@pytest.mark.parametrize("build", [ShortRangeDetector, FullRangeDetector, MeshNet, EyeNet])
-def test_other_precisions_follow_the_module(build: type[BlazeDetector | MeshNet | EyeNet]) -> None:
+@pytest.mark.parametrize("build", [ShortRangeDetector, FullRangeDetector, AttentionMesh])
+def test_other_precisions_follow_the_module(build: type[BlazeDetector | AttentionMesh]) -> None:
     port = build().double()
     outputs = port(torch.rand(1, 3, port.image_size, port.image_size, dtype=torch.float64))
     assert all(output.dtype == torch.float64 and output.isfinite().all() for output in outputs)
-
-
-@pytest.mark.parametrize(("build", "prefix"), [(MeshNet, "mesh."), (EyeNet, "eye.")])
-def test_quick_blocks_answer_as_the_plain_ones_do(
-    face_state: dict[str, Tensor], build: type[MeshNet | EyeNet], prefix: str
-) -> None:
-    plain, quick = build(), build()
-    for port in (plain, quick):
-        load_prefixed(port, face_state, prefix)
-    use_fast_blocks(quick)
-    image = torch.rand(2, 3, plain.image_size, plain.image_size, generator=torch.Generator().manual_seed(0))
-    for ours, theirs in zip(quick(image), plain(image), strict=True):
-        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-3)
-    kinds = {type(module) for module in quick.modules()}
-    assert not kinds & {BlazeBlock, BottleneckBlock}
-
-
-@pytest.mark.parametrize("side", [3, 8, LARGE_MAP])  # odd, even, and where another loop takes over
-@pytest.mark.parametrize("stride", [1, 2])
-def test_a_quick_block_takes_maps_of_any_layout(side: int, stride: int) -> None:
-    torch.manual_seed(0)
-    plain = nn.Sequential(BlazeBlock(5, 7, stride, slopes=True), BottleneckBlock(7, 4, 7))
-    quick = copy.deepcopy(plain)
-    use_fast_blocks(quick)
-    maps = torch.randn(2, 5, side * stride, side * stride + 2)[..., : side * stride]
-    torch.testing.assert_close(quick(maps), plain(maps).detach(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.cuda
@@ -154,11 +108,11 @@ def test_faces_are_the_same_on_another_device(face_state: dict[str, Tensor], fac
 
 
 def test_state_survives_a_file(face_state: dict[str, Tensor], tmp_path: Path) -> None:
-    original = MeshNet()
+    original = AttentionMesh()
     load_prefixed(original, face_state, "mesh.")
     path = tmp_path / "mesh.safetensors"
     save_file({f"mesh.{key}": value.contiguous() for key, value in original.state_dict().items()}, path)
-    restored = MeshNet()
+    restored = AttentionMesh()
     load_prefixed(restored, load_file(path), "mesh.")
     image = torch.rand(1, 3, 192, 192)
     with torch.inference_mode():
@@ -184,11 +138,13 @@ def test_conversion_keeps_what_else_is_in_the_file(
     tflite_dir: Path, tmp_path: Path, face_state: dict[str, Tensor]
 ) -> None:
     path = tmp_path / "weights.safetensors"
-    save_file({"face.mean": torch.arange(3.0), "mesh.stale": torch.zeros(1)}, path, {"face_model": "kept"})
-    convert_all(tflite_dir, path)
+    kept = {"face.mean": torch.arange(3.0), "mesh.place.bias": torch.zeros(1)}
+    save_file({**kept, "detector_full.stale": torch.zeros(1)}, path, {"face_model": "kept"})
+    assert not (tflite_dir / "face_landmark_with_attention.tflite").exists(), "the mesh must stay for want of its file"
+    convert_all([tflite_dir], path)
     written = load_file(path)
-    ours = {k for k in face_state if k.startswith(("detector_short.", "detector_full.", "mesh.", "eye."))}
-    assert set(written) == ours | {"face.mean"}
+    ours = {k for k in face_state if k.startswith(("detector_short.", "detector_full."))}
+    assert set(written) == ours | set(kept)
     assert all(torch.equal(written[key], face_state[key]) for key in ours)
     torch.testing.assert_close(written["face.mean"], torch.arange(3.0))
 
@@ -196,4 +152,4 @@ def test_conversion_keeps_what_else_is_in_the_file(
 def test_conversion_refuses_another_network(tflite_dir: Path) -> None:
     content = (tflite_dir / FILES["short"]).read_bytes()
     with pytest.raises(ValueError, match="layers"):
-        convert(MeshNet(), content, torch.float32)
+        convert(AttentionMesh(), content, torch.float32)

@@ -21,8 +21,8 @@ from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, crop_around, crop_frame, crop_gray
 from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER
+from vid2vid_cli.face.landmarks import LIPS
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer
-from vid2vid_cli.face.meshnet import LIPS
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
@@ -353,7 +353,7 @@ def test_lips_of_an_opening_mouth_move_as_the_skin_around_them(waver: Waver) -> 
 
 @pytest.mark.parametrize("eye", [0, 1])
 def test_lids_of_a_closing_eye_move_as_the_skin_around_them(waver: Waver, eye: int) -> None:
-    lids, other = (np.concatenate([LOOPS[one], RINGS[0][1][one]]) for one in (eye, 1 - eye))
+    lids, other = (np.concatenate([LOOPS[one], RINGS[0][one]]) for one in (eye, 1 - eye))
     shut = waver.points.copy()
     shut[LOOPS[eye, UPPER]] = shut[LOOPS[eye, LOWER]]
     assert waver.spread(waver.points, lids) > 1e-3

@@ -28,8 +28,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from training.checkpoint_file import update_checkpoint
+from vid2vid_cli.face.landmarks import LANDMARKS
 from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker
-from vid2vid_cli.face.meshnet import LANDMARKS
 from vid2vid_cli.geometry.keypoints import fit_similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video

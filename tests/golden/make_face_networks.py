@@ -1,8 +1,9 @@
-"""Record what the tflite runtime answers, for tests/test_face_networks.py to compare our ports with.
+"""Record what the tflite runtime answers, for tests/test_face_networks.py to compare our detectors with.
 
     python tests/golden/make_face_networks.py FOLDER_WITH_TFLITE
 
-Needs the extra "dev". training/convert_mediapipe.py says where the tflite files come from.
+Needs the extra "dev". training/convert_mediapipe.py says where the tflite files come from. The attention mesh needs
+another runtime: training/attention_vectors.py.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ import numpy.typing as npt
 FILES = {
     "short": "face_detection_short_range.tflite",
     "full": "face_detection_full_range.tflite",
-    "mesh": "face_landmark.tflite",
-    "eye": "iris_landmark.tflite",
 }
-SIZES = {"short": 128, "full": 192, "mesh": 192, "eye": 64}
+SIZES = {"short": 128, "full": 192}
 Array = npt.NDArray[np.float32]
 
 
@@ -41,8 +40,7 @@ def run_tflite(folder: Path, name: str, image: Array) -> list[Array]:
 
     interpreter = Interpreter(str(folder / FILES[name]))
     interpreter.allocate_tensors()
-    image = image if name in ("mesh", "eye") else image * 2 - 1  # what the detectors were trained on
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image * 2 - 1)  # what they were trained on
     interpreter.invoke()
     return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
 

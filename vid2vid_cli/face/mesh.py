@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.face.attention_mesh import IRIS_CENTRES, AttentionMesh
 from vid2vid_cli.face.blazeface import FullRangeDetector, ShortRangeDetector
 from vid2vid_cli.face.detector import (
     CONVINCING_SCORE,
@@ -22,11 +23,10 @@ from vid2vid_cli.face.detector import (
     FindsFaces,
     store_channels_last,
 )
-from vid2vid_cli.face.eyenet import EyeNet
-from vid2vid_cli.face.eyes import IRISES, fit_eyes
-from vid2vid_cli.face.fast_blocks import use_fast_blocks
+from vid2vid_cli.face.eyes import IRISES
+from vid2vid_cli.face.fast_mesh import use_fast_layers
 from vid2vid_cli.face.frames import images_of
-from vid2vid_cli.face.meshnet import LANDMARKS, MeshNet
+from vid2vid_cli.face.landmarks import LANDMARKS
 from vid2vid_cli.face.square import Square, crop_square
 
 RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners: the person's right eye is left for the viewer
@@ -38,6 +38,9 @@ MIN_PRESENCE = 0.5
 SURE_PRESENCE = 0.999
 FRAMES_BETWEEN_THOROUGH_SEARCHES = 15
 
+# Which of the network's points a face has: of each iris, its centre alone.
+KEPT_POINTS = np.array([*range(LANDMARKS), *IRIS_CENTRES])
+
 Select = Literal["largest", "center"] | int
 
 
@@ -46,7 +49,7 @@ class Face:
     """The mesh of one face.
 
     box: left, top, right, bottom of the landmarks in frame px.
-    landmarks_px: (470, 3) float32, the mesh's 468 and the middles of the right and the left iris; frame px from the
+    landmarks_px: (470, 3) float32, the mesh's 468 and the centres of the right and the left iris; frame px from the
     picture's left and top edge, x right, y down, z away from the camera in the same unit (smaller is nearer, 0 near
     the middle of the head).
     score: the network's confidence that this is a face, in [0, 1].
@@ -92,25 +95,23 @@ def roi_from_landmarks(landmarks: Points) -> Square:
 class FaceAnalyzer:
     """Find faces and fit meshes to them. It holds the networks and no state."""
 
-    def __init__(self, detector: FindsFaces, mesh_net: MeshNet, eye_net: EyeNet) -> None:
-        """Take over the networks. On the CPU, their blocks are replaced with fast ones for good."""
+    def __init__(self, detector: FindsFaces, mesh_net: AttentionMesh) -> None:
+        """Take over the networks. On the CPU, the mesh's layers are replaced with fast ones for good."""
         self.detector = detector
         self.mesh_net = mesh_net.eval()
-        self.eye_net = eye_net.eval()
-        for network in (mesh_net, eye_net):
-            store_channels_last(network)
-            if next(network.parameters()).device.type == "cpu":
-                use_fast_blocks(network)
+        store_channels_last(mesh_net)
+        if next(mesh_net.parameters()).device.type == "cpu":
+            use_fast_layers(mesh_net)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> FaceAnalyzer:
-        """Build the networks from tensors named detector_short.*, detector_full.*, mesh.* and eye.*."""
-        short, full, mesh, eye = ShortRangeDetector(), FullRangeDetector(), MeshNet(), EyeNet()
-        prefixed = ((short, "detector_short."), (full, "detector_full."), (mesh, "mesh."), (eye, "eye."))
+        """Build the networks from tensors named detector_short.*, detector_full.* and mesh.*."""
+        short, full, mesh = ShortRangeDetector(), FullRangeDetector(), AttentionMesh()
+        prefixed = ((short, "detector_short."), (full, "detector_full."), (mesh, "mesh."))
         for network, prefix in prefixed:
             load_prefixed(network, state, prefix)
             network.to(device)
-        return cls(FaceDetector(short, full), mesh, eye)
+        return cls(FaceDetector(short, full), mesh)
 
     def faces(self, frame: Frame, *, thorough: bool = False) -> list[Face]:
         """Find all faces in a frame (H, W, 3), from left to right. thorough: for stills, slow."""
@@ -140,18 +141,15 @@ class FaceAnalyzer:
 
     @torch.inference_mode()
     def landmarks(self, frame: Frame, rois: Sequence[Square]) -> tuple[Points, Points]:
-        """Fit a mesh to each region of a frame: landmarks (N, 470, 3) in frame px, scores (N,) in [0, 1].
-
-        Lids and irises come from the eye network, all other points from the mesh network.
-        """
+        """Fit a mesh to each region of a frame: landmarks (N, 470, 3) in frame px, scores (N,) in [0, 1]."""
         if not rois:
             return np.zeros((0, LANDMARKS + len(IRISES), 3), np.float32), np.zeros(0, np.float32)
         size = self.mesh_net.image_size
         crops = [crop_square(frame, roi, size) for roi in rois]
-        meshes, logits = self.mesh_net(images_of(crops, next(self.mesh_net.parameters()).device))
-        fractions = (meshes / size).cpu().numpy()
+        points, logits = self.mesh_net(images_of(crops, next(self.mesh_net.parameters()).device))
+        fractions = (points[:, KEPT_POINTS] / size).cpu().numpy()
         placed = [roi.mesh_to_frame(mesh) for roi, mesh in zip(rois, fractions, strict=True)]
-        return fit_eyes(self.eye_net, frame, np.stack(placed)), torch.sigmoid(logits).cpu().numpy()
+        return np.stack(placed), torch.sigmoid(logits).cpu().numpy()
 
 
 def load_prefixed(network: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:

@@ -45,4 +45,4 @@ def _face_analyzer(options: EngineOptions) -> FaceAnalyzer:
     if options.detector == "built-in":
         return analyzer
     # Its points only say where to lay the mesh, so that everything after it is the same.
-    return FaceAnalyzer(load_alignment("cpu"), analyzer.mesh_net, analyzer.eye_net)
+    return FaceAnalyzer(load_alignment("cpu"), analyzer.mesh_net)

@@ -129,7 +129,8 @@ class CompactModel:
         half, middle = max(crop.size) / 2, np.array([width / 2, height / 2, 0.0])
         pose = Similarity(motion.scale, motion.rotation, motion.translation)
         points = pose.apply(self.topology.canonical + motion.expression[:, :POINTS])[0].double().numpy()
-        return take_mouth(frame, apply_affine(crop.affine, (points * half + middle)[:, :2]), self.topology.inner_lips)
+        points_px = apply_affine(crop.affine, (points * half + middle)[:, :2])
+        return take_mouth(frame, points_px.astype(np.float32), self.topology.inner_lips)
 
     def with_look(self, driven: DrivenState, look: object) -> DrivenState:
         """Return a state that shows the driving's mouth."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import LOOPS, RINGS
-from vid2vid_cli.face.meshnet import LIPS
+from vid2vid_cli.face.landmarks import LIPS
 from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.models.compact.following.pixel_loops import Limits, even_out, flow_confidence, places_of, scaled
 from vid2vid_cli.models.compact.mesh.box import Box
@@ -39,8 +39,8 @@ CUT = 34.0  # grey levels, mean of the picture: another scene. Within one at mos
 
 # An eye that closes or a mouth that opens does not look like itself moved, and flow finds anything there. The more it
 # does so, the more its keypoints take the residual of the skin around them. Eyes, then the mouth.
-CHANGING = (*np.concatenate([LOOPS, RINGS[0][1]], 1), np.array(LIPS))
-AROUND = (*RINGS[1][1], np.array((2, 206, 426, 216, 436, 200)))
+CHANGING = (*np.concatenate([LOOPS, RINGS[0]], 1), np.array(LIPS))
+AROUND = (*RINGS[1], np.array((2, 206, 426, 216, 436, 200)))
 LITTLE_OPEN, WIDE_OPEN = 0.08, 0.25  # height over width of a mouth, beyond that in the first frame
 
 Picture = NDArray[np.uint8]

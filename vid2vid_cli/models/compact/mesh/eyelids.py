@@ -14,7 +14,7 @@ from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 LID, LOWER_LID = LOOPS[:, UPPER], LOOPS[:, LOWER]
-FOLD, BROW = (ring[:, UPPER] for _, ring in RINGS)
+FOLD, BROW = RINGS[:, :, UPPER]
 # Where a shut lid's edge and its fold take their skin from, as a share of the way from fold to brow.
 EDGE_FROM, FOLD_FROM = 0.3, 0.6
 OPEN_EYE = 0.10  # gap over width: the lid of an eye less open in the source is in view already
