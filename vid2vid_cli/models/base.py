@@ -185,7 +185,7 @@ class Follows(Protocol):
 class ShowsDriving(Protocol):
     """A model that shows a part of the driving's own pictures, such as what lies between its lips.
 
-    What it takes is its own affair. It is never saved or sent: motion files and calls hold none of the driving's pictures.
+    What it takes is its own affair. It is never saved or sent: motion files and calls hold no picture of the driving.
     """
 
     def look(self, frame: NDArray[np.uint8], crop: FaceCrop, motion: Motion) -> object:

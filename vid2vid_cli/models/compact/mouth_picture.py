@@ -17,7 +17,8 @@ from vid2vid_cli.arrays import Frame, Points
 
 LARGEST_PX = 192  # longer side of what is kept of a mouth: more detail than most portraits show
 MARGIN = 0.12  # of its longer side, around the inner lips: for sampling at their edge
-INSET = 0.10  # of the opening: the tracked lips lie a little on the lip, whose colour must not come along
+INSET = 0.08  # of the opening: the tracked lips lie a little on the lip, whose colour must not come along
+LIGHT_SHARE = 0.6  # exponent of the ratio of both skins: found by eye on pale and dark faces and paintings
 # Points on cheeks and nose where the skin's colour is read.
 SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 
@@ -57,7 +58,7 @@ def take_mouth(frame: Frame, points_px: Points, loop: NDArray[np.int32]) -> Mout
 
 
 def skin_colour(picture: NDArray[Any], points_px: Points) -> Points:
-    """Return the colour (3,) of a face's skin in a picture (H, W, 3), in its unit. points_px: (468, 2 or 3) in its px."""
+    """Return the colour (3,) of a face's skin, in the unit of a picture (H, W, 3). points_px: (468, 2 or 3)."""
     x, y = points_px[list(SKIN_POINTS), :2].astype(int).T
     height, width = picture.shape[:2]
     colours = picture[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
@@ -65,14 +66,15 @@ def skin_colour(picture: NDArray[Any], points_px: Points) -> Points:
 
 
 def _inset(lips: Points) -> Points:
-    """Move each point of the loop (20, 2) a part of the way to the one opposite; the corners stay."""
+    """Move each point of the loop (20, 2) a part of the way to the one opposite, and all a little inwards."""
     half = len(lips) // 2
     moved = lips.copy()
     upper, lower = np.arange(1, half), np.arange(len(lips) - 1, half, -1)
     across = lips[lower] - lips[upper]
     moved[upper] += INSET * across
     moved[lower] -= INSET * across
-    return moved
+    middle = lips.mean(0)
+    return np.asarray(middle + (moved - middle) * (1 - INSET / 2), np.float32)
 
 
 def sample_mouth(shown: MouthPicture, places_px: Points, skin: Points) -> Points:
@@ -87,7 +89,7 @@ def sample_mouth(shown: MouthPicture, places_px: Points, skin: Points) -> Points
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    gain = np.clip(skin / np.maximum(shown.skin, 0.02), 0.4, 2.5)
-    # Most of the difference is how bright the light is; less of it is its colour, since skins differ by themselves.
-    gain = 0.6 * gain.mean() + 0.4 * gain
+    # A part of the difference is the light, which the mouth shares; the rest is the skin itself, which it does not.
+    gain = np.clip(skin / np.maximum(shown.skin, 0.02), 0.4, 2.5) ** LIGHT_SHARE
+    gain = 0.6 * gain.mean() + 0.4 * gain  # of the light's colour less shows in a mouth than of its brightness
     return np.asarray(np.clip(colours * (gain / np.float32(255)), 0, 1), np.float32)
