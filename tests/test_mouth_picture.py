@@ -1,0 +1,137 @@
+"""An opening mouth shows what lies between the driving's lips, in the light of the source, and nothing else of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vid2vid_cli.face.crop import Room, crop_around, crop_frame
+from vid2vid_cli.face.frames import image_of
+from vid2vid_cli.face.mesh import FaceAnalyzer
+from vid2vid_cli.media.image import read_image
+from vid2vid_cli.media.video import ReadOptions, read_video
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth, take_mouth
+from vid2vid_cli.models.compact.posing import CompactState
+from vid2vid_cli.models.compact.source import CompactSource
+from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.pipeline.extract_motion import extract_motion
+from vid2vid_cli.pipeline.open_scene import open_scene
+from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+GREEN = np.array([40, 200, 60], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def compact(model: LoadedModel) -> CompactModel:
+    assert isinstance(model.model, CompactModel)
+    return model.model
+
+
+@pytest.fixture(scope="module")
+def source(media_dir: Path, face_analyzer: FaceAnalyzer, compact: CompactModel) -> CompactSource:
+    frame = read_image(media_dir / "sources" / "s27_ai_woman.png")  # closed lips
+    (face,) = face_analyzer.faces(frame)
+    crop = crop_around(face, compact.source_crop, Room.of_frame(frame.shape))
+    image = image_of(crop_frame(frame, crop))
+    return compact.appearance(image, torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None])
+
+
+def opened(compact: CompactModel, source: CompactSource, gap: float) -> CompactState:
+    """Return the source with its lower lip moved down by `gap` eye distances."""
+    own = source.motion
+    expression = own.expression.clone()
+    lower = torch.from_numpy(compact.topology.inner_lips[11:]).long()
+    expression[:, lower, 1] += gap
+    driven = compact.drive(source, replace(own, expression=expression), own, None)
+    assert isinstance(driven, CompactState)
+    return driven
+
+
+def green_mouth(skin: float = 0.6) -> MouthPicture:
+    """Make the picture of a mouth that is green inside, beside skin of a brightness."""
+    angle = np.linspace(np.pi, -np.pi, 20, endpoint=False)  # from the left corner over the upper lip
+    lips = np.stack([30 + 20 * np.cos(angle), 20 - 12 * np.sin(angle)], 1).astype(np.float32)
+    return MouthPicture(np.broadcast_to(GREEN, (40, 60, 3)).copy(), lips, np.full(3, skin, np.float32))
+
+
+def greenness(image: Tensor) -> Tensor:
+    """Return how much more green than red and blue the pixels of (1, 3, H, W) are: (H, W)."""
+    return image[0, 1] - image[0, [0, 2]].amax(0)
+
+
+@torch.inference_mode()
+def test_an_open_mouth_shows_the_drivings_and_nothing_outside_the_lips_changes(
+    compact: CompactModel, source: CompactSource
+) -> None:
+    driven = opened(compact, source, 0.3)
+    shown = compact.render(source, compact.with_look(driven, green_mouth()))
+    drawn = compact.render(source, driven)
+    half = max(shown.shape[-2:]) / 2
+    middle = torch.tensor([shown.shape[-1] / 2, shown.shape[-2] / 2])
+    lips = driven.keypoints[0, torch.from_numpy(compact.topology.inner_lips).long(), :2] * half + middle
+    x, y = lips.mean(0).int().tolist()
+    assert greenness(shown)[y, x] > 0.25 > greenness(drawn)[y, x]
+    low, high = lips.amin(0).floor().int() - 2, lips.amax(0).ceil().int() + 2
+    green = greenness(shown) > 0.1
+    green[low[1] : high[1], low[0] : high[0]] = False
+    assert not green.any()
+
+
+@torch.inference_mode()
+def test_closed_lips_show_nothing(compact: CompactModel, source: CompactSource) -> None:
+    driven = opened(compact, source, 0.0)
+    shown = compact.render(source, compact.with_look(driven, green_mouth()))
+    assert greenness(shown).max() < 0.1
+
+
+def test_the_source_light_reaches_the_mouth() -> None:
+    places = np.full((4, 4, 2), 15.0, np.float32)
+    skin = np.full(3, 0.6, np.float32)
+    same = sample_mouth(green_mouth(0.6), places, skin)
+    assert np.allclose(same, GREEN / 255, atol=0.01)
+    darker = sample_mouth(green_mouth(0.6), places, skin / 2)
+    assert 0.5 < darker.mean() / same.mean() < 0.8  # not by half: a part of the difference is the skin itself
+
+
+def test_what_is_taken_lies_between_the_lips(
+    media_dir: Path, face_analyzer: FaceAnalyzer, compact: CompactModel
+) -> None:
+    clip = media_dir / "drivings" / "d06_man_mouth_wide_audio.mp4"
+    frame = next(read_video(clip, ReadOptions(start_s=4.3)))  # wide open: dark and red inside, teeth above
+    (face,) = face_analyzer.faces(frame)
+    mouth = take_mouth(frame, face.landmarks_px[:468].astype(np.float32), compact.topology.inner_lips)
+    inside = mouth.picture[int(mouth.lips_px[:, 1].mean()), int(mouth.lips_px[:, 0].mean())] / 255
+    assert inside[0] > 1.5 * inside[1:].max() and inside.mean() < 0.9 * mouth.skin.mean()
+    height, width = mouth.picture.shape[:2]
+    assert (mouth.lips_px > 0).all() and (mouth.lips_px < (width, height)).all()
+
+
+def test_a_motion_file_brings_no_mouth_and_drawn_asks_for_none(media_dir: Path, model: LoadedModel) -> None:
+    portrait = media_dir / "sources" / "s27_ai_woman.png"
+    clip = media_dir / "drivings" / "d06_man_mouth_wide_audio.mp4"
+    cut = {"start": "3.8", "end": "4.4"}  # from closed lips to a wide open mouth
+    extract_motion(clip, "take.safetensors", MotionOptions(**cut), model=model)
+
+    def frames(driving: Path | str, **asked: str) -> list[np.ndarray]:
+        options = ReenactOptions(size=192, dtype="float32", smooth=0.0, reference_frame="0", body=False, **asked)
+        with open_scene(portrait, driving, options, model=model) as scene:
+            return [frame for frame, _ in scene]
+
+    shown, drawn, replayed = frames(clip, **cut), frames(clip, mouth="drawn", **cut), frames("take.safetensors")
+    assert len(shown) == len(drawn) == len(replayed) > 10
+    assert np.abs(shown[-1].astype(int) - drawn[-1]).max() > 40
+    for one, other in zip(drawn, replayed, strict=True):
+        assert np.abs(one.astype(int) - other).mean() < 0.1
