@@ -59,5 +59,9 @@ class Seal(Protocol):
         ...
 
     def seal(self, file: Path, provenance: Provenance) -> None:
-        """Change a whole file in place, before it gets its final name. An error leaves no output."""
+        """Change a whole file in place, before it gets its final name. An error leaves no output.
+
+        Pictures and videos come here, but also motion files, calls, converted weights, and each frame of a folder. The
+        suffix of `file` is that of the output.
+        """
         ...

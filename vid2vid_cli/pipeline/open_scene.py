@@ -21,7 +21,7 @@ from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, parse
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 from vid2vid_cli.pipeline.scene import MotionControls, Scene
-from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source import Source, check_picture
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class SceneRequest:
         sweeps = parse_sweeps(options)
         reading = reading_options(options, log)
         check_numbers(options)
+        check_picture(options)
         return cls(options, sweeps, reading, parse_face(options.driving_face, "driving-face"))
 
     def open_driving(self, path: Path, engine: Engine) -> FileDriving:
