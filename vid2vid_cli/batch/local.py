@@ -203,7 +203,7 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
 
 
 def _start(workers: dict[int, WorkerProcess], number: int, crew: Crew) -> WorkerProcess:
-    """Start a worker. An interrupt cannot come between its start and the note of it, or it would outlive the batch."""
+    """Start a worker. No interrupt comes between starting and registering it, so that none outlives the batch."""
     with signals_delayed():
         workers[number] = WorkerProcess(number, crew)
     return workers[number]

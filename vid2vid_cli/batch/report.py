@@ -25,7 +25,7 @@ except ImportError:  # Windows
 
 REPORT = "report.jsonl"
 State = Literal["done", "failed", "refused", "begun"]
-# Exit codes of failures that another try cannot mend.
+# Exit codes of failures that a retry cannot fix.
 _HOPELESS = frozenset(kind.exit_code for kind in (UsageError, NoFaceError, WeightsError))
 
 
@@ -57,7 +57,7 @@ class Outcome:
 
     @property
     def may_pass(self) -> bool:
-        """Whether another try may end differently. Options, faces and weights do not change by themselves."""
+        """Whether a retry may succeed. Options, faces and weights do not change by themselves."""
         return self.state == "failed" and self.exit_code not in _HOPELESS
 
 

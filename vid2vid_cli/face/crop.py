@@ -64,7 +64,7 @@ class Room:
 
     @classmethod
     def of_frame(cls, size: tuple[int, ...]) -> Room:
-        """Give all of a frame of a size (height, width, ...)."""
+        """Return the room of a whole frame. size: (height, width, ...)."""
         return cls(0.0, 0.0, float(size[1]), float(size[0]))
 
 

@@ -174,7 +174,7 @@ def lid_displacements(seen: Array, known: Array) -> Array:
     """Return how the lids must move from the loop of a mesh to a seen contour, all (16, 2) in the axes of the eye.
 
     On open eyes a constant offset makes up for the difference between the networks, and the mesh keeps some weight:
-    the mean of two estimates trembles less than one. As an eye closes, the upper lid approaches the lower one, and
+    the mean of two estimates is steadier than one. As an eye closes, the upper lid approaches the lower one, and
     its points approach their partners there.
     """
     openness = smoothstep_between(gap(seen), CLOSED, OPEN)

@@ -57,8 +57,7 @@ class ReenactmentModel(Protocol):
     driving_crop: CropSpec
     # Largest |yaw|, |pitch|, |roll| in degrees at which pictures still look right; the user is warned past it.
     pose_range_deg: tuple[float, float, float]
-    # Which regions the `extra` of its motions belongs to: to the head's pose alone, since it is what moves beside the
-    # head, or to all of them.
+    # With which regions `extra` moves: with the pose alone (it is what moves beside the head), or with all.
     surroundings_move_with: Literal["pose", "all"]
 
     @property
@@ -165,7 +164,7 @@ class Follower(Protocol):
 
 @runtime_checkable
 class Follows(Protocol):
-    """A model that learns more of a driving's motion by comparing its frames than by looking at each alone.
+    """A model that refines a driving's motion by comparing its frames with the first one.
 
     follow_crop: the part of the frames that it compares: a square of fixed size around the face of the first frame, not
     turned against the driving crop.

@@ -58,7 +58,7 @@ class NetworkedModel(ABC):
             setattr(self, name, moved(network, device, dtype))
 
     def adjusted(self: Model, request: FamilyRequest) -> Model:
-        """Return a model of the same networks that drives as requested; what is left open is on."""
+        """Return a model of the same networks that drives as requested; options left unset are on."""
         model = copy.copy(self)  # shares the networks
         model._request = replace(
             request, adapt_scale=request.adapt_scale is not False, stitch=request.stitch is not False

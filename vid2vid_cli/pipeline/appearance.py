@@ -17,7 +17,7 @@ FEATURE, MOTION = "feature.", "motion."
 def remembered_appearance(
     memory: Memory, key: str, model: ReenactmentModel, image: Tensor, landmarks: Tensor
 ) -> SourceAppearance:
-    """Return what `model.appearance` gives for an image (1, 3, H, W) and landmarks (1, 468, 3) in crop px.
+    """Return what `model.appearance` gives for an image (1, 3, H, W) and landmarks (1, 470, 3) in crop px.
 
     If several processes share the memory, only one of them computes it.
     """

@@ -1,4 +1,4 @@
-"""Run the stages of a pipeline side by side: bounded, in order, and gone without trace if closed early."""
+"""Run the stages of a pipeline side by side: bounded, in order, leaving nothing behind if closed early."""
 
 from __future__ import annotations
 

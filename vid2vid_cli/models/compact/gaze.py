@@ -19,7 +19,7 @@ from vid2vid_cli.models.compact.mesh.box import Box
 
 Array = NDArray[np.float64]
 
-SHUT, SEEN = 0.06, 0.16  # gap over width of an eye up to which no iris is seen, and from which on one is
+SHUT, SEEN = 0.06, 0.16  # gap over width of an eye: below SHUT no iris is seen, from SEEN on one is
 FURTHEST = 0.22  # eye widths: a larger change of gaze is an error
 IRIS_RADIUS = 0.2  # eye widths
 # Eye widths, from the middle of the eye: its corners, how far an iris moves, and the skin at a corner that is left out.

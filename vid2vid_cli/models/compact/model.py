@@ -80,7 +80,7 @@ class CompactModel:
             raise UsageError(f"--dtype {name}: this checkpoint has no networks that compute in it; leave --dtype out")
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
-        """Take the source's shape apart into identity, pose and expression, and prepare its mesh."""
+        """Split the source's face into identity, pose and expression, and prepare its mesh."""
         return self.restored({}, image, landmarks)
 
     def restored(self, features: Mapping[str, Tensor], image: Tensor, landmarks: Tensor) -> CompactSource:

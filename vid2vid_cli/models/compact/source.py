@@ -51,7 +51,7 @@ class Rig:
 
 
 class Rigging:
-    """Takes faces apart, with what the checkpoint knows of faces in general."""
+    """Splits faces into identity, pose and expression by the checkpoint's face model."""
 
     def __init__(self, topology: FaceTopology, basis: ExpressionBasis | None, state: Mapping[str, Tensor]) -> None:
         """basis: of calls, expressions then lie in it; without one the checkpoint's own components are taken."""
