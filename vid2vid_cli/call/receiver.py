@@ -149,6 +149,6 @@ def _show(film: Callable[[Hooks], Result], call: IncomingCall, dtype: str, hooks
     except NonFiniteError as error:
         if dtype == "float32":
             raise
-        # A file is rendered again in float32 then (finite.retried_in_float32). What a pipe has given is gone.
+        # A file would be rendered again in float32 (finite.retried_in_float32). What came through a pipe is gone.
         raise NonFiniteError(f"{error}; or --dtype {dtype} is to blame: try float32") from error
     return DecodeResult(**vars(result), delays=delays.summary())

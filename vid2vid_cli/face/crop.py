@@ -68,7 +68,7 @@ class Room:
         return cls(0.0, 0.0, float(size[1]), float(size[0]))
 
 
-EVERYWHERE = Room(-np.inf, -np.inf, np.inf, np.inf)  # also beyond the frame, where its edge is repeated
+EVERYWHERE = Room(-np.inf, -np.inf, np.inf, np.inf)  # beyond the frame too, where its edge is repeated
 
 
 @dataclass(frozen=True)

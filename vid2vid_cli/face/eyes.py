@@ -1,6 +1,6 @@
 """Correct the lids of a mesh and add the irises, by MediaPipe's iris network.
 
-The mesh network hardly notices that an eye closes, and knows no irises. The iris network sees both eyes in crops
+The mesh network hardly notices a closing eye, and does not place irises. The iris network sees both eyes in crops
 placed by the mesh. The height of the lids is taken from its contour, but not their position along the eye. The gap
 between the lids is calibrated, and the skin around them follows. All constants were measured: on 121 portraits with
 open eyes, and on 44 clips in which eyes close.

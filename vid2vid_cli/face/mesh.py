@@ -93,7 +93,7 @@ class FaceAnalyzer:
     """Find faces and fit meshes to them. It holds the networks and no state."""
 
     def __init__(self, detector: FindsFaces, mesh_net: MeshNet, eye_net: EyeNet) -> None:
-        """Take over the networks. On the CPU, their blocks are replaced with fast ones for good."""
+        """Take the networks. On the CPU, their blocks are replaced with fast ones, permanently."""
         self.detector = detector
         self.mesh_net = mesh_net.eval()
         self.eye_net = eye_net.eval()

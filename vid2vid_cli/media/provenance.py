@@ -51,6 +51,7 @@ MARKED = Provenance()
 class Seal(Protocol):
     """A way to make an output say where it comes from: a metadata mark, signed credentials, a watermark."""
 
+    # Tags go in while a file is encoded: to add them later would mean writing all of it again.
     def metadata(self, provenance: Provenance) -> Mapping[str, str]:
         """Return tags that encoders write into a file while it is made, by ffmpeg's names for them.
 

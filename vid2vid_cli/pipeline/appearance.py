@@ -23,7 +23,7 @@ def remembered_appearance(
     """
     known = memory.recall_tensors(key, "appearance") if memory.is_shared else None
     if known is not None:
-        with contextlib.suppress(KeyError):  # an incomplete file is ignored, and written anew below
+        with contextlib.suppress(KeyError):  # an incomplete file is ignored, and rewritten below
             return _restore(known, model, image, landmarks)
     made = model.appearance(image, landmarks)
     memory.computed.append("source")

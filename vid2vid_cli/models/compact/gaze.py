@@ -1,7 +1,7 @@
 """Gaze: read from where the irises lie between the corners of the eyes, and shown by sliding them there.
 
 A gaze is (x, y, 0): how far the irises lie right of and below the middles of their eyes in the picture, in eye widths.
-Both eyes look the same way. The gaze is the last of the compact family's keypoints.
+Both eyes share one gaze. The gaze is the last of the compact family's keypoints.
 """
 
 from __future__ import annotations

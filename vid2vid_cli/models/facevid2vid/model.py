@@ -50,7 +50,7 @@ class FaceVid2VidModel(NetworkedModel):
     pose_range_deg = (30.0, 20.0, 20.0)
 
     def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
-        """Build from the checkpoint's tensors. WeightsError for the older layout, which has other head-pose axes.
+        """Build from the checkpoint's tensors. WeightsError for the older layout, whose head-pose axes differ.
 
         rewrite: applied to each network once it is loaded.
         """
