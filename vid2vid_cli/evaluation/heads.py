@@ -80,6 +80,6 @@ class ExpressionCorrelation:
 
     @property
     def value(self) -> float | None:
-        """Return the cosine between both over all keypoints and frames, -1 to 1. None if either stood still."""
+        """Return the cosine between both over all keypoints and frames, -1 to 1. None if either did not move."""
         size = math.sqrt(self._shown * self._driving)
         return self._product / size if size > 1e-9 else None

@@ -1,4 +1,4 @@
-"""A portrait that is judged where no true frame exists, so what was read from it at rest is the standard."""
+"""A portrait judged without a true frame: against what was read from it at rest."""
 
 from __future__ import annotations
 

@@ -182,6 +182,6 @@ def compare_readings(truth: FaceReading, shown: FaceReading, mouth: NDArray[np.i
         scores["akd"] = keypoint_distance(truth.points, shown.points)
         scores["mouth_akd"] = keypoint_distance(truth.points[mouth], shown.points[mouth])
     if truth.identity is not None and shown.identity is not None:
-        # Distance of the embeddings; dlib takes two pictures for one person below 0.6.
+        # Distance of the embeddings; below 0.6, dlib counts two pictures as one person.
         scores["identity"] = float(np.linalg.norm(truth.identity - shown.identity))
     return scores

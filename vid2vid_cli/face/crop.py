@@ -64,11 +64,11 @@ class Room:
 
     @classmethod
     def of_frame(cls, size: tuple[int, ...]) -> Room:
-        """Give all of a frame of a size (height, width, ...)."""
+        """Return the room of a whole frame. size: (height, width, ...)."""
         return cls(0.0, 0.0, float(size[1]), float(size[0]))
 
 
-EVERYWHERE = Room(-np.inf, -np.inf, np.inf, np.inf)  # also beyond the frame, where its edge is repeated
+EVERYWHERE = Room(-np.inf, -np.inf, np.inf, np.inf)  # beyond the frame too, where its edge is repeated
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ FEATURE, MOTION = "feature.", "motion."
 def remembered_appearance(
     memory: Memory, key: str, model: ReenactmentModel, image: Tensor, landmarks: Tensor
 ) -> SourceAppearance:
-    """Return what `model.appearance` gives for an image (1, 3, H, W) and landmarks (1, 468, 3) in crop px.
+    """Return what `model.appearance` gives for an image (1, 3, H, W) and landmarks (1, 470, 3) in crop px.
 
     If several processes share the memory, only one of them computes it.
     """
     known = memory.recall_tensors(key, "appearance") if memory.is_shared else None
     if known is not None:
-        with contextlib.suppress(KeyError):  # an incomplete file is ignored, and written anew below
+        with contextlib.suppress(KeyError):  # an incomplete file is ignored, and rewritten below
             return _restore(known, model, image, landmarks)
     made = model.appearance(image, landmarks)
     memory.computed.append("source")

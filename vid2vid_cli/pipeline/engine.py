@@ -18,7 +18,7 @@ from vid2vid_cli.pipeline.options import EngineOptions
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model and the face networks, on their device. memory: what earlier jobs found out."""
+    """A loaded model and the face networks, on their device. memory: results of earlier jobs."""
 
     loaded: LoadedModel
     analyzer: FaceAnalyzer

@@ -1,4 +1,4 @@
-"""Draw what was found of a face: its box, its keypoints, and where it looks."""
+"""Draw a face that was found: its box, its keypoints, and where it looks."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class FrameFaces:
 
 @dataclass(frozen=True)
 class ProbedClip:
-    """A clip with what probing it has told, so that it is probed once only. hooks: receive warnings and progress."""
+    """A clip and the result of probing it, so that it is probed only once. hooks: receive warnings and progress."""
 
     source: Path
     info: VideoInfo
@@ -98,6 +98,7 @@ def find_faces(
     _check(source, target, frame, is_clip=info is not None)
     if target is not None:
         check_output(target, force=force, inputs=[source])
+    # Whatever checkpoint will animate a face, its pose is read with the embedded mesh.
     finder = FaceFinder(load_model().model, load_face_analyzer())
     clip = None if info is None else ProbedClip(source, info, hooks)
     seen = _search_still(source, finder, max_pixels) if clip is None else _search_clip(clip, frame, finder)
@@ -134,9 +135,9 @@ class FaceFinder:
     def __call__(self, index: int, frame: Frame, *, thorough: bool) -> FrameFaces:
         """Look at a frame (H, W, 3)."""
         faces = self._analyzer.faces(frame, thorough=thorough)
-        if not faces:
+        if not faces:  # np.stack refuses an empty list
             return FrameFaces(index, frame, [], torch.zeros(0, 3, 3))
-        landmarks = torch.from_numpy(np.stack([face.landmarks_px for face in faces])).float()
+        landmarks = torch.from_numpy(np.stack([face.landmarks_px for face in faces])).float()  # (N, 470, 3)
         motion = self._model.motion(None, landmarks, (frame.shape[0], frame.shape[1]))
         return FrameFaces(index, frame, faces, motion.rotation)
 
@@ -192,6 +193,7 @@ def _draw_clip(clip: ProbedClip, target: Path, finder: FaceFinder, *, force: boo
 
     def drawn() -> Iterator[Frame]:
         for index, frame in enumerate(clip.frames()):
+            # The thorough search would make a long clip take ten times as long.
             yield _draw(finder(index, frame, thorough=False))
 
     options = WriteOptions(fps=info.fps, provenance=None, force=force, pixel_aspect=info.pixel_aspect)

@@ -1,4 +1,4 @@
-"""What a user asks of a family beyond the usual: granted, or refused before any work."""
+"""Options that only some families support: applied to the model, or refused before any work."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_family(family: Family, sweeps: Sweeps, region: Region = "all") -> None
     """Raise UsageError for angles or a region that a family does not support."""
     if any(sweeps) and not family.has_head_pose:
         able = " or ".join(other.name for other in FAMILIES if other.has_head_pose)
-        raise UsageError(f"-c {family.name}: it knows no head pose and cannot turn a head; use -c {able}")
+        raise UsageError(f"-c {family.name}: it has no head pose and cannot turn a head; use -c {able}")
     if region not in family.regions:
         known = ", ".join(sorted(family.regions))
-        raise UsageError(f"--region {region}: {family.name} cannot move it alone; it knows {known}")
+        raise UsageError(f"--region {region}: {family.name} cannot move it alone; it supports {known}")

@@ -23,6 +23,7 @@ P = ParamSpec("P")
 
 def retried_in_float32(run: Callable[P, Result]) -> Callable[P, Result]:
     """Let a pipeline run once more in float32 if its networks overflow in lower precision."""
+    # Options may be given by position or by name: the signature finds them either way.
     signature = inspect.signature(run)
 
     @wraps(run)
@@ -33,7 +34,7 @@ def retried_in_float32(run: Callable[P, Result]) -> Callable[P, Result]:
             bound = signature.bind(*given, **named)
             options, hooks = bound.arguments.get("options"), bound.arguments.get("hooks") or Hooks()
             if options is None or options.dtype == "float32":
-                raise
+                raise  # nothing more precise is left to try
             text = f"--dtype {options.dtype}: numbers overflowed; everything was computed again in float32"
             bound.arguments["options"] = replace(options, dtype="float32")
             result = run(*bound.args, **bound.kwargs)

@@ -21,7 +21,7 @@ from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, parse
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 from vid2vid_cli.pipeline.scene import MotionControls, Scene
-from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source import Source, check_picture
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,11 @@ class SceneRequest:
     @classmethod
     def of(cls, options: ReenactOptions, log: WarningLog) -> SceneRequest:
         """Parse the options. UsageError for one that makes no sense."""
+        # All that can be told from the options alone: a typing mistake must not cost the seconds that loading takes.
         sweeps = parse_sweeps(options)
         reading = reading_options(options, log)
         check_numbers(options)
+        check_picture(options)
         return cls(options, sweeps, reading, parse_face(options.driving_face, "driving-face"))
 
     def open_driving(self, path: Path, engine: Engine) -> FileDriving:
@@ -61,6 +63,7 @@ class SceneRequest:
         """Bring source and driving together. The reference frame is found later, by `Scene.find_reference`."""
         controls, fps = MotionControls.of(self.options), parse_fps(self.options.fps)
         scene = Scene(engine.loaded.model, source, driving, controls, self.sweeps, fps=fps)
+        # Pictures beside each other need the driving's frames, which `open_driving` asked for.
         if self.options.compare:
             scene.show_side_by_side()
         return scene
@@ -90,6 +93,7 @@ def open_scene(
     options, log = options or ReenactOptions(), WarningLog(hooks or Hooks())
     request = SceneRequest.of(options, log)
     engine = start_engine(options, model, memory)
+    # Only the loaded checkpoint says which family it is.
     check_family(engine.loaded.family, request.sweeps, options.region)
     opened = driving if isinstance(driving, Driving) else request.open_driving(Path(driving), engine)
     # The scene closes the driving, but there is no scene yet if one of these steps fails.

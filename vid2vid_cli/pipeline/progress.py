@@ -20,6 +20,7 @@ class Hooks:
     progress: frames done, and frames in total or None. warn: one line that the user should see.
     """
 
+    # Functions by default, so that no caller has to ask whether a hook is there.
     progress: Callable[[int, int | None], None] = _ignore
     warn: Callable[[str], None] = _ignore
 
@@ -62,6 +63,7 @@ class WarningLog:
 
     def warn(self, text: str) -> None:
         """Report a warning unless it was reported before."""
+        # A damaged clip that is read more than once would be reported each time.
         if text not in self.warnings:
             self.warnings.append(text)
             self._hooks.warn(text)

@@ -60,11 +60,13 @@ def reenact(
         scene = request.open_scene(engine, Source(source, options, engine, log.warn), opened)
         is_clip = scene.source.is_video or not opened.is_still
         target = output if output is not None else _default_output(scene.source, opened, is_clip=is_clip)
+        # Again, now that the name is certain; before the reference frame is searched, which takes seconds.
         check_output(target, force=options.force, inputs=(source, driving))
         check_target(target, options, is_clip=is_clip)
         warn_of_range(engine.loaded.model, request.sweeps, options, log)
         if options.relative:
             scene.find_reference(options.reference_frame)
+        # A file always knows its length: `total` is None for live drivings only.
         if (scene.total or 0) < opened.count:
             log.warn(f"{source}: shorter than the driving; the output ends with it")
         provenance = provenance_of(engine.loaded, options, source=source, driving=driving)

@@ -31,7 +31,7 @@ from vid2vid_cli.pipeline.pose import AXES, Sweeps, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.scene import MotionControls, Scene
-from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source import Source, check_picture
 
 EXAMPLE = "portrait.jpg"
 MOST_VIEWS_OF_A_SHEET = 400
@@ -59,6 +59,7 @@ def rotate(
     sweeps = parse_sweeps(options)
     if not any(sweeps):
         raise UsageError("rotate: say where to turn: --yaw, --pitch, --roll or --frontalize")
+    check_picture(options)
     if output is not None:  # before anything is loaded; a default name depends on the source
         check_output(output, force=options.force, inputs=[Path(source)] if source else [])
     fps = parse_fps(options.fps) or Fraction(25)

@@ -65,11 +65,10 @@ class Source:
             raise ValueError(f"a picture is uint8 (H, W, 3), not {self._picture.dtype} {self._picture.shape}")
         self.path = Path(UNNAMED) if isinstance(subject, np.ndarray) else Path(subject)
         self.options, self._engine, self._warn = options, engine, warn
+        self._select = check_picture(options)
         self._background = parse_colour(options.background)
         is_video = self._picture is None and sniff(self.path) == "video"
         self.info = probe_video(self.path, options.max_pixels) if is_video else None
-        check_size(options.size)
-        self._select = parse_choice(options)
 
     @property
     def is_video(self) -> bool:
@@ -222,6 +221,12 @@ class Source:
         return frame, max(frame.shape[:2]) / max(picture.shape[:2])
 
 
-def parse_choice(options: PictureOptions) -> Select | None:
-    """Parse which face moves; None for all."""
-    return None if options.face == "all" else parse_face(options.face)
+def check_picture(options: PictureOptions) -> Select | None:
+    """Check the options for a picture without opening it. Returns which face moves, None for all."""
+    parse_colour(options.background)
+    check_size(options.size)
+    if options.face != "all":
+        return parse_face(options.face)
+    if not options.paste_back:
+        raise UsageError("--face all: needs --paste-back; choose one face for --crop-only")
+    return None

@@ -1,7 +1,7 @@
 """Gaze: read from where the irises lie between the corners of the eyes, and shown by sliding them there.
 
 A gaze is (x, y, 0): how far the irises lie right of and below the middles of their eyes in the picture, in eye widths.
-Both eyes look the same way. The gaze is the last of the compact family's keypoints.
+Both eyes share one gaze. The gaze is the last of the compact family's keypoints.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vid2vid_cli.models.compact.mesh.box import Box
 
 Array = NDArray[np.float64]
 
-SHUT, SEEN = 0.06, 0.16  # gap over width of an eye up to which no iris is seen, and from which on one is
+SHUT, SEEN = 0.06, 0.16  # gap over width of an eye: below SHUT no iris is seen, from SEEN on one is
 FURTHEST = 0.22  # eye widths: a larger change of gaze is an error
 IRIS_RADIUS = 0.2  # eye widths
 # Eye widths, from the middle of the eye: its corners, how far an iris moves, and the skin at a corner that is left out.

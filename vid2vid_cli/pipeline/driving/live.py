@@ -1,4 +1,4 @@
-"""A driving that arrives while it is played: no second look, no known end, and perhaps no time."""
+"""A live driving: each frame comes once, the length is unknown, and rendering may be too slow."""
 
 from __future__ import annotations
 

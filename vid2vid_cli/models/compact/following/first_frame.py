@@ -28,7 +28,7 @@ SIDE = 144  # px: of the square that is compared
 FACE_SIDE = 192  # px: of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
 FACE_BLUR = 1 / 192  # of its side, over which neighbouring keypoints share what is found
-# Of the side of the box: a longer flow is no movement, but something in front of the face.
+# Of the side of the box: a longer flow means something in front of the face, not movement.
 MAX_FLOW, MAX_FLOW_IN_FACE = 0.2, 0.08
 IN_FACE = 0.98  # of following the head: what lies around the face follows it less
 NOISE_FLOOR = 2.0  # grey levels: where the warp is off by no more, a flow explains nothing
