@@ -34,13 +34,14 @@ RINGS = np.array(
         ],
     ]
 )
-# What else the attention mesh refines with each eye: the lower edge of the brow, the cheek, the brow's upper edge.
-BROWS = np.array(
+# What else the attention mesh refines around each eye: the lower edge of the brow, cheek and nose, the brow's middle.
+BROWS_AND_CHEEKS = np.concatenate(
     [
-        [35, 124, 46, 53, 52, 65, 143, 111, 117, 118, 119, 120, 121, 128, 245, 156, 70, 63, 105, 66, 107, 55, 193],
-        [265, 353, 276, 283, 282, 295, 372, 340, 346, 347, 348, 349, 350, 357, 465, 383, 300, 293, 334, 296, 336, 285]
-        + [417],
-    ]
+        [[35, 124, 46, 53, 52, 65], [265, 353, 276, 283, 282, 295]],
+        [[143, 111, 117, 118, 119, 120, 121, 128, 245], [372, 340, 346, 347, 348, 349, 350, 357, 465]],
+        [[156, 70, 63, 105, 66, 107, 55, 193], [383, 300, 293, 334, 296, 336, 285, 417]],
+    ],
+    axis=1,
 )
 
 
