@@ -26,7 +26,7 @@ from vid2vid_cli.face.attention_mesh import (
 )
 from vid2vid_cli.face.attention_regions import CROP_SIZE, crop_features, map_points, region_affine
 from vid2vid_cli.face.blazeface import BlazeBlock
-from vid2vid_cli.face.eyes import BROWS, LOOPS, RINGS
+from vid2vid_cli.face.eyes import BROWS_AND_CHEEKS, LOOPS, RINGS
 from vid2vid_cli.face.fast_blocks import LARGE_MAP
 from vid2vid_cli.face.fast_mesh import FastRegions, fast_layers, use_fast_layers
 from vid2vid_cli.face.landmarks import INNER_LIPS, LANDMARKS, LIP_CONTOURS, OUTER_LIPS
@@ -103,7 +103,7 @@ def test_it_answers_pictures_as_recorded_from_mediapipe(
 def test_refined_landmarks_are_listed_once_and_mirror_each_other(face_state: dict[str, Tensor]) -> None:
     partner = face_state["face.mirror"].numpy().astype(int)
     assert len(np.unique(np.concatenate(REGIONS))) == 80 + 71 + 71
-    for right, left in (LOOPS, *RINGS, BROWS, (ENDS[1], ENDS[2][::-1])):
+    for right, left in (LOOPS, *RINGS, BROWS_AND_CHEEKS, (ENDS[1], ENDS[2][::-1])):
         np.testing.assert_array_equal(partner[list(right)], left)
     assert set(LIP_CONTOURS[0].tolist()) == set(OUTER_LIPS)
     assert set(LIP_CONTOURS[1].tolist()) == set(INNER_LIPS)

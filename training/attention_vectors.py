@@ -5,8 +5,9 @@
     judge-env/bin/python training/attention_vectors.py answer crops.npz -o tests/golden/attention_mesh.npz
 
 The network has operations that only this runtime knows. It wants an environment of its own, so there are two steps. The
-first cuts faces out of the clips and pictures of MEDIA (drivings/*, sources/*), and adds a drawn one. The second runs the network alone, without
-detector and tracking: both sides see the same crop. The result holds no pictures, only where they were cut.
+first cuts faces out of the clips and pictures of MEDIA (drivings/*, sources/*), and adds a drawn picture. The second
+runs the network alone, without detector and tracking: both sides see the same crop. The result holds no pictures, only
+where they were cut.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CASES = (
     ("sources/s01*", 0),
     ("sources/s16*", 0),
 )
-# In the order of the file's outputs.
+# In the order of the file's outputs. The file calls left what the viewer sees on the left.
 OUTPUTS = ("mesh", "lips", "right_eye", "left_eye", "right_iris", "left_iris", "presence")
 GRAPH = """
 input_stream: "image"

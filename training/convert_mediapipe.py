@@ -134,7 +134,7 @@ def convert(network: nn.Module, content: bytes, dtype: torch.dtype) -> dict[str,
 
 
 def find_file(sources: Sequence[Path], folder: str, name: str) -> bytes | None:
-    """Read a tflite file from the first folder that holds it, or from the wheel that holds it in a folder of its own."""
+    """Read a tflite file from the first source that holds it. folder: where it lies in its wheel."""
     for source in sources:
         if source.is_dir():
             if (source / name).exists():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vid2vid_cli.face.attention_regions import crop_features, map_points, region_affine
 from vid2vid_cli.face.blazeface import BlazeBlock, SameConv
-from vid2vid_cli.face.eyes import BROWS, LOOPS, RINGS
+from vid2vid_cli.face.eyes import BROWS_AND_CHEEKS, LOOPS, RINGS
 from vid2vid_cli.face.landmarks import LANDMARKS, LIP_CONTOURS
 
 IRIS_POINTS = 5  # the centre, then the edge: right, top, left, bottom as the viewer sees it
@@ -20,7 +20,7 @@ POINTS = LANDMARKS + 2 * IRIS_POINTS
 # Indices of the iris centres among the network's points, the person's right one first.
 IRIS_CENTRES = (LANDMARKS, LANDMARKS + IRIS_POINTS)
 # For each region, the landmarks that it refines, in the network's order.
-REGIONS = (LIP_CONTOURS.reshape(-1), *np.concatenate([LOOPS, *RINGS, BROWS], axis=1))
+REGIONS = (LIP_CONTOURS.reshape(-1), *np.concatenate([LOOPS, *RINGS, BROWS_AND_CHEEKS], axis=1))
 # Landmarks at the two ends of each region that lie level in its crop.
 ENDS = ((61, 291), (33, 133), (362, 263))
 MAP_PX = 4.0  # px of the input over one px of the feature map that regions are cut from

@@ -34,36 +34,14 @@ RINGS = np.array(
         ],
     ]
 )
-# What else the attention mesh refines with each eye: the lower edge of the brow, the cheek, the brow's upper edge.
-BROWS = np.array(
+# What else the attention mesh refines around each eye: the lower edge of the brow, cheek and nose, the brow's middle.
+BROWS_AND_CHEEKS = np.concatenate(
     [
-        [35, 124, 46, 53, 52, 65, 143, 111, 117, 118, 119, 120, 121, 128, 245, 156, 70, 63, 105, 66, 107, 55, 193],
-        [
-            265,
-            353,
-            276,
-            283,
-            282,
-            295,
-            372,
-            340,
-            346,
-            347,
-            348,
-            349,
-            350,
-            357,
-            465,
-            383,
-            300,
-            293,
-            334,
-            296,
-            336,
-            285,
-            417,
-        ],
-    ]
+        [[35, 124, 46, 53, 52, 65], [265, 353, 276, 283, 282, 295]],
+        [[143, 111, 117, 118, 119, 120, 121, 128, 245], [372, 340, 346, 347, 348, 349, 350, 357, 465]],
+        [[156, 70, 63, 105, 66, 107, 55, 193], [383, 300, 293, 334, 296, 336, 285, 417]],
+    ],
+    axis=1,
 )
 
 
@@ -100,3 +78,9 @@ class EyeFrame:
         """Map points (..., 2) from the axes of this eye back to frame px."""
         points: Array = self.center_px + self.width_px * own @ self.axes.T
         return points
+
+
+def smooth_step(value: float, low: float, high: float) -> float:
+    """Return a smooth step in [0, 1] that rises from 0 at low to 1 at high."""
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3 - 2 * t)
