@@ -132,7 +132,8 @@ def _find_regions(mesh: Maps, around: PointLists, level: Numbers, affines: Maps)
             affine[1, 2] = sin * middle_x + cos * middle_y - half * (affine[1, 0] + affine[1, 1])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+# Not all of fastmath: it would let the compiler forget that a place may be no number.
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def _cut_regions(maps: Maps, affines: Maps, crops: Maps) -> None:
     """Sample feature maps (B, H, W, C) into crops (R, B, 16, 16, C), as `crop_features` does."""
     _, height, width, channels = maps.shape

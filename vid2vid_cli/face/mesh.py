@@ -34,8 +34,8 @@ RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners: the person's right eye is left f
 MARKED = ((33, 133), (263, 362), (1, 1), (13, 14))
 ROI_MARGIN = 1.5  # side of the region over the longer side of the face
 MIN_DETECTION = 0.35
-MIN_PRESENCE = 0.5
-SURE_PRESENCE = 0.999
+MIN_PRESENCE = 0.99  # a logit of 4.6
+SURE_PRESENCE = 0.99995  # a logit of 9.9
 FRAMES_BETWEEN_THOROUGH_SEARCHES = 15
 
 # Which of the network's points a face has: of each iris, its centre alone.
@@ -161,8 +161,8 @@ def is_credible(box: FaceBox, landmarks: Points, presence: float) -> bool:
     """Check a detection against its mesh (468, 3) and the presence score of that mesh.
 
     Both networks may see a face in clouds and lettering, but seldom the same eyes, nose and mouth. Measured, as a
-    fraction of the box: the keypoints of both differ by up to 0.12 on true faces, with a presence above 0.999, and by
-    0.05 to 0.27 on false ones, with a presence below 0.997. A weak detection must pass both tests.
+    fraction of the box: the keypoints of both differ by up to 0.12 on true faces, with a logit of the presence above 10,
+    and by 0.04 to 0.27 on false ones, with a logit below 9.2. A weak detection must pass both tests.
     """
     marked = landmarks[np.array(MARKED), :2].mean(axis=1)
     difference = float(np.linalg.norm(marked - box.keypoints_px[:4], axis=1).mean()) / max(box.size_px, 1e-6)
