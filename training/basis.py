@@ -32,7 +32,7 @@ from vid2vid_cli.motion import Motion
 from vid2vid_cli.smoothing import MotionSmoother
 
 Array = NDArray[np.float64]
-COMPONENTS = 32  # of expressions; two more hold the gaze
+COMPONENTS = 48  # of expressions; two more hold the gaze
 GAZE_PX = 10.0  # at 256: what a movement of the irises by one eye width counts
 LIP_REACH, LIP_WEIGHT = 0.13, 6.0  # eye distances
 EYE_REACH, EYE_WEIGHT = 0.10, 5.0
