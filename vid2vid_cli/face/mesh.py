@@ -161,7 +161,7 @@ def is_credible(box: FaceBox, landmarks: Points, presence: float) -> bool:
     """Check a detection against its mesh (468, 3) and the presence score of that mesh.
 
     Both networks may see a face in clouds and lettering, but seldom the same eyes, nose and mouth. Measured, as a
-    fraction of the box: the keypoints of both differ by up to 0.12 on true faces, with a logit of the presence above 10,
+    fraction of the box: the keypoints of both differ by up to 0.12 on true faces, with a logit of presence above 10,
     and by 0.04 to 0.27 on false ones, with a logit below 9.2. A weak detection must pass both tests.
     """
     marked = landmarks[np.array(MARKED), :2].mean(axis=1)
