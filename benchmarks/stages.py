@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.material import Material
-from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.frames import frame_of
 from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.face.paste import paste_face

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training.basis import EYE_REACH, LIP_REACH, near
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import WeightsError
-from vid2vid_cli.face.crop import Frame, Room, crop_around, crop_frame
+from vid2vid_cli.face.crop import Room, crop_around, crop_frame
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker
 from vid2vid_cli.media.image import read_image

@@ -14,9 +14,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.errors import UsageError, WeightsError
-from vid2vid_cli.face.crop import FaceCrop, Frame, Room, crop_around, crop_frame
+from vid2vid_cli.face.crop import FaceCrop, Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import make_clip
 
+from tests.support.clips import make_clip
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact.mesh.warp import MeshWarp
 from vid2vid_cli.models.compact.posing import Posing

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.codec.space import MotionSpace
-from vid2vid_cli.face.crop import Frame, Room, crop_around, crop_frame
+from vid2vid_cli.face.crop import Room, crop_around, crop_frame
 from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER, EyeFrame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from tests.golden.make_compact_render import GOLDEN, render_golden
-from vid2vid_cli.face.crop import Frame, Room, crop_around, crop_frame
+from vid2vid_cli.arrays import Frame
+from vid2vid_cli.face.crop import Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from clips import ffmpeg
 from PIL import Image
 
+from tests.support.clips import ffmpeg
 from vid2vid_cli.batch.jobs import Sides, find_files
 from vid2vid_cli.batch.options import BatchOptions
 from vid2vid_cli.batch.run import make_jobs
@@ -30,7 +30,8 @@ from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.video import ReadOptions, read_video
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.motion import Motion, load_motion
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.driving import opening, still
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
 from vid2vid_cli.pipeline.driving.call_file import CallDriving

@@ -40,7 +40,7 @@ from vid2vid_cli.evaluation.measures import (
     similarity,
     window_around,
 )
-from vid2vid_cli.evaluation.performers import LEARNED_PREFIXES, without_networks
+from vid2vid_cli.evaluation.performers import without_networks
 from vid2vid_cli.evaluation.report import METRICS, Evaluation, FigureRow, mean_rows
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.evaluation.sheet import WHITE_ERROR, SheetCell, SpreadFramesCollector, WorstFrameCollector, error_map
@@ -49,6 +49,7 @@ from vid2vid_cli.face.mesh import face_from_landmarks
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
+from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
 from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOptions
 from vid2vid_cli.pipeline.pose import AXES

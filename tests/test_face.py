@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.face.detector import FaceBox, FaceDetector
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, roi_from_landmarks, select_face
 from vid2vid_cli.face.sampling import sample_linear
-from vid2vid_cli.face.square import Frame, Points, Square, crop_square
+from vid2vid_cli.face.square import Square, crop_square
 from vid2vid_cli.media.video import read_video
 
 

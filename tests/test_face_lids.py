@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.face.mesh import FaceAnalyzer, roi_from_landmarks
-from vid2vid_cli.face.square import Frame, Points, Square
+from vid2vid_cli.face.square import Square
 from vid2vid_cli.media.video import read_video
 
 WINK = "d03_woman_expressions_audio.mp4", 10

@@ -214,7 +214,7 @@ def test_a_wish_changes_the_picture_and_others_refuse_it(
         if option in other.request:
             continue
         checkpoint = "compact" if other.name == "compact" else checkpoints[other.name]
-        words = f"--{option.replace('_', '-')}: {other.name} does not know it"
+        words = f"--{option.replace('_', '-')}: {other.name} does not support it"
         with pytest.raises(UsageError, match=words):
             reenact_to_frames(checkpoint, tmp_path, **wish)
 
@@ -247,7 +247,7 @@ def test_the_command_answers_with_its_exit_codes(checkpoints: dict[str, str], tm
     good = run("reenact", *clip, checkpoints["liveportrait"], "--no-stitch", "--lips", "0.1", "--quiet")
     assert (good.returncode, good.stderr) == (0, "")
     wrong = run("reenact", *clip, checkpoints["fomm"], "--eyes", "0.1")
-    assert wrong.returncode == 2 and "--eyes: fomm does not know it" in wrong.stderr
+    assert wrong.returncode == 2 and "--eyes: fomm does not support it" in wrong.stderr
     turned = run("rotate", str(PORTRAIT), "--yaw", "20", "-c", checkpoints["fomm"])
     assert turned.returncode == 2 and len(turned.stderr.splitlines()) == 1
     lacking = run("motion", str(DRIVING), "-o", "m.safetensors", "-c", checkpoints["sadtalker"])

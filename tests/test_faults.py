@@ -484,7 +484,7 @@ def test_numbers_that_overflow_are_computed_again_in_float32(
     monkeypatch.setattr(Overflowing, "what", what)
     half, full = ReenactOptions(dtype="float16", size=64, end="0.2"), ReenactOptions(size=64, end="0.2")
     result = reenact(*material, "half.mp4", half, model=overflowing)
-    assert result.warnings == ("--dtype float16: its numbers overflowed; all was computed again in float32",)
+    assert result.warnings == ("--dtype float16: numbers overflowed; everything was computed again in float32",)
     reenact(*material, "full.mp4", full, model=overflowing)
     assert Path("half.mp4").read_bytes() == Path("full.mp4").read_bytes()
     assert probe_video("half.mp4").frame_count == 6

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.support.clips import make_clip
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
-from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, Frame, crop_around, crop_frame, crop_gray
+from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, crop_around, crop_frame, crop_gray
 from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER
 from vid2vid_cli.face.landmarks import LIPS
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer

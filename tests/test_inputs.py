@@ -49,7 +49,7 @@ BAD = [
     Row("b02_truncated_with_index.mp4", 0, "is damaged, 46 frames could be read: ", 46, options=WHOLE),
     Row("b03_zero_bytes.mp4", 1, "is empty (0 bytes); download"),
     Row("b04_text.mp4", 1, "cannot be read as a video: "),
-    Row("b05_audio_only.mp4", 1, "holds sound but no moving picture; give a video"),
+    Row("b05_audio_only.mp4", 1, "holds sound but no moving picture; name a video"),
     Row("b06_variable_rate.mp4", frames=75, options=WHOLE),
     Row("b07_one_frame.mp4", frames=1, options=WHOLE),
     Row("b08_odd_321x241_yuv444.mp4", frames=3),
@@ -200,7 +200,7 @@ def test_a_heic_is_called_by_its_name(
     monkeypatch.setattr(Image, "OPEN", {k: v for k, v in Image.OPEN.items() if k not in ("AVIF", "HEIF")})
     monkeypatch.setattr("vid2vid_cli.media.still.find_spec", lambda name: None)
     kind = "AVIF" if brand == "avif" else "HEIC"
-    words = f"is a {kind} picture, which Pillow here cannot decode; "
+    words = f"is in {kind} format, which this Pillow cannot decode; "
     run_row(tmp_path / "photo.jpg", clip, Row("photo.jpg", 1, words), capsys)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models import device
 from vid2vid_cli.models.device import choose_dtype
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.pipeline.options import RotateOptions
+from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps, parse_sweep, parse_time
+from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -115,3 +117,16 @@ def test_words_that_mean_nothing_are_usage_errors() -> None:
     for bad in (lambda: parse_time("x", "start"), lambda: parse_fps("0"), lambda: parse_face("left")):
         with pytest.raises(UsageError, match="--"):
             bad()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"size": 5}, {"background": "x"}, {"face": "left"}, {"face": "all", "paste_back": False}]
+)
+@pytest.mark.parametrize("turns", [True, False])
+def test_options_for_a_picture_are_checked_before_anything_is_loaded(turns: bool, wrong: dict[str, object]) -> None:
+    missing = "no such checkpoint"
+    with pytest.raises(UsageError, match=f"--{next(iter(wrong))}"):
+        if turns:
+            rotate(PORTRAIT, options=replace(RotateOptions(yaw="20", checkpoint=missing), **wrong))  # type: ignore[arg-type]
+        else:
+            reenact(PORTRAIT, DRIVING, options=replace(ReenactOptions(checkpoint=missing), **wrong))  # type: ignore[arg-type]

@@ -193,7 +193,8 @@ def test_commands_say_what_an_output_was_made_of(media_dir: Path, clip: Path, tm
     for name, (make, inputs) in commands.items():
         seal = record(tmp_path / name)
         make(tmp_path / name)
-        ((_, provenance),) = seal.sealed
+        ((suffix, provenance),) = seal.sealed
+        assert suffix == Path(name).suffix, "a seal cannot tell what it seals"
         assert {each.role: each.path for each in provenance.inputs} == inputs, name
         assert provenance.checkpoint == embedded_checkpoint().sha256
         assert provenance.settings["size" if "png" in name else "end"] in (64, "0.1")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.clips import ffmpeg
-from vid2vid_cli.media.reader import Frame
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.media.video import SYNTHETIC_MARK, WriteOptions, probe_video
 from vid2vid_cli.media.y4m import Y4MWriter, planes_of
 

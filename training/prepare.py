@@ -22,7 +22,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from training.build_face_model import HELD_OUT
-from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, FaceCrop, Frame, crop_around, crop_frame
+from vid2vid_cli.arrays import Frame
+from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, FaceCrop, crop_around, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, face_from_landmarks
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video

@@ -1,4 +1,4 @@
-"""Motion: what moves from frame to frame, apart from who moves; how it is blended, turned and restricted."""
+"""Motion: pose and expression from frame to frame, without identity; how they are blended, turned and restricted."""
 
 from __future__ import annotations
 

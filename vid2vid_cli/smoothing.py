@@ -58,5 +58,5 @@ class MotionSmoother:
     def _smooth_frame(self, motion: Motion) -> Motion:
         # Not strict: a motion without `extra` leaves the last filter unused.
         rotation, *others = (smooth(tensor) for smooth, tensor in zip(self._filters, motion.tensors(), strict=False))
-        u, _, vh = torch.linalg.svd(rotation)  # an average of rotations is none: take the nearest one
+        u, _, vh = torch.linalg.svd(rotation)  # an average of rotations is not a rotation: take the nearest one
         return Motion(u @ vh, *others)

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from vid2vid_cli import load_model, reenact, rotate
-from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import contact_sheet, write_image
 from vid2vid_cli.media.video import read_video

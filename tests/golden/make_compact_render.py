@@ -16,7 +16,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vid2vid_cli.face.crop import Frame, Room, crop_around, crop_frame
+from vid2vid_cli.arrays import Frame
+from vid2vid_cli.face.crop import Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import read_image

@@ -1,1 +1,1 @@
-"""Many jobs at once: which they are, who does them, and what became of each."""
+"""Many jobs at once: which they are, which process does each, and how it ended."""

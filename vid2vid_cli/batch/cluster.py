@@ -22,7 +22,7 @@ from vid2vid_cli.errors import MediaError, UsageError, describe_failure, one_lin
 
 LOOK_EVERY_S = 0.3
 AHEAD = 2
-"""Jobs that are handed over for each that can run, so that no node is idle."""
+"""How many jobs are handed over for each that can run, so that no node is idle."""
 GRACE_S = 1.0
 """How long cancelled tasks may take to clean up."""
 CONNECT_S = 5.0
@@ -57,7 +57,7 @@ class Cluster:
     def submit(self, job: Job) -> None:
         """Hand a job over."""
         needs = resources(job)
-        # Retries are the queue's business, which knows what may pass and what may not.
+        # The queue decides about retries: it knows which failures may be temporary.
         task = self.ray.remote(vid2vid_job).options(num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_retries=0)
         model = job.checkpoint_path
         shipment = Shipment(has_checkpoint=model is not None) if self.ship else None
@@ -100,7 +100,7 @@ class Cluster:
         return begun
 
     def collect(self, task: Any) -> tuple[Job, Outcome]:
-        """Take the outcome of a task that has ended, in whatever way."""
+        """Return the outcome of a task, however it ended."""
         job = self.tasks.pop(task)
         self.slots.pop(job.index, None)
         try:
@@ -117,7 +117,7 @@ class Cluster:
     def close(self) -> None:
         """Cancel all tasks, and leave the cluster as it was."""
         for task in self.tasks:
-            with contextlib.suppress(Exception):  # an input that could not be read stands here without a task
+            with contextlib.suppress(Exception):  # a job whose input could not be read has no task
                 self.ray.cancel(task, force=False)
         if self.tasks:
             with contextlib.suppress(Exception):
@@ -211,7 +211,7 @@ def sigterm_kept() -> Iterator[None]:
 
 
 def _check_listening(address: str) -> None:
-    """Raise UsageError if nothing listens at HOST:PORT. Ray itself would try for minutes, and complain in a log."""
+    """Raise UsageError if nothing listens at HOST:PORT. Ray itself would try for minutes, and fail in a log only."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host:
         return

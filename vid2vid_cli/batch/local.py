@@ -88,7 +88,7 @@ class Queue:
         self.in_progress -= {job.appearance, job.motion}
         if outcome.state == "done":
             self.known |= {job.appearance, job.motion} - {None}
-        if outcome.may_pass and self.tries[job.index] <= retry:
+        if outcome.is_worth_retrying and self.tries[job.index] <= retry:
             self.waiting.append(job)
             return None
         return replace(outcome, attempts=self.tries[job.index])
@@ -203,7 +203,7 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
 
 
 def _start(workers: dict[int, WorkerProcess], number: int, crew: Crew) -> WorkerProcess:
-    """Start a worker. An interrupt cannot come between its start and the note of it, or it would outlive the batch."""
+    """Start a worker. No interrupt comes between starting and registering it, so that none outlives the batch."""
     with signals_delayed():
         workers[number] = WorkerProcess(number, crew)
     return workers[number]
@@ -241,7 +241,7 @@ def _handle(
     """Handle the messages of a worker. Yields its job if it has ended for good."""
     messages, job = worker.receive(), worker.job
     if messages is None:
-        # It died: make up the message that it could not send.
+        # It died: write the message that it could no longer send.
         del workers[worker.number]
         outcome = failure(worker.last_words(), seconds=time.monotonic() - worker.began_s)
         _end([worker], [job] if job is not None else [], crew)

@@ -38,7 +38,7 @@ class Progress:
         self._latest: dict[int, tuple[int, int | None]] = {}
 
     def report(self, index: int, done: int, total: int | None) -> None:
-        """Note how far a job is, in frames."""
+        """Record how far a job is, in frames."""
         self._latest[index] = (done, total)
 
     def take(self) -> dict[int, tuple[int, int | None]]:
@@ -169,7 +169,7 @@ def unpack(job: Job, folder: Path, shipment: Shipment, files: tuple[bytes, ...])
 
 
 def _with_names(outcome: Outcome, local: Job, job: Job) -> Outcome:
-    """Replace the paths on the node by those that the user knows, in all messages."""
+    """Replace the paths on the node in all messages by those that the user knows."""
     names = [(str(here), str(there)) for here, there in zip(local.inputs, job.inputs, strict=True)]
     names += [(str(local.output), str(job.output)), (local.options.checkpoint, job.options.checkpoint)]
 

@@ -1,4 +1,4 @@
-"""What became of each job: report.jsonl, which grows while the batch runs and is put in order at its end."""
+"""How each job ended: report.jsonl, which grows while the batch runs and is sorted at its end."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ except ImportError:  # Windows
 
 REPORT = "report.jsonl"
 State = Literal["done", "failed", "refused", "begun"]
-# Exit codes of failures that another try cannot mend.
+# Exit codes of failures that a retry cannot fix.
 _HOPELESS = frozenset(kind.exit_code for kind in (UsageError, NoFaceError, WeightsError))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """How a job ended.
 
     state: `refused` if its output exists and no batch made it; `begun` if the batch was killed before it ended.
     exit_code: as of the command that does this job alone. sha256: of the output. attempts: tries, this one included.
@@ -56,8 +56,8 @@ class Outcome:
         return cls(**{**plain, "warnings": tuple(plain["warnings"]), "computed": tuple(plain["computed"])})
 
     @property
-    def may_pass(self) -> bool:
-        """Whether another try may end differently. Options, faces and weights do not change by themselves."""
+    def is_worth_retrying(self) -> bool:
+        """Whether a retry may succeed. Options, faces and weights do not change by themselves."""
         return self.state == "failed" and self.exit_code not in _HOPELESS
 
 
@@ -127,7 +127,7 @@ def read_rows(path: Path) -> dict[str, dict[str, Any]]:
 
 @dataclass
 class Report:
-    """The report of a batch in a folder. Its `with` block locks the folder, and puts the report in order at the end."""
+    """The report of a batch in a folder. Its `with` block locks the folder, and sorts the report at the end."""
 
     folder: Path
     jobs: Sequence[Job]
@@ -202,12 +202,12 @@ class Report:
         return Outcome("refused", error=error, exit_code=OutputExistsError.exit_code)
 
     def begin(self, job: Job) -> None:
-        """Note that a job is about to write its output, so that a later run knows that a batch made it."""
+        """Record that a job is about to write its output, so that a later run knows that a batch made it."""
         if not self.rows.get(str(job.output), {}).get("ours", False):
             self.note(job, Outcome("begun"))
 
     def note(self, job: Job, outcome: Outcome) -> None:
-        """Note what became of a job."""
+        """Record how a job ended."""
         # The output of a job that failed may still exist, made by an earlier try or an earlier batch.
         may_exist = outcome.state == "begun" or os.path.lexists(job.output)
         row = {**row_of(job, self.recipe(job), outcome), "ours": may_exist and outcome.state != "refused"}

@@ -68,7 +68,8 @@ def encode_call(
     with ExitStack() as stack:
         clip = stack.enter_context(closing(_open(driving, options, engine, log)))
         scratch = stack.enter_context(closing(_scratch(output)))
-        part = scratch.file("call")
+        # The suffix tells a seal what it seals.
+        part = scratch.file(f"call{Path(output).suffix}")
         file = sys.stdout.buffer if str(output) == STANDARD else stack.enter_context(part.open("wb"))
         written = CountedFile(file, flushes=options.live or str(output) == STANDARD)
         sender = Sender(engine, clip, options, written.put, _open_sound(clip, options, scratch.file("sound.ogg")))

@@ -61,7 +61,7 @@ class IncomingCall(LiveDriving):
     """A live call as driving.
 
     catches_up: whether the previous frame is shown again when rendering is too slow. warn: takes a line.
-    arrived_s: when the yielded frames arrived, oldest first. Whoever shows a frame takes one entry off.
+    arrived_s: when the yielded frames arrived, oldest first. The consumer removes one entry per frame shown.
     """
 
     opening: Opening

@@ -69,7 +69,8 @@ def describe_call(call: str | Path) -> CallInfo:
     path = Path(call)
     with closing(open_call(path)) as recording:
         header, reader, tally = recording.header, recording.reader, Tally()
-        for _ in reader.frames(tally):  # counts in the tally; the motions are not needed
+        # Without a model: numbers are decoded, to see whether they can be, but never become motions.
+        for _ in reader.frames(tally):  # fills the tally
             pass
         damage = _damage(path, tally, has_picture=reader.picture() is not None)
         header_size = reader.header_size
@@ -103,7 +104,7 @@ def _damage(path: Path, tally: Tally, *, has_picture: bool) -> str | None:
 def _steps(scales: Scales) -> QuantizerSteps:
     # The pose comes first: yaw, pitch, roll, x, y, z, and the logarithm of the scale. The rest is expression.
     steps = scales.steps / STEP_UNIT
-    rest = sorted(steps[POSE_COUNT:])
+    rest = sorted(steps[POSE_COUNT:])  # a family may send no expression: then there is no median
     return QuantizerSteps(float(steps[0]), float(steps[3]), float(rest[len(rest) // 2]) if rest else 0.0)
 
 

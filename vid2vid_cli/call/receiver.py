@@ -23,16 +23,14 @@ from vid2vid_cli.pipeline.driving.call_file import damaged_picture
 from vid2vid_cli.pipeline.driving.live import STANDARD
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.family_request import check_family
-from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.open_scene import SceneRequest
 from vid2vid_cli.pipeline.options import DecodeOptions, ReenactOptions
-from vid2vid_cli.pipeline.output import check_size, check_target
-from vid2vid_cli.pipeline.parsing import parse_colour
+from vid2vid_cli.pipeline.output import check_target
 from vid2vid_cli.pipeline.pose import AXES, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.reenact import play, write_options_of
-from vid2vid_cli.pipeline.source import Source, parse_choice
+from vid2vid_cli.pipeline.source import Source, check_picture
 from vid2vid_cli.process.scratch import Scratch
 
 
@@ -81,16 +79,8 @@ def check_live(options: DecodeOptions, call: str | Path, target: str | Path | No
     if options.source is not None and sniff(Path(options.source)) == "video":
         raise UsageError(f"--source {options.source}: is a video, which ends before the call may; give a picture")
     # The sender is on the line already when the first packet arrives: whatever can be refused is refused now.
-    _check_picture(options)
+    check_picture(options)
     _check_target(options, target)
-
-
-def _check_picture(options: DecodeOptions) -> None:
-    """Check the options for a picture now, since the picture itself may come much later."""
-    parse_colour(options.background)
-    check_size(options.size)
-    parse_choice(options)
-    Finisher(Path(NAME), options)  # its constructor reads the options and refuses wrong ones
 
 
 def _check_target(options: DecodeOptions, target: str | Path) -> None:
@@ -159,6 +149,6 @@ def _show(film: Callable[[Hooks], Result], call: IncomingCall, dtype: str, hooks
     except NonFiniteError as error:
         if dtype == "float32":
             raise
-        # A file is rendered again in float32 then (finite.retried_in_float32). What a pipe has given is gone.
+        # A file would be rendered again in float32 (finite.retried_in_float32). What came through a pipe is gone.
         raise NonFiniteError(f"{error}; or --dtype {dtype} is to blame: try float32") from error
     return DecodeResult(**vars(result), delays=delays.summary())

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.codec.header import StreamHeader
 from vid2vid_cli.codec.quantizer import Scales
 from vid2vid_cli.codec.space import MotionSpace, Numbers
 from vid2vid_cli.codec.stream import StreamWriter
 from vid2vid_cli.errors import NoFaceError, UsageError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import encode_picture
 from vid2vid_cli.media.ogg import RATE, OpusPacket

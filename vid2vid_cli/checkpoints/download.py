@@ -31,11 +31,11 @@ except ImportError:  # Windows: two downloads at once go unnoticed, but their re
 CHUNK_BYTES = 1 << 20
 PART = ".part"
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP statuses that may have passed a moment later."""
+"""HTTP statuses that are often temporary: another attempt may succeed."""
 # No space, no quota, a limit on the size of files.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-# Called with the bytes that are there, and the total if it is known.
+# Called with the bytes downloaded so far, and the total if it is known.
 Progress = Callable[[int, int | None], None]
 
 
@@ -112,7 +112,7 @@ def _lock(file: FileIO, part: Path) -> None:
 
 
 def _fetch(file: FileIO, wanted: DownloadRequest, progress: Progress, retry: RetryPolicy) -> None:
-    """Download the rest of a file, again and again as long as that makes progress."""
+    """Download the rest of a file, retrying as long as that makes progress."""
     tries, reached = 0, file.seek(0, os.SEEK_END)
     while True:
         try:

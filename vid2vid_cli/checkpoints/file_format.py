@@ -13,7 +13,7 @@ Format = Literal["safetensors", "torch zip", "torch pickle"]
 
 
 class NotWeightsError(Exception):
-    """The file does not hold weights. The text says what it is instead, as part of a sentence. cure: what to do."""
+    """The file does not hold weights. The text says what it is instead, as part of a sentence. cure: how to fix it."""
 
     def __init__(self, what: str, cure: str = "download the file again") -> None:
         super().__init__(what)

@@ -25,7 +25,7 @@ def doctor(*, verbosity: Verbosity) -> int:
     lines = []
     for check in checks:
         lines.append(one_line(f"{'ok ' if check.ok else 'BAD'}  {check.name:<{width}}  {check.found}"))
-        if not check.ok:  # the cure goes on its own line, under what was found
+        if not check.ok:  # how to fix it goes on a line of its own, under what was found
             lines.append(" " * (width + 7) + one_line(check.cure))
     reporter.print_result("\n".join(lines), {"ok": is_well, "checks": [asdict(check) for check in checks]})
     return 0 if is_well else 1

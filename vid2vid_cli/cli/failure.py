@@ -25,7 +25,7 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
         try:
             return command(**given) or 0
         except KeyboardInterrupt:
-            clean_up()  # before the message: who reads it may look at the folder at once
+            clean_up()  # before the message: its reader may look at the folder at once
             return fail("interrupted", INTERRUPTED)
         except Exception as error:  # noqa: BLE001  the last stop: the user gets a line and an exit code
             if given["verbosity"].verbose:

@@ -16,7 +16,7 @@ from vid2vid_cli.pipeline.options import MotionOptions
 @takes_options
 @guarded
 def motion(
-    driving: Annotated[str, typer.Argument(metavar="DRIVING", help="Video, GIF or picture that shows the movement.")],
+    driving: Annotated[str, typer.Argument(metavar="DRIVING", help="Video, GIF, picture, call or motion file.")],
     output: Annotated[str, typer.Option("--output", "-o", help="The motion file, such as smile.safetensors.")],
     *,
     options: MotionOptions,

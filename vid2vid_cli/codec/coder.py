@@ -26,7 +26,7 @@ class MotionEncoder:
         return encode_numbers(self._last, self._scales.key_states)
 
     def delta(self, numbers: Numbers) -> bytes:
-        """Return a payload with the changes since the frame before."""
+        """Return a payload with the changes since the previous frame."""
         if self._last is None:
             raise ValueError("the first frame is a key")
         # Against what the decoder has, not against the exact last frame: errors of rounding do not add up.

@@ -14,7 +14,7 @@ STEP_UNIT = 1 << 24
 LARGEST_STEP = (1 << 32) - 1
 LIMIT = 1 << 22  # of an integer either way
 LARGEST_FIRST_STATE = 1 << 27
-DEAD_ZONE = 0.6  # steps; smaller changes are not sent, since they would only make a still face tremble
+DEAD_ZONE = 0.6  # steps; smaller changes are not sent, since they would only make a still face jitter
 
 
 @dataclass(frozen=True)

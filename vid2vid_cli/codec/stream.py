@@ -95,7 +95,7 @@ class Tally:
 
     sizes, counts: bytes and packets by type. found, held: frames with and without a face. lost: packets of frames that
     never arrived or arrived damaged. waited: packets that arrived but could not be decoded before the next key.
-    resyncs: how often a key put things right. longest_wait: most missing frames in a row. late: packets out of order.
+    resyncs: how often a key restored decoding. longest_wait: most missing frames in a row. late: packets out of order.
     damaged: bytes that are not a packet.
     """
 

@@ -1,6 +1,6 @@
 """Cross-reenactment: clips of other people drive portraits.
 
-There is no true frame to compare with. Measured is how well identity is kept, and how well pose and expression follow.
+There is no true frame to compare with. It measures how well identity is kept, and how well pose and expression follow.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.evaluation.measures import PixelPoints
-from vid2vid_cli.face.crop import Frame
 
 SHAPE_FILE = "shape_predictor_68_face_landmarks.dat"
 IDENTITY_FILE = "dlib_face_recognition_resnet_model_v1.dat"

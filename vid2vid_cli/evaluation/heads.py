@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, select_face
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.base import ReenactmentModel
@@ -80,6 +80,6 @@ class ExpressionCorrelation:
 
     @property
     def value(self) -> float | None:
-        """Return the cosine between both over all keypoints and frames, -1 to 1. None if either stood still."""
+        """Return the cosine between both over all keypoints and frames, -1 to 1. None if either did not move."""
         size = math.sqrt(self._shown * self._driving)
         return self._product / size if size > 1e-9 else None

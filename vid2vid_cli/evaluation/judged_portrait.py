@@ -1,4 +1,4 @@
-"""A portrait that is judged where no true frame exists, so what was read from it at rest is the standard."""
+"""A portrait judged without a true frame: against what was read from it at rest."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.evaluation.heads import Head, HeadReader, angle_between_deg, distance_pct
 from vid2vid_cli.evaluation.material import judged_square, read_portrait
 from vid2vid_cli.evaluation.performers import Performer, Portrait
 from vid2vid_cli.evaluation.run import EvaluationSetup
-from vid2vid_cli.face.crop import Frame, crop_frame
+from vid2vid_cli.face.crop import crop_frame
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import Vid2VidError
 from vid2vid_cli.evaluation.dlib_faces import DlibEmbedding, DlibFaces
 from vid2vid_cli.evaluation.measures import PixelPoints
 from vid2vid_cli.face.alignment import load_aligner
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.landmarks import LIPS
 from vid2vid_cli.face.mesh import FaceAnalyzer, select_face
 from vid2vid_cli.pipeline.options import LandmarkJudge

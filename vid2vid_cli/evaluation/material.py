@@ -68,7 +68,7 @@ class TrackedFrame:
 
 @dataclass
 class TrackedFrames:
-    """The frames of a clip that are judged. Its first face is tracked through all frames, also those between.
+    """The frames of a clip that are judged. Its first face is tracked through all frames, including those in between.
 
     faceless: how many were left out so far because they show no face.
     """

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.arrays import Frame
 
 PixelPoints = NDArray[np.float64]
 Scores = Mapping[str, float | None]

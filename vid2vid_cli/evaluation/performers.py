@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.checkpoints.reading import read_checkpoint
-from vid2vid_cli.face.crop import Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import crop_around, crop_frame
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.paste import paste_face

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError, NoFaceError, Vid2VidError
 from vid2vid_cli.evaluation.judges import MESH_LIPS, FaceReading
 from vid2vid_cli.evaluation.material import TrackedFrame, TrackedFrames, judged_square
@@ -34,7 +35,7 @@ from vid2vid_cli.evaluation.sheet import (
     WorstFrameCollector,
     error_map,
 )
-from vid2vid_cli.face.crop import Frame, crop_frame
+from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.options import EvaluateClipsOptions
 from vid2vid_cli.pipeline.progress import Hooks, counted
@@ -181,6 +182,6 @@ def compare_readings(truth: FaceReading, shown: FaceReading, mouth: NDArray[np.i
         scores["akd"] = keypoint_distance(truth.points, shown.points)
         scores["mouth_akd"] = keypoint_distance(truth.points[mouth], shown.points[mouth])
     if truth.identity is not None and shown.identity is not None:
-        # Distance of the embeddings; dlib takes two pictures for one person below 0.6.
+        # Distance of the embeddings; below 0.6, dlib counts two pictures as one person.
         scores["identity"] = float(np.linalg.norm(truth.identity - shown.identity))
     return scores

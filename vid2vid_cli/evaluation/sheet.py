@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image

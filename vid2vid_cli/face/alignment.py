@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.detector import FaceBox
-from vid2vid_cli.face.square import Frame, Points
 
 # Indices into the 68 points of what BlazeFace marks too: the person's right eye, left eye, nose tip, mouth, right ear
 # and left ear. The 68 points have no ears, so the ends of the jaw line stand for them.

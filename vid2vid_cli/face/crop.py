@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vid2vid_cli.arrays import Frame as Frame  # noqa: PLC0414  named here for its users
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.geometry.affine import Matrix, apply_affine, invert_affine
@@ -64,11 +64,11 @@ class Room:
 
     @classmethod
     def of_frame(cls, size: tuple[int, ...]) -> Room:
-        """Give all of a frame of a size (height, width, ...)."""
+        """Return the room of a whole frame. size: (height, width, ...)."""
         return cls(0.0, 0.0, float(size[1]), float(size[0]))
 
 
-EVERYWHERE = Room(-np.inf, -np.inf, np.inf, np.inf)  # also beyond the frame, where its edge is repeated
+EVERYWHERE = Room(-np.inf, -np.inf, np.inf, np.inf)  # beyond the frame too, where its edge is repeated
 
 
 @dataclass(frozen=True)

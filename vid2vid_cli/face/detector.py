@@ -10,9 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.face.blazeface import BlazeDetector, merge_candidates
 from vid2vid_cli.face.frames import images_of
-from vid2vid_cli.face.square import Frame, Points, Square, crop_square, square_around
+from vid2vid_cli.face.square import Square, crop_square, square_around
 
 CONVINCING_SCORE = 0.75
 SURE_TILT_RAD = math.radians(25)

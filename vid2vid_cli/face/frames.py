@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.face.square import Frame
+from vid2vid_cli.arrays import Frame
 
 
 def image_of(frame: Frame, device: torch.device | str = "cpu") -> Tensor:

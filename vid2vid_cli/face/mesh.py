@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.face.attention_mesh import IRIS_CENTRES, AttentionMesh
 from vid2vid_cli.face.blazeface import FullRangeDetector, ShortRangeDetector
 from vid2vid_cli.face.detector import (
@@ -26,7 +27,7 @@ from vid2vid_cli.face.eyes import IRISES
 from vid2vid_cli.face.fast_mesh import use_fast_layers
 from vid2vid_cli.face.frames import images_of
 from vid2vid_cli.face.landmarks import LANDMARKS
-from vid2vid_cli.face.square import Frame, Points, Square, crop_square
+from vid2vid_cli.face.square import Square, crop_square
 
 RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners: the person's right eye is left for the viewer
 # Pairs of mesh points whose mean is a keypoint of the detector: both eyes, the tip of the nose, the mouth.
@@ -95,7 +96,7 @@ class FaceAnalyzer:
     """Find faces and fit meshes to them. It holds the networks and no state."""
 
     def __init__(self, detector: FindsFaces, mesh_net: AttentionMesh) -> None:
-        """Take over the networks. On the CPU, the mesh's layers are replaced with fast ones for good."""
+        """Take the networks. On the CPU, the mesh's layers are replaced with fast ones, permanently."""
         self.detector = detector
         self.mesh_net = mesh_net.eval()
         store_channels_last(mesh_net)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vid2vid_cli.face.crop import FaceCrop, Frame, sample_affine
+from vid2vid_cli.arrays import Frame
+from vid2vid_cli.face.crop import FaceCrop, sample_affine
 from vid2vid_cli.geometry.affine import invert_affine
 from vid2vid_cli.geometry.easing import smoothstep
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vid2vid_cli.face.crop import CropSpec, FaceCrop, Frame, Room, crop_around
+from vid2vid_cli.arrays import Frame
+from vid2vid_cli.face.crop import CropSpec, FaceCrop, Room, crop_around
 from vid2vid_cli.face.mesh import Face, face_from_landmarks
 
 GLIDE = 0.15  # of the way to the face, each frame

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vid2vid_cli.arrays import Frame as Frame  # noqa: PLC0414  named here for its users
-from vid2vid_cli.arrays import Points as Points  # noqa: PLC0414  named here for its users
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.face.sampling import sample_linear
 
 

@@ -1,4 +1,4 @@
-"""Smooth steps, for arrays and for tensors."""
+"""Smooth steps, for numbers, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
+
+
+def smoothstep_between(value: float, low: float, high: float) -> float:
+    """Return a smooth step in [0, 1] that rises from 0 at low to 1 at high."""
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3 - 2 * t)
 
 
 def smoothstep(x: NDArray[np.floating[Any]], dtype: DTypeLike = np.float32) -> NDArray[Any]:

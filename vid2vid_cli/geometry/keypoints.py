@@ -98,7 +98,7 @@ def hull_measure(points: Tensor) -> float:
 
 
 def movement_scale(source: Tensor, reference: Tensor) -> float:
-    """Return how much larger a source moves than a driving, from the hulls of their keypoints (K, 2 or 3)."""
+    """Return the ratio of a source's movement to a driving's, from the hulls of their keypoints (K, 2 or 3)."""
     # The square root for volumes too: published results of both methods were made like this.
     measures = hull_measure(source), hull_measure(reference)
     return math.sqrt(measures[0] / measures[1]) if all(measures) else 1.0

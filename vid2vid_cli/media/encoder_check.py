@@ -1,4 +1,4 @@
-"""Find out, before any frame is made, whether a video can be encoded as asked, and which option is at fault if not."""
+"""Find out, before any frame is made, whether a video can be encoded as asked, and if not, which option is at fault."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ PIPE_BYTES = 1 << 20
 """The size asked for a pipe, so that the two sides do not wait for each other at every 64 KiB."""
 
 STALL_S = 120.0
-"""ffmpeg is ended if it does nothing for this long; VID2VID_STALL_S overrides it."""
+"""ffmpeg is stopped if it does nothing for this long; VID2VID_STALL_S overrides it."""
 ENDING_STALLS = 5
 """How many times longer an encoder may take after its last frame, when it empties its queue."""
 POLL_MS = 100
@@ -111,7 +111,7 @@ class Child:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
         command = [executable(), "-hide_banner", "-y", *([] if has_stdin else ["-nostdin"]), *arguments]
         try:
-            # An interrupt between the start and the note would leave a child that nobody knows.
+            # An interrupt between starting and registering it would leave a child that nobody stops.
             with signals_delayed():
                 self._process = subprocess.Popen(
                     command,
@@ -185,7 +185,7 @@ class Child:
         return self._process.wait()
 
     def _await(self, descriptor: int, event: str, limit_s: float) -> None:
-        """Wait for a descriptor. MediaError after the limit; AbandonedError if nobody wants the result any more."""
+        """Wait for a descriptor. MediaError after the limit; AbandonedError if the result is no longer needed."""
         if not hasattr(select, "poll"):  # Windows: reading and writing block as long as it takes
             return
         poller = select.poll()
@@ -249,7 +249,7 @@ def kill_children() -> None:
 
 
 def stall_s() -> float:
-    """Return the seconds after which a child that does nothing is ended."""
+    """Return the seconds after which a child that does nothing is stopped."""
     try:
         return float(os.environ.get("VID2VID_STALL_S", STALL_S))
     except ValueError:  # not a number: no reason to fail

@@ -25,7 +25,10 @@ class MetadataMark:
         return {"comment": provenance.mark, "description": provenance.mark}
 
     def seal(self, file: Path, provenance: Provenance) -> None:
-        """Leave the file as it is: encoders have written the tags. Motion files, calls and weights have no place."""
+        """Leave the file as it is: encoders have written the tags.
+
+        Motion files, calls and weights have no place for them.
+        """
 
 
 def read_mark(path: str | Path) -> str | None:

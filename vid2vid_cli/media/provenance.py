@@ -51,6 +51,7 @@ MARKED = Provenance()
 class Seal(Protocol):
     """A way to make an output say where it comes from: a metadata mark, signed credentials, a watermark."""
 
+    # Tags go in while a file is encoded: to add them later would mean writing all of it again.
     def metadata(self, provenance: Provenance) -> Mapping[str, str]:
         """Return tags that encoders write into a file while it is made, by ffmpeg's names for them.
 
@@ -59,5 +60,9 @@ class Seal(Protocol):
         ...
 
     def seal(self, file: Path, provenance: Provenance) -> None:
-        """Change a whole file in place, before it gets its final name. An error leaves no output."""
+        """Change a whole file in place, before it gets its final name. An error leaves no output.
+
+        Pictures and videos come here, but also motion files, calls, converted weights, and each frame of a folder. The
+        suffix of `file` is that of the output.
+        """
         ...

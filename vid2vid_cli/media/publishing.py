@@ -1,4 +1,7 @@
-"""Give an output its name once it is whole and sealed. Every output of vid2vid takes this way."""
+"""Give an output its name once it is whole and sealed.
+
+Every output file passes through here; what goes to standard output does not.
+"""
 
 from __future__ import annotations
 

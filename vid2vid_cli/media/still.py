@@ -40,7 +40,7 @@ def _check_decoder(path: Path) -> None:
         import_module("pillow_heif").register_heif_opener()
     if kind is not None and _PILLOW_NAMES[kind] not in Image.OPEN:
         cure = "pip install 'vid2vid[heif]'" if kind == "HEIC" else "install a newer Pillow"
-        raise MediaError(f"{path}: is a {kind} picture, which this Pillow cannot decode; {cure}, or convert it to PNG")
+        raise MediaError(f"{path}: is in {kind} format, which this Pillow cannot decode; {cure}, or convert it to PNG")
 
 
 def open_still(path: Path) -> Image.Image:

@@ -24,7 +24,7 @@ def open_writer(path: str | Path, size: tuple[int, int], options: WriteOptions) 
     """Return a writer of frames of `size` (height, width). Use it as a context manager and call `write`.
 
     The kind follows from the path: .mp4 .m4v .mov .mkv .webm .gif, or a folder of PNG frames if it has no suffix.
-    Whatever can be foreseen to fail is raised here, before any frame is made.
+    Errors that can be foreseen are raised here, before any frame is made.
     """
     if min(size) < 1:
         raise ValueError(f"a frame needs a size (height, width), not {size}")

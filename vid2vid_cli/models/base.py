@@ -34,7 +34,7 @@ class SourceAppearance:
 class DrivenState(Protocol):
     """A source under the motion of B frames, as a family's `drive` returns it and its `render` takes it.
 
-    What it holds is the family's own affair: the pipeline only asks whether it is finite, and hands it on.
+    Only the family knows what it holds: the pipeline asks whether it is finite, and hands it on.
     """
 
     def is_finite(self) -> bool:
@@ -57,8 +57,7 @@ class ReenactmentModel(Protocol):
     driving_crop: CropSpec
     # Largest |yaw|, |pitch|, |roll| in degrees at which pictures still look right; the user is warned past it.
     pose_range_deg: tuple[float, float, float]
-    # Which regions the `extra` of its motions belongs to: to the head's pose alone, since it is what moves beside the
-    # head, or to all of them.
+    # With which regions `extra` moves: with the pose alone (it is what moves beside the head), or with all.
     surroundings_move_with: Literal["pose", "all"]
 
     @property
@@ -70,7 +69,7 @@ class ReenactmentModel(Protocol):
         ...
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the networks. UsageError when the family has none that would compute in `dtype`."""
+        """Move the networks. UsageError when the family has none that can compute in `dtype`."""
         ...
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> SourceAppearance:
@@ -107,7 +106,7 @@ class ReenactmentModel(Protocol):
         ...
 
     def without_shape(self, motion: Motion) -> Tensor:
-        """Return the expressions (B, K, 3) of a motion, as far as they can be told from the shape of the face."""
+        """Return the expressions (B, K, 3) of a motion, as far as they can be separated from the shape of the face."""
         ...
 
     def expression_mask(self, region: Region) -> Tensor:
@@ -165,7 +164,7 @@ class Follower(Protocol):
 
 @runtime_checkable
 class Follows(Protocol):
-    """A model that learns more of a driving's motion by comparing its frames than by looking at each alone.
+    """A model that refines a driving's motion by comparing its frames with the first one.
 
     follow_crop: the part of the frames that it compares: a square of fixed size around the face of the first frame, not
     turned against the driving crop.
@@ -185,7 +184,7 @@ class Follows(Protocol):
 class Restorable(Protocol):
     """A model whose appearances hold more than tensors.
 
-    Only what its networks computed is kept, the rest is built anew. costly_features: the names of what they compute.
+    Only what its networks computed is kept; the rest is rebuilt. costly_features: the names of what they compute.
     """
 
     costly_features: frozenset[str]
@@ -200,7 +199,7 @@ class Family:
     """A kind of checkpoint: how its tensors are recognised and built into a model.
 
     detect: tensors by name -> whether they are of this family. build: tensors by name -> model.
-    has_head_pose: whether its motion knows yaw, pitch and roll. regions: what may move alone. request: which fields of
+    has_head_pose: whether its motion has yaw, pitch and roll. regions: what may move alone. request: which fields of
     `FamilyRequest` it takes; its models are `Adjustable` if there are any. is_embedded: whether its checkpoint comes
     with the package. optional_prefixes: of tensors that a model can do without, in evaluations of what they bring.
     """

@@ -35,7 +35,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, quick: Set[torch.dtype], device: torch.device) -> torch.dtype:
-    """Return the dtype of a name; auto takes the fastest that both model and processor are good at.
+    """Return the dtype of a name; auto takes the fastest that suits both model and processor.
 
     quick: which of int8 and bfloat16 the model may compute in without a visible difference to float32.
     """

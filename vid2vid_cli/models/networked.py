@@ -31,8 +31,8 @@ class DrivenKeypoints:
 class NetworkedModel(ABC):
     """A model whose networks read faces in float32 and draw in the precision asked for.
 
-    READERS, RENDERER: the names of the attributes that hold these networks; a reader may be None. A family says in its
-    `__init__` how its renderer is loaded again, as `_load_renderer`.
+    READERS, RENDERER: the names of the attributes that hold these networks; a reader may be None. A family sets
+    `_load_renderer` in its `__init__`: it loads the renderer again.
     """
 
     READERS: ClassVar[tuple[str, ...]]
@@ -58,7 +58,7 @@ class NetworkedModel(ABC):
             setattr(self, name, moved(network, device, dtype))
 
     def adjusted(self: Model, request: FamilyRequest) -> Model:
-        """Return a model of the same networks that drives as requested; what is left open is on."""
+        """Return a model of the same networks that drives as requested; options left unset are on."""
         model = copy.copy(self)  # shares the networks
         model._request = replace(
             request, adapt_scale=request.adapt_scale is not False, stitch=request.stitch is not False
@@ -68,7 +68,7 @@ class NetworkedModel(ABC):
     def render(self, source: SourceAppearance, driven: DrivenState) -> Tensor:
         """Warp the source's features to the driven keypoints and decode them."""
         if not isinstance(driven, DrivenKeypoints):
-            raise ValueError("what drives the source is of another family")
+            raise ValueError("the driven state belongs to another family")
         return self._draw(source, driven.points.to(self._device))
 
     @abstractmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.models.base import ReenactmentModel, SourceAppearance
 from vid2vid_cli.motion import Motion, PoseOverride
 from vid2vid_cli.pipeline.finite import frame_of, require_finite_state

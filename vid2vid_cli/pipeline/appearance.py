@@ -1,4 +1,4 @@
-"""The appearance of a still source: computed once, and remembered for all processes that work on it."""
+"""The appearance of a still source: computed once, and shared by all processes that work on it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FEATURE, MOTION = "feature.", "motion."
 def remembered_appearance(
     memory: Memory, key: str, model: ReenactmentModel, image: Tensor, landmarks: Tensor
 ) -> SourceAppearance:
-    """Return what `model.appearance` gives for an image (1, 3, H, W) and landmarks (1, 468, 3) in crop px.
+    """Return what `model.appearance` gives for an image (1, 3, H, W) and landmarks (1, 470, 3) in crop px.
 
-    Where several processes share the memory, the networks compute it in one of them only.
+    If several processes share the memory, only one of them computes it.
     """
     known = memory.recall_tensors(key, "appearance") if memory.is_shared else None
     if known is not None:
-        with contextlib.suppress(KeyError):  # a file without what belongs in it is as good as none
+        with contextlib.suppress(KeyError):  # an incomplete file is ignored, and rewritten below
             return _restore(known, model, image, landmarks)
     made = model.appearance(image, landmarks)
     memory.computed.append("source")
@@ -33,7 +33,7 @@ def remembered_appearance(
 
 
 def _pack(made: SourceAppearance, model: ReenactmentModel) -> dict[str, Tensor]:
-    """List the tensors to keep by name."""
+    """Name the tensors to keep."""
     if isinstance(model, Restorable):
         return {FEATURE + name: made.features[name] for name in model.costly_features & made.features.keys()}
     features = {FEATURE + name: tensor for name, tensor in made.features.items()}

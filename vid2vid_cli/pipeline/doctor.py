@@ -1,4 +1,4 @@
-"""Check that everything vid2vid needs is there and works. One broken part does not stop the other checks."""
+"""Check that everything vid2vid needs is installed and works. One broken part does not stop the other checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vid2vid_cli.process.scratch import Scratch
 from vid2vid_cli.version import __version__
 
 OLDEST_PYTHON = (3, 10)
-# By the names that pip knows. torch has a check of its own, since it may be there and not work.
+# By pip's names. torch has a check of its own, since it may be installed and not work.
 NEEDED = ("numpy", "numba", "pillow", "safetensors", "imageio-ffmpeg", "typer", "rich")
 FREE_MB = 200  # room for the intermediate files of a short clip
 

@@ -1,4 +1,4 @@
-"""What every pipeline needs to begin: the model, the face networks, the device."""
+"""What every pipeline starts with: the model, the face networks, the device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vid2vid_cli.pipeline.options import EngineOptions
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model and the face networks, on their device, and what is remembered of earlier jobs."""
+    """A loaded model and the face networks, on their device. memory: results of earlier jobs."""
 
     loaded: LoadedModel
     analyzer: FaceAnalyzer
@@ -27,14 +27,14 @@ class Engine:
 
 
 def start_engine(options: EngineOptions, model: LoadedModel | None, memory: Memory | None = None) -> Engine:
-    """Load what the options name, or take the model that the caller has loaded already."""
+    """Load what the options name, or take a model that the caller has loaded."""
     set_threads(options.threads)
     device = choose_device(options.device)
     loaded = model or load_model(options.checkpoint)
     loaded = apply_request(loaded, options)
     dtype = choose_dtype(options.dtype, loaded.model.quick_dtypes, device)
     loaded.model.to(device, dtype)
-    if memory is not None:
+    if memory is not None:  # what is remembered holds for this checkpoint, device and precision only
         computed = f"{str(dtype).removeprefix('torch.')} {options.detector}"
         memory = memory.for_engine(loaded.sha256, embedded_checkpoint().sha256, str(device), computed)
     return Engine(loaded, _face_analyzer(options), device, memory)

@@ -1,4 +1,4 @@
-"""Draw what was found of a face: its box, its keypoints, and where it looks."""
+"""Draw a face that was found: its box, its keypoints, and where it looks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vid2vid_cli.face.crop import Frame
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.mesh import Face
 
 BETWEEN_THE_EYES = 168

@@ -66,7 +66,7 @@ class FrameFaces:
 
 @dataclass(frozen=True)
 class ProbedClip:
-    """A clip that is probed already, so that it is not again, and who hears of it."""
+    """A clip and the result of probing it, so that it is probed only once. hooks: receive warnings and progress."""
 
     source: Path
     info: VideoInfo
@@ -98,19 +98,21 @@ def find_faces(
     _check(source, target, frame, is_clip=info is not None)
     if target is not None:
         check_output(target, force=force, inputs=[source])
-    look = FaceFinder(load_model().model, load_face_analyzer())
+    # Whatever checkpoint will animate a face, its pose is read with the embedded mesh.
+    finder = FaceFinder(load_model().model, load_face_analyzer())
     clip = None if info is None else ProbedClip(source, info, hooks)
-    sight = _look_at_still(source, look, max_pixels) if clip is None else _look_at_clip(clip, frame, look)
+    seen = _search_still(source, finder, max_pixels) if clip is None else _search_clip(clip, frame, finder)
     if target is not None and is_picture_name(target):
-        write_image(target, _draw(sight), force=force, provenance=None)
+        # A drawing over a real picture is not synthetic media: it gets no mark.
+        write_image(target, _draw(seen), force=force, provenance=None)
     elif target is not None and clip is not None:
-        _draw_clip(clip, target, look, force=force)
-    height, width = sight.frame.shape[:2]
-    return FacesFound(source, None if clip is None else sight.index, (height, width), describe_faces(sight), target)
+        _draw_clip(clip, target, finder, force=force)
+    height, width = seen.frame.shape[:2]
+    return FacesFound(source, None if clip is None else seen.index, (height, width), describe_faces(seen), target)
 
 
 def _check(source: Path, target: Path | None, frame: int | None, *, is_clip: bool) -> None:
-    """Raise UsageError for wishes that do not go together."""
+    """Raise UsageError for options that contradict each other."""
     if frame is not None and not is_clip:
         raise UsageError(f"--frame {frame}: {source} is a picture and has no frames; leave --frame out")
     if frame is not None and frame < 0:
@@ -133,17 +135,17 @@ class FaceFinder:
     def __call__(self, index: int, frame: Frame, *, thorough: bool) -> FrameFaces:
         """Look at a frame (H, W, 3)."""
         faces = self._analyzer.faces(frame, thorough=thorough)
-        if not faces:
+        if not faces:  # np.stack refuses an empty list
             return FrameFaces(index, frame, [], torch.zeros(0, 3, 3))
-        landmarks = torch.from_numpy(np.stack([face.landmarks_px for face in faces])).float()
+        landmarks = torch.from_numpy(np.stack([face.landmarks_px for face in faces])).float()  # (N, 470, 3)
         motion = self._model.motion(None, landmarks, (frame.shape[0], frame.shape[1]))
         return FrameFaces(index, frame, faces, motion.rotation)
 
 
-def describe_faces(sight: FrameFaces) -> tuple[FoundFace, ...]:
-    """Put the faces of a frame into numbers, rounded to what they are good for."""
-    angles = zip(*(angle.tolist() for angle in pose_from_rotation(sight.rotations)), strict=True)
-    return tuple(_describe(index, *both) for index, both in enumerate(zip(sight.faces, angles, strict=True)))
+def describe_faces(seen: FrameFaces) -> tuple[FoundFace, ...]:
+    """Describe the faces of a frame, with numbers rounded to the digits that mean something."""
+    angles = zip(*(angle.tolist() for angle in pose_from_rotation(seen.rotations)), strict=True)
+    return tuple(_describe(index, *both) for index, both in enumerate(zip(seen.faces, angles, strict=True)))
 
 
 def _describe(index: int, face: Face, angles: tuple[float, ...]) -> FoundFace:
@@ -152,24 +154,24 @@ def _describe(index: int, face: Face, angles: tuple[float, ...]) -> FoundFace:
     return FoundFace(index, (left, top, right, bottom), round(face.size_px, 1), yaw, pitch, roll, round(face.score, 3))
 
 
-def _look_at_still(source: Path, look: FaceFinder, max_pixels: int) -> FrameFaces:
-    sight = look(0, read_image(source, max_pixels=max_pixels), thorough=True)
-    if not sight.faces:
+def _search_still(source: Path, finder: FaceFinder, max_pixels: int) -> FrameFaces:
+    seen = finder(0, read_image(source, max_pixels=max_pixels), thorough=True)
+    if not seen.faces:
         raise NoFaceError(f"{source}: no face found; use a picture where a face is larger and less hidden")
-    return sight
+    return seen
 
 
-def _look_at_clip(clip: ProbedClip, wanted: int | None, look: FaceFinder) -> FrameFaces:
-    """Look at the frame that is wanted, or at one after the other until there is a face."""
+def _search_clip(clip: ProbedClip, wanted: int | None, finder: FaceFinder) -> FrameFaces:
+    """Search the wanted frame, or one frame after the other until there is a face."""
     source, index = clip.source, -1
     for index, frame in enumerate(clip.frames()):
         if wanted is not None and index < wanted:
             continue
-        # A quick look tells whether it is worth a thorough one.
-        if index in (0, wanted) or look(index, frame, thorough=False).faces:
-            sight = look(index, frame, thorough=True)
-            if sight.faces:
-                return sight
+        # The quick search tells whether the thorough one, which takes ten times as long, is worth its time.
+        if index in (0, wanted) or finder(index, frame, thorough=False).faces:
+            seen = finder(index, frame, thorough=True)
+            if seen.faces:
+                return seen
         if wanted is not None:
             raise NoFaceError(f"{source}: no face found in frame {index}; try another, or leave --frame out")
         clip.hooks.progress(index + 1, clip.info.frame_count)
@@ -178,20 +180,21 @@ def _look_at_clip(clip: ProbedClip, wanted: int | None, look: FaceFinder) -> Fra
     raise NoFaceError(f"{source}: no face found in any of {index + 1} frames; use a clip where a face is seen")
 
 
-def _draw(sight: FrameFaces) -> Frame:
-    frame = sight.frame
-    for index, (face, rotation) in enumerate(zip(sight.faces, sight.rotations.numpy(), strict=True)):
+def _draw(seen: FrameFaces) -> Frame:
+    frame = seen.frame
+    for index, (face, rotation) in enumerate(zip(seen.faces, seen.rotations.numpy(), strict=True)):
         frame = draw_face(frame, face, rotation, str(index))
     return frame
 
 
-def _draw_clip(clip: ProbedClip, target: Path, look: FaceFinder, *, force: bool) -> None:
+def _draw_clip(clip: ProbedClip, target: Path, finder: FaceFinder, *, force: bool) -> None:
     """Write the whole clip with all faces drawn, at its own rate, without sound."""
     info = clip.info
 
     def drawn() -> Iterator[Frame]:
         for index, frame in enumerate(clip.frames()):
-            yield _draw(look(index, frame, thorough=False))
+            # The thorough search would make a long clip take ten times as long.
+            yield _draw(finder(index, frame, thorough=False))
 
     options = WriteOptions(fps=info.fps, provenance=None, force=force, pixel_aspect=info.pixel_aspect)
     write_frames(target, drawn(), options, info.frame_count, clip.hooks)

@@ -1,4 +1,4 @@
-"""What a user asks of a family of checkpoints: granted, or refused before any work."""
+"""Options that only some families support: applied to the model, or refused before any work."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from vid2vid_cli.models.registry import FAMILIES, LoadedModel
 from vid2vid_cli.pipeline.options import EngineOptions
 from vid2vid_cli.pipeline.pose import Sweeps
 
-MOST_OPEN = 2.0
+MAX_OPENING = 2.0  # height over width: rounder than any eye or mouth
 
 
 def apply_request(loaded: LoadedModel, options: EngineOptions) -> LoadedModel:
-    """Return the model as the options want it to drive. UsageError names a wish that its family does not know."""
+    """Return the model, adjusted as the options ask. UsageError for an option that its family does not support."""
     request = _request_of(options)
     for name in ("eyes", "lips"):
         ratio = getattr(request, name)
-        if ratio is not None and not 0 <= ratio <= MOST_OPEN:
-            raise UsageError(f"--{name} {ratio:g}: write height over width, from 0 (closed) to {MOST_OPEN:g}")
+        if ratio is not None and not 0 <= ratio <= MAX_OPENING:
+            raise UsageError(f"--{name} {ratio:g}: write height over width, from 0 (closed) to {MAX_OPENING:g}")
         if ratio is not None and getattr(request, f"retarget_{name}"):
             raise UsageError(f"--{name} and --retarget-{name}: choose one, a fixed opening or the driving's")
     for name in sorted(request.named() - loaded.family.request):
         able = " or ".join(family.name for family in FAMILIES if name in family.request)
-        raise UsageError(f"--{name.replace('_', '-')}: {loaded.family.name} does not know it; it is for -c {able}")
+        raise UsageError(f"--{name.replace('_', '-')}: {loaded.family.name} does not support it; it is for -c {able}")
     if not request.named() or not isinstance(loaded.model, Adjustable):
         return loaded
     return replace(loaded, model=loaded.model.adjusted(request))
 
 
 def _request_of(options: EngineOptions) -> FamilyRequest:
-    """Collect the wishes among the options of a command; what a command has no option for is not wished."""
+    """Collect the request out of a command's options. What the command has no option for is not requested."""
     return FamilyRequest(
         **{f.name: getattr(options, f.name) for f in fields(FamilyRequest) if hasattr(options, f.name)}
     )
 
 
 def check_family(family: Family, sweeps: Sweeps, region: Region = "all") -> None:
-    """Raise UsageError for angles or a region that a family does not know."""
+    """Raise UsageError for angles or a region that a family does not support."""
     if any(sweeps) and not family.has_head_pose:
         able = " or ".join(other.name for other in FAMILIES if other.has_head_pose)
-        raise UsageError(f"-c {family.name}: it knows no head pose and cannot turn a head; use -c {able}")
+        raise UsageError(f"-c {family.name}: it has no head pose and cannot turn a head; use -c {able}")
     if region not in family.regions:
         known = ", ".join(sorted(family.regions))
-        raise UsageError(f"--region {region}: {family.name} cannot move it alone; it knows {known}")
+        raise UsageError(f"--region {region}: {family.name} cannot move it alone; it supports {known}")

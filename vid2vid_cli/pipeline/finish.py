@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vid2vid_cli.errors import NoFaceError, UsageError
-from vid2vid_cli.face.crop import Frame, crop_frame
+from vid2vid_cli.arrays import Frame
+from vid2vid_cli.errors import NoFaceError
+from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.face.paste import paste_face, resize_frame
 from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.output import fit_size
@@ -17,9 +18,7 @@ class Finisher:
     """Makes output frames of one size out of source frames and their rendered faces."""
 
     def __init__(self, path: Path, options: PictureOptions) -> None:
-        """Check the options. path: the source's, for messages."""
-        if options.face == "all" and not options.paste_back:
-            raise UsageError("--face all: needs --paste-back; choose one face for --crop-only")
+        """Take options that `source.check_picture` accepts. path: the source's, for messages."""
         self._path, self._options = path, options
         self._crop_size: tuple[int, int] | None = None
 

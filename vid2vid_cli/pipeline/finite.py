@@ -1,4 +1,4 @@
-"""Numbers out of a network that are not finite: done again in float32, else one clear error."""
+"""What happens if a network gives infinite numbers or NaN: a second run in float32, or one clear error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import ParamSpec
 
 from torch import Tensor
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NonFiniteError
 from vid2vid_cli.face import frames
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.models.base import DrivenState, are_finite
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.progress import Hooks, Result
@@ -22,7 +22,8 @@ P = ParamSpec("P")
 
 
 def retried_in_float32(run: Callable[P, Result]) -> Callable[P, Result]:
-    """Let a pipeline run again in float32 where its networks overflow in a shorter arithmetic."""
+    """Let a pipeline run once more in float32 if its networks overflow in lower precision."""
+    # Options may be given by position or by name: the signature finds them either way.
     signature = inspect.signature(run)
 
     @wraps(run)
@@ -33,18 +34,18 @@ def retried_in_float32(run: Callable[P, Result]) -> Callable[P, Result]:
             bound = signature.bind(*given, **named)
             options, hooks = bound.arguments.get("options"), bound.arguments.get("hooks") or Hooks()
             if options is None or options.dtype == "float32":
-                raise
-            text = f"--dtype {options.dtype}: its numbers overflowed; all was computed again in float32"
+                raise  # nothing more precise is left to try
+            text = f"--dtype {options.dtype}: numbers overflowed; everything was computed again in float32"
             bound.arguments["options"] = replace(options, dtype="float32")
             result = run(*bound.args, **bound.kwargs)
-            hooks.warn(text)  # only now is it known that the shorter arithmetic was to blame
+            hooks.warn(text)  # only now is it known that the precision was to blame
             return replace(result, warnings=(text, *result.warnings))
 
     return safe
 
 
 def require_finite(numbers: Tensor, path: Path) -> Tensor:
-    """Return the numbers, or raise NonFiniteError. path: of the picture or clip that they were computed of."""
+    """Return the numbers, or raise NonFiniteError. path: the picture or clip that they were computed from."""
     if not are_finite(numbers):
         raise _not_finite(path)
     return numbers
@@ -59,7 +60,7 @@ def require_finite_state(driven: DrivenState, path: Path) -> DrivenState:
 
 def _not_finite(path: Path) -> NonFiniteError:
     return NonFiniteError(
-        f"{path}: the network gave numbers that are not finite; its checkpoint may be damaged: fetch it again"
+        f"{path}: the network gave numbers that are not finite; its checkpoint may be damaged: download it again"
     )
 
 

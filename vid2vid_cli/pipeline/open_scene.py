@@ -1,12 +1,12 @@
-"""From what a user asks to a scene: options are read, then the driving and the source are opened."""
+"""Open a scene as a user asks for it: parse the options, then open the driving and the source."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import Select
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.registry import LoadedModel
@@ -21,12 +21,12 @@ from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, parse
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 from vid2vid_cli.pipeline.scene import MotionControls, Scene
-from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source import Source, check_picture
 
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """What a user asks of a scene, read and checked before anything is loaded."""
+    """What a user asks for, parsed and checked before anything is loaded."""
 
     options: ReenactOptions
     sweeps: Sweeps
@@ -35,10 +35,12 @@ class SceneRequest:
 
     @classmethod
     def of(cls, options: ReenactOptions, log: WarningLog) -> SceneRequest:
-        """Read the options. UsageError for those that cannot be read or make no sense."""
+        """Parse the options. UsageError for one that makes no sense."""
+        # All that can be told from the options alone: a typing mistake must not cost the seconds that loading takes.
         sweeps = parse_sweeps(options)
         reading = reading_options(options, log)
         check_numbers(options)
+        check_picture(options)
         return cls(options, sweeps, reading, parse_face(options.driving_face, "driving-face"))
 
     def open_driving(self, path: Path, engine: Engine) -> FileDriving:
@@ -57,9 +59,10 @@ class SceneRequest:
         return open_driving(path, self.reading, setup)
 
     def open_scene(self, engine: Engine, source: Source, driving: Driving) -> Scene:
-        """Bring both together; the reference frame is still to be found."""
+        """Bring source and driving together. The reference frame is found later, by `Scene.find_reference`."""
         controls, fps = MotionControls.of(self.options), parse_fps(self.options.fps)
         scene = Scene(engine.loaded.model, source, driving, controls, self.sweeps, fps=fps)
+        # Pictures beside each other need the driving's frames, which `open_driving` asked for.
         if self.options.compare:
             scene.show_side_by_side()
         return scene
@@ -74,11 +77,11 @@ def open_scene(
     hooks: Hooks | None = None,
     memory: Memory | None = None,
 ) -> Scene:
-    """Open a source and a driving, and return the scene whose frames are to come: nothing is written.
+    """Open a source and a driving as a scene, which yields frames; nothing is written.
 
     source: a picture or a video by its path, or a picture as uint8 RGB (height, width, 3). driving: a video, GIF,
-    picture, motion file or call by its path, or a `Driving` that is open already. options: as for `reenact`; those of
-    encoding and sound are not used. model: loaded before with `load_model`, to spare loading it again.
+    picture, motion file or call by its path, or an open `Driving`. options: as for `reenact`; those for encoding and
+    sound are ignored. model: loaded before with `load_model`, to spare loading it again.
 
         with open_scene("portrait.jpg", "talk.mp4") as scene:
             for frame, info in scene:
@@ -89,8 +92,10 @@ def open_scene(
     options, log = options or ReenactOptions(), WarningLog(hooks or Hooks())
     request = SceneRequest.of(options, log)
     engine = start_engine(options, model, memory)
+    # Only the loaded checkpoint says which family it is.
     check_family(engine.loaded.family, request.sweeps, options.region)
     opened = driving if isinstance(driving, Driving) else request.open_driving(Path(driving), engine)
+    # The scene closes the driving, but there is no scene yet if one of these steps fails.
     try:
         scene = request.open_scene(engine, Source(source, options, engine, log.warn), opened)
         if options.relative:
@@ -102,7 +107,7 @@ def open_scene(
 
 
 def check_numbers(options: ReenactOptions) -> None:
-    """Raise UsageError for numbers that make no sense."""
+    """Raise UsageError for numbers out of range."""
     if not 0 <= options.strength <= 3:
         raise UsageError(f"--strength {options.strength:g}: write a number from 0 to 3")
     check_motion_numbers(options)

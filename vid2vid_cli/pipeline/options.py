@@ -120,7 +120,9 @@ class EncodingOptions:
     codec: str | None = option(
         None, "Video encoder of ffmpeg; default: libx264, or libvpx-vp9 for .webm.", panel="Encoding"
     )
-    crf: int | None = option(None, "Quality of the encoder, lower is better; default: a good value.", panel="Encoding")
+    crf: int | None = option(
+        None, "Constant quality (CRF), lower is better and larger; default: chosen per encoder.", panel="Encoding"
+    )
     preset: str | None = option(None, "Speed preset of the encoder.", panel="Encoding")
     force: bool = option(False, "Overwrite an existing output.", panel="Encoding")
 
@@ -132,15 +134,13 @@ class DrivingOptions:
     driving_face: str = option(
         "largest", "Which face of the driving: largest, center or an index from the left.", panel="Motion"
     )
-    smooth: float = option(0.3, "Smoothing of the motion against jitter: 0 none, 1 strong.", panel="Motion")
+    smooth: float = option(0.3, "Smoothing of the motion against jitter: 0 none, 1 strong, at most 10.", panel="Motion")
     on_missing: OnMissing = option(
         "hold", "If no face is found: hold the last motion, skip the frame, or fail.", panel="Motion"
     )
     start: str | None = option(None, "Start time in the driving: seconds or [H:]MM:SS.", panel="Time")
     end: str | None = option(None, "End time in the driving: seconds or [H:]MM:SS.", panel="Time")
-    fps: str | None = option(
-        None, "Output frame rate, such as 25 or 30000/1001; default: as the driving.", panel="Time"
-    )
+    fps: str | None = option(None, "Frame rate, such as 25 or 30000/1001; default: as the driving.", panel="Time")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class MotionOptions(DrivingOptions, EngineOptions, LimitOptions):
     """The options of `motion`, besides its two files."""
 
     # The file stores the motion as observed; `reenact` smooths it when it is used.
-    smooth: float = option(0.0, "Smoothing of the motion against jitter: 0 none, 1 strong.", panel="Motion")
+    smooth: float = option(0.0, "Smoothing of the motion against jitter: 0 none, 1 strong, at most 10.", panel="Motion")
 
     force: bool = option(False, "Overwrite an existing output.", panel="Encoding")
 
@@ -159,7 +159,8 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
 
     relative: bool = option(
         True,
-        "Apply movement relative to a reference frame, or pose and expression as is. A still DRIVING is absolute.",
+        "Apply the driving's changes since its reference frame, or its pose and expression themselves. "
+        "A still DRIVING is absolute.",
         "--relative/--absolute",
         panel="Motion",
     )
@@ -225,7 +226,7 @@ class DecodeOptions(EncodingOptions, PictureOptions, FollowOptions, PoseOptions,
     )
     region: Region = option("all", "Which part of the motion to use.", panel="Motion")
     strength: float = option(1.0, "Strength of the motion: 0 none, 1 as sent, 2 twice as much.", panel="Motion")
-    smooth: float = option(0.0, "Smoothing on top of the sender's: 0 none, 1 strong.", panel="Motion")
+    smooth: float = option(0.0, "Smoothing on top of the sender's: 0 none, 1 strong, at most 10.", panel="Motion")
     start: str | None = option(None, "Start time in the call: seconds or [H:]MM:SS.", panel="Time")
     end: str | None = option(None, "End time in the call: seconds or [H:]MM:SS.", panel="Time")
     sound: bool = option(True, "Keep the sound, or leave it out.", panel="Time")

@@ -8,8 +8,8 @@ from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError, UsageError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.image import write_image
 from vid2vid_cli.media.provenance import Provenance
@@ -25,12 +25,12 @@ SMALLEST_PX, LARGEST_PX = 16, 16384
 
 
 def is_picture_name(path: str | Path) -> bool:
-    """Say whether an output's name asks for one picture; a name that ends in a slash asks for a folder."""
+    """Say whether an output's name means one picture; a name that ends in a slash means a folder."""
     return not str(path).endswith(("/", "\\")) and Path(path).suffix.lower() in PICTURES
 
 
 def check_size(longer_px: int | None) -> None:
-    """Raise UsageError for a size that no picture can have. longer_px: of the longer side; None where none is asked."""
+    """Raise UsageError for a size out of range. longer_px: of the longer side; None keeps the source's size."""
     if longer_px is not None and not SMALLEST_PX <= longer_px <= LARGEST_PX:
         raise UsageError(f"--size {longer_px}: write the longer side in pixels, {SMALLEST_PX} to {LARGEST_PX}")
 
@@ -44,7 +44,7 @@ def fit_size(size: tuple[int, ...], longer_px: int) -> tuple[int, int]:
 def check_target(target: str | Path, options: EncodingOptions, *, is_clip: bool) -> None:
     """Raise unless frames can be written under this name with these options.
 
-    is_clip: there will be more frames than one. Whether the name is free, `media.files.check_output` tells.
+    is_clip: there will be more than one frame. Whether the name is free is up to `media.files.check_output`.
     """
     if not is_picture_name(target):
         check_encoding(target, options.codec, options.crf, options.preset)
@@ -59,7 +59,7 @@ def write_options(
     audio: AudioSource | None = None,
     pixel_aspect: Fraction = Fraction(1),
 ) -> WriteOptions:
-    """Say how frames are encoded. pixel_aspect: width over height of a pixel of the output."""
+    """Say how frames are encoded. pixel_aspect: width over height of an output pixel."""
     return WriteOptions(
         fps=fps,
         codec=options.codec,
@@ -83,16 +83,17 @@ def write_frames(
 ) -> tuple[int, tuple[int, int]]:
     """Write all frames while a thread renders the next ones. Returns their number and size (height, width).
 
-    open_output: gives a writer for the path and the size.
+    open_output: opens a writer for the path and the size.
     """
+    # A few frames ahead: rendering goes on while the encoder takes a frame, and memory stays bounded.
     with closing(prefetch(frames, 4)) as rendered:  # type: ignore[type-var]
         first = next(rendered, None)
         if first is None:
             raise MediaError(f"{path}: there is no frame to write")
-        size = (first.shape[0], first.shape[1])
+        size = (first.shape[0], first.shape[1])  # only the first frame tells; all others have the same
         if is_picture_name(path):
             write_image(path, first, provenance=options.provenance, force=options.force)
-            for _ in rendered:  # a still has one frame; its end also says what went wrong
+            for _ in rendered:  # there is one frame, but an error may still be raised after it
                 pass
             return 1, size
         with open_output(path, size, options) as writer:

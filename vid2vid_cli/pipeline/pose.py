@@ -1,4 +1,4 @@
-"""The angles that a user asks for, from text to the override that a model takes."""
+"""Head-pose angles that a user asks for, from text to the override that a model takes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Sweeps = tuple[Sweep | None, Sweep | None, Sweep | None]
 
 
 def parse_sweeps(options: PoseOptions) -> Sweeps:
-    """Read yaw, pitch and roll; None where an angle is not asked for."""
+    """Parse yaw, pitch and roll; None for an angle that is left alone."""
     return parse_sweep(options.yaw, "yaw"), parse_sweep(options.pitch, "pitch"), parse_sweep(options.roll, "roll")
 
 
 def warn_of_range(model: ReenactmentModel, sweeps: Sweeps, options: PoseOptions, log: WarningLog) -> None:
-    """Warn of angles past those for which the model's pictures hold."""
+    """Warn of angles at which the model's pictures no longer look right."""
     for sweep, limit_deg, name in zip(sweeps, model.pose_range_deg, AXES, strict=True):
         if sweep is not None and sweep.largest_deg > limit_deg:
             kind = name if options.absolute_pose else f"{name} offset"
@@ -30,7 +30,7 @@ def warn_of_range(model: ReenactmentModel, sweeps: Sweeps, options: PoseOptions,
 
 
 def pose_override(sweeps: Sweeps, share: float, *, absolute: bool) -> PoseOverride | None:
-    """Return the angles asked for at a share 0 to 1 of the clip; None where none is asked for."""
+    """Return the angles at a share of the clip, 0 to 1; None if none was asked for."""
     if not any(sweeps):
         return None
     yaw, pitch, roll = (None if s is None else torch.tensor([math.radians(s.at(share))]) for s in sweeps)

@@ -1,4 +1,4 @@
-"""How a pipeline tells its caller what it is doing, and what came out."""
+"""How a pipeline reports what it is doing, and what came out."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from pathlib import Path
 
 
 def _ignore(*_: object) -> None:
-    """Take anything, do nothing."""
+    """Ignore all arguments."""
 
 
 @dataclass(frozen=True)
 class Hooks:
     """What a pipeline calls while it runs.
 
-    progress: frames done, frames in all or None. warn: one line about something the user should know.
+    progress: frames done, and frames in total or None. warn: one line that the user should see.
     """
 
+    # Functions by default, so that no caller has to ask whether a hook is there.
     progress: Callable[[int, int | None], None] = _ignore
     warn: Callable[[str], None] = _ignore
 
 
 def counted(hooks: Hooks, total: int) -> Callable[[], None]:
-    """Return what is to be called once for each of `total` things that are done."""
+    """Return a function to call after each of `total` things."""
     done = itertools.count(1)
     return lambda: hooks.progress(next(done), total)
 
@@ -54,14 +55,15 @@ class Result:
 
 
 class WarningLog:
-    """Passes warnings on, each once, and keeps them for the result."""
+    """Passes warnings on, each one once, and keeps them for the result."""
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
         self.warnings: list[str] = []
 
     def warn(self, text: str) -> None:
-        """Report a warning that was not reported before."""
+        """Report a warning unless it was reported before."""
+        # A damaged clip that is read more than once would be reported each time.
         if text not in self.warnings:
             self.warnings.append(text)
             self._hooks.warn(text)

@@ -60,11 +60,13 @@ def reenact(
         scene = request.open_scene(engine, Source(source, options, engine, log.warn), opened)
         is_clip = scene.source.is_video or not opened.is_still
         target = output if output is not None else _default_output(scene.source, opened, is_clip=is_clip)
+        # Again, now that the name is certain; before the reference frame is searched, which takes seconds.
         check_output(target, force=options.force, inputs=(source, driving))
         check_target(target, options, is_clip=is_clip)
         warn_of_range(engine.loaded.model, request.sweeps, options, log)
         if options.relative:
             scene.find_reference(options.reference_frame)
+        # A file always knows its length: `total` is None for live drivings only.
         if (scene.total or 0) < opened.count:
             log.warn(f"{source}: shorter than the driving; the output ends with it")
         provenance = provenance_of(engine.loaded, options, source=source, driving=driving)
@@ -91,7 +93,7 @@ def play(
 
 
 def _report_missing(scene: Scene, log: WarningLog) -> None:
-    """Warn of frames in which a face was missing."""
+    """Warn about frames without a face."""
     counts = scene.counts
     if counts.held:
         total = counts.held + counts.found
@@ -110,7 +112,7 @@ def write_options_of(scene: Scene, options: ReenactOptions, provenance: Provenan
     source = scene.source
     audio = _choose_audio(scene, options, log)
     if audio is not None and options.on_missing == "skip":
-        log.warn("--on-missing skip: the sound is left out, it would not fit the frames that remain")
+        log.warn("--on-missing skip: the sound is left out, since it would not match the remaining frames")
         audio = None
     # Side by side, pictures of other shapes stand beside the source: their pixels are square.
     aspect = source.info.pixel_aspect if source.info is not None and not options.compare else Fraction(1)
@@ -118,7 +120,7 @@ def write_options_of(scene: Scene, options: ReenactOptions, provenance: Provenan
 
 
 def _choose_audio(scene: Scene, options: ReenactOptions, log: WarningLog) -> AudioSource | None:
-    """Return the sound that is asked for; a picture as driving leaves the source its own."""
+    """Return the sound that is asked for; with a picture as driving, a source video keeps its own."""
     driving, source = scene.driving, scene.source
     if options.audio == "none":
         return None

@@ -31,7 +31,7 @@ from vid2vid_cli.pipeline.pose import AXES, Sweeps, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.scene import MotionControls, Scene
-from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source import Source, check_picture
 
 EXAMPLE = "portrait.jpg"
 MOST_VIEWS_OF_A_SHEET = 400
@@ -59,7 +59,8 @@ def rotate(
     sweeps = parse_sweeps(options)
     if not any(sweeps):
         raise UsageError("rotate: say where to turn: --yaw, --pitch, --roll or --frontalize")
-    if output is not None:
+    check_picture(options)
+    if output is not None:  # before anything is loaded; a default name depends on the source
         check_output(output, force=options.force, inputs=[Path(source)] if source else [])
     fps = parse_fps(options.fps) or Fraction(25)
     if not 0 <= options.columns <= MOST_VIEWS_OF_A_SHEET:
@@ -99,8 +100,8 @@ class AtRest(Driving):
     """Drives a source with its own pose and expression: only what the user asks for moves it."""
 
     def __init__(self, source: Source, fps: Fraction, views: int) -> None:
-        """Take the source that is turned. fps: of a sweep. views: how many angles a sweep over a still has."""
-        # Like a still, it lasts as long as a source video; over a still it gives as many frames as there are angles.
+        """Take the source that is turned. fps: of a sweep over a still. views: how many angles that sweep has."""
+        # A scene repeats a still driving until its source video ends. Over a still source, each angle is a frame.
         super().__init__(path=source.path, fps=fps, count=views, is_still=source.is_video)
         self._source, self._views = source, views
 
@@ -113,12 +114,12 @@ class AtRest(Driving):
         return own
 
     def no_face(self) -> Vid2VidError:
-        """Return the source's own error: nobody else is looked at."""
+        """Return the source's own error: there is no other file."""
         return self._source.no_face()
 
 
 def view_labels(sweeps: Sweeps, views: int) -> list[str]:
-    """Return the angles of each view as words."""
+    """Return a label with the angles of each view."""
     shares = [index / max(1, views - 1) for index in range(views)]
     return [
         " ".join(f"{name} {sweep.at(share):+g}" for name, sweep in zip(AXES, sweeps, strict=True) if sweep)
@@ -127,7 +128,7 @@ def view_labels(sweeps: Sweeps, views: int) -> list[str]:
 
 
 def _with_frontal_pose(options: RotateOptions) -> RotateOptions:
-    """Return the options with --frontalize spelt out; angles that are given with it win."""
+    """Return the options with --frontalize spelt out; angles given beside it take precedence."""
     if not options.frontalize:
         return options
     return replace(
@@ -140,7 +141,7 @@ def _with_frontal_pose(options: RotateOptions) -> RotateOptions:
 
 
 def view_count(sweeps: Sweeps) -> int:
-    """Return how many views a sweep has: its longest axis counts."""
+    """Return how many views a sweep has: those of its longest axis."""
     return max(sweep.count for sweep in sweeps if sweep is not None)
 
 
@@ -150,6 +151,7 @@ def _write_sheet(
     """Write all views of a still as one picture; returns its size (height, width). columns: 0 to choose."""
     if len(labels) > MOST_VIEWS_OF_A_SHEET:
         raise UsageError(f"{path}: {len(labels)} views are too many for one picture; name a video or a folder")
+    # A square sheet unless the user chooses. All views are in memory at once: hence the limit above.
     sheet = contact_sheet(list(scene.frames()), columns or math.ceil(math.sqrt(len(labels))), labels)
     write_image(path, sheet, provenance=writing.provenance, force=writing.force)
     return sheet.shape[0], sheet.shape[1]

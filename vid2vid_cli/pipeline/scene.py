@@ -1,4 +1,4 @@
-"""A scene: a source, what drives it, and the frames that come of both, without any file being written."""
+"""A scene: a source, what drives it, and the frames that result, without a file being written."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import TracebackType
 
 import numpy as np
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.geometry.regions import Region
 from vid2vid_cli.models.base import ReenactmentModel
@@ -31,8 +31,8 @@ from vid2vid_cli.smoothing import MotionSmoother
 class FrameInfo:
     """What is known of one output frame.
 
-    index: its number from 0. time_s: when it is shown, in seconds from the first one. found: whether its driving frame
-    showed a face; where not, the last motion is held. is_repeat: whether the driving asked for the frame before again.
+    index: its number from 0. time_s: seconds after the first frame. found: whether its driving frame showed a face; if
+    not, the last motion is held. is_repeat: whether it is the previous frame again, as the driving asked.
     """
 
     index: int
@@ -43,10 +43,10 @@ class FrameInfo:
 
 @dataclass(frozen=True)
 class MotionControls:
-    """What of a driving's motion arrives, and how.
+    """How much of a driving's motion arrives, and how.
 
-    region: what may move. strength: 0 nothing, 1 as driven. smooth: 0 not at all, 1 firmly. on_missing: what becomes
-    of driving frames without a face. absolute_pose: angles that the user asks for replace the driven ones.
+    region: what may move. strength: 0 nothing, 1 as driven. smooth: 0 none, 1 firm. on_missing: what happens to
+    driving frames without a face. absolute_pose: angles of the user's replace the driven ones instead of being added.
     """
 
     region: Region = "all"
@@ -57,14 +57,14 @@ class MotionControls:
 
     @classmethod
     def of(cls, options: ReenactOptions) -> MotionControls:
-        """Take them out of a command's options."""
+        """Take the controls out of a command's options."""
         o = options
         return cls(o.region, o.strength, o.smooth, o.on_missing, o.absolute_pose)
 
 
 @dataclass
 class FaceCounts:
-    """How many frames were seen with and without a face. held: of the driving, the last motion shown again.
+    """Counts frames with and without a face. held: of the driving, shown with the last motion.
 
     skipped: of the driving, left out. source_lost: of the source, shown as they are.
     """
@@ -79,8 +79,8 @@ class FaceCounts:
 class Scene:
     """A source under a driving: iterate over it for `(frame, info)`, or over `frames()` for the frames alone.
 
-    A frame is uint8 RGB (height, width, 3). Nothing is kept of frames that went by, so that a scene of hours needs no
-    more memory than one of seconds; it can be played once. Close it, or use it as a context manager.
+    A frame is uint8 RGB (height, width, 3). Past frames are not kept, so a scene of hours needs no more memory than one
+    of seconds. It can be played once. Close it, or use it as a context manager.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Scene:
     ) -> None:
         """Take a source and a driving that are open; `close` closes the driving.
 
-        sweeps: yaw, pitch and roll that the user asks for over the length of the scene. fps: the rate of a source
+        sweeps: yaw, pitch and roll over the length of the scene. fps: the rate of a source
         video whose driving is a still; None: its own.
         """
         self.source, self.driving, self.controls = source, driving, controls
@@ -115,24 +115,24 @@ class Scene:
 
     @property
     def total(self) -> int | None:
-        """How many frames there will be, as far as can be told; None where nobody knows, as in a live call."""
+        """How many frames there will be, as far as can be told; None if nobody knows, as in a live call."""
         if not self.source.is_video:
             return self.driving.count
         frames = self.source.frame_count(self.fps)
         return frames if self.driving.is_still or self.driving.count is None else min(self.driving.count, frames)
 
     def find_reference(self, frame: str) -> None:
-        """Look for the reference frame, so that motion is relative. frame: its number, auto or picture."""
+        """Find the reference frame, which makes motion relative. frame: its number, auto or picture."""
         if not self.driving.is_still:  # a still has nothing to be relative to
             own = self.source.first_appearance().motion
             self.reference = self.driving.find_reference(self._model, own, frame)
 
     def show_side_by_side(self) -> None:
-        """Put source and driving beside every frame."""
+        """Show source and driving beside every frame."""
         self._shows_all_three = True
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the output frames in order. NoFaceError at the end where no face was ever seen."""
+        """Yield the output frames in order. NoFaceError at the end if no face was ever seen."""
         return (frame for frame, _ in self)
 
     def __iter__(self) -> Iterator[tuple[Frame, FrameInfo]]:
@@ -163,11 +163,11 @@ class Scene:
         self.close()
 
     def close(self) -> None:
-        """Let go of what the driving has opened."""
+        """Release what the driving has opened."""
         self.driving.close()
 
     def _driven(self) -> Iterator[DrivenFrame | None]:
-        """Yield driving frames as `on_missing` says; None for a skipped one; a still again and again."""
+        """Yield driving frames as `on_missing` says: None for a skipped one; a still again and again."""
         counts, path = self.counts, self.driving.path
         for index, driven in enumerate(prefetch(self.driving.frames(), 4)):
             if driven.found:
@@ -196,14 +196,14 @@ class Scene:
         self.counts.source_lost += not is_seen
 
     def _render(self, source: SourceFrame, driven: DrivenFrame, share: float) -> Frame:
-        """Render one output frame. share: where in the scene it stands, 0 to 1."""
+        """Render one output frame. share: its place in the scene, 0 to 1."""
         pose = pose_override(self._sweeps, share, absolute=self.controls.absolute_pose)
         rendered = [self._render_face(face, driven.motion, pose) for face in source.faces]
         frame = self._finish(source, rendered)
         return side_by_side(source.frame, driven.picture, frame) if self._shows_all_three else frame
 
     def _render_face(self, face: SourceFace, motion: Motion | None, pose: PoseOverride | None) -> Frame | None:
-        """Render one face of the source; None when it is out of sight."""
+        """Render one face of the source; None if it is out of sight."""
         if face.appearance is None:
             return None
         animator = Animator(self._model, face.appearance, self.source.path)
@@ -213,7 +213,7 @@ class Scene:
         return animator.frame(self._controlled(base, motion), self.reference, pose)
 
     def _controlled(self, base: Motion, motion: Motion) -> Motion:
-        """Return what of a motion arrives. base: the motion of a face at rest, in the driving's terms."""
+        """Return the part of a motion that arrives. base: the motion that moves nothing."""
         region = self.controls.region
         if region != "all":
             pose_moves = region == "pose"

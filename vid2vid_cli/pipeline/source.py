@@ -13,8 +13,9 @@ from typing import cast
 import numpy as np
 import torch
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError, UsageError, Vid2VidError
-from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, Frame, crop_around, crop_frame
+from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, crop_around, crop_frame
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, FaceTracker, Select, face_from_landmarks, select_face
 from vid2vid_cli.face.paste import resize_frame
@@ -29,13 +30,13 @@ from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.output import check_size, fit_size
 from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
 
-UNNAMED = "the picture given"  # what messages call a source that is no file
+UNNAMED = "the given picture"  # what messages call a source that is no file
 PLAINLY_LARGE = 0.3  # of the shorter side: a face of this size is what the picture is about
 
 
 @dataclass(frozen=True)
 class SourceFace:
-    """One face of a source frame: where it is and who it is; no appearance where it is out of sight just now."""
+    """One face of a source frame: where it is and whose it is. appearance: None while the face is out of sight."""
 
     crop: FaceCrop
     appearance: SourceAppearance | None
@@ -43,22 +44,19 @@ class SourceFace:
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """A frame of the source and the faces in it that shall move, none before one is seen."""
+    """A frame of the source and the faces in it that will move. There are none before the first face is seen."""
 
     frame: Frame
     faces: Sequence[SourceFace]
 
 
 class Source:
-    """An image, which gives the same frame again and again, or a video, which gives each of its frames once.
-
-    Faces are sought at the picture's own size, so that their numbers do not depend on the size of the output.
-    """
+    """An image, which gives the same frame again and again, or a video, which gives each of its frames once."""
 
     def __init__(
         self, subject: str | Path | Frame, options: PictureOptions, engine: Engine, warn: Callable[[str], None]
     ) -> None:
-        """Look at the file and the options.
+        """Probe the file and check the options.
 
         subject: a file's path, or a picture, uint8 RGB (height, width, 3). warn: takes a line about a damaged clip.
         """
@@ -67,11 +65,10 @@ class Source:
             raise ValueError(f"a picture is uint8 (H, W, 3), not {self._picture.dtype} {self._picture.shape}")
         self.path = Path(UNNAMED) if isinstance(subject, np.ndarray) else Path(subject)
         self.options, self._engine, self._warn = options, engine, warn
+        self._select = check_picture(options)
         self._background = parse_colour(options.background)
         is_video = self._picture is None and sniff(self.path) == "video"
         self.info = probe_video(self.path, options.max_pixels) if is_video else None
-        check_size(options.size)
-        self._select = parse_choice(options)
 
     @property
     def is_video(self) -> bool:
@@ -79,27 +76,28 @@ class Source:
         return self.info is not None
 
     def frame_count(self, fps: Fraction | None = None) -> int:
-        """Return how many frames a video has at a rate; 0 for an image, which has no end."""
+        """Return how many frames a video has at a rate; 0 for an image, which never ends."""
         return frames_to_read(self.info, self._reading(fps)) if self.info is not None else 0
 
     def frames(self, fps: Fraction | None = None) -> Iterator[SourceFrame]:
-        """Yield source frames: for ever for an image; for a video each at the given rate, until it ends."""
+        """Yield source frames: an image without end; a video at the given rate until it is over."""
         return itertools.repeat(self._still) if self.info is None else self._clip(self._reading(fps))
 
     def first_appearance(self) -> SourceAppearance:
-        """Return the first face that is seen. NoFaceError when none is."""
+        """Return the appearance of the first face that is seen. NoFaceError if none is."""
         for frame in self.frames():
             if frame.faces and frame.faces[0].appearance is not None:
                 return frame.faces[0].appearance
         raise self.no_face()
 
     def no_face(self) -> Vid2VidError:
-        """Return the error of a source in which no face, or not the chosen one, is ever seen."""
+        """Return the error for a source that never shows a face, or never the chosen one."""
         if isinstance(self._select, int) and self._select > 0:
-            return UsageError(f"--face {self._select}: {self.path} never shows so many; see vid2vid faces")
+            return UsageError(f"--face {self._select}: {self.path} never shows that many; see vid2vid faces")
         return NoFaceError(f"{self.path}: no face found; use a picture where a face is larger and less hidden")
 
     def _reading(self, fps: Fraction | None) -> ReadOptions:
+        # At its own rate a clip is read frame by frame; a filter of the same rate could still drop or repeat some.
         resampled = None if self.info is None or fps == self.info.fps else fps
         return ReadOptions(fps=resampled, background=self._background, warn=self._warn)
 
@@ -114,7 +112,7 @@ class Source:
 
     @property
     def _memory(self) -> Memory | None:
-        """What is remembered goes by a file's content: there is nothing of a picture that is no file."""
+        """Give the memory of earlier jobs. It goes by the content of files, so a picture that is no file has none."""
         return None if self._picture is not None else self._engine.memory
 
     def _read_still(self) -> Frame:
@@ -124,6 +122,7 @@ class Source:
 
     def _see_still(self) -> SourceFrame:
         picture = self._read_still()
+        # At the picture's own size, so that the numbers of faces do not depend on the size of the output.
         faces = self._look(picture)
         if not faces:
             raise self.no_face()
@@ -142,12 +141,12 @@ class Source:
         return SourceFrame(frame, appeared)
 
     def _key(self, memory: Memory, *what: object) -> str:
-        """Name what is computed of a still with the options that matter."""
+        """Name what is computed of a still, with the options that it depends on."""
         options = self.options
         return memory.key(self.path, *what, options.face, options.size, options.paste_back, tuple(self._background))
 
     def _look(self, picture: Frame) -> list[Face]:
-        """Find the faces of a still, or remember them."""
+        """Find the faces of a still, or recall them."""
         memory = self._memory
         if memory is None:
             return self._find(picture)
@@ -162,7 +161,8 @@ class Source:
         return faces
 
     def _find(self, picture: Frame) -> list[Face]:
-        """Find the faces of a still. A quick look is enough for the largest when that one fills the picture."""
+        """Find the faces of a still."""
+        # The quick search misses small faces only: it is enough if the largest one plainly is what the picture shows.
         if self._select == "largest":
             faces = self._engine.analyzer.faces(picture)
             if any(face.size_px > PLAINLY_LARGE * min(picture.shape[:2]) for face in faces):
@@ -187,9 +187,10 @@ class Source:
         return [FaceTracker(analyzer, start=face) for face in analyzer.faces(picture, thorough=True)]
 
     def _next_crop(self, last: FaceCrop | None, frame: Frame, face: Face, everybody: list[Face]) -> FaceCrop:
-        """Return the crop of a face that moves: it stays where it is as long as it can, or glides after the face."""
+        """Return the crop of a face that moves: it stays as long as the face is well inside, or glides after it."""
         if last is None:
             return self._crop(frame, face, everybody)
+        # Pasted back, a still crop shows no seam; alone, a crop that follows keeps the head in the middle.
         if not self.options.paste_back:
             return glide_crop(last, self._crop(frame, face, everybody))
         return self._crop(frame, face, everybody) if has_left(face, last) else last
@@ -201,7 +202,7 @@ class Source:
         return crop_around(face, spec, private_room(face, everybody, frame.shape[:2]))
 
     def _appear(self, frame: Frame, face: Face | None, crop: FaceCrop, number: int = 0) -> SourceFace:
-        """Compute what the model keeps of a face. number: among the faces of a still that move."""
+        """Compute what the model keeps of a face. number: its place among the faces of a still that move."""
         if face is None:
             return SourceFace(crop, None)
         memory, model = self._memory, self._engine.loaded.model
@@ -220,6 +221,12 @@ class Source:
         return frame, max(frame.shape[:2]) / max(picture.shape[:2])
 
 
-def parse_choice(options: PictureOptions) -> Select | None:
-    """Read which face shall move; None for all."""
-    return None if options.face == "all" else parse_face(options.face)
+def check_picture(options: PictureOptions) -> Select | None:
+    """Check the options for a picture without opening it. Returns which face moves, None for all."""
+    parse_colour(options.background)
+    check_size(options.size)
+    if options.face != "all":
+        return parse_face(options.face)
+    if not options.paste_back:
+        raise UsageError("--face all: needs --paste-back; choose one face for --crop-only")
+    return None

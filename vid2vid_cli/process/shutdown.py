@@ -60,7 +60,7 @@ def signals_delayed(on_signal: Callable[[int], object] = lambda number: None) ->
 
 
 class CleanupStage(IntEnum):
-    """When a cleaner has its turn: a running child could make a file again that was just removed, so children first."""
+    """When a cleaner runs. Children come first: one that still runs could make a file again that was just removed."""
 
     CHILDREN = 0
     FILES = 1

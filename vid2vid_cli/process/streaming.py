@@ -1,4 +1,4 @@
-"""Run the stages of a pipeline side by side: bounded, in order, and gone without trace if closed early."""
+"""Run the stages of a pipeline side by side: bounded, in order, leaving nothing behind if closed early."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _feeding = threading.local()
 
 
 class AbandonedError(Exception):
-    """Nobody wants the result of this thread any more. Raised where the thread waits; no consumer ever sees it."""
+    """The result of this thread is no longer needed. Raised where the thread waits; no consumer ever sees it."""
 
 
 def is_abandoned() -> bool:
-    """Say whether nobody wants the result of the calling thread any more, so that it should stop waiting."""
+    """Say whether the result of the calling thread is no longer needed, so that it should stop waiting."""
     channel: _Channel[Any] | None = getattr(_feeding, "channel", None)
     return channel is not None and channel.is_abandoned
 
@@ -39,7 +39,7 @@ class _Channel(Generic[T]):
         self._error: BaseException | None = None
 
     def put(self, item: T) -> bool:
-        """Append `item`, waiting for room. Return whether anybody still wants more."""
+        """Append `item`, waiting for room. Return whether more is still needed."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < self._depth or self.is_abandoned)
             if self.is_abandoned:
@@ -49,14 +49,14 @@ class _Channel(Generic[T]):
             return True
 
     def finish(self, error: BaseException | None) -> None:
-        """Say that nothing follows. error: what ended the producer, if anything did."""
+        """Declare that nothing follows. error: what ended the producer, if anything did."""
         with self._changed:
             self._error = error
             self._is_finished = True
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Say that nothing more is wanted, neither from this channel nor from those that feed it."""
+        """Declare that nothing more is needed, from this channel or from those that feed it."""
         with self._changed:
             self.is_abandoned = True
             self._items.clear()
@@ -67,7 +67,7 @@ class _Channel(Generic[T]):
             source.abandon()
 
     def add_source(self, source: _Channel[Any]) -> None:
-        """Note that the producer of this channel consumes another one."""
+        """Register another channel that the producer of this one consumes."""
         with self._changed:
             self._sources.append(source)
             is_abandoned = self.is_abandoned

@@ -1,4 +1,4 @@
-"""How far eyes are open: lids meet in the source when they meet in the driving.
+"""Blinks: the source's lids meet when the driving's do.
 
 Expressions are added as differences. A small eye that shuts would leave a slit on a portrait with large eyes, and a
 large one would push the lids of a small-eyed portrait past each other. Each eye is therefore opened by the driving's

@@ -1,7 +1,7 @@
 """Gaze: read from where the irises lie between the corners of the eyes, and shown by sliding them there.
 
 A gaze is (x, y, 0): how far the irises lie right of and below the middles of their eyes in the picture, in eye widths.
-Both eyes look the same way. The gaze is the last of the compact family's keypoints.
+Both eyes share one gaze. The gaze is the last of the compact family's keypoints.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame, smooth_step
+from vid2vid_cli.arrays import Points
+from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame
+from vid2vid_cli.geometry.easing import smoothstep_between
 from vid2vid_cli.models.compact.mesh.box import Box
-from vid2vid_cli.models.compact.mesh.warp import Points
 
 Array = NDArray[np.float64]
 
-SHUT, SEEN = 0.06, 0.16  # gap over width of an eye up to which no iris is seen, and from which on one is
+SHUT, SEEN = 0.06, 0.16  # gap over width of an eye: below SHUT no iris is seen, from SEEN on one is
 FURTHEST = 0.22  # eye widths: a larger change of gaze is an error
 IRIS_RADIUS = 0.2  # eye widths
 # Eye widths, from the middle of the eye: its corners, how far an iris moves, and the skin at a corner that is left out.
@@ -43,7 +44,7 @@ def _gaze_of(face: Array) -> tuple[float, float, float]:
     total, weights = np.zeros(2), 1e-6
     for eye in (0, 1):
         frame = EyeFrame.of(face[:, :2], eye)
-        seen = smooth_step(_gap(face, eye), SHUT, SEEN)
+        seen = smoothstep_between(_gap(face, eye), SHUT, SEEN)
         # The eye nearer to the camera is wider and is seen better.
         weight = (0.01 + seen) * frame.width_px**2
         total += weight * seen * _mirrored(frame.to_own(face[IRISES[eye], :2]), eye)
@@ -81,7 +82,7 @@ class Irises:
         self._frames = [EyeFrame.of(mesh, eye) for eye in (0, 1)]
         self._lids = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
         self._own = [_mirrored(gaze[:2].astype(np.float64), eye) for eye in (0, 1)]
-        self._trust = [smooth_step(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
+        self._trust = [smoothstep_between(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
 
     def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> None:
         """Move the irises in the openings of a target's eyes.

@@ -60,7 +60,7 @@ class CompactModel:
 
     @property
     def quick_dtypes(self) -> frozenset[torch.dtype]:
-        """What else the learned parts compute in as well as in float32: see models.base.ReenactmentModel."""
+        """Dtypes in which the learned parts compute as well as in float32: see models.base.ReenactmentModel."""
         if self._stored is None:
             return frozenset()
         int8 = {torch.int8} if len(self._ranges) == len(RANGES) and can_quantize() else set()
@@ -80,7 +80,7 @@ class CompactModel:
             raise UsageError(f"--dtype {name}: this checkpoint has no networks that compute in it; leave --dtype out")
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
-        """Take the source's shape apart into identity, pose and expression, and prepare its mesh."""
+        """Split the source's face into identity, pose and expression, and prepare its mesh."""
         return self.restored({}, image, landmarks)
 
     def restored(self, features: Mapping[str, Tensor], image: Tensor, landmarks: Tensor) -> CompactSource:
@@ -119,7 +119,7 @@ class CompactModel:
     def render(self, source: SourceAppearance, driven: DrivenState) -> Tensor:
         """Warp the source's pixels by the mesh's flow, one frame after the other."""
         if not isinstance(source, CompactSource) or not isinstance(driven, CompactState):
-            raise ValueError("the source appearance or what drives it is of another family")
+            raise ValueError("the source appearance or the driven state belongs to another family")
         # A batch only shortens reading and driving: each frame's mesh is drawn by itself.
         frames = [render_frame(source, driven[i], self._learned) for i in range(len(driven))]
         return frames[0] if len(frames) == 1 else torch.cat(frames)

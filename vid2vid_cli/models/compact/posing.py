@@ -21,7 +21,9 @@ from vid2vid_cli.motion import Motion, PoseOverride
 # degrees reads as 15. Turning this much further in yaw, pitch and roll gives the angle asked for (nine portraits).
 UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
-SAME_FACE = 0.015  # eye distances: faces at rest are one face up to this, and two from twice as much
+SAME_FACE = (
+    0.015  # eye distances: resting faces closer than this are the same person's; from twice this on, two people's
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class CompactState:
 
 
 class Posing:
-    """Drives keypoints, with what the checkpoint knows of faces in general."""
+    """Drives keypoints by the checkpoint's face model."""
 
     def __init__(self, topology: FaceTopology, state: Mapping[str, Tensor]) -> None:
         """state: the checkpoint's tensors, for how expressions and the shapes of faces vary."""

@@ -1,4 +1,4 @@
-"""A source of compact: a face taken apart into identity, pose and expression, and its mesh, ready to be warped."""
+"""A source of compact: a face split into identity, pose and expression, and its mesh, ready to be warped."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CompactSource(SourceAppearance):
 
 @dataclass(frozen=True)
 class Rig:
-    """A face taken apart: canonical keypoints (1, 468, 3), motion, mesh, and the square around its head."""
+    """A face split up: canonical keypoints (1, 468, 3), motion, mesh, and the square around its head."""
 
     canonical: Tensor
     motion: Motion
@@ -51,7 +51,7 @@ class Rig:
 
 
 class Rigging:
-    """Takes faces apart, with what the checkpoint knows of faces in general."""
+    """Splits faces into identity, pose and expression by the checkpoint's face model."""
 
     def __init__(self, topology: FaceTopology, basis: ExpressionBasis | None, state: Mapping[str, Tensor]) -> None:
         """basis: of calls, expressions then lie in it; without one the checkpoint's own components are taken."""
@@ -65,10 +65,10 @@ class Rigging:
         return _motion_of(pose, self._project(offsets), read_gaze(points))
 
     def rig(self, points: Tensor) -> Rig:
-        """Take a face (1, 468 or 470, 3) apart, and build its mesh."""
+        """Split a face (1, 468 or 470, 3), and build its mesh."""
         pose, offsets = self._undo_pose(points)
         expression = self._project(offsets)
-        # What the space of expressions does not hold is the person.
+        # What the space of expressions cannot hold is identity.
         canonical = self._topology.canonical + offsets - expression
         keypoints = points[:, :POINTS]
         face = keypoints[0].numpy()

@@ -50,7 +50,7 @@ class FaceVid2VidModel(NetworkedModel):
     pose_range_deg = (30.0, 20.0, 20.0)
 
     def __init__(self, state: Mapping[str, Tensor], rewrite: Rewrite = make_fast) -> None:
-        """Build from the checkpoint's tensors. WeightsError for the older layout, which has other head-pose axes.
+        """Build from the checkpoint's tensors. WeightsError for the older layout, whose head-pose axes differ.
 
         rewrite: applied to each network once it is loaded.
         """
@@ -60,7 +60,7 @@ class FaceVid2VidModel(NetworkedModel):
         if "down.weight" not in detector:
             raise WeightsError(
                 "an older Beta checkpoint of face-vid2vid (its kp_detector has no tensor called down), whose head-pose "
-                "axes are others; use the newer vox-256 file"
+                "axes differ; use the newer vox-256 file"
             )
         self.keypoints = load_module(CanonicalKeypoints, detector)
         # SadTalker's file has no estimator: its motion comes from coefficients of a 3D face model.
@@ -103,7 +103,7 @@ class FaceVid2VidModel(NetworkedModel):
         scale = movement_scale(own[0], start[0]) if self._request.adapt_scale else 1.0
         if pose is None:
             return DrivenKeypoints(follow(own, pose_keypoints(source.canonical, driving), start, scale))
-        # Adding rotations gives none: where angles are asked for, they are composed instead.
+        # A sum of rotations is not a rotation: if angles are asked for, compose instead.
         composed = driving.rotation @ reference.rotation.transpose(-1, -2) @ source.motion.rotation
         moved = Motion(pose.apply(composed), source.motion.translation, driving.scale, source.motion.expression)
         shift = (driving.translation - reference.translation)[:, None] + driving.expression - reference.expression

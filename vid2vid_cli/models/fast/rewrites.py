@@ -16,7 +16,7 @@ from vid2vid_cli.models.layers.spade import SpadeBlock, SpadeDecoder
 from vid2vid_cli.models.layers.volume import DenseMotion3D
 
 Rewrite = Callable[[nn.Module], None]
-# Wider layers have such small maps that reading weights is what they cost, and an upsampled convolution has more.
+# In wider layers the maps are small and reading weights dominates; an upsampled convolution has more of them.
 MOST_CHANNELS = 512
 
 

@@ -70,7 +70,7 @@ class FommModel(NetworkedModel):
     ) -> DrivenKeypoints:
         """Move the source's keypoints as the driving's move (relative), or take the driving's own (absolute)."""
         if pose is not None:
-            raise UsageError("fomm knows no head pose and cannot turn a head; use -c facevid2vid or leave -c out")
+            raise UsageError("fomm has no head pose and cannot turn a head; use -c facevid2vid or leave -c out")
         target = _as_local(driving)
         if reference is not None:
             own, start = _as_local(source.motion), _as_local(reference)

@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError, Vid2VidError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.base import ReenactmentModel

@@ -188,7 +188,7 @@ class CallRecording:
         if self._scratch is not None:
             self._scratch.close()
             self._scratch = None
-        # A generator of frames that was not read to its end still looks into the map, which then goes with it.
+        # A generator of frames that was not read to its end still holds the map, which is released with it.
         with contextlib.suppress(BufferError):
             self._map.close()
 
@@ -260,7 +260,7 @@ class CallDriving(FileDriving):
         tally = Tally()
         coming = self.recording.frames(self.space, tally)
         yield from self._choose(coming)
-        for _ in coming:  # the warning is about the whole file, also behind --end
+        for _ in coming:  # the warning is about the whole file, beyond --end too
             pass
         losses = describe_losses(self.path, tally)
         if losses is not None:

@@ -1,4 +1,4 @@
-"""A driving that arrives while it is played: no second look, no known end, and perhaps no time."""
+"""A live driving: each frame comes once, the length is unknown, and rendering may be too slow."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError, Vid2VidError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.pipe import NAME, PipedVideo, open_pipe
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, Frame, crop_around, crop_frame, crop_gray
+from vid2vid_cli.arrays import Frame
+from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, crop_around, crop_frame, crop_gray
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, Select
 from vid2vid_cli.face.placing import whole_head

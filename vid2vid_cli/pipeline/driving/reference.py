@@ -23,7 +23,7 @@ from vid2vid_cli.pipeline.parsing import is_index
 REFERENCE_WINDOW_S = 4.0  # how much of a clip is searched for the reference frame, from its first face on
 REFERENCE_CANDIDATES = 32  # how many frames of it are compared
 EYES_COUNT = 10.0  # how much more the eyes count than the rest of the face
-# In frames: one that begins this little before a time counts as beginning at it, since times are rounded decimals.
+# In frames, a tolerance: a frame that begins this little before a time still counts, since times are rounded decimals.
 EARLY = 1e-3
 
 
@@ -31,7 +31,7 @@ def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> i
     """Return the index of the candidate nearest to `own` in head pose and expression.
 
     5 degrees count as much as a usual change of expression. Eyes count more than their size: with a blink as
-    reference, open eyes would be torn wide open.
+    reference, open eyes would open far too wide.
     """
     turned = candidates.rotation @ own.rotation.transpose(-1, -2)  # (N, 3, 3)
     # The trace of a rotation by an angle is 1 + 2 cos(angle).
@@ -51,7 +51,7 @@ def nearest_reading(model: ReenactmentModel, readings: Sequence[FrameReading], o
 
 
 def reference_step(fps: Fraction) -> int:
-    """Return every how many frames a candidate is taken, so that the candidates span the window."""
+    """Return the step between candidate frames, so that the candidates span the window."""
     return max(1, round(float(fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
 
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import Vid2VidError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.face.mesh import Face, select_face
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.suffixes import PICTURE_SUFFIXES

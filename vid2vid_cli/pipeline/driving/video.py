@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError, Vid2VidError
-from vid2vid_cli.face.crop import Frame
 from vid2vid_cli.media.suffixes import VIDEO_SUFFIXES
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video
 from vid2vid_cli.models.base import ReenactmentModel

@@ -52,10 +52,11 @@ class Pulled:
 def pull_weights(
     name: str, options: PullOptions | None = None, *, hooks: Hooks | None = None, retry: RetryPolicy | None = None
 ) -> Pulled:
-    """Download a checkpoint of the catalogue. Nothing else ever uses the network.
+    """Download a checkpoint of the catalogue.
 
-    Files that are here and right are not downloaded again. WeightsError says in one line what went wrong. What a
-    broken download has left is resumed the next time.
+    No other command downloads checkpoints; face-alignment fetches its own weights. Files that are here and right are
+    not downloaded again. WeightsError says in one line what went wrong. What a broken download has left is resumed the
+    next time.
     """
     began = time.perf_counter()
     options, hooks = options or PullOptions(), hooks or Hooks()

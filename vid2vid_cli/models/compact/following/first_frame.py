@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import LOOPS, RINGS
 from vid2vid_cli.face.landmarks import LIPS
 from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.models.compact.following.pixel_loops import Limits, even_out, flow_confidence, places_of, scaled
 from vid2vid_cli.models.compact.mesh.box import Box
-from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, MeshWarp, PlacedMesh, Points
+from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, MeshWarp, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import CELLS
 
 VIEW = 288  # px: side of the gray picture of the square around the head
@@ -27,7 +28,7 @@ SIDE = 144  # px: of the square that is compared
 FACE_SIDE = 192  # px: of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
 FACE_BLUR = 1 / 192  # of its side, over which neighbouring keypoints share what is found
-# Of the side of the box: a longer flow is no movement, but something in front of the face.
+# Of the side of the box: a longer flow means something in front of the face, not movement.
 MAX_FLOW, MAX_FLOW_IN_FACE = 0.2, 0.08
 IN_FACE = 0.98  # of following the head: what lies around the face follows it less
 NOISE_FLOOR = 2.0  # grey levels: where the warp is off by no more, a flow explains nothing
@@ -36,8 +37,8 @@ MAX_RESIDUAL = 45.0  # grey levels: where this much remains, the frame shows som
 LEAST_AREA, UNFOLD_TIMES = 0.02, 20  # share of its area that a triangle keeps, and passes to see to that
 CUT = 34.0  # grey levels, mean of the picture: another scene. Within one at most 15 remained, between two at least 33
 
-# An eye that closes or a mouth that opens does not look like itself moved, and flow finds anything there. The more it
-# does so, the more its keypoints take the residual of the skin around them. Eyes, then the mouth.
+# An eye that closes or a mouth that opens changes its look, so flow is meaningless there. The further it opens or
+# closes, the more its keypoints take the residual of the skin around them. Eyes, then the mouth.
 CHANGING = (*np.concatenate([LOOPS, RINGS[0]], 1), np.array(LIPS))
 AROUND = (*RINGS[1], np.array((2, 206, 426, 216, 436, 200)))
 LITTLE_OPEN, WIDE_OPEN = 0.08, 0.25  # height over width of a mouth, beyond that in the first frame

@@ -171,7 +171,7 @@ def paint_target(
 
 
 def _shown(begin: int, length: int, whole: int) -> tuple[slice, slice]:
-    """Return the part of [0, whole) that a range covers, and the part of the range that this is."""
+    """Clip a range to [0, whole): return what is left, in coordinates of the whole and of the range."""
     first = min(max(begin, 0), whole)
     last = max(min(begin + length, whole), first)
     return slice(first, last), slice(first - begin, last - begin)

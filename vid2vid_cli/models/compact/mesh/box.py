@@ -24,7 +24,7 @@ class Box:
 
     @classmethod
     def whole(cls, size: tuple[int, int]) -> Box:
-        """Return all of a crop of a size (height, width)."""
+        """Return the box of a whole crop. size: (height, width)."""
         # The longer side reaches from -1 to 1.
         height, width = size[0] / max(size), size[1] / max(size)
         return cls(-width, -height, width, height)

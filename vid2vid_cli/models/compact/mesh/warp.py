@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vid2vid_cli.arrays import Points as Points  # noqa: PLC0414  named here for its users
+from vid2vid_cli.arrays import Points
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.mesh.box import Border, Box
