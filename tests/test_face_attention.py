@@ -13,6 +13,7 @@ from scipy.ndimage import map_coordinates
 from torch import Tensor, nn
 
 from training.attention_vectors import draw
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.attention_mesh import (
     ENDS,
     IRIS_CENTRES,
@@ -31,7 +32,7 @@ from vid2vid_cli.face.fast_blocks import LARGE_MAP
 from vid2vid_cli.face.fast_mesh import FastRegions, fast_layers, use_fast_layers
 from vid2vid_cli.face.landmarks import INNER_LIPS, LANDMARKS, LIP_CONTOURS, OUTER_LIPS
 from vid2vid_cli.face.mesh import FaceAnalyzer, FaceTracker, load_prefixed
-from vid2vid_cli.face.square import Frame, Square, crop_square
+from vid2vid_cli.face.square import Square, crop_square
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
 

@@ -78,9 +78,3 @@ class EyeFrame:
         """Map points (..., 2) from the axes of this eye back to frame px."""
         points: Array = self.center_px + self.width_px * own @ self.axes.T
         return points
-
-
-def smooth_step(value: float, low: float, high: float) -> float:
-    """Return a smooth step in [0, 1] that rises from 0 at low to 1 at high."""
-    t = min(max((value - low) / (high - low), 0.0), 1.0)
-    return t * t * (3 - 2 * t)

@@ -53,6 +53,7 @@ REGION_OF_HEAD = np.array(TRUNK_OF_HEAD)
 
 def use_fast_layers(mesh: AttentionMesh) -> None:
     """Replace the layers of a mesh on the CPU with their fast twins. It cannot be trained afterwards."""
+    # Analyzers may share a mesh: the second one finds it done.
     if isinstance(mesh.regions, FastRegions):
         return
     mesh.requires_grad_(False)

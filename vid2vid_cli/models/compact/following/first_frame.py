@@ -37,8 +37,8 @@ MAX_RESIDUAL = 45.0  # grey levels: where this much remains, the frame shows som
 LEAST_AREA, UNFOLD_TIMES = 0.02, 20  # share of its area that a triangle keeps, and passes to see to that
 CUT = 34.0  # grey levels, mean of the picture: another scene. Within one at most 15 remained, between two at least 33
 
-# An eye that closes or a mouth that opens does not look like itself moved, and flow finds anything there. The more it
-# does so, the more its keypoints take the residual of the skin around them. Eyes, then the mouth.
+# An eye that closes or a mouth that opens changes its look, so flow is meaningless there. The further it opens or
+# closes, the more its keypoints take the residual of the skin around them. Eyes, then the mouth.
 CHANGING = (*np.concatenate([LOOPS, RINGS[0]], 1), np.array(LIPS))
 AROUND = (*RINGS[1], np.array((2, 206, 426, 216, 436, 200)))
 LITTLE_OPEN, WIDE_OPEN = 0.08, 0.25  # height over width of a mouth, beyond that in the first frame
