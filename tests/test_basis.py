@@ -61,11 +61,6 @@ def track(path: Path, analyzer: FaceAnalyzer, model: CompactModel) -> tuple[Tens
     return torch.from_numpy(np.stack(meshes)).float(), crop.size
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="basis.* was made with the meshes that the attention mesh has replaced, whose lips and lids moved less: "
-    "0.36 to 0.99 px are left instead of 0.3; make it again with training.basis",
-)
 @pytest.mark.parametrize("clip", UNSEEN)
 def test_it_holds_the_points_of_people_it_never_saw(
     clip: str, media_dir: Path, model: CompactModel, basis: ExpressionBasis, face_analyzer: FaceAnalyzer

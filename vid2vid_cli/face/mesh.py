@@ -161,8 +161,8 @@ def is_credible(box: FaceBox, landmarks: Points, presence: float) -> bool:
     """Check a detection against its mesh (468, 3) and the presence score of that mesh.
 
     Both networks may see a face in clouds and lettering, but seldom the same eyes, nose and mouth. Measured, as a
-    fraction of the box: the keypoints of both differ by up to 0.12 on true faces, with a presence logit above 10, and by
-    0.04 to 0.27 on false ones, with a logit below 9.2. A weak detection must pass both tests.
+    fraction of the box: the keypoints of both differ by up to 0.12 on true faces, with a presence logit above 10, and
+    by 0.04 to 0.27 on false ones, with a logit below 9.2. A weak detection must pass both tests.
     """
     marked = landmarks[np.array(MARKED), :2].mean(axis=1)
     difference = float(np.linalg.norm(marked - box.keypoints_px[:4], axis=1).mean()) / max(box.size_px, 1e-6)
