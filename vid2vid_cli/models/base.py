@@ -200,6 +200,15 @@ class ShowsDriving(Protocol):
 
 
 @runtime_checkable
+class KnowsRest(Protocol):
+    """A model that can tell how far a face is from rest: eyes open, lips closed."""
+
+    def unrest(self, motions: Motion) -> Tensor:
+        """Return how far frames of one person are from that person's rest: (N,), 0 at rest, 1 plainly not at rest."""
+        ...
+
+
+@runtime_checkable
 class Restorable(Protocol):
     """A model whose appearances hold more than tensors.
 

@@ -30,7 +30,7 @@ from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
 from vid2vid_cli.models.compact.mouth import SourceMouth, mouth_gaps, read_skin_tone
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture, take_mouth
-from vid2vid_cli.models.compact.posing import CompactState, Posing
+from vid2vid_cli.models.compact.posing import CompactState, Posing, unrest
 from vid2vid_cli.models.compact.rendering import render_frame
 from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, mouth_width
 from vid2vid_cli.motion import Motion, PoseOverride
@@ -137,6 +137,10 @@ class CompactModel:
         if not isinstance(driven, CompactState) or not isinstance(look, MouthPicture):
             raise ValueError("what drives the source, or its look, is of another family")
         return replace(driven, mouth=look)
+
+    def unrest(self, motions: Motion) -> Tensor:
+        """Return how far each of some frames of one person is from rest: eyes shut, or lips open."""
+        return unrest(self.topology, motions)
 
     def render(self, source: SourceAppearance, driven: DrivenState) -> Tensor:
         """Warp the source's pixels by the mesh's flow, one frame after the other."""

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
@@ -22,6 +24,8 @@ from vid2vid_cli.motion import Motion, PoseOverride
 # degrees reads as 15. Turning this much further in yaw, pitch and roll gives the angle asked for (nine portraits).
 UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
+EYE_UNREST = 0.15  # of an eye's usual opening: shut by so much, it is plainly not at rest
+MOUTH_UNREST = 0.05  # eye distances: lips open by so much more than they ever close are not at rest
 SAME_FACE = (
     0.015  # eye distances: resting faces closer than this are the same person's; from twice this on, two people's
 )
@@ -120,6 +124,26 @@ class Posing:
         shown, gaze = motion.expression[:, :POINTS], motion.expression[:, POINTS:]
         coefficients = shown.flatten(1) @ self._basis.T
         return torch.cat([(coefficients @ self._reader.T @ self._basis).reshape(shown.shape), gaze], 1)
+
+
+def unrest(topology: FaceTopology, motions: Motion) -> Tensor:
+    """Return how far each of some frames of one person is from rest: (N,), see models.base.KnowsRest."""
+    faces = topology.canonical + motions.expression[:, :POINTS]  # (N, 468, 3)
+    half = topology.eyes.shape[1] // 2
+    eyes = torch.stack([_height(faces, loop, half) for loop in topology.eyes]).mean(0)
+    mouth = _height(faces, topology.inner_lips, len(topology.inner_lips) // 2)
+    # Whoever talks closes the lips now and then, and most frames show open eyes.
+    shut = (eyes.quantile(0.75) - eyes).clamp_min(0) / (EYE_UNREST * eyes.quantile(0.75).clamp_min(1e-3))
+    opened = (mouth - mouth.quantile(0.1)).clamp_min(0) / MOUTH_UNREST
+    return torch.hypot(shut, opened)
+
+
+def _height(faces: Tensor, loop: NDArray[np.int32], half: int) -> Tensor:
+    """Return the height of an opening in its middle, in canonical units: (N,). loop: indices, from a corner on."""
+    places = torch.from_numpy(np.asarray(loop)).long()
+    one, other = places[1:half], places[half + 1 :].flip(0)
+    middle = slice(half // 2 - 2, half // 2 + 1)
+    return (faces[:, one[middle], 1] - faces[:, other[middle], 1]).abs().mean(1)
 
 
 def likeness(own: Tensor, reference: Tensor) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.media.video import ReadOptions
-from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.base import KnowsRest, ReenactmentModel
 from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.pipeline.driving.base import DrivenFrame
 from vid2vid_cli.pipeline.driving.motion_reader import FrameReading
@@ -30,8 +30,8 @@ EARLY = 1e-3
 def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> int:
     """Return the index of the candidate nearest to `own` in head pose and expression.
 
-    5 degrees count as much as a usual change of expression. Eyes count more than their size: with a blink as
-    reference, open eyes would open far too wide.
+    5 degrees count as much as a usual change of expression, and as a face that is plainly not at rest. Eyes count more
+    than their size: with a blink as reference, open eyes would open far too wide.
     """
     turned = candidates.rotation @ own.rotation.transpose(-1, -2)  # (N, 3, 3)
     # The trace of a rotation by an angle is 1 + 2 cos(angle).
@@ -42,7 +42,9 @@ def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> i
     # How much the candidates differ among themselves is the unit; a clip without movement must not divide by 0.
     spread = (weight * (shown - shown.mean(0)).square()).mean().clamp_min(1e-8)
     change = (weight * (shown - model.without_shape(own)).square()).mean((1, 2)) / spread
-    return int((angle.square() + change).argmin())
+    # What the source shows counts as its rest, so the driving should be at rest as well.
+    unrest = model.unrest(candidates) if isinstance(model, KnowsRest) else torch.zeros(len(candidates))
+    return int((angle.square() + change + unrest.square()).argmin())
 
 
 def nearest_reading(model: ReenactmentModel, readings: Sequence[FrameReading], own: Motion) -> Motion:
