@@ -132,13 +132,14 @@ def test_the_effect_is_what_points_do_on_the_screen(basis: ExpressionBasis, mode
     )
 
 
-def test_no_expression_is_lost_between_driving_and_picture(basis: ExpressionBasis, model: CompactModel) -> None:
-    """What a face shows arrives as it was seen, also where the basis of calls cannot hold it."""
+def test_lips_and_lids_arrive_as_they_were_seen(basis: ExpressionBasis, model: CompactModel) -> None:
+    """Also where the basis of calls cannot hold them."""
     landmarks = torch.rand(2, 468, 3, generator=torch.Generator().manual_seed(1)) * 100
     motion = model.motion(None, landmarks, (100, 100))
     points = model.topology.canonical + motion.expression[:, :468]
     seen = Similarity(motion.scale, motion.rotation, motion.translation).apply(points)
-    assert torch.allclose(seen, unit_points(landmarks, (100, 100)), atol=1e-4)
+    loops = torch.from_numpy(np.concatenate([model.topology.inner_lips, model.topology.eyes.ravel()])).long()
+    assert torch.allclose(seen[:, loops], unit_points(landmarks, (100, 100))[:, loops], atol=1e-4)
     again = basis.expression(basis.coefficients(motion.expression))
     assert not torch.allclose(again, motion.expression, atol=0.1)
 

@@ -85,7 +85,14 @@ def other_than_default(field: Any) -> tuple[list[str], Any]:
     return ([flag[0], "-12:5:1"], "-12:5:1") if number is None else ([flag[0], str(number)], number)
 
 
-CHOSEN = {"DType": "float16", "Region": "eyes", "OnMissing": "fail", "Audio": "none", "Detector": "face-alignment"}
+CHOSEN = {
+    "DType": "float16",
+    "Region": "eyes",
+    "OnMissing": "fail",
+    "Audio": "none",
+    "Mouth": "drawn",
+    "Detector": "face-alignment",
+}
 
 
 @pytest.mark.parametrize("group", [ReenactOptions, RotateOptions, MotionOptions])

@@ -25,6 +25,7 @@ from vid2vid_cli.models.compact.mouth import SourceMouth
 from vid2vid_cli.motion import Motion
 
 SOURCE_CROP = CropSpec(scale=3.0)
+LIPS_REACH, EYES_REACH = 0.7, 0.5  # eye distances: how far from lips and lids expressions are taken as they are seen
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,17 @@ class Rigging:
         self._topology = topology
         self._face_basis = None if basis is None else _without_gaze(basis)
         self._components = state["expression.basis"].float().flatten(1)
+        lips = topology.region_mask(topology.inner_lips, reach=LIPS_REACH)
+        eyes = topology.region_mask(topology.eyes, reach=EYES_REACH)
+        self._free = torch.maximum(lips, eyes)[:, None]  # (468, 1), 1 at lips and lids, 0 far from them
 
     def motion(self, points: Tensor) -> Motion:
-        """Read the motion of faces (B, 468 or 470, 3): a pose, and what remains in the space of expressions."""
+        """Read the motion of faces (B, 468 or 470, 3): a pose, and the expression that remains."""
         pose, offsets = self._undo_pose(points)
-        return _motion_of(pose, offsets, read_gaze(points))
+        # Lips and lids arrive as they are seen, whatever the space of expressions can hold. At the rim of the face,
+        # what it cannot hold is mostly noise of the mesh, which would make the head breathe.
+        held = self.project(offsets)
+        return _motion_of(pose, held + self._free * (offsets - held), read_gaze(points))
 
     def rig(self, points: Tensor) -> Rig:
         """Split a face (1, 468 or 470, 3), and build its mesh."""
