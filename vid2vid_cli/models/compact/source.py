@@ -61,7 +61,8 @@ class Rigging:
         self._components = state["expression.basis"].float().flatten(1)
         lips = topology.region_mask(topology.inner_lips, reach=LIPS_REACH)
         eyes = topology.region_mask(topology.eyes, reach=EYES_REACH)
-        self._free = torch.maximum(lips, eyes)[:, None]  # (468, 1), 1 at lips and lids, 0 far from them
+        # (468, 1), 1 at lips and lids, 0 far from them; rounded, since distances differ in their last bits with threads
+        self._free = (torch.maximum(lips, eyes)[:, None] * 256).round() / 256
 
     def motion(self, points: Tensor) -> Motion:
         """Read the motion of faces (B, 468 or 470, 3): a pose, and the expression that remains."""
@@ -93,10 +94,15 @@ class Rigging:
 
     def project(self, offsets: Tensor) -> Tensor:
         """Return the part of offsets (B, 468, 3) that lies in the space of expressions."""
+        # In double precision: the order of a sum differs with the number of threads, and pictures must not.
+        flat = offsets.double().flatten(1)
         if self._face_basis is not None:
-            return self._face_basis.expression(self._face_basis.coefficients(offsets))
-        coefficients = offsets.flatten(1) @ self._components.T
-        return (coefficients @ self._components).reshape(offsets.shape)
+            components, weights = self._face_basis.components.double(), self._face_basis.weights.double()
+            coefficients = flat @ (components * weights).flatten(1).T
+        else:
+            components = self._components.double()
+            coefficients = flat @ components.T
+        return (coefficients @ components.flatten(1)).reshape(offsets.shape).to(offsets.dtype)
 
 
 def mouth_width(topology: FaceTopology, canonical: Tensor) -> float:
