@@ -21,7 +21,7 @@ from vid2vid_cli.errors import CallFileError, UsageError, Vid2VidError
 from vid2vid_cli.media.pipe import NAME, parts_of
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion
-from vid2vid_cli.pipeline.driving.base import DrivenFrame
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Reference
 from vid2vid_cli.pipeline.driving.call_file import describe_losses, fitting_space, received
 from vid2vid_cli.pipeline.driving.live import LATE_S, Clock, LiveDriving
 
@@ -103,11 +103,11 @@ class IncomingCall(LiveDriving):
                 "previous frame was shown again; a smaller --size is faster, --every-frame renders all and falls behind"
             )
 
-    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
         """Return what the key picture shows, whichever source is moved: a live call cannot wait for a better one."""
         if frame not in ("auto", "picture"):
             raise UsageError(f"--reference-frame {frame}: a live call cannot wait for a frame; write picture")
-        return self.opening.space.motion(self.opening.reference[None])
+        return Reference(self.opening.space.motion(self.opening.reference[None]))
 
     def no_face(self) -> Vid2VidError:
         """Return the error for a call of which no frame could be used."""

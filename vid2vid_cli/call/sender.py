@@ -184,7 +184,8 @@ def choose_picture(wanted: str, clip: Driving, options: EncodeOptions, engine: E
     still = next(source.frames())
     if options.live:  # nothing to search: the first motion that comes counts as the picture's
         return KeyPicture(still.frame, None)
-    return KeyPicture(still.frame, clip.find_reference(engine.loaded.model, source.first_appearance().motion, "auto"))
+    own = source.first_appearance().motion
+    return KeyPicture(still.frame, clip.find_reference(engine.loaded.model, own, "auto").motion)
 
 
 def _picture_of_frame(wanted: int, clip: Driving, options: EncodeOptions) -> KeyPicture:

@@ -111,6 +111,8 @@ def summary(result: Result) -> str:
     if result.frames > 1:
         parts.insert(0, f"{result.frames} frames at {float(result.fps):.5g} fps")
     parts += [f"{count} {what}" for count, what in ((result.held, "held"), (result.skipped, "skipped")) if count]
+    if result.reference:
+        parts.append(f"relative to {result.reference}")
     parts.append(f"{result.frames_per_second:.1f} frames/s" if result.frames > 1 else f"{result.seconds:.1f} s")
     return f"{result.output}: {', '.join(parts)}"
 
@@ -127,6 +129,7 @@ def result_facts(result: Result) -> dict[str, Any]:
         "fps_exact": str(result.fps),  # such as 30000/1001
         "width": width,
         "height": height,
+        "reference": result.reference or None,
         "seconds": round(result.seconds, 3),
         "frames_per_second": round(result.frames_per_second, 2),
         "warnings": list(result.warnings),

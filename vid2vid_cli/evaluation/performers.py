@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.face.placing import private_room
-from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.base import KnowsRest, ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.animator import Animator
@@ -63,6 +63,8 @@ class Performer:
         with torch.inference_mode():
             appearance = model.appearance(image, landmarks)
             self._reference = self._reader.read(rest.frame, rest.face)
+            if reference is not None and isinstance(model, KnowsRest):
+                appearance = replace(appearance, rest=model.rested(appearance, self._reference, None))
         self._animator = Animator(model, appearance, source.subject)
 
     @torch.inference_mode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -22,13 +22,15 @@ class SourceAppearance:
     """What a family keeps of a source, computed once.
 
     features: tensors by name; only the family knows what they mean. canonical: (1, K, 3), the source's keypoints
-    without head pose and expression. motion: the source's own, of one frame.
+    without head pose and expression. motion: the source's own, of one frame. rest: the motion that a driving's is added
+    to, where that is not the source's own, see KnowsRest.
     """
 
     # What a cache of sources may keep; see Restorable for families that hold more.
     features: Mapping[str, Tensor]
     canonical: Tensor
     motion: Motion
+    rest: Motion | None = field(default=None, kw_only=True)
 
 
 class DrivenState(Protocol):
@@ -199,12 +201,35 @@ class ShowsDriving(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Rest:
+    """A person's face at rest.
+
+    motion: of one frame; only its expression counts. is_seen: whether the frames it was estimated from ever showed it.
+    """
+
+    motion: Motion
+    is_seen: bool
+
+
 @runtime_checkable
 class KnowsRest(Protocol):
-    """A model that can tell how far a face is from rest: eyes open, lips closed."""
+    """A model that knows a face at rest: eyes open, lips closed. Rest is a property of a person, not of a frame."""
 
     def unrest(self, motions: Motion) -> Tensor:
         """Return how far frames of one person are from that person's rest: (N,), 0 at rest, 1 plainly not at rest."""
+        ...
+
+    def rest(self, motions: Motion) -> Rest:
+        """Estimate one person's rest from N frames."""
+        ...
+
+    def rested(self, source: SourceAppearance, reference: Motion, shown: Motion | None) -> Motion:
+        """Return the motion of a source at rest, in its own head pose, for `SourceAppearance.rest`.
+
+        reference: the driving where the source shows its rest. shown: the source's own rest, of one frame, where a
+        video tells it; None: what the source shows.
+        """
         ...
 
 

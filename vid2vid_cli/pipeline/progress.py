@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class Result:
 
     held: frames without a face, shown with the last motion. skipped: frames without a face, left out.
     fps: of the output. size: (height, width) in px. seconds: from the start of the work to the whole file.
+    reference: what counted in the driving as the source's rest; empty where motion was not relative to any.
     """
 
     output: Path
@@ -47,6 +48,7 @@ class Result:
     fps: Fraction
     size: tuple[int, int]
     warnings: tuple[str, ...]
+    reference: str = field(default="", kw_only=True)
 
     @property
     def frames_per_second(self) -> float:

@@ -66,6 +66,8 @@ def reenact(
         warn_of_range(engine.loaded.model, request.sweeps, options, log)
         if options.relative:
             scene.find_reference(options.reference_frame)
+            if scene.reference is not None and not scene.reference.has_rest:
+                log.warn(f"{driving}: its lips never close, so its rest is a guess; --reference-frame N names a frame")
         # A file always knows its length: `total` is None for live drivings only.
         if (scene.total or 0) < opened.count:
             log.warn(f"{source}: shorter than the driving; the output ends with it")
@@ -89,7 +91,9 @@ def play(
     frames, size = write_frames(target, scene.frames(), writing, scene.total, hooks, open_output=open_output)
     _report_missing(scene, log)
     held, skipped, seconds = scene.counts.held, scene.counts.skipped, time.perf_counter() - began
-    return Result(Path(target), frames, held, skipped, seconds, writing.fps, size, tuple(log.warnings))
+    reference = "" if scene.reference is None else str(scene.reference)
+    warnings = tuple(log.warnings)
+    return Result(Path(target), frames, held, skipped, seconds, writing.fps, size, warnings, reference=reference)
 
 
 def _report_missing(scene: Scene, log: WarningLog) -> None:

@@ -19,7 +19,7 @@ from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finite import retried_in_float32
@@ -109,9 +109,9 @@ class AtRest(Driving):
         """Yield frames without a motion, each of which counts as seen."""
         return itertools.repeat(DrivenFrame(None, True, None), 1 if self.is_still else self._views)
 
-    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
         """Return the source's own motion: nothing else drives it."""
-        return own
+        return Reference(own)
 
     def no_face(self) -> Vid2VidError:
         """Return the source's own error: there is no other file."""

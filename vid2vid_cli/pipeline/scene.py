@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,10 +15,10 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.geometry.regions import Region
-from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, restrict_motion
+from vid2vid_cli.models.base import KnowsRest, ReenactmentModel, SourceAppearance
+from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, join_motions, restrict_motion
 from vid2vid_cli.pipeline.animator import Animator
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference
 from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.finite import require_finite_motion
 from vid2vid_cli.pipeline.options import OnMissing, ReenactOptions
@@ -25,6 +26,8 @@ from vid2vid_cli.pipeline.pose import Sweeps, pose_override
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
 from vid2vid_cli.process.streaming import prefetch
 from vid2vid_cli.smoothing import MotionSmoother
+
+SAMPLED_FPS, SAMPLED_FRAMES = Fraction(8), 32  # of a source video, to see how its faces rest
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,10 @@ class Scene:
         """
         self.source, self.driving, self.controls = source, driving, controls
         self.counts = FaceCounts()
-        self.reference: Motion | None = None
-        """The driving's motion that counts as the source's own; None: motion is taken as it is."""
+        self.reference: Reference | None = None
+        """What counts in the driving as the source's rest; None: motion is taken as it is."""
+        self._own_rests: dict[int, Motion] = {}  # of the faces of a source video, by their place
+        self._rested: dict[int, tuple[SourceAppearance, SourceAppearance]] = {}
         self._model, self._sweeps, self._asked_fps = model, sweeps, fps
         self._finish = Finisher(source.path, source.options)
         self._shows_all_three = False
@@ -126,6 +131,8 @@ class Scene:
         if not self.driving.is_still:  # a still has nothing to be relative to
             own = self.source.first_appearance().motion
             self.reference = self.driving.find_reference(self._model, own, frame)
+            if self.source.is_video and isinstance(self._model, KnowsRest):
+                self._own_rests = source_rests(self._model, self.source)
 
     def show_side_by_side(self) -> None:
         """Show source and driving beside every frame."""
@@ -198,22 +205,38 @@ class Scene:
     def _render(self, source: SourceFrame, driven: DrivenFrame, share: float) -> Frame:
         """Render one output frame. share: its place in the scene, 0 to 1."""
         pose = pose_override(self._sweeps, share, absolute=self.controls.absolute_pose)
-        rendered = [self._render_face(face, driven, pose) for face in source.faces]
+        rendered = [self._render_face(number, face, driven, pose) for number, face in enumerate(source.faces)]
         frame = self._finish(source, rendered)
         return side_by_side(source.frame, driven.picture, frame) if self._shows_all_three else frame
 
-    def _render_face(self, face: SourceFace, driven: DrivenFrame, pose: PoseOverride | None) -> Frame | None:
-        """Render one face of the source; None if it is out of sight."""
+    def _render_face(
+        self, number: int, face: SourceFace, driven: DrivenFrame, pose: PoseOverride | None
+    ) -> Frame | None:
+        """Render one face of the source; None if it is out of sight. number: its place among the source's faces."""
         if face.appearance is None:
             return None
-        animator = Animator(self._model, face.appearance, self.source.path)
         if driven.motion is None:  # no face was seen in the driving yet: the source keeps still
-            return animator.frame_at_rest(pose)
-        base = face.appearance.motion if self.reference is None else self.reference
-        return animator.frame(self._controlled(base, driven.motion), self.reference, pose, driven.look)
+            return Animator(self._model, face.appearance, self.source.path).frame_at_rest(pose)
+        appearance, reference = face.appearance, None if self.reference is None else self.reference.motion
+        base = appearance.motion if reference is None else reference
+        if reference is not None and isinstance(self._model, KnowsRest):
+            appearance = self._at_rest(self._model, number, appearance, reference)
+        animator = Animator(self._model, appearance, self.source.path)
+        return animator.frame(self._controlled(base, driven.motion), reference, pose, driven.look)
 
-    def _controlled(self, base: Motion, motion: Motion) -> Motion:
-        """Return the part of a motion that arrives. base: the motion that moves nothing."""
+    def _at_rest(
+        self, model: KnowsRest, number: int, appearance: SourceAppearance, reference: Motion
+    ) -> SourceAppearance:
+        """Return a source whose rest is what driven parts of it start from: lips closed, a source video's face calm."""
+        seen = self._rested.get(number)
+        if seen is None or seen[0] is not appearance:  # a picture stays the same from frame to frame
+            rest = model.rested(appearance, reference, self._own_rests.get(number))
+            rest = self._controlled(appearance.motion, rest, at_most=1.0)
+            seen = self._rested[number] = appearance, replace(appearance, rest=rest)
+        return seen[1]
+
+    def _controlled(self, base: Motion, motion: Motion, at_most: float = math.inf) -> Motion:
+        """Return the part of a motion that arrives. base: the motion that moves nothing. at_most: of the strength."""
         region = self.controls.region
         if region != "all":
             pose_moves = region == "pose"
@@ -221,7 +244,17 @@ class Scene:
             extra_moves = pose_moves or self._model.surroundings_move_with == "all"
             mask = self._model.expression_mask(region)
             motion = restrict_motion(base, motion, pose=pose_moves, extra=extra_moves, expression_mask=mask)
-        return blend_motion(base, motion, self.controls.strength)
+        return blend_motion(base, motion, min(self.controls.strength, at_most))
+
+
+def source_rests(model: KnowsRest, source: Source) -> dict[int, Motion]:
+    """Estimate how each face of a source video rests, from its first seconds: motions of one frame."""
+    seen: dict[int, list[Motion]] = {}
+    for frame in itertools.islice(source.frames(SAMPLED_FPS), SAMPLED_FRAMES):
+        for number, face in enumerate(frame.faces):
+            if face.appearance is not None:
+                seen.setdefault(number, []).append(face.appearance.motion)
+    return {number: model.rest(join_motions(motions)).motion for number, motions in seen.items()}
 
 
 def side_by_side(*pictures: Frame | None) -> Frame:

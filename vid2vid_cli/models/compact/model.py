@@ -19,7 +19,7 @@ from vid2vid_cli.face.crop import CropSpec, FaceCrop
 from vid2vid_cli.geometry.affine import apply_affine
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.regions import Region
-from vid2vid_cli.models.base import DrivenState, SourceAppearance
+from vid2vid_cli.models.base import DrivenState, Rest, SourceAppearance
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
 from vid2vid_cli.models.compact.gaze import Irises
@@ -30,8 +30,9 @@ from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
 from vid2vid_cli.models.compact.mouth import SourceMouth, mouth_gaps, read_skin_tone
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture, take_mouth
-from vid2vid_cli.models.compact.posing import CompactState, Posing, unrest
+from vid2vid_cli.models.compact.posing import CompactState, Posing
 from vid2vid_cli.models.compact.rendering import render_frame
+from vid2vid_cli.models.compact.rest import RestFinder
 from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, mouth_width
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -54,6 +55,7 @@ class CompactModel:
         self.topology = FaceTopology.from_state(state)
         self.basis = ExpressionBasis.from_state(state)
         self._rigging = Rigging(self.topology, self.basis, state)
+        self._rest = RestFinder(self.topology)
         self.posing = Posing(self.topology, state, self._rigging.project)
         self._stored = self._learned = LearnedParts.from_state(state)
         self._ranges = {network: state[name] for network, name in RANGES.items() if name in state}
@@ -140,7 +142,15 @@ class CompactModel:
 
     def unrest(self, motions: Motion) -> Tensor:
         """Return how far each of some frames of one person is from rest: eyes shut, or lips open."""
-        return unrest(self.topology, motions)
+        return self._rest.unrest(motions)
+
+    def rest(self, motions: Motion) -> Rest:
+        """Estimate how one person's face rests, from N frames."""
+        return self._rest.rest(motions)
+
+    def rested(self, source: SourceAppearance, reference: Motion, shown: Motion | None) -> Motion:
+        """Return a source's motion at rest: its lips are closed if the reference's are."""
+        return self.posing.rested(source, reference, shown)
 
     def render(self, source: SourceAppearance, driven: DrivenState) -> Tensor:
         """Warp the source's pixels by the mesh's flow, one frame after the other."""

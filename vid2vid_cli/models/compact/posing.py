@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance, are_finite
-from vid2vid_cli.models.compact.blink import LidContact
+from vid2vid_cli.models.compact.contact import LidContact, LipContact
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import POINTS, require_extra
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture
@@ -24,8 +22,6 @@ from vid2vid_cli.motion import Motion, PoseOverride
 # degrees reads as 15. Turning this much further in yaw, pitch and roll gives the angle asked for (nine portraits).
 UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
-EYE_UNREST = 0.15  # of an eye's usual opening: shut by so much, it is plainly not at rest
-MOUTH_UNREST = 0.05  # eye distances: lips open by so much more than they ever close are not at rest
 SAME_FACE = (
     0.015  # eye distances: resting faces closer than this are the same person's; from twice this on, two people's
 )
@@ -73,13 +69,14 @@ class Posing:
         self.topology, self._project = topology, project
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
-        self._lids = LidContact(topology)
+        self._lids, self._lips = LidContact(topology), LipContact(topology)
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
     ) -> CompactState:
         """Compose poses as rotations and expressions as differences (relative), or take them as they are."""
         own = source.motion
+        rest = own.expression if source.rest is None else source.rest.expression
         keypoint_residuals, surroundings = torch.zeros(1, POINTS, 3), None
         if reference is not None and reference.extra is not None and driving.extra is not None:
             missed = require_extra(driving.extra) - require_extra(reference.extra)
@@ -92,20 +89,21 @@ class Posing:
             # How large and where the head is belongs to the source: a driving crop says nothing about it.
             scale, translation = own.scale, own.translation.expand(len(driving), 3)
             rotation = driving.rotation
-            expression = own.expression + self.without_shape(driving) - self.without_shape(own)
+            expression = rest + self.without_shape(driving) - self.without_shape(own)
         else:
             rotation = driving.rotation @ reference.rotation.transpose(-1, -2) @ own.rotation
-            expression = own.expression + driving.expression - reference.expression
+            expression = rest + driving.expression - reference.expression
             scale = own.scale * driving.scale / reference.scale
             translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
         gaze = expression[:, POINTS:] - own.expression[:, POINTS:]
         face = source.canonical + expression[:, :POINTS] + keypoint_residuals
+        # All faces are compared on the canonical head.
+        mean, own_face = self.topology.canonical, source.canonical + rest[:, :POINTS]
+        driving_face, reference_face = mean + (driving.expression[:, :POINTS] + keypoint_residuals), None
         if reference is not None:
-            # An eye closes by its share of its own opening, so all three faces are compared on the canonical head.
-            mean = self.topology.canonical
-            own_face = source.canonical + own.expression[:, :POINTS]
-            driving_face = mean + (driving.expression[:, :POINTS] + keypoint_residuals)
-            face = self._lids.set_opening(face, own_face, driving_face, mean + reference.expression[:, :POINTS])
+            reference_face = mean + reference.expression[:, :POINTS]
+            face = self._lids.set_opening(face, own_face, driving_face, reference_face)
+        face = self._lips.set_opening(face, own_face, driving_face, reference_face)
         if pose is not None:
             rotation = turn(rotation, pose)
         posed = Similarity(scale.expand(len(driving), 1), rotation, translation)
@@ -114,6 +112,15 @@ class Posing:
         # it is (`is_finite`).
         head = self.head_pose(source, keypoints) if are_finite(keypoints) else posed
         return CompactState(keypoints, gaze, surroundings, head)
+
+    def rested(self, source: SourceAppearance, reference: Motion, shown: Motion | None) -> Motion:
+        """Return a source's motion at rest; see models.base.KnowsRest."""
+        rest = source.motion if shown is None else replace(source.motion, expression=shown.expression)
+        face = source.canonical + rest.expression[:, :POINTS]
+        closed = self._lips.closed(face, self.topology.canonical + reference.expression[:, :POINTS])
+        moved = rest.expression.clone()
+        moved[:, :POINTS] += closed - face
+        return replace(rest, expression=moved)
 
     def head_pose(self, source: SourceAppearance, keypoints: Tensor) -> Similarity:
         """Find the pose of a source's own head in its keypoints (B, 468, 3)."""
@@ -124,26 +131,6 @@ class Posing:
         shown, gaze = motion.expression[:, :POINTS], motion.expression[:, POINTS:]
         coefficients = shown.flatten(1) @ self._basis.T
         return torch.cat([(coefficients @ self._reader.T @ self._basis).reshape(shown.shape), gaze], 1)
-
-
-def unrest(topology: FaceTopology, motions: Motion) -> Tensor:
-    """Return how far each of some frames of one person is from rest: (N,), see models.base.KnowsRest."""
-    faces = topology.canonical + motions.expression[:, :POINTS]  # (N, 468, 3)
-    half = topology.eyes.shape[1] // 2
-    eyes = torch.stack([_height(faces, loop, half) for loop in topology.eyes]).mean(0)
-    mouth = _height(faces, topology.inner_lips, len(topology.inner_lips) // 2)
-    # Whoever talks closes the lips now and then, and most frames show open eyes.
-    shut = (eyes.quantile(0.75) - eyes).clamp_min(0) / (EYE_UNREST * eyes.quantile(0.75).clamp_min(1e-3))
-    opened = (mouth - mouth.quantile(0.1)).clamp_min(0) / MOUTH_UNREST
-    return torch.hypot(shut, opened)
-
-
-def _height(faces: Tensor, loop: NDArray[np.int32], half: int) -> Tensor:
-    """Return the height of an opening in its middle, in canonical units: (N,). loop: indices, from a corner on."""
-    places = torch.from_numpy(np.asarray(loop)).long()
-    one, other = places[1:half], places[half + 1 :].flip(0)
-    middle = slice(half // 2 - 2, half // 2 + 1)
-    return (faces[:, one[middle], 1] - faces[:, other[middle], 1]).abs().mean(1)
 
 
 def likeness(own: Tensor, reference: Tensor) -> float:

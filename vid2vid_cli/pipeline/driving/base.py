@@ -38,6 +38,25 @@ class DrivenFrame:
     look: object | None = None
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What counts in a driving as the source's rest.
+
+    motion: of one frame. frame: the driving's frame that its head pose is of; None if that is no frame of it.
+    rest_frames: over how many frames its expression was estimated; 0 if it is that of `frame`. has_rest: whether the
+    face is ever at rest in them.
+    """
+
+    motion: Motion
+    frame: int | None = None
+    rest_frames: int = 0
+    has_rest: bool = True
+
+    def __str__(self) -> str:
+        pose = "the call's picture" if self.frame is None else f"frame {self.frame}"
+        return f"the face at rest over {self.rest_frames} frames, head of {pose}" if self.rest_frames else pose
+
+
 # Compared and hashed by identity: a driving holds open files and what it has read so far.
 @dataclass(kw_only=True, eq=False)
 class Driving(ABC):
@@ -60,11 +79,11 @@ class Driving(ABC):
         """Yield the driving frames in order."""
 
     @abstractmethod
-    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
-        """Return the motion (of one frame) that counts as the source's own.
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
+        """Return what counts as the source's own motion.
 
-        own: the source's motion. frame: the number of a frame, from 0; `auto` for the frame nearest to `own` in head
-        pose and expression; or `picture` for what the picture shows that a call carries.
+        own: the source's motion. frame: the number of a frame, from 0; `auto` for the face at rest, in the
+        head pose nearest to that of `own`; or `picture` for what the picture shows that a call carries.
         UsageError if this driving cannot tell, NoFaceError if the frame shows no face.
         """
 

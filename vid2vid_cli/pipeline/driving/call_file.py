@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import mmap
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -24,17 +23,15 @@ from vid2vid_cli.media.files import require_file
 from vid2vid_cli.media.ogg import OpusPacket, packet_duration, write_opus
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.base import HasBasis, ReenactmentModel
-from vid2vid_cli.motion import Motion, join_motions
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
+from vid2vid_cli.motion import Motion
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 from vid2vid_cli.pipeline.driving.reference import (
-    REFERENCE_CANDIDATES,
-    frame_number,
+    auto_reference,
     frames_in_time,
-    motion_of_frame,
-    nearest_frame,
     no_key_picture,
-    reference_step,
+    reference_of_frame,
+    sampled_candidates,
 )
 from vid2vid_cli.process.scratch import Scratch
 
@@ -278,25 +275,19 @@ class CallDriving(FileDriving):
                 index, frame = index + 1, next(coming)
             yield DrivenFrame(frame.motion, frame.is_shown, None)
 
-    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
-        """Return the motion of the key picture, of a frame, or for `auto` the nearest in the first seconds."""
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
+        """Return the key picture, a frame, or for `auto` the rest in the first seconds."""
         if frame == "picture":
             reference = self.recording.reference(self.space)
             if reference is None:
                 raise no_key_picture(self.path)
-            return reference
+            return Reference(reference)
         if frame != "auto":
-            return motion_of_frame(self._preview(), frame_number(frame, self.count), self.path)
-        candidates = self._candidates()
-        return candidates[nearest_frame(model, join_motions(candidates), own)]
-
-    def _candidates(self) -> list[Motion]:
-        sampled = itertools.islice(self._preview(), 0, None, reference_step(self.fps))
-        with_face = (driven.motion for driven in sampled if driven.motion is not None and driven.found)
-        candidates = list(itertools.islice(with_face, REFERENCE_CANDIDATES))
+            return reference_of_frame(self._preview(), frame, self.count, self.path)
+        candidates = sampled_candidates(self._preview(), self.fps)
         if not candidates:
             raise self.no_face()
-        return candidates
+        return auto_reference(model, candidates, own)
 
     def close(self) -> None:
         """Release the file and the scratch files of its picture and sound."""

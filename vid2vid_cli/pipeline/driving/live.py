@@ -15,7 +15,7 @@ from vid2vid_cli.errors import UsageError, Vid2VidError
 from vid2vid_cli.media.pipe import NAME, PipedVideo, open_pipe
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
 
@@ -62,7 +62,7 @@ class LiveVideo(LiveDriving):
             self._arrived_s = time.perf_counter()
             yield picture
 
-    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
         """Refuse: to look at a frame would use it up, and a better one may come later."""
         raise UsageError(f"--reference-frame {frame}: the frames of {self.path} are live, not known beforehand")
 

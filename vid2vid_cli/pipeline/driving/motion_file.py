@@ -12,9 +12,15 @@ from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.base import Follows, ReenactmentModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import MotionFile, is_motion_file, load_motion
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
-from vid2vid_cli.pipeline.driving.reference import frame_number, frames_in_time, nearest_frame, no_key_picture
+from vid2vid_cli.pipeline.driving.reference import (
+    auto_reference,
+    frames_in_time,
+    no_key_picture,
+    reference_of_frame,
+    sampled_candidates,
+)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -53,13 +59,16 @@ class MotionFileDriving(FileDriving):
         for index in range(self.count):
             yield DrivenFrame(self.recorded.motion[index], bool(self.recorded.found[index]), None)
 
-    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
-        """Return the motion of a frame by its number, or for `auto` the nearest of all."""
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
+        """Return a frame by its number, or for `auto` the rest in the first seconds."""
         if frame == "picture":
             raise no_key_picture(self.path)
-        motion = self.recorded.motion
-        index = nearest_frame(model, motion, own) if frame == "auto" else frame_number(frame, self.count)
-        return motion[index]
+        if frame != "auto":
+            return reference_of_frame(self.frames(), frame, self.count, self.path)
+        candidates = sampled_candidates(self.frames(), self.fps)
+        if not candidates:
+            raise self.no_face()
+        return auto_reference(model, candidates, own)
 
 
 def _check_fit(path: Path, recorded: MotionFile, model: ReenactmentModel) -> None:

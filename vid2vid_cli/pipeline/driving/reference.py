@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.base import KnowsRest, ReenactmentModel
 from vid2vid_cli.motion import Motion, join_motions
-from vid2vid_cli.pipeline.driving.base import DrivenFrame
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Reference
 from vid2vid_cli.pipeline.driving.motion_reader import FrameReading
 from vid2vid_cli.pipeline.parsing import is_index
 
@@ -25,6 +26,14 @@ REFERENCE_CANDIDATES = 32  # how many frames of it are compared
 EYES_COUNT = 10.0  # how much more the eyes count than the rest of the face
 # In frames, a tolerance: a frame that begins this little before a time still counts, since times are rounded decimals.
 EARLY = 1e-3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A frame that may be the reference. number: in the driving, from 0."""
+
+    number: int
+    reading: FrameReading
 
 
 def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> int:
@@ -47,9 +56,18 @@ def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> i
     return int((angle.square() + change + unrest.square()).argmin())
 
 
-def nearest_reading(model: ReenactmentModel, readings: Sequence[FrameReading], own: Motion) -> Motion:
-    """Return the whole motion of the reading nearest to `own`; only that one is completed."""
-    return readings[nearest_frame(model, join_motions([r.motion for r in readings]), own)].complete()
+def auto_reference(model: ReenactmentModel, candidates: Sequence[Candidate], own: Motion) -> Reference:
+    """Choose the frame nearest to `own`, whose head pose counts, and the face at rest over all candidates.
+
+    Of a family that knows no rest, the nearest frame's expression counts as well.
+    """
+    motions = join_motions([candidate.reading.motion for candidate in candidates])
+    nearest = candidates[nearest_frame(model, motions, own)]
+    motion = nearest.reading.complete()  # only this one is
+    if not isinstance(model, KnowsRest):
+        return Reference(motion, nearest.number)
+    rest = model.rest(motions)
+    return Reference(replace(motion, expression=rest.motion.expression), nearest.number, len(candidates), rest.is_seen)
 
 
 def reference_step(fps: Fraction) -> int:
@@ -57,12 +75,21 @@ def reference_step(fps: Fraction) -> int:
     return max(1, round(float(fps) * REFERENCE_WINDOW_S / REFERENCE_CANDIDATES))
 
 
-def motion_of_frame(frames: Iterable[DrivenFrame], index: int, path: Path) -> Motion:
-    """Return the motion of the frame with a number. NoFaceError if it shows no face. path: for the message."""
-    driven = next(itertools.islice(frames, index, None), None)
+def reference_of_frame(frames: Iterable[DrivenFrame], text: str, count: int, path: Path) -> Reference:
+    """Return the frame with a number as the reference. NoFaceError if it shows no face. text: what the user wrote."""
+    number = frame_number(text, count)
+    driven = next(itertools.islice(frames, number, None), None)
     if driven is None or driven.motion is None or not driven.found:
-        raise NoFaceError(f"{path}: no face in frame {index}; choose another --reference-frame")
-    return driven.motion
+        raise NoFaceError(f"{path}: no face in frame {number}; choose another --reference-frame")
+    return Reference(driven.motion, number)
+
+
+def sampled_candidates(frames: Iterable[DrivenFrame], fps: Fraction) -> list[Candidate]:
+    """Return the frames in the seconds after the first face that may be the reference; empty without a face."""
+    step = reference_step(fps)
+    sampled = enumerate(itertools.islice(frames, 0, None, step))
+    with_face = (Candidate(k * step, FrameReading(d.motion)) for k, d in sampled if d.motion is not None and d.found)
+    return list(itertools.islice(with_face, REFERENCE_CANDIDATES))
 
 
 def no_key_picture(path: Path) -> UsageError:

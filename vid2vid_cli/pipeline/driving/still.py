@@ -16,9 +16,14 @@ from vid2vid_cli.media.suffixes import PICTURE_SUFFIXES
 from vid2vid_cli.media.video import ReadOptions, sniff
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
-from vid2vid_cli.pipeline.driving.reference import frame_number, motion_of_frame, nearest_reading, no_key_picture
+from vid2vid_cli.pipeline.driving.reference import (
+    Candidate,
+    auto_reference,
+    no_key_picture,
+    reference_of_frame,
+)
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
 
 STILL_FPS = Fraction(25)  # of an output that is a clip all the same, unless --fps names another rate
@@ -58,18 +63,17 @@ class StillDriving(FileDriving):
         """Yield the picture and its motion."""
         return self.watcher.watch([self.picture], self._find_face)
 
-    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
-        """Return the motion of the picture, for `auto` as well as for frame 0."""
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
+        """Return the picture, for `auto` as well as for frame 0."""
         if frame == "picture":
             raise no_key_picture(self.path)
         if frame != "auto":
-            return motion_of_frame(self.frames(), frame_number(frame, self.count), self.path)
-        found = [
-            reading for _, reading in self.watcher.readings([self.picture], self._find_face) if reading is not None
-        ]
+            return reference_of_frame(self.frames(), frame, self.count, self.path)
+        readings = self.watcher.readings([self.picture], self._find_face)
+        found = [Candidate(0, reading) for _, reading in readings if reading is not None]
         if not found:
             raise self.no_face()
-        return nearest_reading(model, found, own)
+        return auto_reference(model, found, own)
 
     def _find_face(self, picture: Frame) -> Face | None:
         # There is no next frame in which a small or turned face could be found after all: look thoroughly.

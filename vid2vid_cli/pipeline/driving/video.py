@@ -14,14 +14,14 @@ from vid2vid_cli.media.suffixes import VIDEO_SUFFIXES
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference
 from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, look_at
 from vid2vid_cli.pipeline.driving.reference import (
     REFERENCE_CANDIDATES,
-    frame_number,
-    motion_of_frame,
-    nearest_reading,
+    Candidate,
+    auto_reference,
     no_key_picture,
+    reference_of_frame,
     reference_step,
 )
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
@@ -114,13 +114,13 @@ class VideoDriving(FileDriving):
         reading, setup = self.reading, self.watcher.setup
         return memory.key(self.path, what, reading.start_s, reading.end_s, reading.fps, (setup.select, setup.follows))
 
-    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
-        """Return the motion of a frame by its number, or for `auto` the nearest in the seconds after the first face."""
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
+        """Return a frame by its number, or for `auto` the rest in the seconds after the first face."""
         if frame == "picture":
             raise no_key_picture(self.path)
         if frame != "auto":
-            return motion_of_frame(self._preview(), frame_number(frame, self.count), self.path)
-        return nearest_reading(model, self._candidates(), own)
+            return reference_of_frame(self._preview(), frame, self.count, self.path)
+        return auto_reference(model, self._candidates(), own)
 
     def _preview(self) -> Iterator[DrivenFrame]:
         """Yield the frames to look ahead: without pictures if they are remembered, and recording nothing."""
@@ -130,27 +130,31 @@ class VideoDriving(FileDriving):
             return self.watcher.watch(self._pictures())
         return (DrivenFrame(motion, found, None) for motion, found in known)
 
-    def _candidates(self) -> list[FrameReading]:
+    def _candidates(self) -> list[Candidate]:
         """Return what may be the reference. NoFaceError if there is no face in the clip."""
         memory = self._memory
         if memory is None:
             return self._read_candidates()
-        key = self._key(memory, "candidates")
+        key, step = self._key(memory, "candidates"), reference_step(self.fps)
         known = memory.recall_motion(key)
-        if known is not None:
-            return [FrameReading(motion) for motion, _ in known if motion is not None]
-        # All are completed, not only the nearest: for another source another one may be the nearest.
-        motions = [reading.complete() for reading in self._read_candidates()]
-        with memory.record_motion(key) as recorder:
-            for motion in motions:
-                recorder.append(motion, found=True)
-            recorder.finish()
-        return [FrameReading(motion) for motion in motions]
+        if known is None:
+            # All are completed, not only the nearest: for another source another one may be the nearest.
+            candidates = [Candidate(c.number, FrameReading(c.reading.complete())) for c in self._read_candidates()]
+            by_place = {candidate.number // step: candidate.reading.motion for candidate in candidates}
+            with memory.record_motion(key) as recorder:
+                for place in range(max(by_place) + 1):
+                    recorder.append(by_place.get(place), found=place in by_place)
+                recorder.finish()
+            return candidates
+        return [
+            Candidate(k * step, FrameReading(motion)) for k, (motion, found) in enumerate(known) if motion and found
+        ]
 
-    def _read_candidates(self) -> list[FrameReading]:
-        readings = self.watcher.readings(self._pictures(reference_step(self.fps)))
+    def _read_candidates(self) -> list[Candidate]:
+        step = reference_step(self.fps)
+        readings = self.watcher.readings(self._pictures(step))
         # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
-        with_face = (reading for _, reading in readings if reading is not None)
+        with_face = (Candidate(k * step, reading) for k, (_, reading) in enumerate(readings) if reading is not None)
         candidates = list(itertools.islice(with_face, REFERENCE_CANDIDATES))
         if not candidates:
             raise self.no_face()

@@ -1,0 +1,129 @@
+"""Contact: lids and lips of the source meet when the driving's do, whatever the sizes of both faces.
+
+Expressions are added as differences. A small eye that shuts would leave a slit on a portrait with large eyes, and a
+large one would push the lids of a small-eyed portrait past each other; lips that part from a smile would cross when the
+driving closes its own. The height of each opening is therefore set: of an eye to the driving's share of its own
+opening, of a mouth to what the driving's is open. All faces here are canonical, see posing.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vid2vid_cli.geometry.easing import smoothstep_tensor
+from vid2vid_cli.models.compact.mesh.topology import FaceTopology
+
+WIDEST = 1.35  # most that an eye opens, over its opening in the source
+LID_REACH = 0.16  # eye distances: how far above an upper lid the skin follows it
+LIP_REACH = 0.3  # eye distances: how far around the lips the skin follows them; all of a lip does
+APART = 0.02  # eye distances: lips of a reference that are open so little are closed
+
+
+class Opening:
+    """The opening between an upper and a lower edge of U points each, and the skin that follows both."""
+
+    def __init__(self, upper: Tensor, lower: Tensor, upper_followers: Tensor, lower_followers: Tensor) -> None:
+        """Take the points' indices, and how much each point of the face follows each pair: (468, U)."""
+        self._upper, self._lower = upper, lower
+        # What an opening gains goes down with the lower edge and up with the upper one.
+        self._moves = lower_followers - upper_followers
+
+    def gaps(self, faces: Tensor) -> Tensor:
+        """Return the height of the opening at each pair of points: (B, U); below 0 where edges have crossed."""
+        return faces[:, self._lower, 1] - faces[:, self._upper, 1]
+
+    def opened(self, faces: Tensor, gaps: Tensor) -> Tensor:
+        """Return faces (B, 468, 3) whose opening has these heights (B, U)."""
+        moved = faces.clone()
+        moved[..., 1] += (gaps - self.gaps(faces)) @ self._moves.T
+        return moved
+
+
+class LidContact:
+    """Opens both eyes by the driving's share, by moving the upper lids."""
+
+    def __init__(self, topology: FaceTopology) -> None:
+        """Find upper and lower lids, and the skin that follows each point of an upper lid."""
+        self._eyes = [self._eye(topology.canonical, loop) for loop in torch.from_numpy(topology.eyes).long()]
+
+    @staticmethod
+    def _eye(canonical: Tensor, loop: Tensor) -> Opening:
+        upper, lower = _edges(canonical, loop)
+        nearest, share = _nearness(canonical, upper)
+        fade = (1 - nearest / LID_REACH).clamp(0, 1).square()
+        below = canonical[:, 1:2] > canonical[upper, 1].max() + 0.02  # the lower lid's skin stays
+        follow = torch.where(below, torch.zeros_like(share), share * fade)
+        follow[upper] = torch.eye(len(upper))
+        follow[lower] = 0.0
+        return Opening(upper, lower, follow, torch.zeros_like(follow))
+
+    def set_opening(self, faces: Tensor, own: Tensor, driving: Tensor, reference: Tensor) -> Tensor:
+        """Return faces (B, 468, 3) with eyes open by the driving's share of the source's own opening.
+
+        own: (1, 468, 3), the source's. driving, reference: (B or 1, 468, 3).
+        """
+        for eye in self._eyes:
+            rest = eye.gaps(reference).mean(1, keepdim=True).clamp_min(1e-3)
+            share = (eye.gaps(driving).mean(1, keepdim=True) / rest).clamp(0, WIDEST)
+            faces = eye.opened(faces, eye.gaps(own) * share)
+        return faces
+
+
+class LipContact:
+    """Opens the mouth as far as the driving's, by moving both lips alike."""
+
+    def __init__(self, topology: FaceTopology) -> None:
+        """Find the edges of both lips, and the skin that follows them."""
+        canonical, loop = topology.canonical, torch.from_numpy(topology.inner_lips).long()
+        upper, lower = _edges(canonical, loop)
+        corners = loop[[0, len(loop) // 2]]
+        meeting = (canonical[upper] + canonical[lower]) / 2  # (U, 3), the line where the lips meet
+        # Points nearest to a corner follow no pair: there lips meet, whatever they do.
+        _, pair = torch.cdist(canonical[:, :2], torch.cat([meeting, canonical[corners]])[:, :2]).min(1)
+        nearest, near = _nearness(canonical, torch.cat([upper, lower]))
+        share = near[:, : len(upper)] + near[:, len(upper) :]
+        fade = smoothstep_tensor(2 * (1 - nearest / LIP_REACH)) * (pair < len(upper))[:, None]
+        follow = share * fade / 2  # each lip goes half of the way
+        follow[upper] = follow[lower] = torch.eye(len(upper)) / 2
+        is_above = canonical[:, 1] < meeting[pair.clamp_max(len(upper) - 1), 1]
+        is_above[upper], is_above[lower] = True, False
+        above = is_above[:, None].float()
+        self._mouth = Opening(upper, lower, above * follow, (1 - above) * follow)
+
+    def closed(self, faces: Tensor, reference: Tensor | None) -> Tensor:
+        """Return faces (B, 468, 3) with lips no further apart than a reference's (1, 468, 3); None closes them."""
+        own = self._mouth.gaps(faces)
+        if reference is None:
+            return self._mouth.opened(faces, torch.zeros_like(own))
+        other = self._mouth.gaps(reference)
+        return self._mouth.opened(faces, torch.minimum(own, torch.where(other < APART, 0.0, other)))
+
+    def set_opening(self, faces: Tensor, own: Tensor, driving: Tensor, reference: Tensor | None) -> Tensor:
+        """Return faces (B, 468, 3) with lips as far apart as the driving's.
+
+        own: (1, 468, 3), the source at rest. driving: (B, 468, 3). reference: (1, 468, 3), the driving where the source
+        shows its rest: what both differ by there is kept, as far as the driving is open. None: nothing is kept.
+        """
+        gaps = self._mouth.gaps(driving).clamp_min(0)
+        if reference is not None:
+            rest, kept = self._mouth.gaps(reference).clamp_min(0), self._mouth.gaps(own).clamp_min(0)
+            share = torch.where(rest > APART, (gaps / rest.clamp_min(APART)).clamp_max(1), torch.ones_like(gaps))
+            gaps = gaps + (kept - rest) * share
+        return self._mouth.opened(faces, gaps.clamp_min(0))
+
+
+def _edges(canonical: Tensor, loop: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the upper and the lower edge of a loop that begins at a corner, without both corners, in pairs."""
+    half = len(loop) // 2
+    one, other = loop[1:half], loop[half + 1 :].flip(0)
+    is_upper = canonical[one, 1].mean() < canonical[other, 1].mean()
+    return (one, other) if is_upper else (other, one)
+
+
+def _nearness(canonical: Tensor, edge: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far each point is from an edge of E points (468, 1), and which of them it is near (468, E), sum 1."""
+    distance = torch.cdist(canonical[:, :2], canonical[edge, :2])
+    nearest = distance.min(1, keepdim=True).values
+    share = torch.exp(-((distance - nearest) / 0.03).square())
+    return nearest, share / share.sum(1, keepdim=True)
