@@ -359,7 +359,7 @@ def test_a_call_without_its_reference_takes_the_first_key(call: bytes, model: Lo
         come = open_incoming(descriptor, model.model, print, catches_up=True)
         first, *_, last = (frame.motion for frame in come.frames())
     assert first is not None and last is not None
-    reference = come.find_reference(model.model, last, "picture")
+    reference = come.find_reference(model.model, last, "picture").motion
     assert (first.rotation == reference.rotation).all() and (first.expression == reference.expression).all()
 
 

@@ -95,7 +95,12 @@ def test_an_output_is_replaced_only_by_force_and_a_terminal_sees_progress(
     assert (tmp_path / "[顔].mp4").read_text() == "mine"
     code, out, seen = run_in_terminal([Path(sys.executable).with_name("vid2vid"), *words, "--force"])
     assert code == 0
-    assert re.fullmatch(r"\[\\u9854\]\.mp4: 10 frames at 25 fps, 320x240, \d+\.\d frames/s\n", out)
+    assert re.fullmatch(
+        r"\[\\u9854\]\.mp4: 10 frames at 25 fps, 320x240, "
+        r"relative to the face at rest over 4 frames, head of frame 0, "
+        r"\d+\.\d frames/s\n",
+        out,
+    )
     assert "/10" in seen and "frames/s" in seen
     assert probe_video(tmp_path / "[顔].mp4").frame_count == 10
 

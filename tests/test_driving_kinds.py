@@ -33,13 +33,13 @@ from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.driving import opening, still
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference
 from vid2vid_cli.pipeline.driving.call_file import CallDriving
 from vid2vid_cli.pipeline.driving.live import LiveDriving, open_live
 from vid2vid_cli.pipeline.driving.motion_file import MotionFileDriving
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 from vid2vid_cli.pipeline.driving.opening import KINDS, kind_of, open_driving
-from vid2vid_cli.pipeline.driving.reference import frame_number, motion_of_frame, no_key_picture
+from vid2vid_cli.pipeline.driving.reference import no_key_picture, reference_of_frame
 from vid2vid_cli.pipeline.driving.still import StillDriving
 from vid2vid_cli.pipeline.driving.video import VideoDriving
 from vid2vid_cli.pipeline.extract_motion import extract_motion
@@ -115,11 +115,10 @@ class SineDriving(FileDriving):
         rotation = rotation_from_pose(torch.zeros(1), pitch, torch.zeros(1))
         return Motion(rotation, torch.zeros(1, 3), torch.ones(1, 1), torch.zeros(1, self.keypoints, 3))
 
-    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Motion:
+    def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
         if frame == "picture":
             raise no_key_picture(self.path)
-        index = 0 if frame == "auto" else frame_number(frame, self.count)
-        return motion_of_frame(self.frames(), index, self.path)
+        return reference_of_frame(self.frames(), "0" if frame == "auto" else frame, self.count, self.path)
 
 
 @pytest.fixture
@@ -278,8 +277,8 @@ def test_a_live_video_plays_once_and_knows_no_frame_beforehand(files: dict[str, 
 def test_an_incoming_call_plays_once_and_knows_its_picture_only(files: dict[str, Path], model: LoadedModel) -> None:
     with files["call.png"].open("rb") as file:
         live = open_incoming(file.fileno(), model.model, pytest.fail, catches_up=False)
-        own = live.find_reference(model.model, None, "picture")  # type: ignore[arg-type]
-        assert torch.equal(live.find_reference(model.model, own, "auto").rotation, own.rotation)
+        own = live.find_reference(model.model, None, "picture").motion  # type: ignore[arg-type]
+        assert torch.equal(live.find_reference(model.model, own, "auto").motion.rotation, own.rotation)
         with pytest.raises(UsageError, match="--reference-frame 2: a live call cannot wait"):
             live.find_reference(model.model, own, "2")
         driven = refuses_to_rewind(live)

@@ -19,6 +19,7 @@ from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import encode_picture
 from vid2vid_cli.media.ogg import RATE, OpusPacket
+from vid2vid_cli.models.base import shape_of
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
 from vid2vid_cli.pipeline.driving.call_file import space_of
@@ -170,7 +171,7 @@ def _open_stream(
     """Begin a stream. shown: the motion of the picture, whose tensors have the shapes of all that follow."""
     model = engine.loaded.model
     space = space_of(model, shown.expression.shape[1], None if shown.extra is None else tuple(shown.extra.shape[1:]))
-    shape = shown.expression - model.without_shape(shown)
+    shape = shape_of(model, shown)
     return _Stream(StreamWriter(put, header(space), key_interval), space, shape)
 
 

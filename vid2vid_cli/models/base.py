@@ -232,6 +232,15 @@ class KnowsRest(Protocol):
         """
         ...
 
+    def shape(self, motion: Motion) -> Tensor:
+        """Return what of expressions (B, K, 3) is the shape of the face, but for what says whether it is at rest."""
+        ...
+
+
+def shape_of(model: ReenactmentModel, motion: Motion) -> Tensor:
+    """Return the part of expressions (B, K, 3) that belongs to the person and not to the movement, to be left out."""
+    return model.shape(motion) if isinstance(model, KnowsRest) else motion.expression - model.without_shape(motion)
+
 
 @runtime_checkable
 class Restorable(Protocol):

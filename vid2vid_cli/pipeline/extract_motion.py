@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.media.files import check_output
-from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.base import ReenactmentModel, shape_of
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.motion_file import MotionFile
@@ -96,7 +96,7 @@ def _without_constant_shape(model: ReenactmentModel, motion: Motion, found: Tens
     found: (N,), the frames that show the face.
     """
     # One constant for the whole clip: taken out frame by frame, the shape's noise would become movement.
-    shape = (motion.expression - model.without_shape(motion))[found].mean(0, keepdim=True)
+    shape = shape_of(model, motion)[found].mean(0, keepdim=True)
     return replace(motion, expression=motion.expression - shape)
 
 

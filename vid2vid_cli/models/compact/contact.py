@@ -15,6 +15,7 @@ from vid2vid_cli.geometry.easing import smoothstep_tensor
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 WIDEST = 1.35  # most that an eye opens, over its opening in the source
+LASHES = 0.02  # eye distances: a shut eye is read as open so much, for its lashes
 LID_REACH = 0.16  # eye distances: how far above an upper lid the skin follows it
 LIP_REACH = 0.3  # eye distances: how far around the lips the skin follows them; all of a lip does
 APART = 0.02  # eye distances: lips of a reference that are open so little are closed
@@ -65,7 +66,8 @@ class LidContact:
         """
         for eye in self._eyes:
             rest = eye.gaps(reference).mean(1, keepdim=True).clamp_min(1e-3)
-            share = (eye.gaps(driving).mean(1, keepdim=True) / rest).clamp(0, WIDEST)
+            shut = (rest / 3).clamp_max(LASHES)
+            share = ((eye.gaps(driving).mean(1, keepdim=True) - shut) / (rest - shut)).clamp(0, WIDEST)
             faces = eye.opened(faces, eye.gaps(own) * share)
         return faces
 

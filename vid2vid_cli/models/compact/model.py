@@ -152,6 +152,11 @@ class CompactModel:
         """Return a source's motion at rest: its lips are closed if the reference's are."""
         return self.posing.rested(source, reference, shown)
 
+    def shape(self, motion: Motion) -> Tensor:
+        """Return what of expressions is the shape of the face. Lips and lids are left alone: where they meet counts."""
+        parted = torch.cat([self._rest.parted, torch.zeros(1, 1)])  # the gaze has no shape
+        return (1 - parted) * (motion.expression - self.without_shape(motion))
+
     def render(self, source: SourceAppearance, driven: DrivenState) -> Tensor:
         """Warp the source's pixels by the mesh's flow, one frame after the other."""
         if not isinstance(source, CompactSource) or not isinstance(driven, CompactState):

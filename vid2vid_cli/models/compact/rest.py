@@ -22,6 +22,7 @@ from vid2vid_cli.motion import Motion
 EYE_UNREST = 0.15  # of an eye's usual opening: shut by so much, it is plainly not at rest
 MOUTH_UNREST = 0.05  # eye distances: lips open by so much more than they ever close are not at rest
 MOUTH_REACH = 0.7  # eye distances: how far from the lips the face moves with the mouth
+PARTED_REACH = 0.3  # eye distances: how far from an opening its shape counts
 NEVER_CLOSED = 0.08  # eye distances: a mouth that is open by more in nine of ten frames shows no rest
 
 
@@ -30,6 +31,9 @@ class RestFinder:
 
     def __init__(self, topology: FaceTopology) -> None:
         self._topology, self._lips = topology, LipContact(topology)
+        loops = np.concatenate([topology.inner_lips, topology.eyes.ravel()])
+        self.parted = topology.region_mask(loops, reach=PARTED_REACH)[:, None]
+        """(468, 1), how near each point is to lips and lids, in [0, 1]."""
         self._mouth = topology.region_mask(topology.inner_lips, reach=MOUTH_REACH)[:, None]  # (468, 1)
 
     def unrest(self, motions: Motion) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from vid2vid_cli.geometry.easing import smoothstep_tensor
 from vid2vid_cli.geometry.grid import identity_grid, resize_planes
-from vid2vid_cli.models.compact.mesh.warp import CHANNELS
+from vid2vid_cli.models.compact.mesh.warp import CHANNELS, FOLLOWING
 
 LEARNED_PREFIXES = ("encoder.", "flow_net.", "painter.")
 
@@ -31,6 +31,7 @@ OUTPUT_SCALE = 0.1  # of the networks, so that one training step changes little 
 HINTS = 8  # channels that the flow network passes to the painter
 LEAST = 1 / (1 + math.exp(3.0))  # sigmoid(-3), where repainting starts from
 STILL_EDGE = 0.15  # of the square's side: where the correction fades out
+AROUND = 0.96  # of following the head: what follows it less lies around the face
 EDGE = 0.08  # of the patch's side: where the painting fades out
 
 
@@ -142,7 +143,10 @@ class FlowNet(nn.Module):
         here = identity_grid((FLOW_SIDE, FLOW_SIDE), guide.device)
         # What lies outside of the square stays where it is, and so must the square's border.
         window = _window(FLOW_SIDE, STILL_EDGE, guide.device)
-        missed = window * _upsample(missed, View(FLOW_SIDE))
+        # The driving's face may lie where hair is on the source's head, and the other way round: the source's face
+        # moves as its mesh says, and with nothing else.
+        around = 1 - smoothstep_tensor((guide[:, FOLLOWING : FOLLOWING + 1] - AROUND) / (1 - AROUND))
+        missed = window * around * _upsample(missed, View(FLOW_SIDE))
         flow = guide[:, :2] + missed
         guide = torch.cat([flow, guide[:, 2:]], 1)
         there = here + flow.permute(0, 2, 3, 1)
