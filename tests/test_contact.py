@@ -1,0 +1,158 @@
+"""Lips and lids meet in the source when the driving's do, and what counts as a face at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.support.faces import landmarks_of
+from vid2vid_cli import open_scene
+from vid2vid_cli.face.mesh import FaceAnalyzer
+from vid2vid_cli.media.video import read_video
+from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.rest import weighted_median
+from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.motion import Motion, join_motions
+from vid2vid_cli.motion_file import encode_motion, load_motion
+from vid2vid_cli.pipeline.extract_motion import extract_motion
+from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+TALKING = EXAMPLES / "driving.mp4"
+SMILE = 0.12  # eye distances: how far the lips of the source below are apart
+LIPS = ((82, 87), (13, 14), (312, 317))  # upper and lower edge, in the middle of the mouth
+LIDS = ((159, 145), (386, 374))
+
+
+@pytest.fixture(scope="module")
+def model(face_state: Mapping[str, Tensor]) -> CompactModel:
+    """The mesh alone."""
+    return CompactModel({name: t for name, t in face_state.items() if not name.startswith(LEARNED_PREFIXES)})
+
+
+def motion_of(model: CompactModel, lips: float, *, lids: tuple[float, float] = (1.0, 1.0)) -> Motion:
+    """Return a frame of the mean face with lips so far apart (eye distances) and eyes open by shares."""
+    mean = model.topology.canonical
+    moved = mean.clone()
+    loop = torch.from_numpy(model.topology.inner_lips).long()
+    half = len(loop) // 2
+    for upper, lower in zip(loop[1:half], loop[half + 1 :].flip(0), strict=True):
+        middle = (mean[upper, 1] + mean[lower, 1]) / 2
+        moved[upper, 1], moved[lower, 1] = middle - lips / 2, middle + lips / 2
+    for eye, share in zip(torch.from_numpy(model.topology.eyes).long(), lids, strict=True):
+        middle = mean[eye, 1].mean()
+        moved[eye, 1] = middle + share * (mean[eye, 1] - middle)
+    expression = torch.cat([moved - mean, torch.zeros(1, 3)])[None]
+    return Motion(torch.eye(3)[None], torch.zeros(1, 3), torch.ones(1, 1), expression)
+
+
+def smiling(model: CompactModel) -> SourceAppearance:
+    """Return a source whose lips are apart, and whose face is a little larger than the mean one."""
+    motion = motion_of(model, SMILE)
+    return SourceAppearance({}, 1.1 * model.topology.canonical[None], motion)
+
+
+def heights(points: Tensor, pairs: tuple[tuple[int, int], ...]) -> list[float]:
+    return [float(points[lower, 1] - points[upper, 1]) for upper, lower in pairs]
+
+
+def driven(model: CompactModel, source: SourceAppearance, driving: Motion, reference: Motion) -> Tensor:
+    rested = replace(source, rest=model.rested(source, reference, None))
+    return model.drive(rested, driving, reference, None).keypoints[0]
+
+
+def test_lips_that_touch_in_the_driving_touch_in_a_smiling_source(model: CompactModel) -> None:
+    source, closed = smiling(model), motion_of(model, 0.0)
+    before = source.canonical[0] + source.motion.expression[0, :468]
+    assert min(heights(before, LIPS)) > 0.1
+    after = driven(model, source, closed, closed)
+    assert heights(after, LIPS) == pytest.approx([0, 0, 0], abs=1e-5)
+    # Both lips gave way, and the chin, the nose and the corners stayed.
+    assert after[14, 1] < before[14, 1] - 0.03 and after[13, 1] > before[13, 1] + 0.03
+    still = [152, 4, 61, 291]
+    torch.testing.assert_close(after[still], before[still], atol=0.01, rtol=0)
+
+
+def test_a_mouth_opens_as_far_as_the_drivings(model: CompactModel) -> None:
+    closed = motion_of(model, 0.0)
+    for opening in (0.03, 0.3):
+        after = driven(model, smiling(model), motion_of(model, opening), closed)
+        assert heights(after, LIPS) == pytest.approx([opening] * 3, abs=1e-5)
+
+
+def test_a_reference_with_open_lips_leaves_the_source_as_it_is(model: CompactModel) -> None:
+    source, opened = smiling(model), motion_of(model, 0.4)
+    assert heights(driven(model, source, opened, opened), LIPS) == pytest.approx(
+        heights(source.canonical[0] + source.motion.expression[0, :468], LIPS), abs=1e-5
+    )
+
+
+def test_a_source_at_rest_of_its_own_is_not_moved(model: CompactModel) -> None:
+    source = smiling(model)
+    own = model.drive(source, source.motion, source.motion, None).keypoints[0]
+    torch.testing.assert_close(own, source.canonical[0] + source.motion.expression[0, :468], atol=2e-3, rtol=0)
+
+
+def test_a_wink_stays_one_eye(model: CompactModel) -> None:
+    source, rest = smiling(model), motion_of(model, 0.0)
+    open_eyes = heights(source.canonical[0] + source.motion.expression[0, :468], LIDS)
+    after = heights(driven(model, source, motion_of(model, 0.0, lids=(0.0, 1.0)), rest), LIDS)
+    assert after[0] == pytest.approx(0, abs=0.005) and after[1] == pytest.approx(open_eyes[1], abs=0.005)
+
+
+def test_rest_is_the_calm_part_of_each_frame(model: CompactModel) -> None:
+    # Talking and blinking, never both at rest in one frame.
+    frames = [motion_of(model, 0.2)] * 4 + [motion_of(model, 0.01, lids=(0.0, 0.0))] * 4 + [motion_of(model, 0.3)] * 2
+    rest = model.rest(join_motions(frames))
+    face = model.topology.canonical + rest.motion.expression[0, :468]
+    assert rest.is_seen
+    assert heights(face, LIPS) == pytest.approx([0, 0, 0], abs=1e-5)
+    assert heights(face, LIDS) == pytest.approx(heights(model.topology.canonical, LIDS), abs=0.005)
+
+
+def test_a_mouth_that_never_closes_shows_no_rest(model: CompactModel) -> None:
+    assert not model.rest(join_motions([motion_of(model, opening) for opening in (0.1, 0.2, 0.3)])).is_seen
+
+
+def test_a_median_counts_by_weight() -> None:
+    values = torch.tensor([[5.0, 1.0], [1.0, 2.0], [9.0, 3.0]])
+    assert weighted_median(values, torch.tensor([1.0, 1.0, 1.0])).tolist() == [[5.0, 2.0]]
+    assert weighted_median(values, torch.tensor([0.1, 0.1, 5.0])).tolist() == [[9.0, 3.0]]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return load_model()
+
+
+def opening_in(frame: object, analyzer: FaceAnalyzer) -> float:
+    """Return how far lips are apart in a picture, in distances of the outer corners of the eyes."""
+    points = landmarks_of(frame, analyzer)  # type: ignore[arg-type]
+    unit = ((points[33, :2] - points[263, :2]) ** 2).sum() ** 0.5
+    return float(((points[13, :2] - points[14, :2]) ** 2).sum() ** 0.5 / unit)
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_the_mouth_of_a_talking_source_is_replaced(loaded: LoadedModel, face_analyzer: FaceAnalyzer) -> None:
+    talking = list(read_video(TALKING))
+    openings = [opening_in(frame, face_analyzer) for frame in talking[::4]]
+    assert max(openings) > 0.08  # the source talks
+    # Its mouth is driven by a clip in which nobody does: the first frame, which is at rest, again and again.
+    extract_motion(TALKING, "talk.motion", MotionOptions(), model=loaded)
+    talk = load_motion(Path("talk.motion"))
+    silent = replace(talk.motion, expression=talk.motion.expression[:1].expand_as(talk.motion.expression).clone())
+    Path("silent.motion").write_bytes(encode_motion(replace(talk, motion=silent)))
+    for strength, most in ((1.0, 0.03), (0.0, 1.0)):
+        options = ReenactOptions(region="mouth", strength=strength, smooth=0.0)
+        with open_scene(TALKING, "silent.motion", options, model=loaded) as scene:
+            shown = [opening_in(frame, face_analyzer) for frame, info in scene if info.index % 4 == 0]
+        assert max(shown) < most
+        if not strength:  # nothing moves: the source talks as before
+            assert shown == pytest.approx(openings, abs=0.02)
