@@ -8,6 +8,7 @@ TEST_WORKERS ?= 2
 BENCH_FLAGS ?=
 BENCH_CODEC_FLAGS ?=
 EVALUATE_FLAGS ?=
+EXPRESSION_FLAGS ?=
 MEDIA ?= $(or $(VID2VID_MEDIA),../shared/media)
 
 # Files of tests that take seconds: add one here if it does. Long ones stand first, so that two workers end together.
@@ -22,7 +23,7 @@ ONNX := $(VENV)/.installed-onnx
 DOCS := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint type bench families runtimes bench-codec evaluate docs format clean
+.PHONY: help demo test test-fast lint type bench families runtimes bench-codec evaluate expression docs format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +61,9 @@ bench-codec: $(DEV)  ## Measure calls beside video codecs on the clips of MEDIA;
 
 evaluate: $(RUNTIME)  ## Measure the checkpoint on the clips of MEDIA/drivings; EVALUATE_FLAGS="--csv figures.csv" does more
 	$(BIN)/vid2vid evaluate self $(MEDIA)/drivings $(EVALUATE_FLAGS)
+
+expression: $(DEV)  ## Measure how much of the expressions in MEDIA/drivings arrives in MEDIA/sources, stage by stage
+	$(BIN)/python -m training.expression $(MEDIA) $(EXPRESSION_FLAGS)
 
 docs: $(DOCS)  ## Build the site of docs/ into build/docs; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet  # a notice about a version that is not used
