@@ -6,6 +6,8 @@ Both eyes share one gaze. The gaze is the last of the compact family's keypoints
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import torch
@@ -25,6 +27,9 @@ IRIS_RADIUS = 0.2  # eye widths
 # Eye widths, from the middle of the eye: its corners, how far an iris moves, and the skin at a corner that is left out.
 CORNER, ROOM, LEFT_OUT = 0.5, 0.46, 0.16
 LID_EDGE = 0.03  # eye widths: this much of an opening's rim is lid
+WHITE_TO = 0.42  # eye widths from the middle: the white that stands for hidden white is taken from here at most
+TURNS = 3  # steps in which a hidden place is turned into view
+LASHES_SEEN = 0.05, 0.12  # gap over width of a target's eye: from lashes alone to no lashes between its lids
 RIM = np.concatenate([LOOPS[:, OUTER : INNER + 1], LOOPS[:, UPPER][:, ::-1]], 1)
 """The openings as polygons, (2, 16)."""
 
@@ -77,11 +82,13 @@ class Irises:
     """The irises of one source."""
 
     def __init__(self, points: Points, gaze: Points) -> None:
-        """Measure the eyes. points: (468, 3), the source's mesh. gaze: (3,), its own."""
+        """Measure the eyes. points: (468 or 470, 3), the source's landmarks. gaze: (3,), its own."""
         mesh = points[:, :2].astype(np.float64)
         self._frames = [EyeFrame.of(mesh, eye) for eye in (0, 1)]
         self._lids = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
         self._own = [_mirrored(gaze[:2].astype(np.float64), eye) for eye in (0, 1)]
+        if len(mesh) > IRISES[1]:
+            self._own = [frame.to_own(mesh[iris]) for frame, iris in zip(self._frames, IRISES, strict=True)]
         self._trust = [smoothstep_between(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
 
     def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> None:
@@ -90,20 +97,41 @@ class Irises:
         displacement: (h, w, 2), of a part of the target, in the mesh's unit; changed in place. box: that part.
         keypoints: (468, 3), the target's. by: (2 or 3,), how the gaze differs from the source's.
         """
+        height, width = displacement.shape[:2]
+        low, step = box.low, (box.high - box.low) / (width, height)
+        for eye, change in self._changes(keypoints, by):
+            x, y = _pixels_inside((keypoints[RIM[eye], :2] - low) / step - 0.5, (height, width))
+            if len(x):
+                places = (np.stack([x, y], 1) + 0.5) * step + low
+                displacement[y, x] += self._shift(places + displacement[y, x], change, eye)
+
+    def move_at(self, displacement: Points, places: Points, keypoints: Points, by: Points) -> None:
+        """Do the same at places (N, 2) that are known to lie in openings. displacement: (N, 2), changed in place."""
+        middles = keypoints[LOOPS, :2].mean(1)
+        away = np.square(places[:, None] - middles).sum(-1)
+        for eye, change in self._changes(keypoints, by):
+            chosen = np.flatnonzero(away[:, eye] < away[:, 1 - eye])
+            if len(chosen):
+                displacement[chosen] += self._shift((places + displacement)[chosen].astype(np.float64), change, eye)
+
+    def _changes(self, keypoints: Points, by: Points) -> Iterator[tuple[int, Array]]:
+        """Give each eye whose iris moves, and how: (2,), in the eye's axes and widths."""
         size = float(np.linalg.norm(by[:2]))
         if size < 1e-4:
             return
         change = by[:2].astype(np.float64) * min(1.0, FURTHEST / size)
-        height, width = displacement.shape[:2]
-        low, step = box.low, (box.high - box.low) / (width, height)
         for eye in (0, 1):
-            x, y = _pixels_inside((keypoints[RIM[eye], :2] - low) / step - 0.5, (height, width))
-            if not len(x):
-                continue
-            places = (np.stack([x, y], 1) + 0.5) * step + low
-            shown = self._frames[eye].to_own(places + displacement[y, x])
-            moved = self._look(shown, self._trust[eye] * _mirrored(change, eye), eye) - shown
-            displacement[y, x] += (self._frames[eye].width_px * moved @ self._frames[eye].axes.T).astype(np.float32)
+            # What is left of an eye that is nearly shut shows its lashes.
+            share = self._trust[eye] * smoothstep_between(_gap(keypoints.astype(np.float64), eye), *LASHES_SEEN)
+            if share > 0:
+                yield eye, share * _mirrored(change, eye)
+
+    def _shift(self, places: Array, change: Array, eye: int) -> Points:
+        """Return how far what places of the source's picture (P, 2) show changes once the iris has moved: (P, 2)."""
+        frame = self._frames[eye]
+        shown = frame.to_own(places)
+        moved = self._look(shown, change, eye) - shown
+        return np.asarray(frame.width_px * moved @ frame.axes.T, np.float32)
 
     def _look(self, shown: Array, change: Array, eye: int) -> Array:
         """Return what places of an opening show of the source (P, 2) once the iris has moved, all in the eye's axes."""
@@ -117,16 +145,37 @@ class Irises:
         knots = [-CORNER, begin + along, end + along, CORNER]
         across = change[1] * np.interp(x, knots, [0.0, 1.0, 1.0, 0.0])
         inside = np.where(np.abs(x) < CORNER, np.interp(x, knots, [ends[0], begin, end, ends[1]]), x)
-        found = np.stack([inside, shown[:, 1] - across], 1)
+        return self._keep_between_lids(np.stack([inside, shown[:, 1] - across], 1), shown, eye)
+
+    def _keep_between_lids(self, found: Array, shown: Array, eye: int) -> Array:
+        """Return places (P, 2) of an opening, those that the source's lids hide replaced by others that look alike.
+
+        An eye looks the same all around its iris, so each hidden place is turned around the iris until it is in view:
+        an iris that the source shows in part is round where the target shows more of it. shown: (P, 2), what was seen
+        there before; as much of the lids' edge as was seen stays. All in the eye's axes.
+        """
+        upper, lower = self._lids_at(shown[:, 0], eye)
+        above, below = (np.clip(gap, 0, LID_EDGE) for gap in (shown[:, 1] - upper, lower - shown[:, 1]))
+        away = found - self._own[eye]
+        radius = np.linalg.norm(away, axis=1)
+        x, y = found.T
+        furthest = np.maximum(np.abs(x), WHITE_TO)
+        for _ in range(TURNS):
+            upper, lower = self._lids_at(x, eye)
+            middle = (upper + lower) / 2
+            y = np.clip(found[:, 1], np.minimum(upper + above, middle), np.maximum(lower - below, middle))
+            aside = np.sqrt(np.maximum(radius**2 - (y - self._own[eye][1]) ** 2, 0))
+            turned = np.clip(self._own[eye][0] + np.copysign(aside, away[:, 0]), -furthest, furthest)
+            x = np.where(y == found[:, 1], found[:, 0], turned)
+        return np.stack([x, y], 1)
+
+    def _lids_at(self, x: Array, eye: int) -> tuple[Array, Array]:
+        """Return where the source's upper and lower lid lie at some x, all in the eye's axes."""
         lids = self._lids[eye]
-        outer, inner = lids[[OUTER]], lids[[INNER]]
         upper, lower = (
-            np.interp(found[:, 0], *np.concatenate([outer, lids[part], inner]).T) for part in (UPPER, LOWER)
+            np.interp(x, *np.concatenate([lids[[OUTER]], lids[part], lids[[INNER]]]).T) for part in (UPPER, LOWER)
         )
-        # Nothing outside the source's own lids may be shown as eye.
-        middle, half = (upper + lower) / 2, np.maximum((lower - upper) / 2 - LID_EDGE, 0)
-        found[:, 1] = np.clip(found[:, 1], middle - half, middle + half)
-        return np.asarray(found)
+        return upper, lower
 
 
 def _pixels_inside(rim: NDArray[np.floating], size: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
