@@ -10,6 +10,7 @@ from torch.nn import functional
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.geometry.grid import resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.gaze import Samples
 from vid2vid_cli.models.compact.learned.networks import Correction, LearnedParts
 from vid2vid_cli.models.compact.learned.refine import (
     EncodedSource,
@@ -20,7 +21,7 @@ from vid2vid_cli.models.compact.learned.refine import (
     spread_residual,
 )
 from vid2vid_cli.models.compact.mesh.box import Box
-from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, find_edges
+from vid2vid_cli.models.compact.mesh.coverage import SAMPLES, EdgePixels, find_edges
 from vid2vid_cli.models.compact.mesh.warp import EYE, Flow, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
 from vid2vid_cli.models.compact.mouth import fill_mouth
@@ -61,9 +62,10 @@ def _warp(source: CompactSource, mesh: PlacedMesh, gaze: Tensor, correction: Cor
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
     flow = mesh.flow(size)
     look = None if not len(gaze) else gaze[0].cpu().numpy()
+    made_up = None
     if look is not None:
-        source.irises.move(flow.displacement, Box.whole(size), mesh.vertices[:POINTS], look)
-    edges = find_edges(flow.displacement, (height, width))
+        made_up = source.irises.move(flow.displacement, Box.whole(size), mesh.vertices[:POINTS], look)
+    edges = find_edges(flow.displacement, (height, width), made_up)
     displacement = torch.from_numpy(flow.displacement).to(image)[None]
     if correction is not None:
         displacement += spread_residual(correction, source.square, displacement)
@@ -84,8 +86,9 @@ def _cover(
     displacement = np.ascontiguousarray(drawn[..., :2])
     in_eye = drawn[..., 2] > 0.5
     if gaze is not None and in_eye.any():
-        moved = displacement[in_eye]
-        source.irises.move_at(moved, places[np.nonzero(in_eye)[1]], mesh.vertices[:POINTS], gaze)
+        moved, (rank, pixel) = displacement[in_eye], np.nonzero(in_eye)
+        samples = Samples(places[pixel], (rank + 0.5) / SAMPLES)
+        source.irises.move_at(moved, samples, mesh.vertices[:POINTS], gaze)
         displacement[in_eye] = moved
     middles = torch.from_numpy(places).to(image)
     own = middles if correction is None else middles + residual_at(correction, source.square, middles)

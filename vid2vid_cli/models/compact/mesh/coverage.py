@@ -46,12 +46,15 @@ class EdgePixels:
         return np.asarray(middles / max(self.size), np.float32)
 
 
-def find_edges(displacement: Points, size: tuple[int, int]) -> EdgePixels:
+def find_edges(displacement: Points, size: tuple[int, int], others: NDArray[np.uint8] | None) -> EdgePixels:
     """Return the pixels of a picture through which a flow's edges pass.
 
     displacement: (h, w, 2), in halves of the longer side. size: height and width of the picture, which may be larger.
+    others: (h, w), 255 at what else takes several samples.
     """
     marks = _mark_jumps(displacement, 2 * JUMP_PX / max(size))
+    if others is not None:
+        marks |= others
     if marks.shape != size:
         # All pixels whose place is interpolated between marked ones, which is to say across an edge.
         marks = cv2.resize(marks, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
