@@ -5,19 +5,24 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from vid2vid_cli.arrays import Points
 from vid2vid_cli.geometry.grid import resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.gaze import Samples
 from vid2vid_cli.models.compact.learned.networks import Correction, LearnedParts
 from vid2vid_cli.models.compact.learned.refine import (
     EncodedSource,
     Target,
     correct_flow,
     paint_target,
+    residual_at,
     spread_residual,
 )
 from vid2vid_cli.models.compact.mesh.box import Box
-from vid2vid_cli.models.compact.mesh.warp import Flow, PlacedMesh
+from vid2vid_cli.models.compact.mesh.coverage import SAMPLES, EdgePixels, find_edges
+from vid2vid_cli.models.compact.mesh.warp import EYE, Flow, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
 from vid2vid_cli.models.compact.mouth import fill_mouth
 from vid2vid_cli.models.compact.posing import CompactState
@@ -56,13 +61,48 @@ def _warp(source: CompactSource, mesh: PlacedMesh, gaze: Tensor, correction: Cor
     shrink = min(1.0, WARP_SIDE / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
     flow = mesh.flow(size)
-    if len(gaze):
-        source.irises.move(flow.displacement, Box.whole(size), mesh.vertices[:POINTS], gaze[0].cpu().numpy())
+    look = None if not len(gaze) else gaze[0].cpu().numpy()
+    made_up = None
+    if look is not None:
+        made_up = source.irises.move(flow.displacement, Box.whole(size), mesh.vertices[:POINTS], look)
+    edges = find_edges(flow.displacement, (height, width), made_up)
     displacement = torch.from_numpy(flow.displacement).to(image)[None]
     if correction is not None:
         displacement += spread_residual(correction, source.square, displacement)
     warped = warp_image(image, _in_halves_of_sides(displacement, image))
-    return warped if flow.mirrored is None else _lay_mirrored(image, warped, flow)
+    if flow.mirrored is not None:
+        warped = _lay_mirrored(image, warped, flow)
+    if len(edges):
+        warped[0, :, edges.y, edges.x] = _cover(source, mesh, edges, look, correction)
+    return warped
+
+
+def _cover(
+    source: CompactSource, mesh: PlacedMesh, edges: EdgePixels, gaze: Points | None, correction: Correction | None
+) -> Tensor:
+    """Return the colours of pixels that edges pass through, (3, E), from what covers each of their samples."""
+    image, places = source.features["image"], edges.places
+    drawn = mesh.draw_at(edges, (0, 1, EYE, 2, 3, 4) if mesh.has_mirror else (0, 1, EYE))
+    displacement = np.ascontiguousarray(drawn[..., :2])
+    in_eye = drawn[..., 2] > 0.5
+    if gaze is not None and in_eye.any():
+        moved, (rank, pixel) = displacement[in_eye], np.nonzero(in_eye)
+        samples = Samples(places[pixel], (rank + 0.5) / SAMPLES)
+        source.irises.move_at(moved, samples, mesh.vertices[:POINTS], gaze)
+        displacement[in_eye] = moved
+    middles = torch.from_numpy(places).to(image)
+    own = middles if correction is None else middles + residual_at(correction, source.square, middles)
+    colours = _sample(image, own + torch.from_numpy(displacement).to(image))
+    if mesh.has_mirror:
+        mirrored = _sample(image, middles + torch.from_numpy(np.ascontiguousarray(drawn[..., 3:5])).to(image))
+        colours += torch.from_numpy(np.ascontiguousarray(drawn[..., 5])).to(image) * (mirrored - colours)
+    return colours.mean(1)
+
+
+def _sample(image: Tensor, places: Tensor) -> Tensor:
+    """Sample an image (1, 3, H, W) at places (S, E, 2) in halves of its longer side: (3, S, E)."""
+    grid = _in_halves_of_sides(places[None], image)
+    return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:

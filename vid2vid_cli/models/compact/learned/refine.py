@@ -150,6 +150,12 @@ def spread_residual(correction: Correction, square: HeadSquare, like: Tensor) ->
     return resize_map(sample(correction.residual, grid).permute(0, 2, 3, 1) * square.half, like)
 
 
+def residual_at(correction: Correction, square: HeadSquare, places: Tensor) -> Tensor:
+    """Return the same at some places (P, 2) of the crop alone: (P, 2)."""
+    grid = (places - places.new_tensor(square.middle)) / square.half
+    return sample(correction.residual, grid[None, None])[0, :, 0].T * square.half
+
+
 def paint_target(
     parts: LearnedParts, warped: Tensor, target: Target, source: EncodedSource, correction: Correction
 ) -> None:

@@ -20,6 +20,7 @@ from vid2vid_cli.arrays import Points
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.mesh.box import Border, Box
+from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, rasterize_at
 from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
 from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
@@ -41,6 +42,7 @@ BACKGROUND_DEPTH = 10.0  # behind every head
 # inside the mouth 1, inside an eye 1, turned to the camera more than in the source 1
 CHANNELS = 12
 FOLLOWING = 8  # the channel that says how much a pixel follows the head
+EYE = 10  # the channel that is 1 inside the openings of the eyes
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,24 @@ class PlacedMesh:
 
         box: the part. size: (height, width) of what is drawn.
         """
+        return rasterize(self._in_px(box, size), self._some(channels), self.triangles, size)
+
+    def draw_at(self, edges: EdgePixels, channels: Sequence[int]) -> Points:
+        """Draw some of the channels at the samples of some pixels of the whole crop: (SAMPLES, E, channels)."""
+        begins = np.searchsorted(edges.y, np.arange(edges.size[0] + 1)).astype(np.int32)
+        places = self._in_px(Box.whole(edges.size), edges.size)
+        return rasterize_at(places, self._some(channels), self.triangles, (edges.x, edges.y, begins))
+
+    def _in_px(self, box: Box, size: tuple[int, int]) -> Points:
+        """Return the vertices (V, 3) in px of a picture of a box, from the centre of its first pixel."""
         step = (box.high - box.low) / (size[1], size[0])
         vertices_px = self.vertices.copy()
-        # The rasteriser counts from the centre of the first pixel, a box from its edge.
         vertices_px[:, :2] = (self.vertices[:, :2] - box.low) / step - 0.5
         vertices_px[:, 2] /= step.mean()
-        return rasterize(vertices_px, np.ascontiguousarray(self.values[:, channels]), self.triangles, size)
+        return vertices_px
+
+    def _some(self, channels: Sequence[int]) -> Points:
+        return np.ascontiguousarray(self.values[:, channels])
 
 
 class MeshWarp:

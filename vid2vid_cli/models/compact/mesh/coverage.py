@@ -1,0 +1,141 @@
+"""Coverage: a pixel through which an edge passes shows what lies on either side of it, each by its share.
+
+A flow names one place of the source for each pixel. Along lids, lips, and where a part of the face hides another,
+neighbours come from places far apart, and edges decided pixel by pixel are stairs. There the mesh is asked at several
+samples of each pixel, as in multisampling (Akeley, RealityEngine Graphics, SIGGRAPH 1993): a sample decides which
+surface covers it, while the colour is taken as for the middle of the pixel. So a pixel that one surface covers fully
+keeps its colour, and nothing is blurred.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from vid2vid_cli.arrays import Indices, Points
+
+JUMP_PX = 0.5  # source px: an edge is where the places of two neighbours differ so much more than the neighbours do
+SAMPLES = 16
+_STRIDE = 7  # of a rank-1 lattice: each row and each column of its 16 by 16 cells holds one sample
+OFFSETS: Points = (
+    (np.stack([np.arange(SAMPLES), np.arange(SAMPLES) * _STRIDE % SAMPLES], 1) + 0.5) / SAMPLES - 0.5
+).astype(np.float32)
+"""Where the samples of a pixel lie, from its middle: (SAMPLES, 2), x and y in px."""
+
+
+@dataclass(frozen=True)
+class EdgePixels:
+    """The pixels of a picture that edges pass through: x and y (E,), row by row. size: its height and width."""
+
+    x: Indices
+    y: Indices
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def places(self) -> Points:
+        """Their middles, in halves of the picture's longer side from its centre: (E, 2)."""
+        height, width = self.size
+        middles = np.stack([self.x, self.y], 1) * 2 + np.array([1 - width, 1 - height])
+        return np.asarray(middles / max(self.size), np.float32)
+
+
+def find_edges(displacement: Points, size: tuple[int, int], others: NDArray[np.uint8] | None) -> EdgePixels:
+    """Return the pixels of a picture through which a flow's edges pass.
+
+    displacement: (h, w, 2), in halves of the longer side. size: height and width of the picture, which may be larger.
+    others: (h, w), 255 at what else takes several samples.
+    """
+    marks = _mark_jumps(displacement, 2 * JUMP_PX / max(size))
+    if others is not None:
+        marks |= others
+    if marks.shape != size:
+        # All pixels whose place is interpolated between marked ones, which is to say across an edge.
+        marks = cv2.resize(marks, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    y, x = np.nonzero(marks)
+    return EdgePixels(x.astype(np.int32), y.astype(np.int32), size)
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark_jumps(displacement: Points, least: float) -> NDArray[np.uint8]:
+    """Mark with 255 all four pixels of each block of 2 by 2 in which neighbours differ by more than `least`."""
+    height, width = displacement.shape[:2]
+    marks = np.zeros((height, width), np.uint8)
+    for y in range(height):
+        for x in range(width):
+            beside = below = 0.0
+            for k in range(2):
+                here = displacement[y, x, k]
+                if x + 1 < width:
+                    beside = max(beside, abs(displacement[y, x + 1, k] - here))
+                if y + 1 < height:
+                    below = max(below, abs(displacement[y + 1, x, k] - here))
+            if beside > least:
+                marks[max(y - 1, 0) : y + 2, x : x + 2] = 255
+            if below > least:
+                marks[y : y + 2, max(x - 1, 0) : x + 2] = 255
+    return marks
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def rasterize_at(
+    vertices_px: Points, attributes: Points, triangles: Indices, edges: tuple[Indices, Indices, Indices]
+) -> Points:
+    """Interpolate vertex attributes at the samples of some pixels; the nearest triangle wins.
+
+    vertices_px, attributes, triangles: as for `rasterizer.rasterize`. edges: x and y of the pixels (E,), row by row,
+    and where each row of the picture begins among them (height + 1,). Returns (SAMPLES, E, A), 0 where nothing is.
+    """
+    columns, rows, begins = edges
+    height, count, channels = len(begins) - 1, len(columns), attributes.shape[1]
+    values = np.zeros((SAMPLES, count, channels), np.float32)
+    depth = np.full((count, SAMPLES), np.float32(np.inf))
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, az = vertices_px[a, 0], vertices_px[a, 1], vertices_px[a, 2]
+        bx, by, bz = vertices_px[b, 0], vertices_px[b, 1], vertices_px[b, 2]
+        cx, cy, cz = vertices_px[c, 0], vertices_px[c, 1], vertices_px[c, 2]
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if abs(area) < 1e-9:  # seen edge on
+            continue
+        inverse = 1.0 / area
+        left, right = min(ax, bx, cx) - 0.5, max(ax, bx, cx) + 0.5
+        top = max(0, int(np.ceil(min(ay, by, cy) - 0.5)))
+        bottom = min(height - 1, int(np.floor(max(ay, by, cy) + 0.5)))
+        for y in range(top, bottom + 1):
+            for e in range(_first_from(columns, begins[y], begins[y + 1], left), begins[y + 1]):
+                if columns[e] > right:
+                    break
+                for s in range(SAMPLES):
+                    x_in, y_in = columns[e] + OFFSETS[s, 0] - ax, rows[e] + OFFSETS[s, 1] - ay
+                    v = (x_in * (cy - ay) - y_in * (cx - ax)) * inverse
+                    w = (y_in * (bx - ax) - x_in * (by - ay)) * inverse
+                    # The slack is that of the rasteriser: it closes the seams between neighbours.
+                    if v < -1e-4 or w < -1e-4 or v + w > 1.0001:
+                        continue
+                    z = az + v * (bz - az) + w * (cz - az)
+                    if z >= depth[e, s]:
+                        continue
+                    depth[e, s] = z
+                    u = 1.0 - v - w
+                    for k in range(channels):
+                        values[s, e, k] = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
+    return values
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _first_from(columns: Indices, low: int, high: int, left: float) -> int:
+    """Return the first of the sorted columns[low:high] that is not left of `left`."""
+    while low < high:
+        middle = (low + high) // 2
+        if columns[middle] < left:
+            low = middle + 1
+        else:
+            high = middle
+    return low
