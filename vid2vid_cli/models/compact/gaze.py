@@ -81,7 +81,7 @@ def _mirrored(own: Array, eye: int) -> Array:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of pixels. places: (N, 2), in the mesh's unit. ranks: (N,), in (0, 1), spread evenly over each pixel's."""
+    """Samples of pixels. places: (N, 2), in the mesh's unit. ranks: (N,), in (0, 1), evenly over each pixel."""
 
     places: Points
     ranks: Array
@@ -177,7 +177,7 @@ class Irises:
         return np.stack([inside, moved.shown[:, 1] - across], 1)
 
     def _keep_between_lids(self, found: Array, moved: Moved, eye: int) -> tuple[Array, NDArray[np.bool_]]:
-        """Return places of an opening (P, 2), those that the source's lids hide replaced by others; and which these are.
+        """Return places of an opening (P, 2), those hidden by the source's lids replaced; and which these are.
 
         An eye looks the same all around its iris, so each hidden place is turned around the iris until it is in view:
         an iris that the source shows in part is round where the target shows more of it. As much of the lids' edge as

@@ -26,6 +26,7 @@ from vid2vid_cli.models.compact.gaze import Irises
 from vid2vid_cli.models.compact.learned.networks import LearnedParts
 from vid2vid_cli.models.compact.learned.quantized import RANGES, can_quantize, quantize
 from vid2vid_cli.models.compact.learned.refine import encode_source
+from vid2vid_cli.models.compact.lid_layer import read_lids
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
 from vid2vid_cli.models.compact.mouth import SourceMouth, mouth_gaps, read_skin_tone
@@ -103,7 +104,8 @@ class CompactModel:
         width = mouth_width(self.topology, rig.canonical) * float(rig.motion.scale)
         gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
         mouth = SourceMouth(self.topology, gaps, read_skin_tone(image, landmarks[0].numpy()))
-        return CompactSource(kept, rig.canonical, rig.motion, rig.warp, rig.square, irises, mouth)
+        lids = read_lids(image, landmarks[0].numpy())
+        return CompactSource(kept, rig.canonical, rig.motion, rig.warp, rig.square, irises, mouth, lids)
 
     def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> FirstFrameFollower | None:
         """Begin to compare the frames of a driving with its first one; the networks must be there to use it."""

@@ -20,6 +20,7 @@ from vid2vid_cli.models.compact.learned.refine import (
     residual_at,
     spread_residual,
 )
+from vid2vid_cli.models.compact.lid_layer import draw_lids
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.coverage import SAMPLES, EdgePixels, find_edges
 from vid2vid_cli.models.compact.mesh.warp import EYE, Flow, PlacedMesh
@@ -49,6 +50,7 @@ def render_frame(source: CompactSource, driven: CompactState, parts: LearnedPart
         _fill_mouth(warped, source, driven)
     if parts is not None and encoded is not None and correction is not None:
         paint_target(parts, warped, target, encoded, correction)
+    _shut_lids(warped, source, driven, mesh)
     if driven.mouth is not None:  # a real mouth needs no retouching, which would only grey it
         _fill_mouth(warped, source, driven)
     return warped
@@ -103,6 +105,15 @@ def _sample(image: Tensor, places: Tensor) -> Tensor:
     """Sample an image (1, 3, H, W) at places (S, E, 2) in halves of its longer side: (3, S, E)."""
     grid = _in_halves_of_sides(places[None], image)
     return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+
+def _shut_lids(warped: Tensor, source: CompactSource, driven: CompactState, mesh: PlacedMesh) -> None:
+    """Lay the lids of closing eyes over a warped image (1, 3, H, W), in place."""
+    height, width = warped.shape[-2:]
+    half = max(height, width) / 2
+    points_px = driven.keypoints[0].cpu().numpy() * half + (width / 2, height / 2, 0)
+    for layer in draw_lids((height, width), points_px.astype(np.float32), mesh.closing, source.lids):
+        layer.blend(warped[0])
 
 
 def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:

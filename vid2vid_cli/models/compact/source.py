@@ -17,6 +17,7 @@ from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.compact.gaze import Irises, read_gaze
 from vid2vid_cli.models.compact.learned.refine import HeadSquare
+from vid2vid_cli.models.compact.lid_layer import SourceLids
 from vid2vid_cli.models.compact.mesh.box import Border
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.mesh.warp import MeshWarp
@@ -39,6 +40,7 @@ class CompactSource(SourceAppearance):
     square: HeadSquare
     irises: Irises
     mouth: SourceMouth
+    lids: SourceLids
 
 
 @dataclass(frozen=True)

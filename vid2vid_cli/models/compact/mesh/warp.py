@@ -140,7 +140,7 @@ class MeshWarp:
         self._facing = topology.facing(points)
         self._hidden = topology.spread(_hidden_weights(self._facing, self._facing[topology.mirror]), times=3)
         self._parts = self._name_parts()
-        self._lids = Eyelids(topology, points, float(pose.scale))
+        self._lids = Eyelids(points, float(pose.scale))
 
     def flow(self, keypoints: Points, pose: Similarity, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from.
@@ -161,8 +161,6 @@ class MeshWarp:
         shown = smoothstep((revealed - 0.1) / 0.3)
         source_xy = self._inset_source_xy(shown)
         closing = self._lids.closing(keypoints, target.scale)
-        self._lids.unfold(source_xy, closing)
-        self._lids.draw_lashes(inside, targets[len(source_xy) :], keypoints, closing)
         values = np.zeros((len(targets), CHANNELS), np.float32)
         values[:, :2] = np.concatenate([source_xy, inside]) - targets[:, :2]
         weights = self._mirror_weights(shown)

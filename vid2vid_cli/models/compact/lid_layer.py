@@ -1,0 +1,127 @@
+"""Shut lids: the skin that an upper lid brings into view as it closes, which no pixel of an open eye shows.
+
+Stretching what lies above the eye over it would drag lashes, brows and the frames of glasses along. A lid is drawn
+instead: in the colours of the skin around the eye, a little darker towards its edge, with the line of lashes where the
+lids meet. Nothing but the opening of the eye is drawn over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vid2vid_cli.arrays import Points
+from vid2vid_cli.face.eyes import INNER, LOOPS, LOWER, OUTER, RINGS, UPPER
+from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
+from vid2vid_cli.models.compact.mouth import MouthLayer
+
+LID, LOWER_LID = LOOPS[:, UPPER], LOOPS[:, LOWER]
+FOLD, BROW, BELOW = RINGS[0][:, UPPER], RINGS[1][:, UPPER], RINGS[0][:, LOWER]
+ABOVE = (0.1, 0.2, 0.3, 0.4)  # shares of the way from fold to brow where skin is looked at
+VARIES = 0.06  # most that the skin of one part of a lid differs from that of the whole lid
+LASHES = 0.06  # thickness of the line of lashes, in eye widths
+SHADE = 0.12  # how much darker a lid is at its edge than at its fold
+BEGIN, END = 0.1, 0.4  # of closing: from where to where a lid appears
+
+
+@dataclass(frozen=True)
+class SourceLids:
+    """The lids of one source. skin: (2, 7, 3), of each part of each upper lid. lashes: (2, 3). All in [0, 1].
+
+    folds: (2, 7), how far each point of an open lid's edge lies below its fold, in eye widths.
+    """
+
+    skin: Points
+    lashes: Points
+    folds: Points
+
+
+def read_lids(image: Tensor, points_px: Points) -> SourceLids:
+    """Read the lids of a source. image: (1, 3, H, W) in [0, 1]. points_px: (468 or more, 2 or 3) in its px."""
+    picture = image[0].permute(1, 2, 0).cpu().numpy()
+    points = points_px[:, :2]
+    above = np.stack([points[FOLD] + share * (points[BROW] - points[FOLD]) for share in ABOVE])  # (4, 2, 7, 2)
+    seen = np.concatenate([_colours(picture, above), _colours(picture, points[BELOW])[None]])  # (5, 2, 7, 3)
+    whole = np.median(seen.transpose(1, 0, 2, 3).reshape(2, -1, 3), 1)[:, None]  # (2, 1, 3): glasses are outvoted
+    parts = np.median(seen[: len(ABOVE)], 0)
+    parts = (np.roll(parts, 1, 1) + parts + np.roll(parts, -1, 1)) / 3
+    skin = whole + np.clip(parts - whole, -VARIES, VARIES)
+    edges = _colours(picture, points[LID])  # the darkest of them are lashes
+    lashes = np.quantile(edges, 0.1, axis=1)
+    folds = np.linalg.norm(points[LID] - points[FOLD], axis=-1) / _widths(points)[:, None]
+    return SourceLids(skin.astype(np.float32), np.minimum(lashes, 0.5 * whole[:, 0]).astype(np.float32), folds)
+
+
+def draw_lids(size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids) -> list[MouthLayer]:
+    """Draw the lids of closing eyes. size: (height, width) of the picture. points_px: (468, 3), the target's mesh.
+
+    closing: (2, 7), how far each part of an upper lid has closed the eye, in [0, 1], see mesh.eyelids.
+    """
+    layers = (_draw_lid(size, points_px, closing[eye], lids, eye) for eye in (0, 1))
+    return [layer for layer in layers if layer is not None]
+
+
+def _draw_lid(
+    size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids, eye: int
+) -> MouthLayer | None:
+    weight = smoothstep((closing - BEGIN) / (END - BEGIN))
+    if not weight.any():
+        return None
+    points = points_px[:, :2].astype(np.float32)
+    width_px = float(_widths(points)[eye])
+    edge, fold = points[LID[eye]], points[FOLD[eye]]
+    down = edge - fold
+    drop = np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-3)
+    down = down / drop
+    top = fold + np.minimum(lids.folds[eye][:, None] * width_px, drop) * down
+    thick = max(1.0, LASHES * width_px)
+    # The strip from where the open lid ends to below its edge; both meet in the corners of the eye.
+    ends = points[LOOPS[eye, [OUTER, INNER]]]
+    upper = np.concatenate([ends[:1], top, ends[1:]])
+    lower = np.concatenate([ends[:1], edge + (thick / 2 + 1) * down, ends[1:]])
+    rows = np.concatenate([upper, lower])
+    low = np.maximum(np.floor(rows.min(0)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(rows.max(0)).astype(int) + 2, (size[1], size[0]))
+    if (high <= low).any():
+        return None
+    count = len(upper)
+    heights = np.linalg.norm(lower - upper, axis=1)
+    padded = np.concatenate([[0], weight, [0]])
+    skin = np.concatenate([lids.skin[eye][:1], lids.skin[eye], lids.skin[eye][-1:]])
+    # How far below the top and above the bottom a place lies, in px; how much of a lid is there; its colour.
+    attributes = np.zeros((2 * count, 6), np.float32)
+    attributes[count:, 0], attributes[:count, 1] = heights, heights
+    attributes[:, 2] = np.tile(padded, 2)
+    attributes[:, 3:] = np.tile(skin, (2, 1))
+    k = np.arange(count - 1)
+    triangles = np.concatenate(
+        [np.stack([k, k + 1, k + count], 1), np.stack([k + 1, k + 1 + count, k + count], 1)]
+    ).astype(np.int32)
+    flat = np.column_stack([rows - (low + 0.5), np.zeros(len(rows))]).astype(np.float32)
+    drawn = rasterize(flat, attributes, triangles, (int(high[1] - low[1]), int(high[0] - low[0])))
+    below_top, above_bottom, share = np.moveaxis(drawn[..., :3], -1, 0)
+    down_share = below_top / np.maximum(below_top + above_bottom, 1e-3)
+    colour = drawn[..., 3:] * (1 - SHADE * down_share**2)[..., None]
+    line = np.clip(1 - np.abs(above_bottom - 1 - thick / 2) / (0.75 * thick), 0, 1) ** 0.7
+    colour += (share * line)[..., None] * (lids.lashes[eye] - colour)
+    soft_top = smoothstep(below_top / max(1.5, 0.08 * width_px))
+    soft_bottom = np.clip(above_bottom, 0, 1)
+    alpha = share * soft_top * soft_bottom
+    return MouthLayer(int(low[0]), int(low[1]), np.asarray(colour, np.float32), alpha[..., None].astype(np.float32))
+
+
+def _colours(picture: NDArray[np.floating], places: Points) -> Points:
+    """Return the colours of a picture (H, W, 3) at places (..., 2) in its px: (..., 3)."""
+    height, width = picture.shape[:2]
+    x = np.clip(places[..., 0].astype(int), 0, width - 1)
+    y = np.clip(places[..., 1].astype(int), 0, height - 1)
+    return np.asarray(picture[y, x], np.float32)
+
+
+def _widths(points: Points) -> Points:
+    ends = points[LOOPS[:, OUTER], :2] - points[LOOPS[:, INNER], :2]
+    return np.asarray(np.linalg.norm(ends, axis=-1), np.float32)
