@@ -13,7 +13,7 @@ import numpy as np
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.face.paste import resize_frame
-from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.geometry.regions import Mouth, Region
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, restrict_motion
 from vid2vid_cli.pipeline.animator import Animator
@@ -46,7 +46,8 @@ class MotionControls:
     """How much of a driving's motion arrives, and how.
 
     region: what may move. strength: 0 nothing, 1 as driven. smooth: 0 none, 1 firm. on_missing: what happens to
-    driving frames without a face. absolute_pose: angles of the user's replace the driven ones instead of being added.
+    driving frames without a face. absolute_pose: angles of the user's replace the driven ones instead of being added. mouth:
+    what fills an opening mouth.
     """
 
     region: Region = "all"
@@ -54,12 +55,13 @@ class MotionControls:
     smooth: float = 0.0
     on_missing: OnMissing = "hold"
     absolute_pose: bool = False
+    mouth: Mouth = "auto"
 
     @classmethod
     def of(cls, options: ReenactOptions) -> MotionControls:
         """Take the controls out of a command's options."""
         o = options
-        return cls(o.region, o.strength, o.smooth, o.on_missing, o.absolute_pose)
+        return cls(o.region, o.strength, o.smooth, o.on_missing, o.absolute_pose, o.mouth)
 
 
 @dataclass
@@ -206,7 +208,7 @@ class Scene:
         """Render one face of the source; None if it is out of sight."""
         if face.appearance is None:
             return None
-        animator = Animator(self._model, face.appearance, self.source.path)
+        animator = Animator(self._model, face.appearance, self.source.path, self.controls.mouth)
         if driven.motion is None:  # no face was seen in the driving yet: the source keeps still
             return animator.frame_at_rest(pose)
         base = face.appearance.motion if self.reference is None else self.reference

@@ -7,20 +7,18 @@ driving's lips is warped lip to lip into the source's, its tone matched to the s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.models.compact.mouth_halves import sample
+from vid2vid_cli.models.compact.mouth_tone import SkinTone, match_tone, skin_colour
 
 LARGEST_PX = 192  # longer side of what is kept of a mouth: more detail than most portraits show
 MARGIN = 0.12  # of its longer side, around the inner lips: for sampling at their edge
 INSET = 0.08  # of the opening: the tracked lips lie a little on the lip, whose colour must not come along
-LIGHT_SHARE = 0.6  # exponent of the ratio of both skins: chosen by eye on seven portraits, none of them dark
-# Points on cheeks and nose where the skin's colour is read.
-SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 
 
 @dataclass(frozen=True)
@@ -57,14 +55,6 @@ def take_mouth(frame: Frame, points_px: Points, loop: NDArray[np.int32]) -> Mout
     return MouthPicture(np.ascontiguousarray(cut), lips_px.astype(np.float32), skin)
 
 
-def skin_colour(picture: NDArray[Any], points_px: Points) -> Points:
-    """Return the colour (3,) of a face's skin, in the unit of a picture (H, W, 3). points_px: (468, 2 or 3)."""
-    x, y = points_px[list(SKIN_POINTS), :2].astype(int).T
-    height, width = picture.shape[:2]
-    colours = picture[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
-    return np.asarray(np.median(colours, axis=0), np.float32)
-
-
 def _inset(lips: Points) -> Points:
     """Move each point of the loop (20, 2) a part of the way to the one opposite, and all a little inwards."""
     half = len(lips) // 2
@@ -77,19 +67,7 @@ def _inset(lips: Points) -> Points:
     return np.asarray(middle + (moved - middle) * (1 - INSET / 2), np.float32)
 
 
-def sample_mouth(shown: MouthPicture, places_px: Points, skin: Points) -> Points:
-    """Sample a mouth's picture at places (H, W, 2) in its px: (H, W, 3) in [0, 1].
-
-    skin: (3,), the source's: the light on both faces differs as their skin does.
-    """
-    colours = cv2.remap(
-        shown.picture,
-        places_px[..., 0],
-        places_px[..., 1],
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    # A part of the difference is the light, which the mouth shares; the rest is the skin itself, which it does not.
-    gain = np.clip(skin / np.maximum(shown.skin, 0.02), 0.4, 2.5) ** LIGHT_SHARE
-    gain = 0.6 * gain.mean() + 0.4 * gain  # of the light's colour less shows in a mouth than of its brightness
-    return np.asarray(np.clip(colours * (gain / np.float32(255)), 0, 1), np.float32)
+def sample_mouth(shown: MouthPicture, places_px: Points, tone: SkinTone) -> Points:
+    """Sample a mouth's picture at places (H, W, 2) in its px: (H, W, 3) in [0, 1], in the light of a source."""
+    colours = sample(shown.picture, places_px[..., 0], places_px[..., 1])
+    return match_tone(colours / np.float32(255), shown.skin, tone)

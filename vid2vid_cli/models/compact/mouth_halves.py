@@ -1,0 +1,217 @@
+"""A mouth's inside in the two rigid halves of a jaw: upper teeth move with the head, lower ones with the chin.
+
+A mouth lies on a curved plane of the head, the arch of the teeth: x right, y down, on the canonical head (the distance
+of the eyes is 1), z = const + ARCH x^2. The lips slide over both halves, nothing is stretched; what opens between them
+is dark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.mouth_tone import skin_colour
+
+ARCH = 1.6  # how fast the teeth recede to the sides; lips do so by 1.9
+BEHIND_LIPS = 0.02  # eye distances from the lips' middle to the teeth
+COLUMNS, ROWS = 48, 40  # of the grid on which a mouth is read
+INSET = 0.07  # of an opening: the tracked lips lie a little on the lip
+STEEPEST = 2  # rows that the line between the teeth may rise or fall from column to column
+SIDE_FADE = 0.05  # eye distances within which a half fades to the corners of its mouth
+SHOWN = 0.55  # of the upper half must be teeth
+LEAST_TEETH = 0.03  # eye distances of a row that must show
+UPPER_LIP, LOWER_LIP = 13, 14  # mesh points: middles of the inner lips
+CHIN = (152, 148, 377, 175, 171, 396)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """How a picture shows the arch: px = linear @ (x, y) + depth * ARCH * x^2 + offset, centre of the first px at 0."""
+
+    linear: Points
+    depth: Points
+    offset: Points
+
+    @classmethod
+    def of_head(cls, head: Similarity, arch_z: float, half: float, middle: tuple[float, float]) -> Projection:
+        """Project by a head's pose, batch of 1, in halves of a picture's longer side.
+
+        arch_z: depth of the arch's middle on the canonical head. half: px of half the longer side. middle: px.
+        """
+        turn = head.rotation[0].double().numpy() * float(head.scale) * half
+        offset = head.translation[0, :2].double().numpy() * half + middle + turn[:2, 2] * arch_z - 0.5
+        return cls(turn[:2, :2], turn[:2, 2], offset)
+
+    def to_px(self, x: Points, y: Points) -> tuple[Points, Points]:
+        """Project places of the arch."""
+        bulge = ARCH * x * x
+        (a, b), (c, d) = self.linear
+        px = a * x + b * y + self.depth[0] * bulge + self.offset[0]
+        return px, c * x + d * y + self.depth[1] * bulge + self.offset[1]
+
+    def to_arch(self, x_px: Points, y_px: Points) -> tuple[Points, Points]:
+        """Find the places of the arch that pixels show."""
+        (a, b), (c, d) = np.linalg.inv(self.linear)
+        u, v = x_px - self.offset[0], y_px - self.offset[1]
+        x = a * u + b * v
+        tilt_x, tilt_y = a * self.depth[0] + b * self.depth[1], c * self.depth[0] + d * self.depth[1]
+        bulge = np.zeros_like(x)
+        for _ in range(4):  # x = x0 - tilt * ARCH x^2
+            bulge = ARCH * np.square(np.clip(x - tilt_x * bulge, -0.6, 0.6))
+        return x - tilt_x * bulge, c * u + d * v - tilt_y * bulge
+
+    @property
+    def unit_px(self) -> float:
+        """How many px one eye distance is."""
+        return float(np.sqrt(abs(np.linalg.det(self.linear))))
+
+
+@dataclass(frozen=True)
+class Halves:
+    """What a picture shows of a mouth, to be moved in two halves.
+
+    picture: (h, w, 3), uint8 RGB. projection: of the arch into it. x: (COLUMNS,), ascending; top, seam, low_seam,
+    bottom: (COLUMNS,), y on the arch: the upper lip's edge, where the upper teeth end, where the lower ones begin, the
+    lower lip's edge. teeth: (2,), how much of the upper and of the lower half is teeth, in its middle, 0 to 1.
+    skin: (3,), the face's, in [0, 1].
+    """
+
+    picture: Frame
+    projection: Projection
+    x: Points
+    top: Points
+    seam: Points
+    low_seam: Points
+    bottom: Points
+    teeth: Points
+    skin: Points
+
+    def upper(self, x: Points, y: Points, px: float) -> tuple[Points, Points]:
+        """Sample the upper half at places (h, w) of the arch: colours (h, w, 3) of 255, and how much is there (h, w).
+
+        px: eye distances a pixel.
+        """
+        seam, top = np.interp(x, self.x, self.seam), np.interp(x, self.x, self.top)
+        there = smoothstep((seam - y) / (1.5 * px) + 0.5) * self._side(x)
+        return self._sample(x, np.clip(y, np.minimum(top, seam), seam)), there
+
+    def lower(self, x: Points, y: Points, px: float) -> tuple[Points, Points]:
+        """Sample the lower half; as `upper`."""
+        seam, bottom = np.interp(x, self.x, self.low_seam), np.interp(x, self.x, self.bottom)
+        thick = smoothstep((bottom - seam) / 0.03)
+        there = smoothstep((y - seam) / (1.5 * px) + 0.5) * self._side(x) * thick
+        return self._sample(x, np.clip(y, seam, np.maximum(bottom, seam))), there
+
+    def whole(self) -> Halves:
+        """Return halves of which the lower one begins where the upper one ends, with all that lies between."""
+        return replace(self, low_seam=self.seam)
+
+    @property
+    def shows_teeth(self) -> bool:
+        """Whether the upper half is plainly teeth."""
+        middle = slice(COLUMNS // 4, -COLUMNS // 4)
+        return float(self.teeth[0]) > SHOWN and float((self.seam - self.top)[middle].mean()) > LEAST_TEETH
+
+    @property
+    def has_lower(self) -> bool:
+        """Whether the picture shows anything below the upper teeth."""
+        middle = slice(COLUMNS // 4, -COLUMNS // 4)
+        return float((self.bottom - self.seam)[middle].mean()) > LEAST_TEETH
+
+    def edge(self) -> float:
+        """Return where the upper teeth end in the middle, y on the arch."""
+        return float(np.interp(0, self.x, self.seam))
+
+    def low_edge(self) -> float:
+        """Return where the lower teeth begin in the middle, y on the arch."""
+        return float(np.interp(0, self.x, self.low_seam))
+
+    def _side(self, x: Points) -> Points:
+        return smoothstep(np.minimum(x - self.x[0], self.x[-1] - x) / SIDE_FADE)
+
+    def _sample(self, x: Points, y: Points) -> Points:
+        u, v = self.projection.to_px(np.clip(x, self.x[0], self.x[-1]), y)
+        return sample(self.picture, u, v)
+
+
+def sample(picture: Frame, u: Points, v: Points) -> Points:
+    """Sample a picture (H, W, 3) at px (h, w): (h, w, 3) of 255, float32."""
+    colours = cv2.remap(
+        picture, u.astype(np.float32), v.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(colours, np.float32)
+
+
+def read_halves(
+    picture: Frame, points_px: Points, loop: NDArray[np.int32], projection: Projection
+) -> Halves | None:
+    """Read a mouth out of a picture (H, W, 3). None where its lips are shut.
+
+    points_px: (468, 2 or 3). loop: the inner lips. projection: of the face's arch.
+    """
+    x, y = projection.to_arch(points_px[loop, 0] - 0.5, points_px[loop, 1] - 0.5)
+    half = len(loop) // 2
+    low = np.r_[0, len(loop) - 1 : half - 1 : -1]
+    width = float(x[half] - x[0])
+    xs = np.linspace(x[0] + 0.03 * width, x[half] - 0.03 * width, COLUMNS)
+    top, bottom = np.interp(xs, x[: half + 1], y[: half + 1]), np.interp(xs, x[low], y[low])
+    gap = np.maximum(bottom - top, 0)
+    if width <= 0 or gap.max() < 0.02:
+        return None
+    top, bottom = top + INSET * gap, bottom - INSET * gap
+    share = np.linspace(0, 1, ROWS)[:, None]
+    strip = sample(picture, *projection.to_px(np.broadcast_to(xs, (ROWS, COLUMNS)), top + share * (bottom - top)))
+    skin = skin_colour(picture, points_px)
+    seam, low_seam = find_seams(strip)
+    upper = share < seam
+    teeth = is_tooth(strip, skin)
+    middle = slice(COLUMNS // 4, -COLUMNS // 4)
+    shares = [float(teeth[:, middle][part[:, middle]].mean()) if part[:, middle].any() else 0.0
+              for part in (upper, share > low_seam)]
+    edges = (top + line * (bottom - top) for line in (seam, low_seam))
+    return Halves(picture, projection, xs, top, *edges, bottom, np.array(shares), skin / np.float32(255))
+
+
+def is_tooth(colours: Points, skin: Points) -> NDArray[np.bool_]:
+    """Tell teeth from gums, tongue and dark: bright, and less saturated than the skin. colours: (..., 3) of 255."""
+    brightest = colours.max(-1)
+    saturation = (brightest - colours.min(-1)) / np.maximum(brightest, 1)
+    limit = 0.9 * (skin.max() - skin.min()) / max(float(skin.max()), 1.0)
+    return np.asarray((colours.mean(-1) > 0.72 * skin.mean()) & (saturation < max(limit, 0.12)))
+
+
+def find_seams(strip: Points) -> tuple[Points, Points]:
+    """Find the dark lines below the upper teeth and above the lower ones: each (COLUMNS,), as a share of the height.
+
+    strip: (ROWS, COLUMNS, 3), a mouth between its lips.
+    """
+    light = cv2.GaussianBlur(strip.mean(-1), (0, 0), 0.8)
+    light = light / max(float(np.quantile(light, 0.9)), 1.0)
+    share = np.linspace(0, 1, len(light))[:, None]
+    # Close to the lips it is dark as well, at the upper one by its shadow.
+    upper = darkest_path(light + np.where(share < 0.35, 1.0, 0.25 * share))
+    below = np.where(share < upper - 0.5 / len(light), 2.0, 0.25 * (1 - share))
+    return upper, np.maximum(darkest_path(light + below), upper)
+
+
+def darkest_path(cost: Points) -> Points:
+    """Return the path from left to right of least cost (dynamic programming): (C,), in [0, 1]. cost: (R, C)."""
+    rows, columns = cost.shape
+    total, came = cost[:, 0].copy(), np.zeros((columns, rows), int)
+    for column in range(1, columns):
+        padded = np.pad(total, STEEPEST, constant_values=np.inf)
+        moves = np.stack([padded[k : k + rows] + 0.03 * abs(k - STEEPEST) for k in range(2 * STEEPEST + 1)])
+        came[column] = moves.argmin(0) - STEEPEST
+        total = moves.min(0) + cost[:, column]
+    path = np.empty(columns, int)
+    path[-1] = int(total.argmin())
+    for column in range(columns - 1, 0, -1):
+        path[column - 1] = path[column] + came[column, path[column]]
+    smooth = cv2.GaussianBlur((path / (rows - 1)).astype(np.float64)[None], (0, 0), 1.0)[0]
+    return np.asarray(np.clip(smooth, 0, 1))
