@@ -35,24 +35,28 @@ from vid2vid_cli.models.compact.mouth_halves import BEHIND_LIPS, COLUMNS, LOWER_
 from vid2vid_cli.models.compact.mouth_halves import read_halves, sample
 from vid2vid_cli.models.compact.mouth_tone import edge_blur
 
-UPPERS, LOWERS = 32, 6
-MAX_YAW = np.radians(9)
+UPPERS, LOWERS = 28, 4
+UPPER_YAW = np.radians(9)
+MAX_YAW = np.radians(14)
 MAX_BLUR_PX = 1.6
-SHARPEN = 0.6  # of what a blur takes away: portraits are smaller than the pictures that they lend their teeth to
+SHARPEN = 0.4  # of what a blur takes away: portraits are smaller than the pictures that they lend their teeth to
+TRIMMED, LOW_TRIMMED = 0.008, 0.016  # eye distances of the rows' ends: they may show a lip, or the dark between
+RELIEF = 0.053  # of brightness from pixel to pixel: below it, teeth run into one another
 MIDDLE = slice(COLUMNS // 4, -COLUMNS // 4)
 # Looked at and left out: the line between the rows runs through teeth, or teeth are missing or stained.
-REJECTED_UPPERS: tuple[str, ...] = ()
-REJECTED_LOWERS: tuple[str, ...] = ()
+REJECTED_UPPERS = ("p220.jpg", "p253.jpg", "p257.jpg", "p710.jpg")
+REJECTED_LOWERS = ("p264.jpg",)
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """A portrait's mouth. yaw: radians. blur_px: of its picture."""
+    """A portrait's mouth. yaw: radians. blur_px: of its picture. relief: how clearly its upper teeth are told apart."""
 
     name: str
     halves: Halves
     yaw: float
     blur_px: float
+    relief: float
 
 
 def read_portrait(path: Path, analyzer: FaceAnalyzer, topology: FaceTopology) -> Portrait | None:
@@ -68,7 +72,17 @@ def read_portrait(path: Path, analyzer: FaceAnalyzer, topology: FaceTopology) ->
     halves = read_halves(frame, points, topology.inner_lips, Projection.of_head(head, arch_z, 1.0, (0.0, 0.0)))
     if halves is None:
         return None
-    return Portrait(path.name, halves, float(pose_from_rotation(head.rotation)[0]), edge_blur(frame, points))
+    yaw = float(pose_from_rotation(head.rotation)[0])
+    return Portrait(path.name, halves, yaw, edge_blur(frame, points), find_relief(halves))
+
+
+def find_relief(mouth: Halves) -> float:
+    """Return how much brightness changes from left to right over the middle teeth, a pixel, over the brightness."""
+    x = np.arange(-0.17, 0.17, 1 / UNIT_PX)
+    top, seam = (np.interp(x, mouth.x, line) for line in (mouth.top + 0.02, mouth.seam - 0.02))
+    y = top + np.linspace(0, 1, 9)[:, None] * np.maximum(seam - top, 0)
+    light = sample(mouth.picture, *mouth.projection.to_px(np.broadcast_to(x, y.shape), y)).mean(-1)
+    return float(np.abs(np.diff(light, axis=1)).mean() / max(float(light.mean()), 1.0))
 
 
 def upper_quality(one: Portrait) -> float:
@@ -78,7 +92,7 @@ def upper_quality(one: Portrait) -> float:
     # A line between the rows that jumps has found something else.
     bend = float(np.abs(np.diff(mouth.seam, 2)).max())
     lopsided = float(np.abs((mouth.seam - mouth.seam[::-1]))[MIDDLE].max())
-    if one.name in REJECTED_UPPERS or bend > 0.012 or lopsided > 0.03 or height < 0.07 or mouth.teeth[0] < 0.8:
+    if one.name in REJECTED_UPPERS or bend > 0.012 or lopsided > 0.03 or height < 0.07 or mouth.teeth[0] < 0.8 or abs(one.yaw) > UPPER_YAW or one.relief < RELIEF:
         return 0.0
     return height * float(mouth.teeth[0])
 
@@ -87,7 +101,9 @@ def lower_quality(one: Portrait) -> float:
     """Return how well a portrait shows its lower teeth; 0 where it is not to be used."""
     mouth = one.halves
     height = float((mouth.bottom - mouth.low_seam)[MIDDLE].mean())
-    if one.name in REJECTED_LOWERS or height < 0.025 or mouth.teeth[1] < 0.4:
+    # Without upper teeth above a gap, the row is more likely an upper one itself.
+    gap = float((mouth.low_seam - mouth.seam)[MIDDLE].mean())
+    if one.name in REJECTED_LOWERS or height < 0.03 or gap < 0.008 or mouth.teeth.min() < 0.3:
         return 0.0
     return height * float(mouth.teeth[1])
 
@@ -110,7 +126,7 @@ def flatten(one: Portrait) -> tuple[Points, Points, Points]:
     y = (np.arange(HEIGHT) - MIDDLE_PX[1]) / UNIT_PX + edge
     picture = sample(mouth.picture, *mouth.projection.to_px(*np.meshgrid(x, y)))
     picture += SHARPEN * (picture - cv2.GaussianBlur(picture, (0, 0), 1.5))
-    lines = np.stack([mouth.top, mouth.seam, mouth.low_seam, mouth.bottom]) - edge
+    lines = np.stack([mouth.top, mouth.seam - TRIMMED, mouth.low_seam + LOW_TRIMMED, mouth.bottom]) - edge
     return picture.clip(0, 255).round(), lines, mouth.x[[0, -1]]
 
 

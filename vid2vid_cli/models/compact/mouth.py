@@ -32,7 +32,7 @@ Array = NDArray[np.float32]
 OWN_STRETCH, SHOWN_FROM, SHOWN_TO = 1.6, 0.005, 0.03
 MOVED_FROM, MOVED_TO = 0.01, 0.04  # the same for the source's own mouth, which is filled as soon as the lips move
 # Colours relative to the brightness of the skin: measured on portraits with open mouths, rounded.
-CAVITY, TONGUE = np.array([[0.17, 0.09, 0.085], [0.56, 0.29, 0.28]], np.float32)
+CAVITY, TONGUE = np.array([[0.19, 0.09, 0.085], [0.86, 0.47, 0.47]], np.float32)
 FINE = 4  # subpixels along a side, where the lips' edge is drawn
 BEYOND_PX = 2.0  # how far what is drawn reaches beyond the lips, for their soft edge
 LEAST_EDGE_PX = 0.5  # softness of the lips' edge in a sharp picture
@@ -194,7 +194,7 @@ def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> 
         row = source.bank[1]
         aside, down = jaw.lower_place(target.face, edge)
         lower, there = row.lower((x - aside) / jaw.scale, (y - down) / jaw.scale + row.low_edge(), unit / jaw.scale)
-        colour = _over(colour, lower * _shade(opening.above_lower, opening, 0.75)[..., None], there)
+        colour = _over(colour, lower * _shade(opening.above_lower, opening, 0.95)[..., None], there)
     if own is not None:
         colour = _over(colour, *own.upper(x, y, unit))
     elif source.bank is not None and source.kind != "source":
@@ -210,7 +210,10 @@ def _over(below: Array, colour: Array, there: Array) -> Array:
 def _shade(distance: Array, opening: Opening, most: float) -> Array:
     """Return how much light reaches teeth at a distance from a lip that shades them, less to the sides."""
     across = np.clip(np.abs(2 * opening.along - 1), 0, 1)
-    return np.asarray(most * (0.68 + 0.32 * smoothstep(distance / 0.06)) * (1 - 0.35 * across**3), np.float32)
+    # Little light enters a mouth that is hardly open.
+    entering = 0.74 + 0.26 * smoothstep((opening.below_upper + opening.above_lower) / 0.18)
+    near_lip = 0.66 + 0.34 * smoothstep(distance / 0.06)
+    return np.asarray(most * entering * near_lip * (1 - 0.35 * across**3), np.float32)
 
 
 def draw_cavity(opening: Opening) -> Array:
@@ -218,10 +221,10 @@ def draw_cavity(opening: Opening) -> Array:
     across = 2 * opening.along - 1
     height = np.maximum(opening.below_upper + opening.above_lower, 1e-3)
     up = np.clip(opening.above_lower / height, 0, 1)
-    # A tongue lies low, rounded, and is dimmer towards the throat and the sides.
-    top = 0.62 * np.clip(1 - 1.1 * across**2, 0, 1)
-    tongue = smoothstep((top - up) / 0.28 + 0.5) * smoothstep((height - 0.10) / 0.18)
-    light = (0.85 - 0.55 * up) * (1 - 0.4 * across**2)
+    # A tongue lies low and is rounded; light falls on its front, and on the middle more than on the sides.
+    top = 0.70 * np.sqrt(np.clip(1 - 1.15 * across**2, 0, 1))
+    tongue = smoothstep((top - up) / 0.30 + 0.35) * smoothstep((height - 0.08) / 0.18)
+    light = (0.95 - 0.50 * smoothstep(up / np.maximum(top, 0.2))) * (1 - 0.40 * across**2)
     return np.asarray(CAVITY + tongue[..., None] * (TONGUE * light[..., None] - CAVITY), np.float32)
 
 

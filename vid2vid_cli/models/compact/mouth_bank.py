@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from vid2vid_cli.models.compact.mouth_halves import COLUMNS, Halves, Projection
+from vid2vid_cli.arrays import Points
+from vid2vid_cli.models.compact.mouth_halves import COLUMNS, Halves, Projection, sample
 from vid2vid_cli.models.compact.mouth_tone import SkinTone, match_blur, match_tone
 
 BANK_PREFIX = "mouth_bank."
@@ -20,6 +21,8 @@ UNIT_PX = 96.0  # px of a picture for the distance of the eyes
 MIDDLE_PX = (40.0, 20.0)  # where a picture shows the upper teeth's edge, in the middle of the mouth
 HEIGHT, WIDTH = 36, 81  # px of a picture
 BLUR_PX = 1.0  # of the pictures
+IVORY = np.array([1.04, 1.01, 0.95], np.float32)  # the colour of teeth in white light, mean 1
+LOWER_LIGHT = 0.88  # how bright lower teeth are, of upper ones
 FLAT = Projection(np.eye(2) * UNIT_PX, np.zeros(2), np.array(MIDDLE_PX))
 
 
@@ -60,14 +63,34 @@ class MouthBank:
 
         unit_px: px of the source's picture for the distance of the eyes.
         """
-        return _matched(_nearest(self.uppers, tone), tone, unit_px), _matched(_nearest(self.lowers, tone), tone, unit_px)
+        upper, lower = _nearest(self.uppers, tone), _nearest(self.lowers, tone)
+        in_light = match_tone(_teeth_colour(upper, upper.top, upper.seam), upper.skin, tone)
+        # All teeth get one colour: what differs between portraits is mostly their light. Lower ones get less of it.
+        ivory = in_light.mean() * (1 + tone.saturation * (IVORY * tone.tint**0.6 - 1))
+        blur_px = tone.blur_px * UNIT_PX / unit_px
+        return (
+            _coloured(upper, _teeth_colour(upper, upper.top, upper.seam), ivory, tone, blur_px),
+            _coloured(lower, _teeth_colour(lower, lower.low_seam, lower.bottom), LOWER_LIGHT * ivory, tone, blur_px),
+        )
 
 
 def _nearest(rows: tuple[Halves, ...], tone: SkinTone) -> Halves:
     return min(rows, key=lambda row: float(np.square(np.log((row.skin + 0.02) / (tone.skin + 0.02))).sum()))
 
 
-def _matched(row: Halves, tone: SkinTone, unit_px: float) -> Halves:
-    toned = match_tone(row.picture.astype(np.float32) / np.float32(255), row.skin, tone)
-    picture = np.asarray((toned * 255).round(), np.uint8)
-    return replace(row, picture=match_blur(picture, BLUR_PX, tone.blur_px * UNIT_PX / unit_px))
+def _teeth_colour(row: Halves, above: Points, below: Points) -> Points:
+    """Return the colour (3,) in [0, 1] of the brighter half of what lies between two lines in the middle of a row."""
+    middle = slice(COLUMNS // 3, -COLUMNS // 3)
+    y = above[middle] + np.linspace(0.2, 0.9, 9)[:, None] * (below - above)[middle]
+    colours = sample(row.picture, *FLAT.to_px(np.broadcast_to(row.x[middle], y.shape), y)).reshape(-1, 3)
+    order = np.argsort(colours.mean(-1), kind="stable")
+    return np.asarray(colours[order[len(order) // 2 :]].mean(0) / 255, np.float32)
+
+
+def _coloured(row: Halves, teeth: Points, wanted: Points, tone: SkinTone, blur_px: float) -> Halves:
+    """Return a row whose teeth, of one colour, have another one, with the blur of a source, in the picture's px."""
+    colours = row.picture.astype(np.float32) * (wanted / np.maximum(teeth, 0.05)).astype(np.float32)
+    grey = colours.mean(-1, keepdims=True)
+    toned = grey * (wanted / wanted.mean()) + tone.saturation * (colours - grey * (wanted / wanted.mean()))
+    picture = np.asarray(toned.clip(0, 255).round(), np.uint8)
+    return replace(row, picture=match_blur(picture, BLUR_PX, blur_px))

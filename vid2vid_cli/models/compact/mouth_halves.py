@@ -196,8 +196,10 @@ def find_seams(strip: Points) -> tuple[Points, Points]:
     share = np.linspace(0, 1, len(light))[:, None]
     # Close to the lips it is dark as well, at the upper one by its shadow.
     upper = darkest_path(light + np.where(share < 0.35, 1.0, 0.25 * share))
-    below = np.where(share < upper - 0.5 / len(light), 2.0, 0.25 * (1 - share))
-    return upper, np.maximum(darkest_path(light + below), upper)
+    # Lower teeth begin where it gets light, below the dark line.
+    rise = np.asarray(cv2.Sobel(light, cv2.CV_64F, 0, 1, ksize=3)) / 8
+    below = np.where(share < upper - 0.5 / len(light), 2.0, 0.0)
+    return upper, np.maximum(darkest_path(below - 4 * rise), upper)
 
 
 def darkest_path(cost: Points) -> Points:

@@ -17,7 +17,7 @@ EDGE_BELOW_LIP = 0.025  # of the upper teeth, below the upper lip of a closed mo
 OPEN = 0.08  # from this opening on, the lips no longer say where the teeth end
 OVERBITE = 0.025  # how far closed upper teeth reach down over the lower ones
 JAW_SHARE = 0.88  # of the chin's way: lower teeth are nearer to the joint
-UPPER_SHOWN, LOWER_SHOWN = (0.02, 0.13), (-0.2, 0.03)  # how much of either row an open mouth may show
+UPPER_SHOWN, LOWER_SHOWN = (0.02, 0.13), (-0.2, 0.045)  # how much of either row an open mouth may show
 USUAL_WIDTH = 0.62  # of a mouth
 
 

@@ -14,6 +14,7 @@ from vid2vid_cli.arrays import Frame, Points
 LIGHT_SHARE = 0.6  # exponent of the ratio of both skins: chosen by eye on light and dark faces
 COLOUR_SHARE = 0.4  # of the light's colour less shows in a mouth than of its brightness
 PALE_SHARE = 0.6  # a face with less than this share of the other skin's saturation is stone, or a grey picture
+MOST_COLOUR = 2.0  # ratio of both saturations of which the root colours a pale mouth
 USUAL_SATURATION = 0.35  # of skin, in a usual photograph
 # Points on cheeks and nose where the skin's colour is read.
 SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
@@ -89,10 +90,13 @@ def match_tone(colours: Points, skin: Points, tone: SkinTone) -> Points:
     gain = np.clip(tone.skin / np.maximum(skin, 0.02), 0.4, 2.5) ** LIGHT_SHARE
     gain = (1 - COLOUR_SHARE) * gain.mean() + COLOUR_SHARE * gain
     lit = colours * gain.astype(np.float32)
-    kept = min(1.0, saturation(tone.skin) / (PALE_SHARE * max(saturation(skin), 0.1)))
-    if kept < 1:  # stone has neither red gums nor a red tongue
+    ratio = saturation(tone.skin) / max(saturation(skin), 0.1)
+    if ratio < PALE_SHARE:  # stone has neither red gums nor a red tongue
         grey = lit.mean(-1, keepdims=True) * (tone.skin / max(float(tone.skin.mean()), 1e-3))
-        lit = grey + kept * (lit - grey)
+        lit = grey + ratio / PALE_SHARE * (lit - grey)
+    elif ratio > 1:
+        grey = lit.mean(-1, keepdims=True)
+        lit = grey + min(ratio, MOST_COLOUR) ** 0.5 * (lit - grey)
     return np.asarray(np.clip(lit, 0, 1), np.float32)
 
 

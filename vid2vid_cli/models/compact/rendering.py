@@ -19,7 +19,8 @@ from vid2vid_cli.models.compact.learned.refine import (
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.warp import Flow, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
-from vid2vid_cli.models.compact.mouth import MouthTarget, fill_mouth
+from vid2vid_cli.models.compact.mouth import MouthTarget, fill_mouth, mouth_gaps
+from vid2vid_cli.models.compact.mouth_corners import flatten_folds
 from vid2vid_cli.models.compact.mouth_halves import Projection
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
@@ -72,6 +73,9 @@ def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> 
     projection = Projection.of_head(driven.head, source.mouth.jaw.arch_z, half, (width / 2, height / 2))
     face = driven.head.undo(driven.keypoints)[0].cpu().numpy()
     target = MouthTarget((height, width), points_px.astype(np.float32), mouth_px, projection, face)
+    loop = source.mouth.topology.inner_lips
+    opened = float((mouth_gaps(target.points_px, loop, mouth_px) - source.mouth.gaps).max())
+    flatten_folds(warped[0], target.points_px[loop[[0, len(loop) // 2]], :2], mouth_px, opened)
     layer = fill_mouth(target, source.mouth, driven.mouth)
     if layer is not None:
         layer.blend(warped[0])
