@@ -188,7 +188,7 @@ def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> 
     own = source.own if source.shows_own else None
     edge = jaw.upper_edge(target.face) if own is None else own.edge()
     if own is not None and own.has_lower:
-        aside, down = jaw.own_shift(target.face)
+        aside, down = jaw.own_lower_shift(target.face)
         colour = _over(colour, *own.whole().lower(x - aside, y - down, unit))
     elif source.bank is not None and source.kind != "source":
         row = source.bank[1]
@@ -196,7 +196,7 @@ def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> 
         lower, there = row.lower((x - aside) / jaw.scale, (y - down) / jaw.scale + row.low_edge(), unit / jaw.scale)
         colour = _over(colour, lower * _shade(opening.above_lower, opening, 0.95)[..., None], there)
     if own is not None:
-        colour = _over(colour, *own.upper(x, y, unit))
+        colour = _over(colour, *own.upper(x, y - jaw.own_upper_shift(target.face), unit))
     elif source.bank is not None and source.kind != "source":
         upper, there = source.bank[0].upper(x / jaw.scale, (y - edge) / jaw.scale, unit / jaw.scale)
         colour = _over(colour, upper * _shade(opening.below_upper, opening, 0.95)[..., None], there)

@@ -25,6 +25,8 @@ INSET = 0.07  # of an opening: the tracked lips lie a little on the lip
 STEEPEST = 2  # rows that the line between the teeth may rise or fall from column to column
 SIDE_FADE = 0.05  # eye distances within which a half fades to the corners of its mouth
 SHOWN = 0.55  # of the upper half must be teeth
+GREY = 0.08  # saturation up to which skin counts as grey
+LINE = 0.8  # a line between the rows is darker than so much of the teeth above it
 LEAST_TEETH = 0.03  # eye distances of a row that must show
 UPPER_LIP, LOWER_LIP = 13, 14  # mesh points: middles of the inner lips
 CHIN = (152, 148, 377, 175, 171, 396)
@@ -179,11 +181,12 @@ def read_halves(
 
 
 def is_tooth(colours: Points, skin: Points) -> NDArray[np.bool_]:
-    """Tell teeth from gums, tongue and dark: bright, and less saturated than the skin. colours: (..., 3) of 255."""
-    brightest = colours.max(-1)
-    saturation = (brightest - colours.min(-1)) / np.maximum(brightest, 1)
-    limit = 0.9 * (skin.max() - skin.min()) / max(float(skin.max()), 1.0)
-    return np.asarray((colours.mean(-1) > 0.72 * skin.mean()) & (saturation < max(limit, 0.12)))
+    """Tell teeth from gums, lips, tongue and dark: bright, and less red than the skin. colours: (..., 3) of 255."""
+    bright = colours.mean(-1) / max(float(skin.mean()), 1.0)
+    if skin.max() - skin.min() < GREY * skin.max():  # in a grey picture only brightness tells
+        return np.asarray(bright > 0.85)
+    green = colours[..., 1] / np.maximum(colours[..., 0], 1) / (skin[1] / max(float(skin[0]), 1.0))
+    return np.asarray((bright > 0.66) & (green > 1.03))
 
 
 def find_seams(strip: Points) -> tuple[Points, Points]:
@@ -196,6 +199,10 @@ def find_seams(strip: Points) -> tuple[Points, Points]:
     share = np.linspace(0, 1, len(light))[:, None]
     # Close to the lips it is dark as well, at the upper one by its shadow.
     upper = darkest_path(light + np.where(share < 0.35, 1.0, 0.25 * share))
+    middle = slice(COLUMNS // 4, -COLUMNS // 4)
+    on_line, above = (np.abs(share - upper) < 0.04)[:, middle], (share < upper - 0.06)[:, middle]
+    if light[:, middle][on_line].mean() > LINE * light[:, middle][above].mean():
+        upper = np.ones_like(upper)  # there is none: the upper teeth reach the lower lip
     # Lower teeth begin where it gets light, below the dark line.
     rise = np.asarray(cv2.Sobel(light, cv2.CV_64F, 0, 1, ksize=3)) / 8
     below = np.where(share < upper - 0.5 / len(light), 2.0, 0.0)

@@ -18,6 +18,7 @@ OPEN = 0.08  # from this opening on, the lips no longer say where the teeth end
 OVERBITE = 0.025  # how far closed upper teeth reach down over the lower ones
 JAW_SHARE = 0.88  # of the chin's way: lower teeth are nearer to the joint
 UPPER_SHOWN, LOWER_SHOWN = (0.02, 0.13), (-0.2, 0.045)  # how much of either row an open mouth may show
+BARED = 0.03  # how much further than in the source lips may draw back: there is no picture of what they then bare
 USUAL_WIDTH = 0.62  # of a mouth
 
 
@@ -26,13 +27,14 @@ class Jaw:
     """A source's jaw on its own canonical head.
 
     arch_z: depth of the teeth. edge: y of the upper teeth's edge. closed_chin, own_chin: (2,), x and y of the chin
-    with closed teeth, and as the source shows it. scale: of its teeth, over usual ones.
+    with closed teeth, and as the source shows it. own_lips: y of the middles of both lips there. scale: of its teeth, over usual ones.
     """
 
     arch_z: float
     edge: float
     closed_chin: Points
     own_chin: Points
+    own_lips: tuple[float, float]
     scale: float
 
     @classmethod
@@ -49,6 +51,7 @@ class Jaw:
             float(shut * from_lip + (1 - shut) * from_nose),
             own_chin - (0.0, dropped),
             own_chin,
+            (float(face[UPPER_LIP, 1]), float(face[LOWER_LIP, 1])),
             float(np.clip(mouth_width / USUAL_WIDTH, 0.7, 1.4) ** 0.7),
         )
 
@@ -62,9 +65,14 @@ class Jaw:
         lip = face[LOWER_LIP, 1]
         return np.array([aside, lip - np.clip(lip - (upper_edge - OVERBITE + max(down, 0.0)), *LOWER_SHOWN)])
 
-    def own_shift(self, face: Points) -> Points:
-        """Return by how much the source's own lower teeth have moved: x and y."""
-        return np.asarray(JAW_SHARE * (chin_of(face) - self.own_chin))
+    def own_upper_shift(self, face: Points) -> float:
+        """Return by how much the source's own upper teeth have moved: y, 0 unless the lip would bare them too far."""
+        return min(0.0, float(face[UPPER_LIP, 1]) - self.own_lips[0] + BARED)
+
+    def own_lower_shift(self, face: Points) -> Points:
+        """Return by how much the source's own lower teeth have moved: x and y; a lip never bares them too far."""
+        aside, down = JAW_SHARE * (chin_of(face) - self.own_chin)
+        return np.array([aside, max(float(down), float(face[LOWER_LIP, 1]) - self.own_lips[1] - BARED)])
 
 
 def chin_of(face: Points) -> NDArray[np.float64]:

@@ -14,6 +14,8 @@ from vid2vid_cli.models.compact.mouth_jaw import Jaw
 from vid2vid_cli.models.compact.mouth_tone import read_skin_tone
 from vid2vid_cli.models.compact.source import Rig, mouth_width
 
+FACING = 0.82  # cosine of the angle up to which a source's own teeth are taken
+
 
 def read_mouth(topology: FaceTopology, bank: MouthBank | None, image: Tensor, landmarks: Tensor, rig: Rig) -> SourceMouth:
     """Read the mouth of a source. image: (1, 3, H, W) in [0, 1]. landmarks: (468 or 470, 3), in its px."""
@@ -26,8 +28,8 @@ def read_mouth(topology: FaceTopology, bank: MouthBank | None, image: Tensor, la
     picture = (image[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
     tone = read_skin_tone(picture, points_px)
     own: Halves | None = read_halves(picture, points_px, topology.inner_lips, projection)
-    if own is not None and not own.shows_teeth:
-        own = None
+    if own is not None and not (own.shows_teeth and float(rig.head.rotation[0, 2, 2]) > FACING):
+        own = None  # seen from the side, teeth hide one another
     gaps = mouth_gaps(points[0].numpy(), topology.inner_lips, width_here * float(rig.head.scale))
     rows = None if bank is None else bank.choose(tone, projection.unit_px)
     return SourceMouth(topology, np.asarray(gaps), tone, jaw, own, rows)
