@@ -135,7 +135,10 @@ def fill_mouth(target: MouthTarget, source: SourceMouth, shown: MouthPicture | N
     if opening is None:
         return None
     if shown is not None:
-        colour = sample_mouth(shown, opening.places_px, source.tone)
+        own_px = float(np.linalg.norm(shown.lips_px[0] - shown.lips_px[len(shown.lips_px) // 2]))
+        lips = target.points_px[source.topology.inner_lips, :2]
+        width_px = float(np.linalg.norm(lips[0] - lips[len(lips) // 2]))
+        colour = sample_mouth(shown, opening.places_px, source.tone, max(width_px, 1.0) / max(own_px, 1.0))
     else:
         colour = _fill_halves(opening, target, source)
     return MouthLayer(opening.left, opening.top, colour, opening.weight[..., None])
@@ -180,59 +183,60 @@ def coverage(loop_px: Array, size: tuple[int, int], edge_px: float) -> Array:
 
 def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> Array:
     """Draw the source's own mouth, or one of the bank: (h, w, 3) in [0, 1]."""
-    colour = _light(draw_cavity(opening), source.tone) * np.float32(255)
-    rows, columns = opening.along.shape
-    x_px, y_px = np.meshgrid(np.arange(columns) + float(opening.left), np.arange(rows) + float(opening.top))
-    x, y = target.projection.to_arch(x_px, y_px)
+    colour = draw_cavity(opening, source.tone)
+    rows, columns = (np.arange(size, dtype=np.float32) for size in opening.along.shape)
+    x, y = target.projection.to_arch(*np.meshgrid(columns + opening.left, rows + opening.top))
     jaw, unit = source.jaw, 1 / target.projection.unit_px
     own = source.own if source.shows_own else None
+    bank = source.bank if source.kind != "source" else None
     edge = jaw.upper_edge(target.face) if own is None else own.edge()
     if own is not None and own.has_lower:
         aside, down = jaw.own_lower_shift(target.face)
-        colour = _over(colour, *own.whole().lower(x - aside, y - down, unit))
-    elif source.bank is not None and source.kind != "source":
-        row = source.bank[1]
+        _lay(colour, *own.whole().lower(x - aside, y - down, unit))
+    elif bank is not None:
         aside, down = jaw.lower_place(target.face, edge)
-        lower, there = row.lower((x - aside) / jaw.scale, (y - down) / jaw.scale + row.low_edge(), unit / jaw.scale)
-        colour = _over(colour, lower * _shade(opening.above_lower, opening, 0.95)[..., None], there)
+        down -= jaw.scale * bank[1].low_edge()
+        lower = bank[1].lower((x - aside) / jaw.scale, (y - down) / jaw.scale, unit / jaw.scale)
+        _lay(colour, *lower, _shade(opening.above_lower, opening))
     if own is not None:
-        colour = _over(colour, *own.upper(x, y - jaw.own_upper_shift(target.face), unit))
-    elif source.bank is not None and source.kind != "source":
-        upper, there = source.bank[0].upper(x / jaw.scale, (y - edge) / jaw.scale, unit / jaw.scale)
-        colour = _over(colour, upper * _shade(opening.below_upper, opening, 0.95)[..., None], there)
-    return np.asarray(np.clip(colour / 255, 0, 1), np.float32)
+        _lay(colour, *own.upper(x, y - jaw.own_upper_shift(target.face), unit))
+    elif bank is not None:
+        upper = bank[0].upper(x / jaw.scale, (y - edge) / jaw.scale, unit / jaw.scale)
+        _lay(colour, *upper, _shade(opening.below_upper, opening))
+    return np.asarray(np.clip(colour, 0, 1), np.float32)
 
 
-def _over(below: Array, colour: Array, there: Array) -> Array:
-    return np.asarray(below + there[..., None] * (colour - below), np.float32)
+def _lay(below: Array, colour: Array, there: Array, light: Array | None = None) -> None:
+    """Lay a half over what is below it (h, w, 3) in [0, 1], in place. light: (h, w), how much reaches it."""
+    colour = colour * (np.float32(1 / 255) if light is None else light[..., None] * np.float32(1 / 255))
+    below += there[..., None] * (colour - below)
 
 
-def _shade(distance: Array, opening: Opening, most: float) -> Array:
-    """Return how much light reaches teeth at a distance from a lip that shades them, less to the sides."""
+def _shade(distance: Array, opening: Opening) -> Array:
+    """Return how much light reaches teeth at a distance from a lip that shades them, less to the sides: (h, w)."""
     across = np.clip(np.abs(2 * opening.along - 1), 0, 1)
     # Little light enters a mouth that is hardly open.
-    entering = 0.74 + 0.26 * smoothstep((opening.below_upper + opening.above_lower) / 0.18)
-    near_lip = 0.66 + 0.34 * smoothstep(distance / 0.06)
-    return np.asarray(most * entering * near_lip * (1 - 0.35 * across**3), np.float32)
+    entering = 0.70 + 0.25 * smoothstep((opening.below_upper + opening.above_lower) / 0.18)
+    return np.asarray(entering * (0.66 + 0.34 * smoothstep(distance / 0.06)) * (1 - 0.35 * across**3), np.float32)
 
 
-def draw_cavity(opening: Opening) -> Array:
-    """Draw the dark of a mouth and a tongue in it: (h, w, 3), relative to the skin's brightness."""
-    across = 2 * opening.along - 1
-    height = np.maximum(opening.below_upper + opening.above_lower, 1e-3)
+def draw_cavity(opening: Opening, tone: SkinTone) -> Array:
+    """Draw the dark of a mouth and a tongue in it: (h, w, 3) in [0, 1]."""
+    across2 = np.square(2 * opening.along - 1)
+    height = np.maximum(opening.below_upper + opening.above_lower, np.float32(1e-3))
     up = np.clip(opening.above_lower / height, 0, 1)
     # A tongue lies low and is rounded; light falls on its front, and on the middle more than on the sides.
-    top = 0.70 * np.sqrt(np.clip(1 - 1.15 * across**2, 0, 1))
+    top = 0.70 * np.sqrt(np.clip(1 - 1.15 * across2, 0, 1))
     tongue = smoothstep((top - up) / 0.30 + 0.35) * smoothstep((height - 0.08) / 0.18)
-    light = (0.95 - 0.50 * smoothstep(up / np.maximum(top, 0.2))) * (1 - 0.40 * across**2)
-    return np.asarray(CAVITY + tongue[..., None] * (TONGUE * light[..., None] - CAVITY), np.float32)
+    light = (0.95 - 0.50 * smoothstep(up / np.maximum(top, 0.2))) * (1 - 0.40 * across2)
+    dark, red = (light_up(colour, tone) for colour in (CAVITY, TONGUE))
+    return np.asarray(dark + tongue[..., None] * (light[..., None] * red - dark), np.float32)
 
 
-def _light(inside: Array, tone: SkinTone) -> Array:
-    grey = inside.mean(-1, keepdims=True)
-    return np.asarray(
-        np.clip((grey + tone.saturation * (inside - grey)) * tone.brightness * tone.tint, 0, 1), np.float32
-    )
+def light_up(colour: Array, tone: SkinTone) -> Array:
+    """Return a colour (3,), relative to the brightness of the skin, in the light of a source."""
+    grey = colour.mean()
+    return np.asarray(np.clip((grey + tone.saturation * (colour - grey)) * tone.brightness * tone.tint, 0, 1), np.float32)
 
 
 def _along(count: int) -> Array:

@@ -22,6 +22,7 @@ MIDDLE_PX = (40.0, 20.0)  # where a picture shows the upper teeth's edge, in the
 HEIGHT, WIDTH = 36, 81  # px of a picture
 BLUR_PX = 1.0  # of the pictures
 IVORY = np.array([1.04, 1.01, 0.95], np.float32)  # the colour of teeth in white light, mean 1
+BRIGHTEST = 1.35  # teeth, over how brightly the face is lit: not as if by a flash of their own
 LOWER_LIGHT = 0.88  # how bright lower teeth are, of upper ones
 FLAT = Projection(np.eye(2) * UNIT_PX, np.zeros(2), np.array(MIDDLE_PX))
 
@@ -66,7 +67,8 @@ class MouthBank:
         upper, lower = _nearest(self.uppers, tone), _nearest(self.lowers, tone)
         in_light = match_tone(_teeth_colour(upper, upper.top, upper.seam), upper.skin, tone)
         # All teeth get one colour: what differs between portraits is mostly their light. Lower ones get less of it.
-        ivory = in_light.mean() * (1 + tone.saturation * (IVORY * tone.tint**0.6 - 1))
+        light = min(float(in_light.mean()), BRIGHTEST * tone.brightness)
+        ivory = light * (1 + tone.saturation * (IVORY * tone.tint**0.6 - 1))
         blur_px = tone.blur_px * UNIT_PX / unit_px
         return (
             _coloured(upper, _teeth_colour(upper, upper.top, upper.seam), ivory, tone, blur_px),

@@ -43,7 +43,7 @@ def _flatten_fold(image: Tensor, corner: Points, outwards: Points, width_px: flo
     side = 2 * round(FOLD * width_px / 2) + 1
     closed = cv2.morphologyEx(colours, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     closed = cv2.GaussianBlur(closed, (0, 0), max(0.3 * side, 0.5))
-    x, y = np.meshgrid(np.arange(low[0], high[0]) + 0.5 - corner[0], np.arange(low[1], high[1]) + 0.5 - corner[1])
+    x, y = np.meshgrid(*(np.arange(a, b, dtype=np.float32) + (0.5 - c) for a, b, c in zip(low, high, corner, strict=True)))
     beside = x * outwards[0] + y * outwards[1]
     weight = smoothstep(1.6 - np.hypot(x, y) / reach) * smoothstep(beside / (0.25 * reach) + 0.5) * amount
     lifted = colours + weight[..., None] * np.maximum(closed - colours, 0)

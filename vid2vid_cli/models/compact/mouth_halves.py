@@ -53,16 +53,17 @@ class Projection:
     def to_px(self, x: Points, y: Points) -> tuple[Points, Points]:
         """Project places of the arch."""
         bulge = ARCH * x * x
-        (a, b), (c, d) = self.linear
-        px = a * x + b * y + self.depth[0] * bulge + self.offset[0]
-        return px, c * x + d * y + self.depth[1] * bulge + self.offset[1]
+        (a, b), (c, d) = self.linear.tolist()
+        (e, f), (left, top) = self.depth.tolist(), self.offset.tolist()
+        return a * x + b * y + (e * bulge + left), c * x + d * y + (f * bulge + top)
 
     def to_arch(self, x_px: Points, y_px: Points) -> tuple[Points, Points]:
         """Find the places of the arch that pixels show."""
-        (a, b), (c, d) = np.linalg.inv(self.linear)
-        u, v = x_px - self.offset[0], y_px - self.offset[1]
+        (a, b), (c, d) = np.linalg.inv(self.linear).tolist()
+        (e, f), (left, top) = self.depth.tolist(), self.offset.tolist()
+        u, v = x_px - left, y_px - top
         x = a * u + b * v
-        tilt_x, tilt_y = a * self.depth[0] + b * self.depth[1], c * self.depth[0] + d * self.depth[1]
+        tilt_x, tilt_y = a * e + b * f, c * e + d * f
         bulge = np.zeros_like(x)
         for _ in range(4):  # x = x0 - tilt * ARCH x^2
             bulge = ARCH * np.square(np.clip(x - tilt_x * bulge, -0.6, 0.6))
@@ -99,13 +100,13 @@ class Halves:
 
         px: eye distances a pixel.
         """
-        seam, top = np.interp(x, self.x, self.seam), np.interp(x, self.x, self.top)
+        seam, top = self._line(self.seam, x), self._line(self.top, x)
         there = smoothstep((seam - y) / (1.5 * px) + 0.5) * self._side(x)
         return self._sample(x, np.clip(y, np.minimum(top, seam), seam)), there
 
     def lower(self, x: Points, y: Points, px: float) -> tuple[Points, Points]:
         """Sample the lower half; as `upper`."""
-        seam, bottom = np.interp(x, self.x, self.low_seam), np.interp(x, self.x, self.bottom)
+        seam, bottom = self._line(self.low_seam, x), self._line(self.bottom, x)
         thick = smoothstep((bottom - seam) / 0.03)
         there = smoothstep((y - seam) / (1.5 * px) + 0.5) * self._side(x) * thick
         return self._sample(x, np.clip(y, seam, np.maximum(bottom, seam))), there
@@ -133,6 +134,9 @@ class Halves:
     def low_edge(self) -> float:
         """Return where the lower teeth begin in the middle, y on the arch."""
         return float(np.interp(0, self.x, self.low_seam))
+
+    def _line(self, line: Points, x: Points) -> Points:
+        return np.interp(x, self.x, line).astype(np.float32)
 
     def _side(self, x: Points) -> Points:
         return smoothstep(np.minimum(x - self.x[0], self.x[-1] - x) / SIDE_FADE)

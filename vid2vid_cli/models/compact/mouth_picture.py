@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.models.compact.mouth_halves import sample
-from vid2vid_cli.models.compact.mouth_tone import SkinTone, match_tone, skin_colour
+from vid2vid_cli.models.compact.mouth_tone import SkinTone, match_blur, match_tone, skin_colour
 
 LARGEST_PX = 192  # longer side of what is kept of a mouth: more detail than most portraits show
+CORNER_INSET = 0.07  # of the width: corners show the inside of lips and cheeks
 MARGIN = 0.12  # of its longer side, around the inner lips: for sampling at their edge
+FRAME_BLUR_PX = 1.0  # of frames, as measured on ten clips; not of each frame, which would make sharpness flicker
 INSET = 0.08  # of the opening: the tracked lips lie a little on the lip, whose colour must not come along
 
 
@@ -26,12 +28,13 @@ class MouthPicture:
     """What a driving frame shows between the lips.
 
     picture: (h, w, 3), uint8 RGB. lips_px: (20, 2), the loop of inner lips in its px, centre of the first pixel at 0.
-    skin: (3,), colour of the driving's skin, in [0, 1].
+    skin: (3,), colour of the driving's skin, in [0, 1]. blur_px: of its edges, in px of the picture.
     """
 
     picture: Frame
     lips_px: Points
     skin: Points
+    blur_px: float = 1.0
 
 
 def take_mouth(frame: Frame, points_px: Points, loop: NDArray[np.int32]) -> MouthPicture:
@@ -52,7 +55,7 @@ def take_mouth(frame: Frame, points_px: Points, loop: NDArray[np.int32]) -> Mout
     # From px edges of the frame to px centres of the picture.
     lips_px = (lips - (left, top)) * scale - 0.5
     skin = skin_colour(frame, points_px) / np.float32(255)
-    return MouthPicture(np.ascontiguousarray(cut), lips_px.astype(np.float32), skin)
+    return MouthPicture(np.ascontiguousarray(cut), lips_px.astype(np.float32), skin, FRAME_BLUR_PX * scale)
 
 
 def _inset(lips: Points) -> Points:
@@ -64,10 +67,14 @@ def _inset(lips: Points) -> Points:
     moved[upper] += INSET * across
     moved[lower] -= INSET * across
     middle = lips.mean(0)
-    return np.asarray(middle + (moved - middle) * (1 - INSET / 2), np.float32)
+    return np.asarray(middle + (moved - middle) * (1 - CORNER_INSET), np.float32)
 
 
-def sample_mouth(shown: MouthPicture, places_px: Points, tone: SkinTone) -> Points:
-    """Sample a mouth's picture at places (H, W, 2) in its px: (H, W, 3) in [0, 1], in the light of a source."""
-    colours = sample(shown.picture, places_px[..., 0], places_px[..., 1])
+def sample_mouth(shown: MouthPicture, places_px: Points, tone: SkinTone, magnified: float) -> Points:
+    """Sample a mouth's picture at places (H, W, 2) in its px: (H, W, 3) in [0, 1], in a source's light and sharpness.
+
+    magnified: px of the source for one of the picture.
+    """
+    picture = match_blur(shown.picture, shown.blur_px, tone.blur_px / magnified)
+    colours = sample(picture, places_px[..., 0], places_px[..., 1])
     return match_tone(colours / np.float32(255), shown.skin, tone)

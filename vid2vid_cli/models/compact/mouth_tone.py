@@ -14,12 +14,15 @@ from vid2vid_cli.arrays import Frame, Points
 LIGHT_SHARE = 0.6  # exponent of the ratio of both skins: chosen by eye on light and dark faces
 COLOUR_SHARE = 0.4  # of the light's colour less shows in a mouth than of its brightness
 PALE_SHARE = 0.6  # a face with less than this share of the other skin's saturation is stone, or a grey picture
-MOST_COLOUR = 2.0  # ratio of both saturations of which the root colours a pale mouth
+MOST_COLOUR = 1.4  # ratio of both saturations of which the root colours a pale mouth
+WITHOUT_RED = np.array([0.1, 0.5, 0.4], np.float32)  # a grey in which tongue and gums are darker than teeth
 USUAL_SATURATION = 0.35  # of skin, in a usual photograph
 # Points on cheeks and nose where the skin's colour is read.
 SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 EDGES = 0.04  # share of a face's pixels: its strongest edges, where sharpness is measured
 SHARPEST_PX, SOFTEST_PX = 0.5, 6.0
+LEAST_BLUR_PX = 0.25  # less is not seen
+SHARPEN, MOST_SHARPENED = 0.5, 0.8  # what a blur takes away is given back, for each time that it is too large
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def match_tone(colours: Points, skin: Points, tone: SkinTone) -> Points:
     lit = colours * gain.astype(np.float32)
     ratio = saturation(tone.skin) / max(saturation(skin), 0.1)
     if ratio < PALE_SHARE:  # stone has neither red gums nor a red tongue
-        grey = lit.mean(-1, keepdims=True) * (tone.skin / max(float(tone.skin.mean()), 1e-3))
+        grey = (lit @ WITHOUT_RED)[..., None] * (tone.skin / max(float(tone.skin.mean()), 1e-3))
         lit = grey + ratio / PALE_SHARE * (lit - grey)
     elif ratio > 1:
         grey = lit.mean(-1, keepdims=True)
@@ -101,8 +104,11 @@ def match_tone(colours: Points, skin: Points, tone: SkinTone) -> Points:
 
 
 def match_blur(picture: NDArray[np.uint8], own_blur_px: float, wanted_px: float) -> NDArray[np.uint8]:
-    """Return a picture (H, W, 3) blurred as much as the source, if it is sharper. Both blurs are in its own px."""
+    """Return a picture (H, W, 3) as sharp as the source, as far as that can be. Both blurs are in its own px."""
     missing = wanted_px**2 - own_blur_px**2
-    if missing < 0.2**2:
+    if missing > LEAST_BLUR_PX**2:
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), float(np.sqrt(missing))), np.uint8)
+    amount = min(SHARPEN * (own_blur_px / wanted_px - 1), MOST_SHARPENED)
+    if amount < 0.1:
         return picture
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), float(np.sqrt(missing))), np.uint8)
+    return np.asarray(cv2.addWeighted(picture, 1 + amount, cv2.GaussianBlur(picture, (0, 0), own_blur_px), -amount, 0))
