@@ -23,7 +23,6 @@ from PIL import Image
 from torch import Tensor
 
 from training.checkpoint_file import read_existing, renew_sum, update_checkpoint
-from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import fit_similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation
@@ -31,8 +30,17 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import POINTS
 from vid2vid_cli.models.compact.mouth_bank import BANK_PREFIX, HEIGHT, MIDDLE_PX, UNIT_PX, WIDTH
-from vid2vid_cli.models.compact.mouth_halves import BEHIND_LIPS, COLUMNS, LOWER_LIP, UPPER_LIP, Halves, Projection
-from vid2vid_cli.models.compact.mouth_halves import read_halves, sample
+from vid2vid_cli.models.compact.mouth_halves import (
+    BEHIND_LIPS,
+    COLUMNS,
+    LOWER_LIP,
+    UPPER_LIP,
+    Halves,
+    Projection,
+    Values,
+    read_halves,
+    sample,
+)
 from vid2vid_cli.models.compact.mouth_tone import edge_blur
 
 UPPERS, LOWERS = 28, 4
@@ -79,7 +87,7 @@ def read_portrait(path: Path, analyzer: FaceAnalyzer, topology: FaceTopology) ->
 def find_relief(mouth: Halves) -> float:
     """Return how much brightness changes from left to right over the middle teeth, a pixel, over the brightness."""
     x = np.arange(-0.17, 0.17, 1 / UNIT_PX)
-    top, seam = (np.interp(x, mouth.x, line) for line in (mouth.top + 0.02, mouth.seam - 0.02))
+    top, seam = (np.interp(x, mouth.x, line) for line in (mouth.lines[0] + 0.02, mouth.lines[1] - 0.02))
     y = top + np.linspace(0, 1, 9)[:, None] * np.maximum(seam - top, 0)
     light = sample(mouth.picture, *mouth.projection.to_px(np.broadcast_to(x, y.shape), y)).mean(-1)
     return float(np.abs(np.diff(light, axis=1)).mean() / max(float(light.mean()), 1.0))
@@ -88,11 +96,19 @@ def find_relief(mouth: Halves) -> float:
 def upper_quality(one: Portrait) -> float:
     """Return how well a portrait shows its upper teeth; 0 where it is not to be used."""
     mouth = one.halves
-    height = float((mouth.seam - mouth.top)[MIDDLE].mean())
+    height = float((mouth.lines[1] - mouth.lines[0])[MIDDLE].mean())
     # A line between the rows that jumps has found something else.
-    bend = float(np.abs(np.diff(mouth.seam, 2)).max())
-    lopsided = float(np.abs((mouth.seam - mouth.seam[::-1]))[MIDDLE].max())
-    if one.name in REJECTED_UPPERS or bend > 0.012 or lopsided > 0.03 or height < 0.07 or mouth.teeth[0] < 0.8 or abs(one.yaw) > UPPER_YAW or one.relief < RELIEF:
+    bend = float(np.abs(np.diff(mouth.lines[1], 2)).max())
+    lopsided = float(np.abs(mouth.lines[1] - mouth.lines[1, ::-1])[MIDDLE].max())
+    if (
+        one.name in REJECTED_UPPERS
+        or bend > 0.012
+        or lopsided > 0.03
+        or height < 0.07
+        or mouth.teeth[0] < 0.8
+        or abs(one.yaw) > UPPER_YAW
+        or one.relief < RELIEF
+    ):
         return 0.0
     return height * float(mouth.teeth[0])
 
@@ -100,9 +116,9 @@ def upper_quality(one: Portrait) -> float:
 def lower_quality(one: Portrait) -> float:
     """Return how well a portrait shows its lower teeth; 0 where it is not to be used."""
     mouth = one.halves
-    height = float((mouth.bottom - mouth.low_seam)[MIDDLE].mean())
+    height = float((mouth.lines[3] - mouth.lines[2])[MIDDLE].mean())
     # Without upper teeth above a gap, the row is more likely an upper one itself.
-    gap = float((mouth.low_seam - mouth.seam)[MIDDLE].mean())
+    gap = float((mouth.lines[2] - mouth.lines[1])[MIDDLE].mean())
     if one.name in REJECTED_LOWERS or height < 0.03 or gap < 0.008 or mouth.teeth.min() < 0.3:
         return 0.0
     return height * float(mouth.teeth[1])
@@ -119,14 +135,14 @@ def choose(portraits: Sequence[Portrait], quality: Callable[[Portrait], float], 
     return chosen
 
 
-def flatten(one: Portrait) -> tuple[Points, Points, Points]:
+def flatten(one: Portrait) -> tuple[Values, Values, Values]:
     """Return a mouth's picture on the flat arch (HEIGHT, WIDTH, 3), its lines (4, COLUMNS) and its sides (2,)."""
     mouth, edge = one.halves, one.halves.edge()
     x = (np.arange(WIDTH) - MIDDLE_PX[0]) / UNIT_PX
     y = (np.arange(HEIGHT) - MIDDLE_PX[1]) / UNIT_PX + edge
     picture = sample(mouth.picture, *mouth.projection.to_px(*np.meshgrid(x, y)))
     picture += SHARPEN * (picture - cv2.GaussianBlur(picture, (0, 0), 1.5))
-    lines = np.stack([mouth.top, mouth.seam - TRIMMED, mouth.low_seam + LOW_TRIMMED, mouth.bottom]) - edge
+    lines = mouth.lines - edge + np.array([[0.0], [-TRIMMED], [LOW_TRIMMED], [0.0]])
     return picture.clip(0, 255).round(), lines, mouth.x[[0, -1]]
 
 
@@ -151,7 +167,8 @@ def draw_sheet(tensors: dict[str, Tensor], names: Sequence[str]) -> Image.Image:
     for k, name in enumerate(names):
         picture = tensors[BANK_PREFIX + "pictures"][k].numpy()
         tile = cv2.resize(picture, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
-        x = np.linspace(*tensors[BANK_PREFIX + "sides"][k].float().numpy(), COLUMNS)
+        left, right = tensors[BANK_PREFIX + "sides"][k].tolist()
+        x = np.linspace(left, right, COLUMNS)
         for line in tensors[BANK_PREFIX + "lines"][k].float().numpy():
             px = (np.stack([x, line], 1) * UNIT_PX + MIDDLE_PX) * 3 + 1
             cv2.polylines(tile, [np.round(px * 16).astype(np.int32)], False, (0, 255, 0), 1, cv2.LINE_AA, 4)

@@ -46,8 +46,8 @@ class MotionControls:
     """How much of a driving's motion arrives, and how.
 
     region: what may move. strength: 0 nothing, 1 as driven. smooth: 0 none, 1 firm. on_missing: what happens to
-    driving frames without a face. absolute_pose: angles of the user's replace the driven ones instead of being added. mouth:
-    what fills an opening mouth.
+    driving frames without a face. absolute_pose: angles of the user's replace the driven ones instead of being added.
+    mouth: what fills an opening mouth.
     """
 
     region: Region = "all"

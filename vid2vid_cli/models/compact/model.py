@@ -28,7 +28,6 @@ from vid2vid_cli.models.compact.learned.quantized import RANGES, can_quantize, q
 from vid2vid_cli.models.compact.learned.refine import encode_source
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
-from vid2vid_cli.models.compact.mouth import SourceMouth
 from vid2vid_cli.models.compact.mouth_bank import MouthBank
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture, take_mouth
 from vid2vid_cli.models.compact.mouth_reading import read_mouth

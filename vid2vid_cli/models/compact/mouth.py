@@ -16,16 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
 from vid2vid_cli.geometry.regions import Mouth
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
-from vid2vid_cli.models.compact.mouth_halves import Halves, Projection
+from vid2vid_cli.models.compact.mouth_halves import Halves, Projection, Values
 from vid2vid_cli.models.compact.mouth_jaw import Jaw
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth
 from vid2vid_cli.models.compact.mouth_tone import SkinTone
-
-Array = NDArray[np.float32]
 
 # Mouth widths: an opening that exceeds the source's own, stretched so many times, by the first amount is not filled
 # yet, by the second one fully.
@@ -38,10 +36,10 @@ BEYOND_PX = 2.0  # how far what is drawn reaches beyond the lips, for their soft
 LEAST_EDGE_PX = 0.5  # softness of the lips' edge in a sharp picture
 
 
-def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Array:
+def mouth_gaps(points: Values, loop: NDArray[np.int32], mouth_width: float) -> Values:
     """Return the opening at each point of the loop of inner lips, in mouth widths: (20,); 0 at the corners.
 
-    points: (468, 2 or 3), in the unit of mouth_width.
+    points: (468, 2 or 3), on the canonical head, so that turning it opens nothing.
     """
     half = len(loop) // 2
     upper, lower = points[loop[1:half], :2], points[loop[:half:-1], :2]
@@ -58,7 +56,7 @@ class SourceMouth:
     """
 
     topology: FaceTopology
-    gaps: Array
+    gaps: Values
     tone: SkinTone
     jaw: Jaw
     own: Halves | None
@@ -75,25 +73,30 @@ class SourceMouth:
 class MouthTarget:
     """A mouth to be filled: where a frame has it.
 
-    size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. width_px: of the mouth as if
-    seen from the front. projection: of the arch of teeth. face: (468, 3), the target's mesh on the canonical head.
+    size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. face: the same on the
+    canonical head. width: of the source's mouth on it. projection: of the arch of teeth.
     """
 
     size: tuple[int, int]
-    points_px: Array
-    width_px: float
+    points_px: Values
+    face: Values
+    width: float
     projection: Projection
-    face: Array
+
+    @property
+    def width_px(self) -> float:
+        """Width of the mouth as if seen from the front."""
+        return self.width * self.projection.unit_px
 
 
 @dataclass(frozen=True)
 class MouthLayer:
-    """A mouth's inside, to be blended into a picture: colour (h, w, 3) in [0, 1], weight (h, w, 1), left and top in px."""
+    """A mouth's inside, to be laid over a picture: colour (h, w, 3) in [0, 1], weight (h, w, 1), left and top in px."""
 
     left: int
     top: int
-    colour: Array
-    weight: Array
+    colour: Values
+    weight: Values
 
     def blend(self, image: Tensor) -> None:
         """Blend it into an image (3, H, W), in place."""
@@ -117,11 +120,11 @@ class Opening:
 
     left: int
     top: int
-    along: Array
-    below_upper: Array
-    above_lower: Array
-    weight: Array
-    places_px: Array
+    along: Values
+    below_upper: Values
+    above_lower: Values
+    weight: Values
+    places_px: Values
 
 
 def fill_mouth(target: MouthTarget, source: SourceMouth, shown: MouthPicture | None) -> MouthLayer | None:
@@ -147,10 +150,10 @@ def fill_mouth(target: MouthTarget, source: SourceMouth, shown: MouthPicture | N
 def find_opening(target: MouthTarget, source: SourceMouth, shown: MouthPicture | None) -> Opening | None:
     """Find what is to be filled; arguments as for `fill_mouth`."""
     loop, points_px = source.topology.inner_lips, target.points_px
-    gaps = mouth_gaps(points_px, loop, target.width_px)
+    gaps = mouth_gaps(target.face, loop, target.width)
     if source.shows_own:
         moved = float(np.abs(gaps - source.gaps).max())
-        hole = np.full(len(gaps), smoothstep(np.float32((moved - MOVED_FROM) / (MOVED_TO - MOVED_FROM))))
+        hole = np.full(len(gaps), smoothstep_between(moved, MOVED_FROM, MOVED_TO))
     else:
         hole = smoothstep((gaps - OWN_STRETCH * source.gaps - SHOWN_FROM) / (SHOWN_TO - SHOWN_FROM))
     if not hole.any():
@@ -172,7 +175,7 @@ def find_opening(target: MouthTarget, source: SourceMouth, shown: MouthPicture |
     return Opening(int(left), int(top), along, below_upper, above_lower, weight, values[..., 4:])
 
 
-def coverage(loop_px: Array, size: tuple[int, int], edge_px: float) -> Array:
+def coverage(loop_px: Values, size: tuple[int, int], edge_px: float) -> Values:
     """Return how much of each pixel of (height, width) lies within a closed line (P, 2), its edge softened."""
     fine = np.zeros((size[0] * FINE, size[1] * FINE), np.uint8)
     # Corners of the subpixel grid are counted from the centre of its first subpixel, in 16ths.
@@ -181,7 +184,7 @@ def coverage(loop_px: Array, size: tuple[int, int], edge_px: float) -> Array:
     return np.asarray(cv2.GaussianBlur(share, (0, 0), edge_px), np.float32)
 
 
-def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> Array:
+def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> Values:
     """Draw the source's own mouth, or one of the bank: (h, w, 3) in [0, 1]."""
     colour = draw_cavity(opening, source.tone)
     rows, columns = (np.arange(size, dtype=np.float32) for size in opening.along.shape)
@@ -206,13 +209,13 @@ def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> 
     return np.asarray(np.clip(colour, 0, 1), np.float32)
 
 
-def _lay(below: Array, colour: Array, there: Array, light: Array | None = None) -> None:
+def _lay(below: Values, colour: Values, there: Values, light: Values | None = None) -> None:
     """Lay a half over what is below it (h, w, 3) in [0, 1], in place. light: (h, w), how much reaches it."""
     colour = colour * (np.float32(1 / 255) if light is None else light[..., None] * np.float32(1 / 255))
     below += there[..., None] * (colour - below)
 
 
-def _shade(distance: Array, opening: Opening) -> Array:
+def _shade(distance: Values, opening: Opening) -> Values:
     """Return how much light reaches teeth at a distance from a lip that shades them, less to the sides: (h, w)."""
     across = np.clip(np.abs(2 * opening.along - 1), 0, 1)
     # Little light enters a mouth that is hardly open.
@@ -220,7 +223,7 @@ def _shade(distance: Array, opening: Opening) -> Array:
     return np.asarray(entering * (0.66 + 0.34 * smoothstep(distance / 0.06)) * (1 - 0.35 * across**3), np.float32)
 
 
-def draw_cavity(opening: Opening, tone: SkinTone) -> Array:
+def draw_cavity(opening: Opening, tone: SkinTone) -> Values:
     """Draw the dark of a mouth and a tongue in it: (h, w, 3) in [0, 1]."""
     across2 = np.square(2 * opening.along - 1)
     height = np.maximum(opening.below_upper + opening.above_lower, np.float32(1e-3))
@@ -233,26 +236,28 @@ def draw_cavity(opening: Opening, tone: SkinTone) -> Array:
     return np.asarray(dark + tongue[..., None] * (light[..., None] * red - dark), np.float32)
 
 
-def light_up(colour: Array, tone: SkinTone) -> Array:
+def light_up(colour: Values, tone: SkinTone) -> Values:
     """Return a colour (3,), relative to the brightness of the skin, in the light of a source."""
     grey = colour.mean()
-    return np.asarray(np.clip((grey + tone.saturation * (colour - grey)) * tone.brightness * tone.tint, 0, 1), np.float32)
+    return np.asarray(
+        np.clip((grey + tone.saturation * (colour - grey)) * tone.brightness * tone.tint, 0, 1), np.float32
+    )
 
 
-def _along(count: int) -> Array:
+def _along(count: int) -> Values:
     half = count // 2
     there = np.arange(half + 1) / half
     return np.asarray(np.concatenate([there, there[-2:0:-1]]), np.float32)
 
 
-def _depths(gaps: Array, reach: float) -> tuple[Array, Array]:
+def _depths(gaps: Values, reach: float) -> tuple[Values, Values]:
     """Return the distance from the upper and from the lower lip at each point of the loop, moved out by `reach`."""
     half = len(gaps) // 2
     upper = np.arange(len(gaps)) <= half
     return np.where(upper, -reach, gaps + reach), np.where(upper, gaps + reach, -reach)
 
 
-def _widened(lips_px: Array, by_px: float) -> Array:
+def _widened(lips_px: Values, by_px: float) -> Values:
     """Return the loop of lips (P, 2) moved outwards: both lips across the mouth, the corners along it."""
     half = len(lips_px) // 2
     along = lips_px[half] - lips_px[0]

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from vid2vid_cli.arrays import Points
-from vid2vid_cli.models.compact.mouth_halves import COLUMNS, Halves, Projection, sample
+from vid2vid_cli.models.compact.mouth_halves import COLUMNS, Halves, Projection, Values, sample
 from vid2vid_cli.models.compact.mouth_tone import SkinTone, match_blur, match_tone
 
 BANK_PREFIX = "mouth_bank."
@@ -50,13 +49,15 @@ class MouthBank:
                 pictures[k],
                 FLAT,
                 np.linspace(sides[k, 0], sides[k, 1], COLUMNS),
-                *lines[k].astype(np.float64),
+                lines[k].astype(np.float64),
                 teeth[k].astype(np.float64),
                 skin[k].astype(np.float32),
             )
             for k in range(len(pictures))
         ]
-        uppers, lowers = ([row for row, low in zip(rows, is_lower, strict=True) if bool(low) is one] for one in (False, True))
+        uppers, lowers = (
+            [row for row, low in zip(rows, is_lower, strict=True) if bool(low) is one] for one in (False, True)
+        )
         return cls(tuple(uppers), tuple(lowers)) if uppers and lowers else None
 
     def choose(self, tone: SkinTone, unit_px: float) -> tuple[Halves, Halves]:
@@ -65,14 +66,14 @@ class MouthBank:
         unit_px: px of the source's picture for the distance of the eyes.
         """
         upper, lower = _nearest(self.uppers, tone), _nearest(self.lowers, tone)
-        in_light = match_tone(_teeth_colour(upper, upper.top, upper.seam), upper.skin, tone)
+        in_light = match_tone(_teeth_colour(upper, *upper.lines[:2]), upper.skin, tone)
         # All teeth get one colour: what differs between portraits is mostly their light. Lower ones get less of it.
         light = min(float(in_light.mean()), BRIGHTEST * tone.brightness)
         ivory = light * (1 + tone.saturation * (IVORY * tone.tint**0.6 - 1))
         blur_px = tone.blur_px * UNIT_PX / unit_px
         return (
-            _coloured(upper, _teeth_colour(upper, upper.top, upper.seam), ivory, tone, blur_px),
-            _coloured(lower, _teeth_colour(lower, lower.low_seam, lower.bottom), LOWER_LIGHT * ivory, tone, blur_px),
+            _coloured(upper, _teeth_colour(upper, *upper.lines[:2]), ivory, tone, blur_px),
+            _coloured(lower, _teeth_colour(lower, *lower.lines[2:]), LOWER_LIGHT * ivory, tone, blur_px),
         )
 
 
@@ -80,7 +81,7 @@ def _nearest(rows: tuple[Halves, ...], tone: SkinTone) -> Halves:
     return min(rows, key=lambda row: float(np.square(np.log((row.skin + 0.02) / (tone.skin + 0.02))).sum()))
 
 
-def _teeth_colour(row: Halves, above: Points, below: Points) -> Points:
+def _teeth_colour(row: Halves, above: Values, below: Values) -> Values:
     """Return the colour (3,) in [0, 1] of the brighter half of what lies between two lines in the middle of a row."""
     middle = slice(COLUMNS // 3, -COLUMNS // 3)
     y = above[middle] + np.linspace(0.2, 0.9, 9)[:, None] * (below - above)[middle]
@@ -89,7 +90,7 @@ def _teeth_colour(row: Halves, above: Points, below: Points) -> Points:
     return np.asarray(colours[order[len(order) // 2 :]].mean(0) / 255, np.float32)
 
 
-def _coloured(row: Halves, teeth: Points, wanted: Points, tone: SkinTone, blur_px: float) -> Halves:
+def _coloured(row: Halves, teeth: Values, wanted: Values, tone: SkinTone, blur_px: float) -> Halves:
     """Return a row whose teeth, of one colour, have another one, with the blur of a source, in the picture's px."""
     colours = row.picture.astype(np.float32) * (wanted / np.maximum(teeth, 0.05)).astype(np.float32)
     grey = colours.mean(-1, keepdims=True)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.arrays import Points
-from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
+from vid2vid_cli.models.compact.mouth import MouthTarget, SourceMouth, mouth_gaps
 
 # Mouth widths.
 REACH = 0.11  # how far from a corner a fold is sought
@@ -19,17 +20,17 @@ FOLD = 0.075  # a dark spot that is narrower is a fold
 OPENED_FROM, OPENED_TO = 0.10, 0.30  # beyond the source's own opening
 
 
-def flatten_folds(image: Tensor, corners_px: Points, width_px: float, opened: float) -> None:
-    """Lighten dark spots beside the corners of a mouth in an image (3, H, W), in place.
-
-    corners_px: (2, 2), left and right. opened: how much further the mouth is open than the source's, in mouth widths.
-    """
-    amount = float(smoothstep(np.float32((opened - OPENED_FROM) / (OPENED_TO - OPENED_FROM))))
+def flatten_folds(image: Tensor, target: MouthTarget, source: SourceMouth) -> None:
+    """Lighten dark spots beside the corners of a mouth in an image (3, H, W), in place."""
+    loop = source.topology.inner_lips
+    opened = float((mouth_gaps(target.face, loop, target.width) - source.gaps).max())
+    amount = smoothstep_between(opened, OPENED_FROM, OPENED_TO)
     if amount <= 0:
         return
+    corners_px = target.points_px[loop[[0, len(loop) // 2]], :2]
     along = (corners_px[1] - corners_px[0]) / max(float(np.linalg.norm(corners_px[1] - corners_px[0])), 1e-6)
     for corner, outwards in zip(corners_px, (-along, along), strict=True):
-        _flatten_fold(image, corner, outwards, width_px, amount)
+        _flatten_fold(image, corner, outwards, target.width_px, amount)
 
 
 def _flatten_fold(image: Tensor, corner: Points, outwards: Points, width_px: float, amount: float) -> None:
@@ -43,7 +44,9 @@ def _flatten_fold(image: Tensor, corner: Points, outwards: Points, width_px: flo
     side = 2 * round(FOLD * width_px / 2) + 1
     closed = cv2.morphologyEx(colours, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     closed = cv2.GaussianBlur(closed, (0, 0), max(0.3 * side, 0.5))
-    x, y = np.meshgrid(*(np.arange(a, b, dtype=np.float32) + (0.5 - c) for a, b, c in zip(low, high, corner, strict=True)))
+    x, y = np.meshgrid(
+        *(np.arange(a, b, dtype=np.float32) + (0.5 - c) for a, b, c in zip(low, high, corner, strict=True))
+    )
     beside = x * outwards[0] + y * outwards[1]
     weight = smoothstep(1.6 - np.hypot(x, y) / reach) * smoothstep(beside / (0.25 * reach) + 0.5) * amount
     lifted = colours + weight[..., None] * np.maximum(closed - colours, 0)

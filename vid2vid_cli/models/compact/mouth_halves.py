@@ -8,15 +8,18 @@ is dark.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.mouth_tone import skin_colour
+
+Values = NDArray[np.floating[Any]]
 
 ARCH = 1.6  # how fast the teeth recede to the sides; lips do so by 1.9
 BEHIND_LIPS = 0.02  # eye distances from the lips' middle to the teeth
@@ -36,9 +39,9 @@ CHIN = (152, 148, 377, 175, 171, 396)
 class Projection:
     """How a picture shows the arch: px = linear @ (x, y) + depth * ARCH * x^2 + offset, centre of the first px at 0."""
 
-    linear: Points
-    depth: Points
-    offset: Points
+    linear: Values
+    depth: Values
+    offset: Values
 
     @classmethod
     def of_head(cls, head: Similarity, arch_z: float, half: float, middle: tuple[float, float]) -> Projection:
@@ -50,24 +53,24 @@ class Projection:
         offset = head.translation[0, :2].double().numpy() * half + middle + turn[:2, 2] * arch_z - 0.5
         return cls(turn[:2, :2], turn[:2, 2], offset)
 
-    def to_px(self, x: Points, y: Points) -> tuple[Points, Points]:
+    def to_px(self, x: Values, y: Values) -> tuple[Values, Values]:
         """Project places of the arch."""
         bulge = ARCH * x * x
         (a, b), (c, d) = self.linear.tolist()
         (e, f), (left, top) = self.depth.tolist(), self.offset.tolist()
         return a * x + b * y + (e * bulge + left), c * x + d * y + (f * bulge + top)
 
-    def to_arch(self, x_px: Points, y_px: Points) -> tuple[Points, Points]:
+    def to_arch(self, x_px: Values, y_px: Values) -> tuple[Values, Values]:
         """Find the places of the arch that pixels show."""
         (a, b), (c, d) = np.linalg.inv(self.linear).tolist()
         (e, f), (left, top) = self.depth.tolist(), self.offset.tolist()
         u, v = x_px - left, y_px - top
-        x = a * u + b * v
+        flat = a * u + b * v
         tilt_x, tilt_y = a * e + b * f, c * e + d * f
-        bulge = np.zeros_like(x)
-        for _ in range(4):  # x = x0 - tilt * ARCH x^2
-            bulge = ARCH * np.square(np.clip(x - tilt_x * bulge, -0.6, 0.6))
-        return x - tilt_x * bulge, c * u + d * v - tilt_y * bulge
+        # flat = x + tilt_x * ARCH x^2, solved for the x that is on the front; beyond the arch's rim there is none.
+        root = np.sqrt(np.maximum(1 + 4 * tilt_x * ARCH * flat, 0.1))
+        x = 2 * flat / (1 + root)
+        return x, c * u + d * v - tilt_y * ARCH * x * x
 
     @property
     def unit_px(self) -> float:
@@ -79,74 +82,71 @@ class Projection:
 class Halves:
     """What a picture shows of a mouth, to be moved in two halves.
 
-    picture: (h, w, 3), uint8 RGB. projection: of the arch into it. x: (COLUMNS,), ascending; top, seam, low_seam,
-    bottom: (COLUMNS,), y on the arch: the upper lip's edge, where the upper teeth end, where the lower ones begin, the
-    lower lip's edge. teeth: (2,), how much of the upper and of the lower half is teeth, in its middle, 0 to 1.
-    skin: (3,), the face's, in [0, 1].
+    picture: (h, w, 3), uint8 RGB. projection: of the arch into it. x: (COLUMNS,), ascending. lines: (4, COLUMNS), y
+    on the arch: the upper lip's edge, where the upper teeth end, where the lower ones begin, the lower lip's edge.
+    teeth: (2,), how much of the upper and of the lower half is teeth, in its middle, 0 to 1. skin: (3,), the
+    face's, in [0, 1].
     """
 
     picture: Frame
     projection: Projection
-    x: Points
-    top: Points
-    seam: Points
-    low_seam: Points
-    bottom: Points
-    teeth: Points
-    skin: Points
+    x: Values
+    lines: Values
+    teeth: Values
+    skin: Values
 
-    def upper(self, x: Points, y: Points, px: float) -> tuple[Points, Points]:
+    def upper(self, x: Values, y: Values, px: float) -> tuple[Values, Values]:
         """Sample the upper half at places (h, w) of the arch: colours (h, w, 3) of 255, and how much is there (h, w).
 
         px: eye distances a pixel.
         """
-        seam, top = self._line(self.seam, x), self._line(self.top, x)
+        top, seam = (self._line(line, x) for line in self.lines[:2])
         there = smoothstep((seam - y) / (1.5 * px) + 0.5) * self._side(x)
         return self._sample(x, np.clip(y, np.minimum(top, seam), seam)), there
 
-    def lower(self, x: Points, y: Points, px: float) -> tuple[Points, Points]:
+    def lower(self, x: Values, y: Values, px: float) -> tuple[Values, Values]:
         """Sample the lower half; as `upper`."""
-        seam, bottom = self._line(self.low_seam, x), self._line(self.bottom, x)
+        seam, bottom = (self._line(line, x) for line in self.lines[2:])
         thick = smoothstep((bottom - seam) / 0.03)
         there = smoothstep((y - seam) / (1.5 * px) + 0.5) * self._side(x) * thick
         return self._sample(x, np.clip(y, seam, np.maximum(bottom, seam))), there
 
     def whole(self) -> Halves:
         """Return halves of which the lower one begins where the upper one ends, with all that lies between."""
-        return replace(self, low_seam=self.seam)
+        return replace(self, lines=self.lines[[0, 1, 1, 3]])
 
     @property
     def shows_teeth(self) -> bool:
         """Whether the upper half is plainly teeth."""
         middle = slice(COLUMNS // 4, -COLUMNS // 4)
-        return float(self.teeth[0]) > SHOWN and float((self.seam - self.top)[middle].mean()) > LEAST_TEETH
+        return float(self.teeth[0]) > SHOWN and float((self.lines[1] - self.lines[0])[middle].mean()) > LEAST_TEETH
 
     @property
     def has_lower(self) -> bool:
         """Whether the picture shows anything below the upper teeth."""
         middle = slice(COLUMNS // 4, -COLUMNS // 4)
-        return float((self.bottom - self.seam)[middle].mean()) > LEAST_TEETH
+        return float((self.lines[3] - self.lines[1])[middle].mean()) > LEAST_TEETH
 
     def edge(self) -> float:
         """Return where the upper teeth end in the middle, y on the arch."""
-        return float(np.interp(0, self.x, self.seam))
+        return float(np.interp(0, self.x, self.lines[1]))
 
     def low_edge(self) -> float:
         """Return where the lower teeth begin in the middle, y on the arch."""
-        return float(np.interp(0, self.x, self.low_seam))
+        return float(np.interp(0, self.x, self.lines[2]))
 
-    def _line(self, line: Points, x: Points) -> Points:
+    def _line(self, line: Values, x: Values) -> Values:
         return np.interp(x, self.x, line).astype(np.float32)
 
-    def _side(self, x: Points) -> Points:
+    def _side(self, x: Values) -> Values:
         return smoothstep(np.minimum(x - self.x[0], self.x[-1] - x) / SIDE_FADE)
 
-    def _sample(self, x: Points, y: Points) -> Points:
+    def _sample(self, x: Values, y: Values) -> Values:
         u, v = self.projection.to_px(np.clip(x, self.x[0], self.x[-1]), y)
         return sample(self.picture, u, v)
 
 
-def sample(picture: Frame, u: Points, v: Points) -> Points:
+def sample(picture: Frame, u: Values, v: Values) -> Values:
     """Sample a picture (H, W, 3) at px (h, w): (h, w, 3) of 255, float32."""
     colours = cv2.remap(
         picture, u.astype(np.float32), v.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -154,9 +154,7 @@ def sample(picture: Frame, u: Points, v: Points) -> Points:
     return np.asarray(colours, np.float32)
 
 
-def read_halves(
-    picture: Frame, points_px: Points, loop: NDArray[np.int32], projection: Projection
-) -> Halves | None:
+def read_halves(picture: Frame, points_px: Values, loop: NDArray[np.int32], projection: Projection) -> Halves | None:
     """Read a mouth out of a picture (H, W, 3). None where its lips are shut.
 
     points_px: (468, 2 or 3). loop: the inner lips. projection: of the face's arch.
@@ -178,13 +176,15 @@ def read_halves(
     upper = share < seam
     teeth = is_tooth(strip, skin)
     middle = slice(COLUMNS // 4, -COLUMNS // 4)
-    shares = [float(teeth[:, middle][part[:, middle]].mean()) if part[:, middle].any() else 0.0
-              for part in (upper, share > low_seam)]
-    edges = (top + line * (bottom - top) for line in (seam, low_seam))
-    return Halves(picture, projection, xs, top, *edges, bottom, np.array(shares), skin / np.float32(255))
+    shares = [
+        float(teeth[:, middle][part[:, middle]].mean()) if part[:, middle].any() else 0.0
+        for part in (upper, share > low_seam)
+    ]
+    lines = np.stack([top, *(top + line * (bottom - top) for line in (seam, low_seam)), bottom])
+    return Halves(picture, projection, xs, lines, np.array(shares), skin / np.float32(255))
 
 
-def is_tooth(colours: Points, skin: Points) -> NDArray[np.bool_]:
+def is_tooth(colours: Values, skin: Values) -> NDArray[np.bool_]:
     """Tell teeth from gums, lips, tongue and dark: bright, and less red than the skin. colours: (..., 3) of 255."""
     bright = colours.mean(-1) / max(float(skin.mean()), 1.0)
     if skin.max() - skin.min() < GREY * skin.max():  # in a grey picture only brightness tells
@@ -193,7 +193,7 @@ def is_tooth(colours: Points, skin: Points) -> NDArray[np.bool_]:
     return np.asarray((bright > 0.66) & (green > 1.03))
 
 
-def find_seams(strip: Points) -> tuple[Points, Points]:
+def find_seams(strip: Values) -> tuple[Values, Values]:
     """Find the dark lines below the upper teeth and above the lower ones: each (COLUMNS,), as a share of the height.
 
     strip: (ROWS, COLUMNS, 3), a mouth between its lips.
@@ -213,7 +213,7 @@ def find_seams(strip: Points) -> tuple[Points, Points]:
     return upper, np.maximum(darkest_path(below - 4 * rise), upper)
 
 
-def darkest_path(cost: Points) -> Points:
+def darkest_path(cost: Values) -> Values:
     """Return the path from left to right of least cost (dynamic programming): (C,), in [0, 1]. cost: (R, C)."""
     rows, columns = cost.shape
     total, came = cost[:, 0].copy(), np.zeros((columns, rows), int)

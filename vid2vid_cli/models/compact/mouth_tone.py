@@ -52,7 +52,7 @@ def read_skin_tone(picture: Frame, points_px: Points) -> SkinTone:
     return SkinTone(lit, share, np.asarray(tint / tint.mean(), np.float32), colour, edge_blur(picture, points_px))
 
 
-def skin_colour(picture: NDArray[Any], points_px: Points) -> Points:
+def skin_colour(picture: NDArray[Any], points_px: NDArray[Any]) -> Points:
     """Return the colour (3,) of a face's skin, in the unit of a picture (H, W, 3). points_px: (468, 2 or 3)."""
     x, y = points_px[list(SKIN_POINTS), :2].astype(int).T
     height, width = picture.shape[:2]
@@ -60,7 +60,7 @@ def skin_colour(picture: NDArray[Any], points_px: Points) -> Points:
     return np.asarray(np.median(colours, axis=0), np.float32)
 
 
-def saturation(colour: Points) -> float:
+def saturation(colour: NDArray[Any]) -> float:
     """Return how far the parts of a colour (3,) differ, over their mean."""
     return float((colour.max() - colour.min()) / max(float(colour.mean()), 1e-3))
 
@@ -87,7 +87,7 @@ def _gradient(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)), np.float32)
 
 
-def match_tone(colours: Points, skin: Points, tone: SkinTone) -> Points:
+def match_tone(colours: Points, skin: NDArray[Any], tone: SkinTone) -> Points:
     """Return colours (..., 3) in [0, 1] of a mouth beside skin (3,), as they would look on a source."""
     # A part of the difference is the light, which the mouth shares; the rest is the skin itself, which it does not.
     gain = np.clip(tone.skin / np.maximum(skin, 0.02), 0.4, 2.5) ** LIGHT_SHARE

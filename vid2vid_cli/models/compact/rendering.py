@@ -19,7 +19,7 @@ from vid2vid_cli.models.compact.learned.refine import (
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.warp import Flow, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
-from vid2vid_cli.models.compact.mouth import MouthTarget, fill_mouth, mouth_gaps
+from vid2vid_cli.models.compact.mouth import MouthTarget, fill_mouth
 from vid2vid_cli.models.compact.mouth_corners import flatten_folds
 from vid2vid_cli.models.compact.mouth_halves import Projection
 from vid2vid_cli.models.compact.posing import CompactState
@@ -67,16 +67,14 @@ def _warp(source: CompactSource, mesh: PlacedMesh, gaze: Tensor, correction: Cor
 def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:
     """Lay the inside of an opening mouth over a warped image (1, 3, H, W), in place."""
     height, width = warped.shape[-2:]
-    half = max(height, width) / 2
+    half, mouth = max(height, width) / 2, source.mouth
     points_px = driven.keypoints[0].cpu().numpy() * half + (width / 2, height / 2, 0)
-    mouth_px = mouth_width(source.mouth.topology, source.canonical) * float(driven.head.scale) * half
-    projection = Projection.of_head(driven.head, source.mouth.jaw.arch_z, half, (width / 2, height / 2))
     face = driven.head.undo(driven.keypoints)[0].cpu().numpy()
-    target = MouthTarget((height, width), points_px.astype(np.float32), mouth_px, projection, face)
-    loop = source.mouth.topology.inner_lips
-    opened = float((mouth_gaps(target.points_px, loop, mouth_px) - source.mouth.gaps).max())
-    flatten_folds(warped[0], target.points_px[loop[[0, len(loop) // 2]], :2], mouth_px, opened)
-    layer = fill_mouth(target, source.mouth, driven.mouth)
+    projection = Projection.of_head(driven.head, mouth.jaw.arch_z, half, (width / 2, height / 2))
+    across = mouth_width(mouth.topology, source.canonical)
+    target = MouthTarget((height, width), points_px.astype(np.float32), face, across, projection)
+    flatten_folds(warped[0], target, mouth)
+    layer = fill_mouth(target, mouth, driven.mouth)
     if layer is not None:
         layer.blend(warped[0])
 

@@ -43,7 +43,7 @@ class CompactSource(SourceAppearance):
 
 @dataclass(frozen=True)
 class Rig:
-    """A face split up: canonical keypoints (1, 468, 3), motion, mesh, the square around its head, and its own head's pose."""
+    """A face split up: canonical keypoints (1, 468, 3), motion, mesh, the square around its head, the head's pose."""
 
     canonical: Tensor
     motion: Motion
