@@ -20,7 +20,7 @@ from vid2vid_cli.models.base import DrivenState
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.mouth import coverage
 from vid2vid_cli.models.compact.mouth_bank import BANK_PREFIX, MouthBank
-from vid2vid_cli.models.compact.mouth_halves import Projection
+from vid2vid_cli.models.compact.mouth_halves import CHIN, LOWER_LIP, Projection
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource
@@ -55,6 +55,7 @@ class Sitter:
     model: CompactModel
     source: CompactSource
     image: Tensor
+    landmarks: Tensor
 
     def opened(self, gap: float, raised: float = 0.0) -> CompactState:
         """Return the sitter with jaw and lower lip down by `gap` eye distances, and the upper lip up by `raised`."""
@@ -92,8 +93,8 @@ def sit(media_dir: Path, face_analyzer: FaceAnalyzer, model: CompactModel) -> di
         (face,) = face_analyzer.faces(frame)
         crop = crop_around(face, model.source_crop, Room.of_frame(frame.shape))
         image = image_of(crop_frame(frame, crop))
-        source = model.appearance(image, torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None])
-        sitters[name] = Sitter(model, source, image)
+        landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
+        sitters[name] = Sitter(model, model.appearance(image, landmarks), image, landmarks)
     return sitters
 
 
@@ -152,16 +153,17 @@ def test_own_upper_teeth_stay_where_they_are_while_lips_and_jaw_move(sit: dict[s
     assert (sitter.show(sitter.opened(0.3), "driving")[:, rows, columns] - before).abs().mean() > 0.05
 
 
-def test_own_lower_teeth_go_down_with_the_chin(sit: dict[str, Sitter]) -> None:
-    jaw, sitter = sit[TEETH].source.mouth.jaw, sit[TEETH]
-
-    def face(gap: float) -> np.ndarray:
-        driven = sitter.opened(gap)
-        return np.asarray(driven.head.undo(driven.keypoints)[0])
-
-    still, down = (jaw.own_lower_shift(face(gap))[1] for gap in (0.0, 0.3))
-    assert abs(still) < 0.005 and 0.15 < down < 0.35
-    assert jaw.own_upper_shift(face(0.3)) == 0
+def test_own_lower_teeth_go_down_with_the_chin_and_upper_ones_stay(sit: dict[str, Sitter]) -> None:
+    jaw, still = sit[TEETH].source.mouth.jaw, sit[TEETH].opened(0.0)
+    face = np.asarray(still.head.undo(still.keypoints)[0])
+    moved = face.copy()
+    moved[list(CHIN), 1] += 0.2
+    shift = jaw.own_lower_shift(moved) - jaw.own_lower_shift(face)
+    assert shift[0] == 0 and 0.15 < shift[1] < 0.2  # they are nearer to the joint than the chin
+    assert jaw.own_upper_shift(moved) == 0
+    moved = face.copy()
+    moved[LOWER_LIP, 1] += 0.2  # a lip without its chin takes them along: nobody knows what lies below
+    assert 0.15 < jaw.own_lower_shift(moved)[1] < 0.2
 
 
 def test_no_motion_shows_the_source_whatever_fills_mouths(sit: dict[str, Sitter]) -> None:
@@ -183,17 +185,18 @@ def test_turning_the_head_opens_no_mouth(sit: dict[str, Sitter], model: CompactM
 
 def test_a_mouth_fills_without_a_jump_as_it_opens(sit: dict[str, Sitter]) -> None:
     for name, mouth in ((CLOSED, "bank"), (CLOSED, "source"), (TEETH, "source")):
-        shown = [sit[name].show(sit[name].opened(gap), mouth) for gap in np.arange(0.0, 0.2, 0.005)]
+        inside = sit[name].inside(sit[name].opened(0.2))
+        shown = [sit[name].show(sit[name].opened(gap), mouth)[:, inside] for gap in np.arange(0.0, 0.2, 0.005)]
         changes = [float((now - before).abs().mean()) for before, now in itertools.pairwise(shown)]
-        assert max(changes) < 1 / 255, "a step of 1/200 of the eyes' distance changes little, at any opening"
+        assert max(changes) < 0.04, "a step of 1/200 of the eyes' distance changes little, at any opening"
 
 
 def test_a_statue_gets_a_mouth_in_its_own_palette(sit: dict[str, Sitter]) -> None:
     for name, least, most in ((STATUE, 0.0, 0.12), (CLOSED, 0.3, 2.0)):
         driven = sit[name].opened(0.35)
         inside = sit[name].show(driven, "bank")[:, sit[name].inside(driven)]
-        colour = inside.mean(1)
-        assert least <= float((colour.max() - colour.min()) / colour.mean()) < most
+        spread = (inside.amax(0) - inside.amin(0)) / inside.mean(0)
+        assert least <= float(spread.quantile(0.95)) < most  # of teeth, gums, tongue and dark
 
 
 def test_the_lips_edge_is_soft(sit: dict[str, Sitter]) -> None:
@@ -225,11 +228,12 @@ def test_a_checkpoint_without_a_bank_fills_mouths_with_the_dark(
     face_state: dict[str, Tensor], sit: dict[str, Sitter]
 ) -> None:
     older = CompactModel({name: tensor for name, tensor in face_state.items() if not name.startswith(BANK_PREFIX)})
-    sitter = sit[CLOSED]
-    source = replace(sitter.source, mouth=replace(sitter.source.mouth, bank=None))
+    image, landmarks = sit[CLOSED].image, sit[CLOSED].landmarks
+    sitter = Sitter(older, older.appearance(image, landmarks), image, landmarks)
     driven = sitter.opened(0.3)
-    inside = Sitter(older, source, sitter.image).show(driven, "auto")[:, sitter.inside(driven)].mean(0)
-    assert 0.02 < inside.mean() < 0.5 * float(source.mouth.tone.skin.mean())
+    inside = sitter.show(driven, "auto")[:, sitter.inside(driven)].mean(0)
+    assert 0.02 < inside.min() < inside.max() < 0.7 * float(sitter.source.mouth.tone.skin.mean())
+    assert torch.equal(sitter.show(driven, "bank"), sit[CLOSED].show(driven, "source"))
 
 
 @pytest.mark.usefixtures("own_folder")

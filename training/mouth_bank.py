@@ -52,7 +52,7 @@ TRIMMED, LOW_TRIMMED = 0.008, 0.016  # eye distances of the rows' ends: they may
 RELIEF = 0.053  # of brightness from pixel to pixel: below it, teeth run into one another
 MIDDLE = slice(COLUMNS // 4, -COLUMNS // 4)
 # Looked at and left out: the line between the rows runs through teeth, or teeth are missing or stained.
-REJECTED_UPPERS = ("p025.jpg", "p108.jpg", "p216.jpg", "p220.jpg", "p253.jpg", "p257.jpg", "p446.jpg", "p710.jpg")
+REJECTED_UPPERS = tuple(f"p{k:03d}.jpg" for k in (25, 108, 216, 220, 253, 257, 295, 444, 446, 686, 697, 710))
 REJECTED_LOWERS = ("p264.jpg",)
 
 

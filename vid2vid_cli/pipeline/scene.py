@@ -106,6 +106,8 @@ class Scene:
         """The driving's motion that counts as the source's own; None: motion is taken as it is."""
         self._model, self._sweeps, self._asked_fps = model, sweeps, fps
         self._finish = Finisher(source.path, source.options)
+        # A video's own mouth shows teeth in some frames only: fillings that take turns would flicker.
+        self._mouth: Mouth = "driving" if source.is_video and controls.mouth == "auto" else controls.mouth
         self._shows_all_three = False
 
     @property
@@ -208,7 +210,7 @@ class Scene:
         """Render one face of the source; None if it is out of sight."""
         if face.appearance is None:
             return None
-        animator = Animator(self._model, face.appearance, self.source.path, self.controls.mouth)
+        animator = Animator(self._model, face.appearance, self.source.path, self._mouth)
         if driven.motion is None:  # no face was seen in the driving yet: the source keeps still
             return animator.frame_at_rest(pose)
         base = face.appearance.motion if self.reference is None else self.reference

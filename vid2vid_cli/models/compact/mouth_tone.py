@@ -95,7 +95,7 @@ def match_tone(colours: Points, skin: NDArray[Any], tone: SkinTone) -> Points:
     lit = colours * gain.astype(np.float32)
     ratio = saturation(tone.skin) / max(saturation(skin), 0.1)
     if ratio < PALE_SHARE:  # stone has neither red gums nor a red tongue
-        grey = (lit @ WITHOUT_RED)[..., None] * (tone.skin / max(float(tone.skin.mean()), 1e-3))
+        grey = (lit * WITHOUT_RED).sum(-1, keepdims=True) * (tone.skin / max(float(tone.skin.mean()), 1e-3))
         lit = grey + ratio / PALE_SHARE * (lit - grey)
     elif ratio > 1:
         grey = lit.mean(-1, keepdims=True)
