@@ -35,8 +35,9 @@ def flatten_folds(image: Tensor, target: MouthTarget, source: SourceMouth) -> No
 
 def _flatten_fold(image: Tensor, corner: Points, outwards: Points, width_px: float, amount: float) -> None:
     reach = REACH * width_px
-    low = np.maximum(np.floor(corner - 2 * reach).astype(int), 0)
-    high = np.minimum(np.ceil(corner + 2 * reach).astype(int), (image.shape[2], image.shape[1]))
+    middle = corner + 0.5 * reach * outwards
+    low = np.maximum(np.floor(middle - 1.3 * reach).astype(int), 0)
+    high = np.minimum(np.ceil(middle + 1.3 * reach).astype(int), (image.shape[2], image.shape[1]))
     if (high - low < 4).any():
         return
     patch = image[:, low[1] : high[1], low[0] : high[0]]
