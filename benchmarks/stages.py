@@ -107,7 +107,7 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
         watch.watch(mesh_warp.PlacedMesh, "flow", "flow"),
         watch.watch(rendering, "correct_flow", "correct"),
         watch.watch(rendering, "warp_image", "warp"),
-        watch.watch(rendering, "fill_mouth", "mouth"),
+        watch.watch(rendering, "_fill_mouth", "mouth"),
         watch.watch(rendering, "paint_target", "paint"),
     ):
         for index, picture in enumerate(frames):

@@ -90,7 +90,7 @@ CHOSEN = {
     "Region": "eyes",
     "OnMissing": "fail",
     "Audio": "none",
-    "Mouth": "drawn",
+    "Mouth": "bank",
     "Detector": "face-alignment",
 }
 

@@ -17,14 +17,10 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth, take_mouth
+from vid2vid_cli.models.compact.mouth_tone import SkinTone
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.pipeline.extract_motion import extract_motion
-from vid2vid_cli.pipeline.open_scene import open_scene
-from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions
-
-pytestmark = pytest.mark.usefixtures("own_folder")
 
 GREEN = np.array([40, 200, 60], np.uint8)
 
@@ -67,6 +63,11 @@ def green_mouth(skin: float = 0.6) -> MouthPicture:
     return MouthPicture(np.broadcast_to(GREEN, (40, 60, 3)).copy(), lips, np.full(3, skin, np.float32))
 
 
+def tone_of(skin: np.ndarray, blur_px: float = 1.0) -> SkinTone:
+    """Return the tone of a source whose skin has a colour (3,)."""
+    return SkinTone(float(skin.mean()), 1.0, np.ones(3, np.float32), skin.astype(np.float32), blur_px)
+
+
 def greenness(image: Tensor) -> Tensor:
     """Return how much more green than red and blue the pixels of (1, 3, H, W) are: (H, W)."""
     return image[0, 1] - image[0, [0, 2]].amax(0)
@@ -100,9 +101,11 @@ def test_closed_lips_show_nothing(compact: CompactModel, source: CompactSource) 
 def test_the_source_light_reaches_the_mouth() -> None:
     places = np.full((4, 4, 2), 15.0, np.float32)
     skin = np.full(3, 0.6, np.float32)
-    same = sample_mouth(green_mouth(0.6), places, skin)
+    warm = skin * (1.2, 1.0, 0.8)  # as a photograph's
+    mouth = replace(green_mouth(), skin=warm.astype(np.float32))
+    same = sample_mouth(mouth, places, tone_of(warm), 1.0)
     assert np.allclose(same, GREEN / 255, atol=0.01)
-    darker = sample_mouth(green_mouth(0.6), places, skin / 2)
+    darker = sample_mouth(mouth, places, tone_of(warm / 2), 1.0)
     assert 0.5 < darker.mean() / same.mean() < 0.8  # not by half: a part of the difference is the skin itself
 
 
@@ -119,19 +122,20 @@ def test_what_is_taken_lies_between_the_lips(
     assert (mouth.lips_px > 0).all() and (mouth.lips_px < (width, height)).all()
 
 
-def test_a_motion_file_brings_no_mouth_and_drawn_asks_for_none(media_dir: Path, model: LoadedModel) -> None:
-    portrait = media_dir / "sources" / "s27_ai_woman.png"
-    clip = media_dir / "drivings" / "d06_man_mouth_wide_audio.mp4"
-    cut = {"start": "3.8", "end": "4.4"}  # from closed lips to a wide open mouth
-    extract_motion(clip, "take.safetensors", MotionOptions(**cut), model=model)
+def test_a_mouth_is_as_sharp_as_the_source_and_not_sharper() -> None:
+    x = np.arange(60, dtype=np.float32)
+    stripes = np.where((x // 6 % 2)[None, :, None] > 0, 220, 40) * np.ones((40, 1, 3))
+    mouth = replace(green_mouth(), picture=stripes.astype(np.uint8))
+    places = np.stack(np.meshgrid(x, np.arange(40, dtype=np.float32)), -1)
+    skin = np.full(3, 0.6, np.float32)
+    contrast = [float(sample_mouth(mouth, places, tone_of(skin, blur), 1.0).std()) for blur in (1.0, 3.0)]
+    assert contrast[1] < 0.5 * contrast[0]
+    enlarged = sample_mouth(mouth, places, tone_of(skin, 3.0), 3.0)  # what is enlarged is soft already
+    assert float(enlarged.std()) == pytest.approx(contrast[0], rel=0.05)
 
-    def frames(driving: Path | str, **asked: str) -> list[np.ndarray]:
-        options = ReenactOptions(size=192, dtype="float32", smooth=0.0, reference_frame="0", body=False, **asked)
-        with open_scene(portrait, driving, options, model=model) as scene:
-            return [frame for frame, _ in scene]
 
-    shown, drawn, replayed = frames(clip, **cut), frames(clip, mouth="drawn", **cut), frames("take.safetensors")
-    assert len(shown) == len(drawn) == len(replayed) > 10
-    assert np.abs(shown[-1].astype(int) - drawn[-1]).max() > 40
-    for one, other in zip(drawn, replayed, strict=True):
-        assert np.abs(one.astype(int) - other).mean() < 0.5  # the file holds no face shape, of which lids know a little
+def test_grey_stone_gets_a_grey_mouth() -> None:
+    places = np.full((4, 4, 2), 15.0, np.float32)
+    mouth = replace(green_mouth(), skin=np.array([0.7, 0.55, 0.45], np.float32))
+    stone = sample_mouth(mouth, places, tone_of(np.full(3, 0.6)), 1.0)
+    assert np.ptp(stone, axis=-1).max() < 0.02 < np.ptp(sample_mouth(mouth, places, tone_of(mouth.skin), 1.0))

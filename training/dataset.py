@@ -32,9 +32,8 @@ from vid2vid_cli.models.compact.learned.refine import Patch, draw_guide, rigid_f
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_map, no_extra
-from vid2vid_cli.models.compact.mouth import fill_mouth
 from vid2vid_cli.models.compact.posing import CompactState
-from vid2vid_cli.models.compact.source import CompactSource, mouth_width
+from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.motion import PoseOverride
 
 Picture = NDArray[np.uint8]
@@ -342,18 +341,7 @@ def draw_overlay(prepared: Prepared, driven: CompactState, patch: Patch, guide: 
     mirrored = sample_image(prepared.image, grid + guide[2:4].permute(1, 2, 0)[None] * source.square.half)
     weight = guide[4:5][None]
     colour = (mirrored * weight)[0]
-    scale = PATCH_SIDE / 2 / patch.half
-    points_px = (driven.keypoints[0].numpy() - (patch.x, patch.y, 0)) * scale + (PATCH_SIDE / 2, PATCH_SIDE / 2, 0)
-    mouth_px = mouth_width(source.mouth.topology, source.canonical) * float(driven.head.scale) * scale
-    layer = fill_mouth((PATCH_SIDE, PATCH_SIDE), points_px.astype(np.float32), mouth_px, source.mouth, None)
     keep = 1 - weight[0]
-    if layer is not None:
-        layer.blend(colour)
-        nothing = torch.zeros_like(colour)
-        covered = torch.ones_like(colour)
-        # Laying white over black leaves the weight itself.
-        type(layer)(layer.left, layer.top, np.ones_like(layer.colour), layer.weight).blend(nothing)
-        keep = keep * (covered - nothing)[:1]
     return torch.cat([colour, keep])
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.face.crop import CropSpec, FaceCrop
-from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.geometry.regions import Mouth, Region
 from vid2vid_cli.motion import Motion, PoseOverride
 
 
@@ -210,6 +210,15 @@ class Rest:
 
     motion: Motion
     is_seen: bool
+
+
+@runtime_checkable
+class FillsMouth(Protocol):
+    """A model that fills an opening mouth, and lets the user choose with what."""
+
+    def with_mouth(self, source: SourceAppearance, mouth: Mouth) -> SourceAppearance:
+        """Return a source whose opening mouth is filled with what was asked for."""
+        ...
 
 
 @runtime_checkable

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from vid2vid_cli.arrays import Frame
-from vid2vid_cli.models.base import ReenactmentModel, ShowsDriving, SourceAppearance
+from vid2vid_cli.geometry.regions import Mouth
+from vid2vid_cli.models.base import FillsMouth, ReenactmentModel, ShowsDriving, SourceAppearance
 from vid2vid_cli.motion import Motion, PoseOverride
 from vid2vid_cli.pipeline.finite import frame_of, require_finite_state
 
@@ -15,9 +16,14 @@ from vid2vid_cli.pipeline.finite import frame_of, require_finite_state
 class Animator:
     """Moves one face of a source. It keeps no state: frames may be asked for in any order."""
 
-    def __init__(self, model: ReenactmentModel, face: SourceAppearance, subject: Path) -> None:
-        """Take a face that `model.appearance` has read. subject: the source's file, for error messages."""
+    def __init__(self, model: ReenactmentModel, face: SourceAppearance, subject: Path, mouth: Mouth = "auto") -> None:
+        """Take a face that `model.appearance` has read. subject: the source's file, for error messages.
+
+        mouth: what fills an opening mouth, where the family knows of any.
+        """
         self._model, self._face, self._subject = model, face, subject
+        if isinstance(model, FillsMouth):
+            self._face = model.with_mouth(face, mouth)
 
     @torch.inference_mode()
     def frame(

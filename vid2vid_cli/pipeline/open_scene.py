@@ -55,7 +55,7 @@ class SceneRequest:
             needs_pictures=options.compare,
             max_pixels=options.max_pixels,
             follows=options.body,
-            shows=options.mouth == "driving",
+            shows=options.mouth in ("auto", "driving"),
         )
         return open_driving(path, self.reading, setup)
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vid2vid_cli.checkpoints.catalogue import DEFAULT_CHECKPOINT
-from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.geometry.regions import Mouth, Region
 from vid2vid_cli.media.files import MAX_PIXELS
 
 Audio = Literal["driving", "source", "none"]
-Mouth = Literal["driving", "drawn"]
 OnMissing = Literal["hold", "skip", "fail"]
 LandmarkJudge = Literal["mesh", "face-alignment"]
 DType = Literal["auto", "float32", "float16", "bfloat16", "int8"]
@@ -179,8 +178,8 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
         panel="Motion",
     )
     mouth: Mouth = option(
-        "driving",
-        "What fills an opening mouth: the driving's own, with the driver's teeth, or a drawn one (compact).",
+        "auto",
+        "What fills an opening mouth: the source's own, the driver's, or a portrait's of the bank (compact).",
         panel="Motion",
     )
     audio: Audio = option("driving", "Where the sound of the output comes from.", panel="Time")

@@ -14,7 +14,7 @@ import numpy as np
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.face.paste import resize_frame
-from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.geometry.regions import Mouth, Region
 from vid2vid_cli.models.base import KnowsRest, ReenactmentModel, SourceAppearance
 from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, join_motions, restrict_motion
 from vid2vid_cli.pipeline.animator import Animator
@@ -50,6 +50,7 @@ class MotionControls:
 
     region: what may move. strength: 0 nothing, 1 as driven. smooth: 0 none, 1 firm. on_missing: what happens to
     driving frames without a face. absolute_pose: angles of the user's replace the driven ones instead of being added.
+    mouth: what fills an opening mouth.
     """
 
     region: Region = "all"
@@ -57,12 +58,13 @@ class MotionControls:
     smooth: float = 0.0
     on_missing: OnMissing = "hold"
     absolute_pose: bool = False
+    mouth: Mouth = "auto"
 
     @classmethod
     def of(cls, options: ReenactOptions) -> MotionControls:
         """Take the controls out of a command's options."""
         o = options
-        return cls(o.region, o.strength, o.smooth, o.on_missing, o.absolute_pose)
+        return cls(o.region, o.strength, o.smooth, o.on_missing, o.absolute_pose, o.mouth)
 
 
 @dataclass
@@ -109,6 +111,8 @@ class Scene:
         self._rested: dict[int, tuple[SourceAppearance, SourceAppearance]] = {}
         self._model, self._sweeps, self._asked_fps = model, sweeps, fps
         self._finish = Finisher(source.path, source.options)
+        # A video's own mouth shows teeth in some frames only: fillings that take turns would flicker.
+        self._mouth: Mouth = "driving" if source.is_video and controls.mouth == "auto" else controls.mouth
         self._shows_all_three = False
 
     @property
@@ -221,7 +225,7 @@ class Scene:
         base = appearance.motion if reference is None else reference
         if reference is not None and isinstance(self._model, KnowsRest):
             appearance = self._at_rest(self._model, number, appearance, reference)
-        animator = Animator(self._model, appearance, self.source.path)
+        animator = Animator(self._model, appearance, self.source.path, self._mouth)
         return animator.frame(self._controlled(base, driven.motion), reference, pose, driven.look)
 
     def _at_rest(

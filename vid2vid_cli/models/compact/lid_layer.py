@@ -16,8 +16,8 @@ from torch import Tensor
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import INNER, LOOPS, LOWER, OUTER, RINGS, UPPER
 from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.models.compact.layer import Layer
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
-from vid2vid_cli.models.compact.mouth import MouthLayer
 
 LID, LOWER_LID = LOOPS[:, UPPER], LOOPS[:, LOWER]
 FOLD, BROW, BELOW = RINGS[0][:, UPPER], RINGS[1][:, UPPER], RINGS[0][:, LOWER]
@@ -56,7 +56,7 @@ def read_lids(image: Tensor, points_px: Points) -> SourceLids:
     return SourceLids(skin.astype(np.float32), np.minimum(lashes, 0.5 * whole[:, 0]).astype(np.float32), folds)
 
 
-def draw_lids(size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids) -> list[MouthLayer]:
+def draw_lids(size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids) -> list[Layer]:
     """Draw the lids of closing eyes. size: (height, width) of the picture. points_px: (468, 3), the target's mesh.
 
     closing: (2, 7), how far each part of an upper lid has closed the eye, in [0, 1], see mesh.eyelids.
@@ -65,9 +65,7 @@ def draw_lids(size: tuple[int, int], points_px: Points, closing: Points, lids: S
     return [layer for layer in layers if layer is not None]
 
 
-def _draw_lid(
-    size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids, eye: int
-) -> MouthLayer | None:
+def _draw_lid(size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids, eye: int) -> Layer | None:
     weight = smoothstep((closing - BEGIN) / (END - BEGIN))
     if not weight.any():
         return None
@@ -111,7 +109,7 @@ def _draw_lid(
     soft_top = smoothstep(below_top / max(1.5, 0.08 * width_px))
     soft_bottom = np.clip(above_bottom, 0, 1)
     alpha = share * soft_top * soft_bottom
-    return MouthLayer(int(low[0]), int(low[1]), np.asarray(colour, np.float32), alpha[..., None].astype(np.float32))
+    return Layer(int(low[0]), int(low[1]), np.asarray(colour, np.float32), alpha[..., None].astype(np.float32))
 
 
 def _colours(picture: NDArray[np.floating], places: Points) -> Points:

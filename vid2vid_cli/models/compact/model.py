@@ -18,7 +18,7 @@ from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.crop import CropSpec, FaceCrop
 from vid2vid_cli.geometry.affine import apply_affine
 from vid2vid_cli.geometry.keypoints import Similarity
-from vid2vid_cli.geometry.regions import Region
+from vid2vid_cli.geometry.regions import Mouth, Region
 from vid2vid_cli.models.base import DrivenState, Rest, SourceAppearance
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
@@ -29,12 +29,13 @@ from vid2vid_cli.models.compact.learned.refine import encode_source
 from vid2vid_cli.models.compact.lid_layer import read_lids
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
-from vid2vid_cli.models.compact.mouth import SourceMouth, mouth_gaps, read_skin_tone
+from vid2vid_cli.models.compact.mouth_bank import MouthBank
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture, take_mouth
+from vid2vid_cli.models.compact.mouth_reading import read_mouth
 from vid2vid_cli.models.compact.posing import CompactState, Posing
 from vid2vid_cli.models.compact.rendering import render_frame
 from vid2vid_cli.models.compact.rest import RestFinder
-from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, mouth_width
+from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging
 from vid2vid_cli.motion import Motion, PoseOverride
 
 MOUTH_REACH, EYE_REACH = 0.7, 0.45  # eye distances: how far from lips and eyelids a region reaches
@@ -58,6 +59,7 @@ class CompactModel:
         self._rigging = Rigging(self.topology, self.basis, state)
         self._rest = RestFinder(self.topology)
         self.posing = Posing(self.topology, state, self._rigging.project)
+        self._bank = MouthBank.from_state(state)
         self._stored = self._learned = LearnedParts.from_state(state)
         self._ranges = {network: state[name] for network, name in RANGES.items() if name in state}
 
@@ -101,9 +103,7 @@ class CompactModel:
         if self._learned is not None:
             encoded = features.get("encoded")
             kept["encoded"] = encode_source(self._learned, image, rig.square) if encoded is None else encoded
-        width = mouth_width(self.topology, rig.canonical) * float(rig.motion.scale)
-        gaps = mouth_gaps(points[0].numpy(), self.topology.inner_lips, width)
-        mouth = SourceMouth(self.topology, gaps, read_skin_tone(image, landmarks[0].numpy()))
+        mouth = read_mouth(self.topology, self._bank, image, landmarks[0], rig)
         lids = read_lids(image, landmarks[0].numpy())
         return CompactSource(kept, rig.canonical, rig.motion, rig.warp, rig.square, irises, mouth, lids)
 
@@ -141,6 +141,12 @@ class CompactModel:
         if not isinstance(driven, CompactState) or not isinstance(look, MouthPicture):
             raise ValueError("what drives the source, or its look, is of another family")
         return replace(driven, mouth=look)
+
+    def with_mouth(self, source: SourceAppearance, mouth: Mouth) -> CompactSource:
+        """Return a source whose opening mouth is filled as asked; see models.base.FillsMouth."""
+        if not isinstance(source, CompactSource):
+            raise ValueError("the source appearance belongs to another family")
+        return replace(source, mouth=replace(source.mouth, kind=mouth))
 
     def unrest(self, motions: Motion) -> Tensor:
         """Return how far each of some frames of one person is from rest: eyes shut, or lips open."""

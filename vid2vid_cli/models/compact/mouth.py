@@ -1,65 +1,44 @@
 """The inside of an opening mouth: warping a closed mouth would show smeared lips there.
 
-A drawn mouth fills the hole, lit like the face around it: upper teeth that hang from the skull, a dark cavity, the
-tongue below. The painter may then retouch it. If the source's own mouth is open enough, its inside is kept. Lengths are
-in mouth widths, so that the drawing does not depend on the size of the picture.
+It is laid over the warped and painted picture. The first that serves fills it: the source's own mouth where the source
+shows teeth, the driving's own where there are pictures of it, teeth of the checkpoint's bank, or a dark cavity. What is
+chosen lasts as long as the source does, so that nothing flickers. Lengths are in mouth widths, or in eye distances on
+the canonical head.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
+from vid2vid_cli.geometry.regions import Mouth
+from vid2vid_cli.models.compact.layer import Layer
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
-from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth, skin_colour
+from vid2vid_cli.models.compact.mouth_halves import Halves, Projection, Values
+from vid2vid_cli.models.compact.mouth_jaw import Jaw
+from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth
+from vid2vid_cli.models.compact.mouth_tone import SkinTone
 
-Array = NDArray[np.float32]
-
-# Mouth widths: an opening that exceeds the source's own, stretched so many times, by the first amount is not drawn yet,
-# by the second one it is drawn fully.
-OWN_STRETCH, HOLE_FROM, HOLE_TO = 1.6, 0.03, 0.09
-SHOWN_FROM, SHOWN_TO = 0.005, 0.03  # the same for a mouth that is not drawn but shown: it may appear at once
-TEETH_LENGTH, TEETH_SPREAD = 0.115, 0.37
+# Mouth widths: an opening that exceeds the source's own, stretched so many times, by the first amount is not filled
+# yet, by the second one fully.
+OWN_STRETCH, SHOWN_FROM, SHOWN_TO = 1.6, 0.005, 0.03
+MOVED_FROM, MOVED_TO = 0.01, 0.04  # the same for the source's own mouth, which is filled as soon as the lips move
 # Colours relative to the brightness of the skin: measured on portraits with open mouths, rounded.
-TEETH, CAVITY, TONGUE = np.array([[1.02, 0.97, 0.90], [0.20, 0.11, 0.10], [0.66, 0.36, 0.35]], np.float32)
+CAVITY, TONGUE = np.array([[0.19, 0.09, 0.085], [0.86, 0.47, 0.47]], np.float32)
+FINE = 4  # subpixels along a side, where the lips' edge is drawn
+BEYOND_PX = 2.0  # how far what is drawn reaches beyond the lips, for their soft edge
+LEAST_EDGE_PX = 0.5  # softness of the lips' edge in a sharp picture
 
 
-@dataclass(frozen=True)
-class SkinTone:
-    """How a source's face is lit.
-
-    brightness: in [0, 1]. saturation: over that of a usual photograph. tint: (3,), the colour of the light, mean 1.
-    skin: (3,), the colour of the skin itself, in [0, 1].
-    """
-
-    brightness: float
-    saturation: float
-    tint: Array
-    skin: Array
-
-
-def read_skin_tone(image: Tensor, points_px: Array) -> SkinTone:
-    """Read the skin tone of a source. image: (1, 3, H, W) in [0, 1]. points_px: (468, 2 or 3) in its px."""
-    colour = skin_colour(image[0].permute(1, 2, 0).cpu().numpy(), points_px)
-    brightness = float(colour.mean())
-    saturation = float((colour.max() - colour.min()) / max(brightness, 1e-3))
-    # A dark face has light teeth: only its light darkens them. Hence a brightness nearer to the middle.
-    lit = 0.65 * brightness + 0.35 * 0.62
-    # Skin is warm by itself; about a third of its colour comes from the light.
-    tint = (colour / max(brightness, 1e-3)) ** 0.35
-    return SkinTone(lit, min(1.0, saturation / 0.35), np.asarray(tint / tint.mean(), np.float32), colour)
-
-
-def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Array:
+def mouth_gaps(points: Values, loop: NDArray[np.int32], mouth_width: float) -> Values:
     """Return the opening at each point of the loop of inner lips, in mouth widths: (20,); 0 at the corners.
 
-    points: (468, 2 or 3), in the unit of mouth_width.
+    points: (468, 2 or 3), on the canonical head, so that turning it opens nothing.
     """
     half = len(loop) // 2
     upper, lower = points[loop[1:half], :2], points[loop[:half:-1], :2]
@@ -69,116 +48,203 @@ def mouth_gaps(points: Array, loop: NDArray[np.int32], mouth_width: float) -> Ar
 
 @dataclass(frozen=True)
 class SourceMouth:
-    """What is known of a source's own mouth. gaps: (20,), of `mouth_gaps`. tone: how the face around it is lit."""
+    """What is known of a source's own mouth, and what fills it.
+
+    gaps: (20,), of `mouth_gaps`. tone: how the face around it is lit. jaw: where its teeth are. own: its own mouth,
+    None where it shows no teeth. bank: an upper and a lower row of others, None without a bank. kind: what may fill it.
+    """
 
     topology: FaceTopology
-    gaps: Array
+    gaps: Values
     tone: SkinTone
+    jaw: Jaw
+    own: Halves | None
+    bank: tuple[Halves, Halves] | None
+    kind: Mouth = "auto"
+
+    @property
+    def shows_own(self) -> bool:
+        """Whether the source's own mouth fills it."""
+        return self.own is not None and self.kind in ("auto", "source")
 
 
 @dataclass(frozen=True)
-class MouthLayer:
-    """A drawn mouth, to be blended into a picture: colour (h, w, 3) in [0, 1], weight (h, w, 1), left and top in px."""
+class MouthTarget:
+    """A mouth to be filled: where a frame has it.
+
+    size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. face: the same on the
+    canonical head. width: of the source's mouth on it. projection: of the arch of teeth.
+    """
+
+    size: tuple[int, int]
+    points_px: Values
+    face: Values
+    width: float
+    projection: Projection
+
+    @property
+    def width_px(self) -> float:
+        """Width of the mouth as if seen from the front."""
+        return self.width * self.projection.unit_px
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The pixels between the lips: a box of the picture.
+
+    left, top: of the box. along: 0 to 1 from the left corner to the right one. below_upper, above_lower: distance from
+    the lips in mouth widths. weight: how much of a pixel is filled. places_px: (h, w, 2), in the driving's picture.
+    All others (h, w).
+    """
 
     left: int
     top: int
-    colour: Array
-    weight: Array
-
-    def blend(self, image: Tensor) -> None:
-        """Blend it into an image (3, H, W), in place."""
-        height, width = self.weight.shape[:2]
-        patch = image[:, self.top : self.top + height, self.left : self.left + width]
-        colour, weight = (
-            torch.from_numpy(np.ascontiguousarray(np.moveaxis(layer, -1, 0))).to(image)
-            for layer in (self.colour, self.weight)
-        )
-        patch += weight * (colour - patch)
+    along: Values
+    below_upper: Values
+    above_lower: Values
+    weight: Values
+    places_px: Values
 
 
-def fill_mouth(
-    size: tuple[int, int], points_px: Array, mouth_width_px: float, source: SourceMouth, shown: MouthPicture | None
-) -> MouthLayer | None:
-    """Fill the inside of a warped image's mouth as far as the source has none of its own; None where it has enough.
+def fill_mouth(target: MouthTarget, source: SourceMouth, shown: MouthPicture | None) -> Layer | None:
+    """Fill the inside of a warped image's mouth as far as the warp shows none; None where nothing is missing.
 
-    size: (height, width) of the image. points_px: (468, 3), the target's mesh in its px. mouth_width_px: width of the
-    mouth as if seen from the front. shown: the driving's mouth; None draws one.
+    shown: the driving's mouth, None where there is no picture of it.
     """
-    loop = source.topology.inner_lips
-    gaps = mouth_gaps(points_px, loop, mouth_width_px)
-    begin, end = (HOLE_FROM, HOLE_TO) if shown is None else (SHOWN_FROM, SHOWN_TO)
-    hole = smoothstep((gaps - OWN_STRETCH * source.gaps - begin) / (end - begin))
+    if source.kind not in ("auto", "driving") or source.shows_own:
+        shown = None
+    opening = find_opening(target, source, shown)
+    if opening is None:
+        return None
+    if shown is not None:
+        own_px = float(np.linalg.norm(shown.lips_px[0] - shown.lips_px[len(shown.lips_px) // 2]))
+        lips = target.points_px[source.topology.inner_lips, :2]
+        width_px = float(np.linalg.norm(lips[0] - lips[len(lips) // 2]))
+        colour = sample_mouth(shown, opening.places_px, source.tone, max(width_px, 1.0) / max(own_px, 1.0))
+    else:
+        colour = _fill_halves(opening, target, source)
+    return Layer(opening.left, opening.top, colour, opening.weight[..., None])
+
+
+def find_opening(target: MouthTarget, source: SourceMouth, shown: MouthPicture | None) -> Opening | None:
+    """Find what is to be filled; arguments as for `fill_mouth`."""
+    loop, points_px = source.topology.inner_lips, target.points_px
+    gaps = mouth_gaps(target.face, loop, target.width)
+    if source.shows_own:
+        moved = float(np.abs(gaps - source.gaps).max())
+        hole = np.full(len(gaps), smoothstep_between(moved, MOVED_FROM, MOVED_TO))
+    else:
+        hole = smoothstep((gaps - OWN_STRETCH * source.gaps - SHOWN_FROM) / (SHOWN_TO - SHOWN_FROM))
     if not hole.any():
         return None
-    corners = points_px[loop]
-    left, top = np.maximum(np.floor(corners[:, :2].min(0)).astype(int) - 1, 0)
-    right, bottom = np.ceil(corners[:, :2].max(0)).astype(int) + 2
-    right, bottom = min(int(right), size[1]), min(int(bottom), size[0])
+    lips = points_px[loop, :2]
+    left, top = np.maximum(np.floor(lips.min(0) - BEYOND_PX).astype(int) - 1, 0)
+    right, bottom = np.minimum(np.ceil(lips.max(0) + BEYOND_PX).astype(int) + 1, target.size[::-1])
     if right <= left or bottom <= top:
         return None
-    vertices = (corners - (left + 0.5, top + 0.5, 0.0)).astype(np.float32)
+    size, lips = (int(bottom - top), int(right - left)), lips - (left, top)
     places = np.zeros((len(loop), 2), np.float32) if shown is None else shown.lips_px
-    attributes = np.column_stack([_along(len(loop)), *_depths(gaps), hole, places]).astype(np.float32)
-    values = rasterize(vertices, attributes, _local_triangles(source.topology), (bottom - top, right - left))
-    # Outside of the lips all attributes are 0, and so is the weight.
-    along, below_upper, above_lower, open_share = np.moveaxis(values[..., :4], -1, 0)
-    soft = max(0.02, 1.2 / mouth_width_px)
-    edge = smoothstep(np.minimum(below_upper, above_lower) / soft)
-    weight = (edge * open_share)[..., None]
-    if shown is not None:
-        return MouthLayer(int(left), int(top), sample_mouth(shown, values[..., 4:], source.tone.skin), weight)
-    inside = draw_inside(along, below_upper, above_lower, soft)
-    return MouthLayer(int(left), int(top), _light(inside, source.tone), weight)
+    reach = BEYOND_PX / target.width_px
+    attributes = np.column_stack([_along(len(loop)), *_depths(gaps, reach), hole, places]).astype(np.float32)
+    vertices = np.column_stack([_widened(lips, BEYOND_PX) - 0.5, np.zeros(len(loop))]).astype(np.float32)
+    values = rasterize(vertices, attributes, _local_triangles(source.topology), size)
+    along, below_upper, above_lower, filled = np.moveaxis(values[..., :4], -1, 0)
+    edge = max(LEAST_EDGE_PX, 0.7 * source.tone.blur_px)
+    weight = coverage(lips, size, edge) * filled
+    return Opening(int(left), int(top), along, below_upper, above_lower, weight, values[..., 4:])
 
 
-def draw_inside(along: Array, below_upper: Array, above_lower: Array, soft: float) -> Array:
-    """Draw teeth, cavity and tongue.
-
-    along: 0 to 1 from the left corner to the right one. below_upper, above_lower: distance from the lips, in mouth
-    widths. All (H, W). soft: width of soft edges. Returns (H, W, 3), relative to the skin's brightness.
-    """
-    across = (along - 0.5) / 0.5
-    opening = below_upper + above_lower
-    # The cavity is darkest in the middle of a wide opening, and gets some light near the lips.
-    shade = 0.75 + 0.5 * np.exp(-np.minimum(below_upper, above_lower) / 0.05)
-    colour = CAVITY * shade[..., None]
-    tongue_top = np.clip(0.62 * opening * (1 - 0.9 * across**2) - 0.03, 0, 0.32)
-    tongue = smoothstep((tongue_top - above_lower) / (0.06 + soft) + 0.5) * smoothstep((opening - 0.10) / 0.12)
-    light = 0.72 + 0.28 * np.clip(above_lower / 0.12, 0, 1) - 0.25 * across**2
-    colour = colour + tongue[..., None] * (TONGUE * light[..., None] - colour)
-    # Upper teeth: an arch that gets shorter and darker towards the corners, with faint lines between the teeth.
-    length = TEETH_LENGTH * np.clip(1 - (np.abs(across) / (2 * TEETH_SPREAD)) ** 3, 0, 1)
-    scallop = 0.010 * np.abs(np.sin(_tooth_phase(across)))
-    teeth = smoothstep((length + scallop - below_upper) / soft + 0.5)
-    lines = 1 - 0.16 * np.exp(-((np.sin(_tooth_phase(across)) / 0.16) ** 2))
-    roof = 0.62 + 0.38 * smoothstep(below_upper / 0.05)  # the upper lip's shadow
-    brightness = roof * lines * (1 - 0.55 * across**2)
-    return np.asarray(colour + teeth[..., None] * (TEETH * brightness[..., None] - colour), np.float32)
+def coverage(loop_px: Values, size: tuple[int, int], edge_px: float) -> Values:
+    """Return how much of each pixel of (height, width) lies within a closed line (P, 2), its edge softened."""
+    fine = np.zeros((size[0] * FINE, size[1] * FINE), np.uint8)
+    # Corners of the subpixel grid are counted from the centre of its first subpixel, in 16ths.
+    cv2.fillPoly(fine, [np.round((loop_px * FINE - 0.5) * 16).astype(np.int32)], 255, shift=4)
+    share = cv2.resize(fine.astype(np.float32) / np.float32(255), size[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(share, (0, 0), edge_px), np.float32)
 
 
-def _tooth_phase(across: Array) -> Array:
-    """Return an angle that passes a multiple of pi at each gap between teeth, narrower towards the corners."""
-    return np.asarray(np.pi * 4.2 * np.sin(np.clip(across, -1, 1) * 1.35) / np.sin(1.35), np.float32)
+def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> Values:
+    """Draw the source's own mouth, or one of the bank: (h, w, 3) in [0, 1]."""
+    colour = draw_cavity(opening, source.tone)
+    rows, columns = (np.arange(size, dtype=np.float32) for size in opening.along.shape)
+    x, y = target.projection.to_arch(*np.meshgrid(columns + opening.left, rows + opening.top))
+    jaw, unit = source.jaw, 1 / target.projection.unit_px
+    own = source.own if source.shows_own else None
+    bank = source.bank if source.kind != "source" else None
+    edge = jaw.upper_edge(target.face) if own is None else own.edge()
+    if own is not None and own.has_lower:
+        aside, down = jaw.own_lower_shift(target.face)
+        _lay(colour, *own.whole().lower(x - aside, y - down, unit))
+    elif bank is not None:
+        aside, down = jaw.lower_place(target.face, edge)
+        down -= jaw.scale * bank[1].low_edge()
+        lower = bank[1].lower((x - aside) / jaw.scale, (y - down) / jaw.scale, unit / jaw.scale)
+        _lay(colour, *lower, _shade(opening.above_lower, opening))
+    if own is not None:
+        _lay(colour, *own.upper(x, y - jaw.own_upper_shift(target.face), unit))
+    elif bank is not None:
+        upper = bank[0].upper(x / jaw.scale, (y - edge) / jaw.scale, unit / jaw.scale)
+        _lay(colour, *upper, _shade(opening.below_upper, opening))
+    return np.asarray(np.clip(colour, 0, 1), np.float32)
 
 
-def _light(inside: Array, tone: SkinTone) -> Array:
-    grey = inside.mean(-1, keepdims=True)
+def _lay(below: Values, colour: Values, there: Values, light: Values | None = None) -> None:
+    """Lay a half over what is below it (h, w, 3) in [0, 1], in place. light: (h, w), how much reaches it."""
+    colour = colour * (np.float32(1 / 255) if light is None else light[..., None] * np.float32(1 / 255))
+    below += there[..., None] * (colour - below)
+
+
+def _shade(distance: Values, opening: Opening) -> Values:
+    """Return how much light reaches teeth at a distance from a lip that shades them, less to the sides: (h, w)."""
+    across = np.clip(np.abs(2 * opening.along - 1), 0, 1)
+    # Little light enters a mouth that is hardly open.
+    entering = 0.70 + 0.25 * smoothstep((opening.below_upper + opening.above_lower) / 0.18)
+    return np.asarray(entering * (0.66 + 0.34 * smoothstep(distance / 0.06)) * (1 - 0.35 * across**3), np.float32)
+
+
+def draw_cavity(opening: Opening, tone: SkinTone) -> Values:
+    """Draw the dark of a mouth and a tongue in it: (h, w, 3) in [0, 1]."""
+    across2 = np.square(2 * opening.along - 1)
+    height = np.maximum(opening.below_upper + opening.above_lower, np.float32(1e-3))
+    up = np.clip(opening.above_lower / height, 0, 1)
+    # A tongue lies low and is rounded; light falls on its front, and on the middle more than on the sides.
+    top = 0.70 * np.sqrt(np.clip(1 - 1.15 * across2, 0, 1))
+    tongue = smoothstep((top - up) / 0.30 + 0.35) * smoothstep((height - 0.08) / 0.18)
+    light = (0.95 - 0.50 * smoothstep(up / np.maximum(top, 0.2))) * (1 - 0.40 * across2)
+    dark, red = (light_up(colour, tone) for colour in (CAVITY, TONGUE))
+    return np.asarray(dark + tongue[..., None] * (light[..., None] * red - dark), np.float32)
+
+
+def light_up(colour: Values, tone: SkinTone) -> Values:
+    """Return a colour (3,), relative to the brightness of the skin, in the light of a source."""
+    grey = colour.mean()
     return np.asarray(
-        np.clip((grey + tone.saturation * (inside - grey)) * tone.brightness * tone.tint, 0, 1), np.float32
+        np.clip((grey + tone.saturation * (colour - grey)) * tone.brightness * tone.tint, 0, 1), np.float32
     )
 
 
-def _along(count: int) -> Array:
+def _along(count: int) -> Values:
     half = count // 2
     there = np.arange(half + 1) / half
     return np.asarray(np.concatenate([there, there[-2:0:-1]]), np.float32)
 
 
-def _depths(gaps: Array) -> tuple[Array, Array]:
-    """Return the distance from the upper and from the lower lip at each point of the loop."""
+def _depths(gaps: Values, reach: float) -> tuple[Values, Values]:
+    """Return the distance from the upper and from the lower lip at each point of the loop, moved out by `reach`."""
     half = len(gaps) // 2
     upper = np.arange(len(gaps)) <= half
-    return np.where(upper, 0, gaps), np.where(upper, gaps, 0)
+    return np.where(upper, -reach, gaps + reach), np.where(upper, gaps + reach, -reach)
+
+
+def _widened(lips_px: Values, by_px: float) -> Values:
+    """Return the loop of lips (P, 2) moved outwards: both lips across the mouth, the corners along it."""
+    half = len(lips_px) // 2
+    along = lips_px[half] - lips_px[0]
+    along = along / max(float(np.linalg.norm(along)), 1e-6)
+    down = np.array([-along[1], along[0]])
+    moved = lips_px + by_px * np.where(np.arange(len(lips_px))[:, None] <= half, -down, down)
+    moved[0], moved[half] = lips_px[0] - by_px * along, lips_px[half] + by_px * along
+    return np.asarray(moved, np.float32)
 
 
 def _local_triangles(topology: FaceTopology) -> NDArray[np.int32]:

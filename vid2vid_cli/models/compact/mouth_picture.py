@@ -7,20 +7,20 @@ driving's lips is warped lip to lip into the source's, its tone matched to the s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.models.compact.mouth_halves import sample
+from vid2vid_cli.models.compact.mouth_tone import SkinTone, match_blur, match_tone, skin_colour
 
 LARGEST_PX = 192  # longer side of what is kept of a mouth: more detail than most portraits show
+CORNER_INSET = 0.07  # of the width: corners show the inside of lips and cheeks
 MARGIN = 0.12  # of its longer side, around the inner lips: for sampling at their edge
+FRAME_BLUR_PX = 1.0  # of frames, as measured on ten clips; not of each frame, which would make sharpness flicker
 INSET = 0.08  # of the opening: the tracked lips lie a little on the lip, whose colour must not come along
-LIGHT_SHARE = 0.6  # exponent of the ratio of both skins: chosen by eye on seven portraits, none of them dark
-# Points on cheeks and nose where the skin's colour is read.
-SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,13 @@ class MouthPicture:
     """What a driving frame shows between the lips.
 
     picture: (h, w, 3), uint8 RGB. lips_px: (20, 2), the loop of inner lips in its px, centre of the first pixel at 0.
-    skin: (3,), colour of the driving's skin, in [0, 1].
+    skin: (3,), colour of the driving's skin, in [0, 1]. blur_px: of its edges, in px of the picture.
     """
 
     picture: Frame
     lips_px: Points
     skin: Points
+    blur_px: float = 1.0
 
 
 def take_mouth(frame: Frame, points_px: Points, loop: NDArray[np.int32]) -> MouthPicture:
@@ -54,15 +55,7 @@ def take_mouth(frame: Frame, points_px: Points, loop: NDArray[np.int32]) -> Mout
     # From px edges of the frame to px centres of the picture.
     lips_px = (lips - (left, top)) * scale - 0.5
     skin = skin_colour(frame, points_px) / np.float32(255)
-    return MouthPicture(np.ascontiguousarray(cut), lips_px.astype(np.float32), skin)
-
-
-def skin_colour(picture: NDArray[Any], points_px: Points) -> Points:
-    """Return the colour (3,) of a face's skin, in the unit of a picture (H, W, 3). points_px: (468, 2 or 3)."""
-    x, y = points_px[list(SKIN_POINTS), :2].astype(int).T
-    height, width = picture.shape[:2]
-    colours = picture[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
-    return np.asarray(np.median(colours, axis=0), np.float32)
+    return MouthPicture(np.ascontiguousarray(cut), lips_px.astype(np.float32), skin, FRAME_BLUR_PX * scale)
 
 
 def _inset(lips: Points) -> Points:
@@ -74,22 +67,14 @@ def _inset(lips: Points) -> Points:
     moved[upper] += INSET * across
     moved[lower] -= INSET * across
     middle = lips.mean(0)
-    return np.asarray(middle + (moved - middle) * (1 - INSET / 2), np.float32)
+    return np.asarray(middle + (moved - middle) * (1 - CORNER_INSET), np.float32)
 
 
-def sample_mouth(shown: MouthPicture, places_px: Points, skin: Points) -> Points:
-    """Sample a mouth's picture at places (H, W, 2) in its px: (H, W, 3) in [0, 1].
+def sample_mouth(shown: MouthPicture, places_px: Points, tone: SkinTone, magnified: float) -> Points:
+    """Sample a mouth's picture at places (H, W, 2) in its px: (H, W, 3) in [0, 1], in a source's light and sharpness.
 
-    skin: (3,), the source's: the light on both faces differs as their skin does.
+    magnified: px of the source for one of the picture.
     """
-    colours = cv2.remap(
-        shown.picture,
-        places_px[..., 0],
-        places_px[..., 1],
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    # A part of the difference is the light, which the mouth shares; the rest is the skin itself, which it does not.
-    gain = np.clip(skin / np.maximum(shown.skin, 0.02), 0.4, 2.5) ** LIGHT_SHARE
-    gain = 0.6 * gain.mean() + 0.4 * gain  # of the light's colour less shows in a mouth than of its brightness
-    return np.asarray(np.clip(colours * (gain / np.float32(255)), 0, 1), np.float32)
+    picture = match_blur(shown.picture, shown.blur_px, tone.blur_px / magnified)
+    colours = sample(picture, places_px[..., 0], places_px[..., 1])
+    return match_tone(colours / np.float32(255), shown.skin, tone)

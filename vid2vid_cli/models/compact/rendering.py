@@ -1,4 +1,4 @@
-"""One frame of compact: the source warped by the mesh's flow, its mouth drawn, and what was learned laid over it."""
+"""One frame of compact: the source warped by the mesh's flow, what was learned laid over it, then its mouth filled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.coverage import SAMPLES, EdgePixels, find_edges
 from vid2vid_cli.models.compact.mesh.warp import EYE, Flow, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
-from vid2vid_cli.models.compact.mouth import fill_mouth
+from vid2vid_cli.models.compact.mouth import MouthTarget, fill_mouth
+from vid2vid_cli.models.compact.mouth_corners import flatten_folds
+from vid2vid_cli.models.compact.mouth_halves import Projection
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
 
@@ -46,13 +48,10 @@ def render_frame(source: CompactSource, driven: CompactState, parts: LearnedPart
         encoded = EncodedSource(source.features["encoded"], source.square)
         correction = correct_flow(parts, encoded, target)
     warped = _warp(source, mesh, driven.gaze[0], correction)
-    if driven.mouth is None:
-        _fill_mouth(warped, source, driven)
     if parts is not None and encoded is not None and correction is not None:
         paint_target(parts, warped, target, encoded, correction)
     _shut_lids(warped, source, driven, mesh)
-    if driven.mouth is not None:  # a real mouth needs no retouching, which would only grey it
-        _fill_mouth(warped, source, driven)
+    _fill_mouth(warped, source, driven)  # real teeth need no retouching, which would only grey them
     return warped
 
 
@@ -119,10 +118,14 @@ def _shut_lids(warped: Tensor, source: CompactSource, driven: CompactState, mesh
 def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:
     """Lay the inside of an opening mouth over a warped image (1, 3, H, W), in place."""
     height, width = warped.shape[-2:]
-    half = max(height, width) / 2
+    half, mouth = max(height, width) / 2, source.mouth
     points_px = driven.keypoints[0].cpu().numpy() * half + (width / 2, height / 2, 0)
-    mouth_px = mouth_width(source.mouth.topology, source.canonical) * float(driven.head.scale) * half
-    layer = fill_mouth((height, width), points_px.astype(np.float32), mouth_px, source.mouth, driven.mouth)
+    face = driven.head.undo(driven.keypoints)[0].cpu().numpy()
+    projection = Projection.of_head(driven.head, mouth.jaw.arch_z, half, (width / 2, height / 2))
+    across = mouth_width(mouth.topology, source.canonical)
+    target = MouthTarget((height, width), points_px.astype(np.float32), face, across, projection)
+    flatten_folds(warped[0], target, mouth)
+    layer = fill_mouth(target, mouth, driven.mouth)
     if layer is not None:
         layer.blend(warped[0])
 

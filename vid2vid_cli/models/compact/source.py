@@ -45,12 +45,13 @@ class CompactSource(SourceAppearance):
 
 @dataclass(frozen=True)
 class Rig:
-    """A face split up: canonical keypoints (1, 468, 3), motion, mesh, and the square around its head."""
+    """A face split up: canonical keypoints (1, 468, 3), motion, mesh, the square around its head, the head's pose."""
 
     canonical: Tensor
     motion: Motion
     warp: MeshWarp
     square: HeadSquare
+    head: Similarity
 
 
 class Rigging:
@@ -86,7 +87,7 @@ class Rigging:
         # Fitted to the source's own shape, unlike the pose of the motion, which is fitted to the mean face.
         head = fit_similarity(canonical, keypoints, self._topology.rigid_weights)
         warp = MeshWarp(self._topology, face, head, border)
-        return Rig(canonical, _motion_of(pose, expression, read_gaze(points)), warp, _square(border, canonical))
+        return Rig(canonical, _motion_of(pose, expression, read_gaze(points)), warp, _square(border, canonical), head)
 
     def _undo_pose(self, points: Tensor) -> tuple[Similarity, Tensor]:
         """Fit the pose to the rigid points; return it, and the offsets from the mean face (B, 468, 3)."""

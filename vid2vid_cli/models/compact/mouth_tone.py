@@ -1,0 +1,114 @@
+"""How a face is lit and how sharp its picture is, and how a mouth of another picture is matched to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vid2vid_cli.arrays import Frame, Points
+
+LIGHT_SHARE = 0.6  # exponent of the ratio of both skins: chosen by eye on light and dark faces
+COLOUR_SHARE = 0.4  # of the light's colour less shows in a mouth than of its brightness
+PALE_SHARE = 0.6  # a face with less than this share of the other skin's saturation is stone, or a grey picture
+MOST_COLOUR = 1.4  # ratio of both saturations of which the root colours a pale mouth
+WITHOUT_RED = np.array([0.1, 0.5, 0.4], np.float32)  # a grey in which tongue and gums are darker than teeth
+USUAL_SATURATION = 0.35  # of skin, in a usual photograph
+# Points on cheeks and nose where the skin's colour is read.
+SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
+EDGES = 0.04  # share of a face's pixels: its strongest edges, where sharpness is measured
+SHARPEST_PX, SOFTEST_PX = 0.5, 6.0
+LEAST_BLUR_PX = 0.25  # less is not seen
+SHARPEN, MOST_SHARPENED = 0.5, 0.8  # what a blur takes away is given back, for each time that it is too large
+
+
+@dataclass(frozen=True)
+class SkinTone:
+    """How a source's face is lit, and how sharp it is.
+
+    brightness: in [0, 1]. saturation: over that of a usual photograph. tint: (3,), the colour of the light, mean 1.
+    skin: (3,), the colour of the skin itself, in [0, 1]. blur_px: standard deviation of its edges' blur, in its px.
+    """
+
+    brightness: float
+    saturation: float
+    tint: Points
+    skin: Points
+    blur_px: float
+
+
+def read_skin_tone(picture: Frame, points_px: Points) -> SkinTone:
+    """Read the skin tone of a source. picture: (H, W, 3). points_px: (468, 2 or 3) in its px."""
+    colour = skin_colour(picture, points_px) / np.float32(255)
+    brightness = float(colour.mean())
+    # A dark face has light teeth: only its light darkens them. Hence a brightness nearer to the middle.
+    lit = 0.65 * brightness + 0.35 * 0.62
+    # Skin is warm by itself; about a third of its colour comes from the light.
+    tint = (colour / max(brightness, 1e-3)) ** 0.35
+    share = min(1.0, saturation(colour) / USUAL_SATURATION)
+    return SkinTone(lit, share, np.asarray(tint / tint.mean(), np.float32), colour, edge_blur(picture, points_px))
+
+
+def skin_colour(picture: NDArray[Any], points_px: NDArray[Any]) -> Points:
+    """Return the colour (3,) of a face's skin, in the unit of a picture (H, W, 3). points_px: (468, 2 or 3)."""
+    x, y = points_px[list(SKIN_POINTS), :2].astype(int).T
+    height, width = picture.shape[:2]
+    colours = picture[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+    return np.asarray(np.median(colours, axis=0), np.float32)
+
+
+def saturation(colour: NDArray[Any]) -> float:
+    """Return how far the parts of a colour (3,) differ, over their mean."""
+    return float((colour.max() - colour.min()) / max(float(colour.mean()), 1e-3))
+
+
+def edge_blur(picture: NDArray[Any], points_px: Points) -> float:
+    """Return the standard deviation (px) of the blur at a face's strongest edges.
+
+    By how much a known blur weakens them (Zhuo and Sim, "Defocus map estimation from a single image", Pattern
+    Recognition 2011, equation 5). picture: (H, W, 3). points_px: (468, 2 or 3).
+    """
+    height, width = picture.shape[:2]
+    low = np.clip(points_px[:, :2].min(0).astype(int), 0, (width - 8, height - 8))
+    high = np.clip(points_px[:, :2].max(0).astype(int), low + 8, (width, height))
+    face = np.asarray(picture[low[1] : high[1], low[0] : high[0]], np.float32).mean(-1)
+    steep = _gradient(cv2.GaussianBlur(face, (0, 0), 0.5))
+    blurred = _gradient(cv2.GaussianBlur(face, (0, 0), np.sqrt(0.5**2 + 1)))
+    at_edges = steep >= np.quantile(steep, 1 - EDGES)
+    ratio = float(np.median(steep[at_edges] / np.maximum(blurred[at_edges], 1e-6)))
+    blur = np.sqrt(max(1 / max(ratio**2 - 1, 1e-3) - 0.5**2, 0))
+    return float(np.clip(blur, SHARPEST_PX, SOFTEST_PX))
+
+
+def _gradient(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)), np.float32)
+
+
+def match_tone(colours: Points, skin: NDArray[Any], tone: SkinTone) -> Points:
+    """Return colours (..., 3) in [0, 1] of a mouth beside skin (3,), as they would look on a source."""
+    # A part of the difference is the light, which the mouth shares; the rest is the skin itself, which it does not.
+    gain = np.clip(tone.skin / np.maximum(skin, 0.02), 0.4, 2.5) ** LIGHT_SHARE
+    gain = (1 - COLOUR_SHARE) * gain.mean() + COLOUR_SHARE * gain
+    lit = colours * gain.astype(np.float32)
+    ratio = saturation(tone.skin) / max(saturation(skin), 0.1)
+    if ratio < PALE_SHARE:  # stone has neither red gums nor a red tongue
+        grey = (lit * WITHOUT_RED).sum(-1, keepdims=True) * (tone.skin / max(float(tone.skin.mean()), 1e-3))
+        lit = grey + ratio / PALE_SHARE * (lit - grey)
+    elif ratio > 1:
+        grey = lit.mean(-1, keepdims=True)
+        lit = grey + min(ratio, MOST_COLOUR) ** 0.5 * (lit - grey)
+    return np.asarray(np.clip(lit, 0, 1), np.float32)
+
+
+def match_blur(picture: NDArray[np.uint8], own_blur_px: float, wanted_px: float) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) as sharp as the source, as far as that can be. Both blurs are in its own px."""
+    missing = wanted_px**2 - own_blur_px**2
+    if missing > LEAST_BLUR_PX**2:
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), float(np.sqrt(missing))), np.uint8)
+    amount = min(SHARPEN * (own_blur_px / wanted_px - 1), MOST_SHARPENED)
+    if amount < 0.1:
+        return picture
+    return np.asarray(cv2.addWeighted(picture, 1 + amount, cv2.GaussianBlur(picture, (0, 0), own_blur_px), -amount, 0))
