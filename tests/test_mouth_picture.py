@@ -19,6 +19,7 @@ from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth, take_mouth
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource
+from vid2vid_cli.models.compact.wrinkles import DrivingLook
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.open_scene import open_scene
@@ -77,7 +78,7 @@ def test_an_open_mouth_shows_the_drivings_and_nothing_outside_the_lips_changes(
     compact: CompactModel, source: CompactSource
 ) -> None:
     driven = opened(compact, source, 0.3)
-    shown = compact.render(source, compact.with_look(driven, green_mouth()))
+    shown = compact.render(source, compact.with_look(driven, DrivingLook(green_mouth())))
     drawn = compact.render(source, driven)
     half = max(shown.shape[-2:]) / 2
     middle = torch.tensor([shown.shape[-1] / 2, shown.shape[-2] / 2])
@@ -93,7 +94,7 @@ def test_an_open_mouth_shows_the_drivings_and_nothing_outside_the_lips_changes(
 @torch.inference_mode()
 def test_closed_lips_show_nothing(compact: CompactModel, source: CompactSource) -> None:
     driven = opened(compact, source, 0.0)
-    shown = compact.render(source, compact.with_look(driven, green_mouth()))
+    shown = compact.render(source, compact.with_look(driven, DrivingLook(green_mouth())))
     assert greenness(shown).max() < 0.1
 
 

@@ -183,6 +183,11 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
         "What fills an opening mouth: the driving's own, with the driver's teeth, or a drawn one (compact).",
         panel="Motion",
     )
+    wrinkles: float = option(
+        1.0,
+        "How much of the driving's wrinkles, folds and shading arrives: 0 none, 1 as driven (compact).",
+        panel="Motion",
+    )
     audio: Audio = option("driving", "Where the sound of the output comes from.", panel="Time")
     compare: bool = option(False, "Show source, driving and result side by side.", "--compare", panel="Picture")
 

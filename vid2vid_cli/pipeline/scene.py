@@ -102,6 +102,8 @@ class Scene:
         self.counts = FaceCounts()
         self.reference: Motion | None = None
         """The driving's motion that counts as the source's own; None: motion is taken as it is."""
+        self.look_at_rest: object | None = None
+        """What the family shows of the driving at rest, see models.base.ShowsDriving."""
         self._model, self._sweeps, self._asked_fps = model, sweeps, fps
         self._finish = Finisher(source.path, source.options)
         self._shows_all_three = False
@@ -126,6 +128,7 @@ class Scene:
         if not self.driving.is_still:  # a still has nothing to be relative to
             own = self.source.first_appearance().motion
             self.reference = self.driving.find_reference(self._model, own, frame)
+            self.look_at_rest = self.driving.look_at_rest(self.reference)
 
     def show_side_by_side(self) -> None:
         """Show source and driving beside every frame."""
@@ -210,7 +213,8 @@ class Scene:
         if driven.motion is None:  # no face was seen in the driving yet: the source keeps still
             return animator.frame_at_rest(pose)
         base = face.appearance.motion if self.reference is None else self.reference
-        return animator.frame(self._controlled(base, driven.motion), self.reference, pose, driven.look)
+        motion = self._controlled(base, driven.motion)
+        return animator.frame(motion, self.reference, pose, driven.look, self.look_at_rest)
 
     def _controlled(self, base: Motion, motion: Motion) -> Motion:
         """Return the part of a motion that arrives. base: the motion that moves nothing."""

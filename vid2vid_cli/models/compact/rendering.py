@@ -22,11 +22,12 @@ from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
 from vid2vid_cli.models.compact.mouth import fill_mouth
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
+from vid2vid_cli.models.compact.wrinkles import SkinMap
 
 WARP_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
 
 
-def render_frame(source: CompactSource, driven: CompactState, parts: LearnedParts | None) -> Tensor:
+def render_frame(source: CompactSource, driven: CompactState, parts: LearnedParts | None, skin: SkinMap) -> Tensor:
     """Render a source under the motion of one frame: (1, 3, H, W). parts: None for the warp alone."""
     keypoints = driven.keypoints[0]
     # The one placing of a frame: flow, networks and painter all draw from this mesh.
@@ -44,6 +45,8 @@ def render_frame(source: CompactSource, driven: CompactState, parts: LearnedPart
         _fill_mouth(warped, source, driven)
     if parts is not None and encoded is not None and correction is not None:
         paint_target(parts, warped, target, encoded, correction)
+    if driven.shading is not None:
+        _shade(warped, driven, skin)
     if driven.mouth is not None:  # a real mouth needs no retouching, which would only grey it
         _fill_mouth(warped, source, driven)
     return warped
@@ -63,6 +66,14 @@ def _warp(source: CompactSource, mesh: PlacedMesh, gaze: Tensor, correction: Cor
         displacement += spread_residual(correction, source.square, displacement)
     warped = warp_image(image, _in_halves_of_sides(displacement, image))
     return warped if flow.mirrored is None else _lay_mirrored(image, warped, flow)
+
+
+def _shade(warped: Tensor, driven: CompactState, skin: SkinMap) -> None:
+    """Change the light on the skin of a warped image (1, 3, H, W) as on the driving's, in place."""
+    height, width = warped.shape[-2:]
+    points_px = driven.keypoints[0].cpu().numpy() * (max(height, width) / 2) + (width / 2, height / 2, 0)
+    if driven.shading is not None:
+        skin.shade(warped, points_px.astype(np.float32), driven.shading)
 
 
 def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:

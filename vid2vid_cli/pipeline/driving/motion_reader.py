@@ -28,7 +28,7 @@ class ReaderSetup:
     memory: what earlier jobs have read, None to read everything. needs_pictures: whether the frames themselves are
     shown, and not only their motion is wanted. max_pixels: a larger frame is refused.
     follows: whether movement beside the head counts, see models.base.Follows. shows: whether the model may show parts
-    of the driving's pictures, see models.base.ShowsDriving.
+    of the driving's pictures, its mouth or, by the share `wrinkles`, its skin's light: see models.base.ShowsDriving.
     """
 
     model: ReenactmentModel
@@ -40,6 +40,12 @@ class ReaderSetup:
     max_pixels: int = MAX_PIXELS
     follows: bool = True
     shows: bool = False
+    wrinkles: float = 0.0
+
+    @property
+    def looks(self) -> bool:
+        """Whether the model takes anything out of the pictures to show it."""
+        return (self.shows or self.wrinkles > 0) and isinstance(self.model, ShowsDriving)
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,9 @@ class MotionReader:
 def look_at(setup: ReaderSetup, frame: Frame, crop: FaceCrop, motion: Motion) -> object | None:
     """Return what the model shows of a frame whose motion was read in a crop; None where it shows nothing."""
     model = setup.model
-    return model.look(frame, crop, motion) if setup.shows and isinstance(model, ShowsDriving) else None
+    if not setup.looks or not isinstance(model, ShowsDriving):
+        return None
+    return model.look(frame, crop, motion, mouth=setup.shows, wrinkles=setup.wrinkles)
 
 
 def motion_in(view: FaceCrop, motion: Motion, crop: FaceCrop) -> Motion:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,17 +12,19 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError, Vid2VidError
 from vid2vid_cli.media.suffixes import VIDEO_SUFFIXES
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video
-from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.motion import Motion
+from vid2vid_cli.models.base import ReenactmentModel, ShowsDriving
+from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
 from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, look_at
 from vid2vid_cli.pipeline.driving.reference import (
     REFERENCE_CANDIDATES,
+    RESTING_FRAMES,
     frame_number,
     motion_of_frame,
     nearest_reading,
     no_key_picture,
     reference_step,
+    unlikeness,
 )
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
 from vid2vid_cli.pipeline.memory import Memory, Recording
@@ -40,6 +42,8 @@ class VideoDriving(FileDriving):
     reading: ReadOptions
     info: VideoInfo
     watcher: FaceWatcher
+    # The candidates for the reference with what the family shows of them; None until they have been seen.
+    _seen: list[tuple[Motion, object]] | None = field(default=None, init=False)
 
     @classmethod
     def detect(cls, path: Path) -> bool:
@@ -99,7 +103,7 @@ class VideoDriving(FileDriving):
     def _replay(self, known: Recording) -> Iterator[DrivenFrame]:
         """Yield remembered motion; the clip is decoded only if its pictures, or parts of them, are shown."""
         setup = self.watcher.setup
-        pictures = self._pictures() if setup.needs_pictures or setup.shows else itertools.repeat(None)
+        pictures = self._pictures() if setup.needs_pictures or setup.looks else itertools.repeat(None)
         look: object | None = None
         # Not strict: without pictures there is no end on that side.
         for (motion, found), picture in zip(known, pictures, strict=False):
@@ -150,11 +154,29 @@ class VideoDriving(FileDriving):
     def _read_candidates(self) -> list[FrameReading]:
         readings = self.watcher.readings(self._pictures(reference_step(self.fps)))
         # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
-        with_face = (reading for _, reading in readings if reading is not None)
-        candidates = list(itertools.islice(with_face, REFERENCE_CANDIDATES))
+        with_face = ((picture, reading) for picture, reading in readings if reading is not None)
+        candidates, self._seen = [], []
+        for picture, reading in itertools.islice(with_face, REFERENCE_CANDIDATES):
+            candidates.append(reading)
+            if self.watcher.setup.wrinkles:  # what is seen of a face is only as good as its whole motion
+                motion = reading.complete()
+                candidates[-1] = FrameReading(motion)
+                self._seen.append((motion, self.watcher.look(picture, motion)))
         if not candidates:
             raise self.no_face()
         return candidates
+
+    def look_at_rest(self, reference: Motion) -> object | None:
+        """Return what the family shows of the candidates nearest to the reference."""
+        setup = self.watcher.setup
+        if not setup.wrinkles or not isinstance(setup.model, ShowsDriving):
+            return None
+        if self._seen is None:  # their motion was remembered, but no picture ever is
+            self._read_candidates()
+        seen = self._seen or []
+        apart = unlikeness(setup.model, join_motions([motion for motion, _ in seen]), reference)
+        nearest = apart.argsort(stable=True)[:RESTING_FRAMES].tolist()
+        return setup.model.look_at_rest([seen[index][1] for index in nearest])
 
     def no_face(self) -> Vid2VidError:
         """Return the error for a clip in which no face, or not the chosen one, is ever seen."""
