@@ -46,7 +46,7 @@ def render_frame(source: CompactSource, driven: CompactState, parts: LearnedPart
     if parts is not None and encoded is not None and correction is not None:
         paint_target(parts, warped, target, encoded, correction)
     if driven.shading is not None:
-        _shade(warped, driven, skin)
+        _shade(warped, source, driven, skin)
     if driven.mouth is not None:  # a real mouth needs no retouching, which would only grey it
         _fill_mouth(warped, source, driven)
     return warped
@@ -68,12 +68,12 @@ def _warp(source: CompactSource, mesh: PlacedMesh, gaze: Tensor, correction: Cor
     return warped if flow.mirrored is None else _lay_mirrored(image, warped, flow)
 
 
-def _shade(warped: Tensor, driven: CompactState, skin: SkinMap) -> None:
+def _shade(warped: Tensor, source: CompactSource, driven: CompactState, skin: SkinMap) -> None:
     """Change the light on the skin of a warped image (1, 3, H, W) as on the driving's, in place."""
     height, width = warped.shape[-2:]
     points_px = driven.keypoints[0].cpu().numpy() * (max(height, width) / 2) + (width / 2, height / 2, 0)
     if driven.shading is not None:
-        skin.shade(warped, points_px.astype(np.float32), driven.shading)
+        skin.shade(warped, points_px.astype(np.float32), driven.shading, source.mouth.tone.saturation)
 
 
 def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:

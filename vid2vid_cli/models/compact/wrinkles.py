@@ -33,7 +33,7 @@ BROWS = (
 NOSTRILS = (64, 4, 294, 326, 2, 97)
 LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 # Eye distances from such points: nothing is drawn up to the first, all from the second on.
-AT_BROWS, AT_NOSTRILS, AT_LIPS, AT_LIDS, AT_RIM = (0.02, 0.09), (0.05, 0.12), (0.04, 0.13), (0.06, 0.14), (0.02, 0.14)
+AT_BROWS, AT_NOSTRILS, AT_LIPS, AT_LIDS, AT_RIM = (0.02, 0.09), (0.04, 0.16), (0.04, 0.24), (0.06, 0.16), (0.02, 0.18)
 FACING = (0.3, 0.6)  # how far skin has to face the camera, see FaceTopology.facing
 SKIN = (0.3, 0.6)  # difference of log light from the face's own: less is skin, more is hair, a mole or a shadow's edge
 EDGE = (0.03, 0.09)  # log light a texel: a steeper slope in the resting face shows wherever the mesh misses by little
@@ -43,7 +43,10 @@ FINE = 0.02  # eye distances: detail finer than this is compression
 QUIET = 1.5  # how many times the noise of the resting face is taken off every change
 LEAST_NOISE = 0.006  # of log light
 FEWEST_AT_REST = 3  # frames, to tell their noise
-DARKEST, LIGHTEST = 0.75, 1.2  # factors
+DARKEST, LIGHTEST = 0.84, 1.06  # factors: approached smoothly, so that strong folds keep their form
+# Exponents of the factor in red, green and blue, on skin as colourful as a photograph's: light that skin has scattered
+# is red, and fills its shadows. An even factor looks like dirt.
+WARMTH = (-0.35, 0.1, 0.25)
 
 
 @dataclass(frozen=True)
@@ -164,11 +167,16 @@ class SkinMap:
         weight = self.mask * rest.trust * smoothstep((facing - FACING[0]) / (FACING[1] - FACING[0]))
         change = _band(weight, shown.light - rest.texture.light)
         change = np.sign(change) * np.maximum(np.abs(change) - QUIET * rest.noise, 0)
-        change = np.clip(turned * weight * change, np.log(DARKEST), np.log(LIGHTEST))
+        change = turned * weight * change
+        limit = np.where(change < 0, -np.log(DARKEST), np.log(LIGHTEST)).astype(np.float32)
+        change = limit * np.tanh(change / limit)
         return np.asarray(strength * change, np.float32) if change.any() else None
 
-    def shade(self, image: Tensor, points_px: Points, ratio: Map) -> None:
-        """Multiply an image (1, 3, H, W) by a ratio, in place. points_px: (468, 3), the target's mesh in its px."""
+    def shade(self, image: Tensor, points_px: Points, ratio: Map, saturation: float) -> None:
+        """Multiply an image (1, 3, H, W) by a ratio, in place. points_px: (468, 3), the target's mesh in its px.
+
+        saturation: of the skin, over a usual photograph's, in [0, 1].
+        """
         height, width = image.shape[-2:]
         low = np.maximum(np.floor(points_px[:, :2].min(0)), 0).astype(int)
         high = np.minimum(np.ceil(points_px[:, :2].max(0)) + 1, (width, height)).astype(int)
@@ -182,10 +190,12 @@ class SkinMap:
         facing = smoothstep((self._topology.facing(points_px) - FACING[0]) / (FACING[1] - FACING[0]))
         values = rasterize(vertices, np.column_stack([self._texels, facing]), self._triangles, size)
         there = cv2.remap(ratio, values[..., 0], values[..., 1], cv2.INTER_LINEAR)
-        factor = np.exp(there * values[..., 2])
+        there *= values[..., 2]
+        exponents = 1 + saturation * np.array(WARMTH, np.float32)
+        factor = np.exp(there[..., None] * exponents)
         factor = cv2.resize(factor, (int(extent[0]), int(extent[1])), interpolation=cv2.INTER_LINEAR)
-        patch = image[..., low[1] : high[1], low[0] : high[0]]
-        patch.mul_(torch.from_numpy(factor).to(image)).clamp_(max=1)
+        patch = image[0, :, low[1] : high[1], low[0] : high[0]]
+        patch.mul_(torch.from_numpy(np.ascontiguousarray(np.moveaxis(factor, -1, 0))).to(image)).clamp_(max=1)
 
 
 def _upright_share(rotation: Points, rest: Points) -> float:
