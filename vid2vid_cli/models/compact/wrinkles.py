@@ -37,13 +37,13 @@ AT_BROWS, AT_NOSTRILS, AT_LIPS, AT_LIDS, AT_RIM = (0.02, 0.09), (0.04, 0.16), (0
 FACING = (0.3, 0.6)  # how far skin has to face the camera, see FaceTopology.facing
 SKIN = (0.3, 0.6)  # difference of log light from the face's own: less is skin, more is hair, a mole or a shadow's edge
 EDGE = (0.03, 0.09)  # log light a texel: a steeper slope in the resting face shows wherever the mesh misses by little
-TURN_DEG = (10.0, 25.0)  # of the head since rest: from here on the light of the turn hides that of the expression
+TURN_DEG = (14.0, 28.0)  # of the head since rest: from here on the light of the turn hides that of the expression
 WIDE = 0.3  # eye distances: light that changes evenly over more than this is the lamp's, the camera's or the turn's
 FINE = 0.02  # eye distances: detail finer than this is compression
-QUIET = 1.5  # how many times the noise of the resting face is taken off every change
+QUIET = 1.2  # how many times the noise of the resting face is taken off every change
 LEAST_NOISE = 0.006  # of log light
 FEWEST_AT_REST = 3  # frames, to tell their noise
-DARKEST, LIGHTEST = 0.84, 1.06  # factors: approached smoothly, so that strong folds keep their form
+DARKEST, LIGHTEST = 0.86, 1.06  # factors: approached smoothly, so that strong folds keep their form
 # Exponents of the factor in red, green and blue, on skin as colourful as a photograph's: light that skin has scattered
 # is red, and fills its shadows. An even factor looks like dirt.
 WARMTH = (-0.35, 0.1, 0.25)
