@@ -189,8 +189,7 @@ class SkinMap:
         vertices[:, :2] = (vertices[:, :2] - low) * (size[1], size[0]) / extent - 0.5
         facing = smoothstep((self._topology.facing(points_px) - FACING[0]) / (FACING[1] - FACING[0]))
         values = rasterize(vertices, np.column_stack([self._texels, facing]), self._triangles, size)
-        there = cv2.remap(ratio, values[..., 0], values[..., 1], cv2.INTER_LINEAR)
-        there *= values[..., 2]
+        there = values[..., 2] * cv2.remap(ratio, values[..., 0], values[..., 1], cv2.INTER_LINEAR)
         exponents = 1 + saturation * np.array(WARMTH, np.float32)
         factor = np.exp(there[..., None] * exponents)
         factor = cv2.resize(factor, (int(extent[0]), int(extent[1])), interpolation=cv2.INTER_LINEAR)
