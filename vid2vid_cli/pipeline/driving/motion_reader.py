@@ -20,6 +20,8 @@ from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel, ShowsDr
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.memory import Memory
 
+KEPT_PX = 768  # longer side of a crop that is kept for a while: more of the skin than is ever compared
+
 
 @dataclass(frozen=True)
 class ReaderSetup:
@@ -104,6 +106,13 @@ def look_at(setup: ReaderSetup, frame: Frame, crop: FaceCrop, motion: Motion) ->
     if not setup.looks or not isinstance(model, ShowsDriving):
         return None
     return model.look(frame, crop, motion, mouth=setup.shows, wrinkles=setup.wrinkles)
+
+
+def cut_out(frame: Frame, crop: FaceCrop) -> tuple[Frame, FaceCrop]:
+    """Return what a crop shows of a frame, small enough to keep some, and the same crop within it, for `look_at`."""
+    shrink = min(1.0, KEPT_PX / max(crop.size))
+    small = crop.resized((max(1, round(crop.size[0] * shrink)), max(1, round(crop.size[1] * shrink))))
+    return crop_frame(frame, small), FaceCrop(np.eye(2, 3), small.size)
 
 
 def motion_in(view: FaceCrop, motion: Motion, crop: FaceCrop) -> Motion:

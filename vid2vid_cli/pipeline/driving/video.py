@@ -10,12 +10,13 @@ from typing import ClassVar
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError, Vid2VidError
+from vid2vid_cli.face.crop import FaceCrop
 from vid2vid_cli.media.suffixes import VIDEO_SUFFIXES
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video
 from vid2vid_cli.models.base import ReenactmentModel, ShowsDriving
 from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving
-from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, look_at
+from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, cut_out, look_at
 from vid2vid_cli.pipeline.driving.reference import (
     REFERENCE_CANDIDATES,
     RESTING_FRAMES,
@@ -42,8 +43,8 @@ class VideoDriving(FileDriving):
     reading: ReadOptions
     info: VideoInfo
     watcher: FaceWatcher
-    # The candidates for the reference with what the family shows of them; None until they have been seen.
-    _seen: list[tuple[Motion, object]] | None = field(default=None, init=False)
+    # The candidates for the reference, and what their crops show; None until they have been seen.
+    _seen: list[tuple[FrameReading, Frame, FaceCrop]] | None = field(default=None, init=False)
 
     @classmethod
     def detect(cls, path: Path) -> bool:
@@ -158,10 +159,8 @@ class VideoDriving(FileDriving):
         candidates, self._seen = [], []
         for picture, reading in itertools.islice(with_face, REFERENCE_CANDIDATES):
             candidates.append(reading)
-            if self.watcher.setup.wrinkles:  # what is seen of a face is only as good as its whole motion
-                motion = reading.complete()
-                candidates[-1] = FrameReading(motion)
-                self._seen.append((motion, self.watcher.look(picture, motion)))
+            if self.watcher.setup.wrinkles and self.watcher.crop is not None:
+                self._seen.append((reading, *cut_out(picture, self.watcher.crop)))
         if not candidates:
             raise self.no_face()
         return candidates
@@ -173,10 +172,11 @@ class VideoDriving(FileDriving):
             return None
         if self._seen is None:  # their motion was remembered, but no picture ever is
             self._read_candidates()
-        seen = self._seen or []
-        apart = unlikeness(setup.model, join_motions([motion for motion, _ in seen]), reference)
-        nearest = apart.argsort(stable=True)[:RESTING_FRAMES].tolist()
-        return setup.model.look_at_rest([seen[index][1] for index in nearest])
+        seen, self._seen = self._seen or [], None
+        apart = unlikeness(setup.model, join_motions([reading.motion for reading, _, _ in seen]), reference)
+        nearest = [seen[index] for index in apart.argsort(stable=True)[:RESTING_FRAMES].tolist()]
+        looks = [look_at(setup, picture, crop, reading.complete()) for reading, picture, crop in nearest]
+        return setup.model.look_at_rest(looks)
 
     def no_face(self) -> Vid2VidError:
         """Return the error for a clip in which no face, or not the chosen one, is ever seen."""
