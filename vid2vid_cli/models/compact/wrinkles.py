@@ -183,18 +183,17 @@ class SkinMap:
         if (high <= low).any():
             return
         extent = high - low
-        step = max(1.0, float(extent.max()) / (1.5 * SIDE))
+        step = max(1.0, float(extent.max()) / SIDE)
         size = max(1, round(extent[1] / step)), max(1, round(extent[0] / step))
         vertices = points_px.astype(np.float32).copy()
         vertices[:, :2] = (vertices[:, :2] - low) * (size[1], size[0]) / extent - 0.5
         facing = smoothstep((self._topology.facing(points_px) - FACING[0]) / (FACING[1] - FACING[0]))
         values = rasterize(vertices, np.column_stack([self._texels, facing]), self._triangles, size)
         there = values[..., 2] * cv2.remap(ratio, values[..., 0], values[..., 1], cv2.INTER_LINEAR)
-        exponents = 1 + saturation * np.array(WARMTH, np.float32)
-        factor = np.exp(there[..., None] * exponents)
-        factor = cv2.resize(factor, (int(extent[0]), int(extent[1])), interpolation=cv2.INTER_LINEAR)
-        patch = image[0, :, low[1] : high[1], low[0] : high[0]]
-        patch.mul_(torch.from_numpy(np.ascontiguousarray(np.moveaxis(factor, -1, 0))).to(image)).clamp_(max=1)
+        for plane, warmth in zip(image[0], WARMTH, strict=True):
+            factor = np.exp(there * np.float32(1 + saturation * warmth))
+            factor = cv2.resize(factor, (int(extent[0]), int(extent[1])), interpolation=cv2.INTER_LINEAR)
+            plane[low[1] : high[1], low[0] : high[0]].mul_(torch.from_numpy(factor).to(image)).clamp_(max=1)
 
 
 def _upright_share(rotation: Points, rest: Points) -> float:
