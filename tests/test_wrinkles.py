@@ -28,6 +28,7 @@ from vid2vid_cli.models.compact.wrinkles import (
     SkinTexture,
 )
 from vid2vid_cli.models.registry import load_model
+from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.open_scene import open_scene, shown_wrinkles
 from vid2vid_cli.pipeline.options import ReenactOptions
 
@@ -195,3 +196,22 @@ def test_a_clip_brings_its_wrinkles_unless_they_are_refused(media_dir: Path) -> 
     assert max(np.abs(one.astype(int) - other).max() for one, other in zip(none, all_of_it, strict=True)) > 5
     with pytest.raises(UsageError, match=r"--wrinkles 1\.5"):
         frames(1.5)
+
+
+def test_a_remembered_clip_shows_the_same_wrinkles(media_dir: Path) -> None:
+    clip = media_dir / "drivings" / "d03_woman_expressions_audio.mp4"
+    model, memory = load_model(), Memory(Path("cache"))
+
+    def frames() -> list[Frame]:
+        options = ReenactOptions(size=192, dtype="float32", end="0.8")
+        portrait = media_dir / "sources" / "s27_ai_woman.png"
+        with open_scene(portrait, clip, options, model=model, memory=memory) as scene:
+            assert scene.look_at_rest is not None
+            return [frame for frame, _ in scene]
+
+    first = frames()
+    assert "driving" in memory.computed
+    memory.computed.clear()
+    again = frames()
+    assert "driving" not in memory.computed
+    assert all((one == other).all() for one, other in zip(first, again, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -139,39 +140,60 @@ class VideoDriving(FileDriving):
         """Return what may be the reference. NoFaceError if there is no face in the clip."""
         memory = self._memory
         if memory is None:
-            return self._read_candidates()
+            return [reading for reading in self._read_candidates() if reading is not None]
         key = self._key(memory, "candidates")
         known = memory.recall_motion(key)
         if known is not None:
-            return [FrameReading(motion) for motion, _ in known if motion is not None]
+            return [FrameReading(motion) for motion, found in known if found and motion is not None]
         # All are completed, not only the nearest: for another source another one may be the nearest.
-        motions = [reading.complete() for reading in self._read_candidates()]
+        motions, last = [], None
         with memory.record_motion(key) as recorder:
-            for motion in motions:
-                recorder.append(motion, found=True)
-            recorder.finish()
+            for reading in self._read_candidates():
+                last = last if reading is None else reading.complete()
+                recorder.append(last, found=reading is not None)
+                if reading is not None and last is not None:
+                    motions.append(last)
+            recorder.finish(self.watcher.crop)
         return [FrameReading(motion) for motion in motions]
 
-    def _read_candidates(self) -> list[FrameReading]:
-        readings = self.watcher.readings(self._pictures(reference_step(self.fps)))
+    def _read_candidates(self) -> Iterator[FrameReading | None]:
+        """Read the pictures in which the reference is sought; None for one that shows no face."""
         # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
-        with_face = ((picture, reading) for picture, reading in readings if reading is not None)
-        candidates, self._seen = [], []
-        for picture, reading in itertools.islice(with_face, REFERENCE_CANDIDATES):
-            candidates.append(reading)
-            if self.watcher.setup.wrinkles and self.watcher.crop is not None:
-                self._seen.append((reading, *cut_out(picture, self.watcher.crop)))
-        if not candidates:
+        readings = self.watcher.readings(self._pictures(reference_step(self.fps)))
+        self._seen, count = [], 0
+        while count < REFERENCE_CANDIDATES and (pair := next(readings, None)) is not None:
+            picture, reading = pair
+            if reading is not None and self.watcher.crop is not None:
+                count += 1
+                self._see(picture, reading, self.watcher.crop)
+            yield reading
+        if not count:
             raise self.no_face()
-        return candidates
+
+    def _see_candidates_again(self) -> None:
+        """Decode the pictures of the candidates; their faces are found again only if their motion is not remembered."""
+        memory = self._memory
+        known = None if memory is None else memory.recall_motion(self._key(memory, "candidates"))
+        if known is None or known.crop is None:
+            collections.deque(self._read_candidates(), maxlen=0)
+            return
+        self._seen = []
+        for (motion, found), picture in zip(known, self._pictures(reference_step(self.fps)), strict=False):
+            if found and motion is not None:
+                self._see(picture, FrameReading(motion), known.crop)
+
+    def _see(self, picture: Frame, reading: FrameReading, crop: FaceCrop) -> None:
+        """Keep what a candidate's crop shows, if the family will be asked for it."""
+        if self.watcher.setup.wrinkles and self._seen is not None:
+            self._seen.append((reading, *cut_out(picture, crop)))
 
     def look_at_rest(self, reference: Motion) -> object | None:
         """Return what the family shows of the candidates nearest to the reference."""
         setup = self.watcher.setup
         if not setup.wrinkles or not isinstance(setup.model, ShowsDriving):
             return None
-        if self._seen is None:  # their motion was remembered, but no picture ever is
-            self._read_candidates()
+        if self._seen is None:
+            self._see_candidates_again()
         seen, self._seen = self._seen or [], None
         apart = unlikeness(setup.model, join_motions([reading.motion for reading, _, _ in seen]), reference)
         nearest = [seen[index] for index in apart.argsort(stable=True)[:RESTING_FRAMES].tolist()]
