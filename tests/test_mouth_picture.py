@@ -20,6 +20,7 @@ from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth,
 from vid2vid_cli.models.compact.mouth_tone import SkinTone
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource
+from vid2vid_cli.models.compact.wrinkles import DrivingLook
 from vid2vid_cli.models.registry import LoadedModel, load_model
 
 GREEN = np.array([40, 200, 60], np.uint8)
@@ -78,7 +79,7 @@ def test_an_open_mouth_shows_the_drivings_and_nothing_outside_the_lips_changes(
     compact: CompactModel, source: CompactSource
 ) -> None:
     driven = opened(compact, source, 0.3)
-    shown = compact.render(source, compact.with_look(driven, green_mouth()))
+    shown = compact.render(source, compact.with_look(driven, DrivingLook(green_mouth())))
     drawn = compact.render(source, driven)
     half = max(shown.shape[-2:]) / 2
     middle = torch.tensor([shown.shape[-1] / 2, shown.shape[-2] / 2])
@@ -94,7 +95,7 @@ def test_an_open_mouth_shows_the_drivings_and_nothing_outside_the_lips_changes(
 @torch.inference_mode()
 def test_closed_lips_show_nothing(compact: CompactModel, source: CompactSource) -> None:
     driven = opened(compact, source, 0.0)
-    shown = compact.render(source, compact.with_look(driven, green_mouth()))
+    shown = compact.render(source, compact.with_look(driven, DrivingLook(green_mouth())))
     assert greenness(shown).max() < 0.1
 
 

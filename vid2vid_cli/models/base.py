@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, Protocol, get_args, runtime_checkable
 
@@ -189,15 +189,22 @@ class ShowsDriving(Protocol):
     What it takes is its own affair. It is never saved or sent: motion files and calls hold no picture of the driving.
     """
 
-    def look(self, frame: NDArray[np.uint8], crop: FaceCrop, motion: Motion) -> object:
+    def look(
+        self, frame: NDArray[np.uint8], crop: FaceCrop, motion: Motion, *, mouth: bool = True, wrinkles: float = 0.0
+    ) -> object:
         """Take what it will show out of a driving frame (H, W, 3).
 
-        crop: the driving crop. motion: of this frame, as `motion` read it in that crop.
+        crop: the driving crop. motion: of this frame, as `motion` read it in that crop. mouth: whether what lies
+        between the lips will be shown. wrinkles: how much of the change of light on the skin will be, in [0, 1].
         """
         ...
 
-    def with_look(self, driven: DrivenState, look: object) -> DrivenState:
-        """Return what `drive` gave, to be rendered with a look."""
+    def look_at_rest(self, looks: Sequence[object]) -> object | None:
+        """Return what looks at frames of a face at rest have in common; None if they tell too little."""
+        ...
+
+    def with_look(self, driven: DrivenState, look: object, rest: object | None = None) -> DrivenState:
+        """Return what `drive` gave, to be rendered with a look. rest: of `look_at_rest`; None where it is unknown."""
         ...
 
 

@@ -27,18 +27,24 @@ class Animator:
 
     @torch.inference_mode()
     def frame(
-        self, motion: Motion, reference: Motion | None, pose: PoseOverride | None = None, look: object | None = None
+        self,
+        motion: Motion,
+        reference: Motion | None,
+        pose: PoseOverride | None = None,
+        look: object | None = None,
+        look_at_rest: object | None = None,
     ) -> Frame:
         """Return the face (H, W, 3) in the size of its crop, moved as one driving frame says.
 
         motion: of one frame. reference: the driving motion that counts as the source's own (relative motion); None
         takes `motion` as it is (absolute motion). pose: head-pose angles that the user asks for. look: what the family
         shows of the driving frame itself, see models.base.ShowsDriving; None shows nothing of it.
+        look_at_rest: the same of the driving at rest.
         Raises NonFiniteError where the networks give numbers that are not finite.
         """
         driven = require_finite_state(self._model.drive(self._face, motion, reference, pose), self._subject)
         if look is not None and isinstance(self._model, ShowsDriving):
-            driven = self._model.with_look(driven, look)
+            driven = self._model.with_look(driven, look, look_at_rest)
         return frame_of(self._model.render(self._face, driven), self._subject)
 
     def frame_at_rest(self, pose: PoseOverride | None = None) -> Frame:

@@ -56,6 +56,7 @@ class SceneRequest:
             max_pixels=options.max_pixels,
             follows=options.body,
             shows=options.mouth in ("auto", "driving"),
+            wrinkles=shown_wrinkles(options),
         )
         return open_driving(path, self.reading, setup)
 
@@ -111,4 +112,11 @@ def check_numbers(options: ReenactOptions) -> None:
     """Raise UsageError for numbers out of range."""
     if not 0 <= options.strength <= 3:
         raise UsageError(f"--strength {options.strength:g}: write a number from 0 to 3")
+    if not 0 <= options.wrinkles <= 1:
+        raise UsageError(f"--wrinkles {options.wrinkles:g}: write a number from 0 to 1")
     check_motion_numbers(options)
+
+
+def shown_wrinkles(options: ReenactOptions) -> float:
+    """Return how much of the driving's wrinkles is shown: none without its expression, at most as much as of that."""
+    return options.wrinkles * min(1.0, options.strength) if options.region in ("all", "expression") else 0.0

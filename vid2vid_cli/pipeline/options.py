@@ -149,7 +149,6 @@ class MotionOptions(DrivingOptions, EngineOptions, LimitOptions):
 
     # The file stores the motion as observed; `reenact` smooths it when it is used.
     smooth: float = option(0.0, "Smoothing of the motion against jitter: 0 none, 1 strong, at most 10.", panel="Motion")
-
     force: bool = option(False, "Overwrite an existing output.", panel="Encoding")
 
 
@@ -182,6 +181,7 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
         "What fills an opening mouth: the source's own, the driver's, or a portrait's of the bank (compact).",
         panel="Motion",
     )
+    wrinkles: float = option(1.0, "How much of the driving's wrinkles shows: 0 none, 1 all (compact).", panel="Motion")
     audio: Audio = option("driving", "Where the sound of the output comes from.", panel="Time")
     compare: bool = option(False, "Show source, driving and result side by side.", "--compare", panel="Picture")
 

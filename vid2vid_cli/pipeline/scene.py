@@ -109,6 +109,8 @@ class Scene:
         """What counts in the driving as the source's rest; None: motion is taken as it is."""
         self._own_rests: dict[int, Motion] = {}  # of the faces of a source video, by their place
         self._rested: dict[int, tuple[SourceAppearance, SourceAppearance]] = {}
+        self.look_at_rest: object | None = None
+        """What the family shows of the driving at rest, see models.base.ShowsDriving."""
         self._model, self._sweeps, self._asked_fps = model, sweeps, fps
         self._finish = Finisher(source.path, source.options)
         # A video's own mouth shows teeth in some frames only: fillings that take turns would flicker.
@@ -135,6 +137,7 @@ class Scene:
         if not self.driving.is_still:  # a still has nothing to be relative to
             own = self.source.first_appearance().motion
             self.reference = self.driving.find_reference(self._model, own, frame)
+            self.look_at_rest = self.driving.look_at_rest(self.reference.motion)
             if self.source.is_video and isinstance(self._model, KnowsRest):
                 self._own_rests = source_rests(self._model, self.source)
 
@@ -226,7 +229,8 @@ class Scene:
         if reference is not None and isinstance(self._model, KnowsRest):
             appearance = self._at_rest(self._model, number, appearance, reference)
         animator = Animator(self._model, appearance, self.source.path, self._mouth)
-        return animator.frame(self._controlled(base, driven.motion), reference, pose, driven.look)
+        motion = self._controlled(base, driven.motion)
+        return animator.frame(motion, reference, pose, driven.look, self.look_at_rest)
 
     def _at_rest(
         self, model: KnowsRest, number: int, appearance: SourceAppearance, reference: Motion

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.arrays import Frame
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.crop import CropSpec, FaceCrop
@@ -30,12 +30,13 @@ from vid2vid_cli.models.compact.lid_layer import read_lids
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
 from vid2vid_cli.models.compact.mouth_bank import MouthBank
-from vid2vid_cli.models.compact.mouth_picture import MouthPicture, take_mouth
+from vid2vid_cli.models.compact.mouth_picture import take_mouth
 from vid2vid_cli.models.compact.mouth_reading import read_mouth
 from vid2vid_cli.models.compact.posing import CompactState, Posing
 from vid2vid_cli.models.compact.rendering import render_frame
 from vid2vid_cli.models.compact.rest import RestFinder
 from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging
+from vid2vid_cli.models.compact.wrinkles import FEWEST_AT_REST, DrivingLook, RestingSkin, SkinMap
 from vid2vid_cli.motion import Motion, PoseOverride
 
 MOUTH_REACH, EYE_REACH = 0.7, 0.45  # eye distances: how far from lips and eyelids a region reaches
@@ -56,6 +57,7 @@ class CompactModel:
         """Build from the checkpoint's tensors."""
         self.topology = FaceTopology.from_state(state)
         self.basis = ExpressionBasis.from_state(state)
+        self.skin = SkinMap(self.topology)
         self._rigging = Rigging(self.topology, self.basis, state)
         self._rest = RestFinder(self.topology)
         self.posing = Posing(self.topology, state, self._rigging.project)
@@ -127,20 +129,39 @@ class CompactModel:
         """Compose poses as rotations and expressions as differences (relative), or take them as they are."""
         return self.posing.drive(source, driving, reference, pose)
 
-    def look(self, frame: Frame, crop: FaceCrop, motion: Motion) -> MouthPicture:
-        """Take the inside of the mouth out of a driving frame; see models.base.ShowsDriving."""
+    def look(
+        self, frame: Frame, crop: FaceCrop, motion: Motion, *, mouth: bool = True, wrinkles: float = 0.0
+    ) -> DrivingLook:
+        """Take the inside of the mouth and the skin out of a driving frame; see models.base.ShowsDriving."""
+        points_px = self._points_px(crop, motion, motion.expression[:, :POINTS])
+        inside = take_mouth(frame, points_px, self.topology.inner_lips) if mouth else None
+        if not wrinkles:
+            return DrivingLook(inside)
+        if motion.extra is not None:
+            points_px = self._points_px(crop, motion, self.posing.on_skin(motion))
+        return DrivingLook(inside, self.skin.take(frame, points_px, motion.rotation[0].cpu().numpy()), wrinkles)
+
+    def _points_px(self, crop: FaceCrop, motion: Motion, offsets: Tensor) -> Points:
+        """Return the mesh (468, 3) of a driving in px of its frame. offsets: (1, 468, 3), from the canonical head."""
         height, width = crop.size
         half, middle = max(crop.size) / 2, np.array([width / 2, height / 2, 0.0])
         pose = Similarity(motion.scale, motion.rotation, motion.translation)
-        points = pose.apply(self.topology.canonical + motion.expression[:, :POINTS])[0].double().numpy()
-        points_px = apply_affine(crop.affine, (points * half + middle)[:, :2])
-        return take_mouth(frame, points_px.astype(np.float32), self.topology.inner_lips)
+        points = pose.apply(self.topology.canonical + offsets)[0].double().numpy()
+        return apply_affine(crop.affine, points * half + middle).astype(np.float32)
 
-    def with_look(self, driven: DrivenState, look: object) -> DrivenState:
-        """Return a state that shows the driving's mouth."""
-        if not isinstance(driven, CompactState) or not isinstance(look, MouthPicture):
+    def look_at_rest(self, looks: Sequence[object]) -> RestingSkin | None:
+        """Return the driving's skin at rest; see models.base.ShowsDriving."""
+        skins = [look.skin for look in looks if isinstance(look, DrivingLook) and look.skin is not None]
+        return self.skin.rest(skins) if len(skins) >= FEWEST_AT_REST else None
+
+    def with_look(self, driven: DrivenState, look: object, rest: object | None = None) -> DrivenState:
+        """Return a state that shows the driving's mouth, and how light on its skin differs from that at rest."""
+        if not isinstance(driven, CompactState) or not isinstance(look, DrivingLook):
             raise ValueError("what drives the source, or its look, is of another family")
-        return replace(driven, mouth=look)
+        shading = None
+        if look.skin is not None and isinstance(rest, RestingSkin):
+            shading = self.skin.ratio(look.skin, rest, look.wrinkles)
+        return replace(driven, mouth=look.mouth, shading=shading)
 
     def with_mouth(self, source: SourceAppearance, mouth: Mouth) -> CompactSource:
         """Return a source whose opening mouth is filled as asked; see models.base.FillsMouth."""
@@ -170,7 +191,7 @@ class CompactModel:
         if not isinstance(source, CompactSource) or not isinstance(driven, CompactState):
             raise ValueError("the source appearance or the driven state belongs to another family")
         # A batch only shortens reading and driving: each frame's mesh is drawn by itself.
-        frames = [render_frame(source, driven[i], self._learned) for i in range(len(driven))]
+        frames = [render_frame(source, driven[i], self._learned, self.skin) for i in range(len(driven))]
         return frames[0] if len(frames) == 1 else torch.cat(frames)
 
     def without_shape(self, motion: Motion) -> Tensor:

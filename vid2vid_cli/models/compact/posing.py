@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vid2vid_cli.arrays import Map
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance, are_finite
@@ -22,6 +23,7 @@ from vid2vid_cli.motion import Motion, PoseOverride
 # degrees reads as 15. Turning this much further in yaw, pitch and roll gives the angle asked for (nine portraits).
 UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
+LIPS_REACH = 0.7  # eye distances
 SAME_FACE = (
     0.015  # eye distances: resting faces closer than this are the same person's; from twice this on, two people's
 )
@@ -34,7 +36,8 @@ class CompactState:
     keypoints: (B, 468, 3), the mesh in [-1, 1] of the crop's longer side. gaze: (B, 1, 3), how it differs from the
     source's, see gaze.py; (B, 0, 3) where the motion knows none. surroundings: (B, CELLS * CELLS, 3), see
     motion_layout.py; None where nothing is known. head: the pose of the source's own head in the keypoints. mouth: the
-    inside of the driving's mouth, for all frames; None to draw one.
+    inside of the driving's mouth, for all frames; None to draw one. shading: how light on the skin changes, for all
+    frames, see wrinkles.SkinMap.ratio; None for not at all.
     """
 
     keypoints: Tensor
@@ -42,6 +45,7 @@ class CompactState:
     surroundings: Tensor | None
     head: Similarity
     mouth: MouthPicture | None = None
+    shading: Map | None = None
 
     def is_finite(self) -> bool:
         """Whether all numbers are finite."""
@@ -56,7 +60,7 @@ class CompactState:
         one = slice(index, index + 1)
         surroundings = None if self.surroundings is None else self.surroundings[one]
         head = Similarity(*(t[one] for t in self.head))
-        return CompactState(self.keypoints[one], self.gaze[one], surroundings, head, self.mouth)
+        return CompactState(self.keypoints[one], self.gaze[one], surroundings, head, self.mouth, self.shading)
 
 
 class Posing:
@@ -70,6 +74,7 @@ class Posing:
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
         self._lids, self._lips = LidContact(topology), LipContact(topology)
+        self._off_lips = 1 - topology.region_mask(topology.inner_lips, reach=LIPS_REACH)[:, None]
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
@@ -125,6 +130,14 @@ class Posing:
     def head_pose(self, source: SourceAppearance, keypoints: Tensor) -> Similarity:
         """Find the pose of a source's own head in its keypoints (B, 468, 3)."""
         return fit_similarity(source.canonical, keypoints, self.topology.rigid_weights)
+
+    def on_skin(self, motion: Motion) -> Tensor:
+        """Return a driving's offsets (B, 468, 3) with what the mesh misses of its own face, but for around its lips.
+
+        Wide open lips are more than the comparison with the first frame can follow.
+        """
+        offsets = motion.expression[:, :POINTS]
+        return offsets if motion.extra is None else offsets + self._off_lips * require_extra(motion.extra)[:, :POINTS]
 
     def without_shape(self, motion: Motion) -> Tensor:
         """Take the shape of a face out of its expressions by what is known of how both vary (a Wiener filter)."""

@@ -30,11 +30,12 @@ from vid2vid_cli.models.compact.mouth_corners import flatten_folds
 from vid2vid_cli.models.compact.mouth_halves import Projection
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
+from vid2vid_cli.models.compact.wrinkles import SkinMap
 
 WARP_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
 
 
-def render_frame(source: CompactSource, driven: CompactState, parts: LearnedParts | None) -> Tensor:
+def render_frame(source: CompactSource, driven: CompactState, parts: LearnedParts | None, skin: SkinMap) -> Tensor:
     """Render a source under the motion of one frame: (1, 3, H, W). parts: None for the warp alone."""
     keypoints = driven.keypoints[0]
     # The one placing of a frame: flow, networks and painter all draw from this mesh.
@@ -50,6 +51,8 @@ def render_frame(source: CompactSource, driven: CompactState, parts: LearnedPart
     warped = _warp(source, mesh, driven.gaze[0], correction)
     if parts is not None and encoded is not None and correction is not None:
         paint_target(parts, warped, target, encoded, correction)
+    if driven.shading is not None:
+        _shade(warped, source, driven, skin)
     _shut_lids(warped, source, driven, mesh)
     _fill_mouth(warped, source, driven)  # real teeth need no retouching, which would only grey them
     return warped
@@ -113,6 +116,14 @@ def _shut_lids(warped: Tensor, source: CompactSource, driven: CompactState, mesh
     points_px = driven.keypoints[0].cpu().numpy() * half + (width / 2, height / 2, 0)
     for layer in draw_lids((height, width), points_px.astype(np.float32), mesh.closing, source.lids):
         layer.blend(warped[0])
+
+
+def _shade(warped: Tensor, source: CompactSource, driven: CompactState, skin: SkinMap) -> None:
+    """Change the light on the skin of a warped image (1, 3, H, W) as on the driving's, in place."""
+    height, width = warped.shape[-2:]
+    points_px = driven.keypoints[0].cpu().numpy() * (max(height, width) / 2) + (width / 2, height / 2, 0)
+    if driven.shading is not None:
+        skin.shade(warped, points_px.astype(np.float32), driven.shading, source.mouth.tone.saturation)
 
 
 def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> None:

@@ -87,6 +87,10 @@ class Driving(ABC):
         UsageError if this driving cannot tell, NoFaceError if the frame shows no face.
         """
 
+    def look_at_rest(self, reference: Motion) -> object | None:
+        """Return what the family shows of the driving near a reference, see models.base.ShowsDriving; None: nothing."""
+        return None
+
     def no_face(self) -> Vid2VidError:
         """Return the error for a driving that never shows a face, or never the chosen one."""
         return NoFaceError(f"{self.path}: no face found in any frame; see it with vid2vid faces")

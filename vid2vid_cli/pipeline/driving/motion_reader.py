@@ -20,6 +20,8 @@ from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel, ShowsDr
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.memory import Memory
 
+KEPT_PX = 768  # longer side of a crop that is kept for a while: more of the skin than is ever compared
+
 
 @dataclass(frozen=True)
 class ReaderSetup:
@@ -28,7 +30,7 @@ class ReaderSetup:
     memory: what earlier jobs have read, None to read everything. needs_pictures: whether the frames themselves are
     shown, and not only their motion is wanted. max_pixels: a larger frame is refused.
     follows: whether movement beside the head counts, see models.base.Follows. shows: whether the model may show parts
-    of the driving's pictures, see models.base.ShowsDriving.
+    of the driving's pictures, its mouth or, by the share `wrinkles`, its skin's light: see models.base.ShowsDriving.
     """
 
     model: ReenactmentModel
@@ -40,6 +42,12 @@ class ReaderSetup:
     max_pixels: int = MAX_PIXELS
     follows: bool = True
     shows: bool = False
+    wrinkles: float = 0.0
+
+    @property
+    def looks(self) -> bool:
+        """Whether the model takes anything out of the pictures to show it."""
+        return (self.shows or self.wrinkles > 0) and isinstance(self.model, ShowsDriving)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,16 @@ class MotionReader:
 def look_at(setup: ReaderSetup, frame: Frame, crop: FaceCrop, motion: Motion) -> object | None:
     """Return what the model shows of a frame whose motion was read in a crop; None where it shows nothing."""
     model = setup.model
-    return model.look(frame, crop, motion) if setup.shows and isinstance(model, ShowsDriving) else None
+    if not setup.looks or not isinstance(model, ShowsDriving):
+        return None
+    return model.look(frame, crop, motion, mouth=setup.shows, wrinkles=setup.wrinkles)
+
+
+def cut_out(frame: Frame, crop: FaceCrop) -> tuple[Frame, FaceCrop]:
+    """Return what a crop shows of a frame, small enough to keep some, and the same crop within it, for `look_at`."""
+    shrink = min(1.0, KEPT_PX / max(crop.size))
+    small = crop.resized((max(1, round(crop.size[0] * shrink)), max(1, round(crop.size[1] * shrink))))
+    return crop_frame(frame, small), FaceCrop(np.eye(2, 3), small.size)
 
 
 def motion_in(view: FaceCrop, motion: Motion, crop: FaceCrop) -> Motion:

@@ -23,6 +23,7 @@ from vid2vid_cli.pipeline.parsing import is_index
 
 REFERENCE_WINDOW_S = 4.0  # how much of a clip is searched for the reference frame, from its first face on
 REFERENCE_CANDIDATES = 32  # how many frames of it are compared
+RESTING_FRAMES = 9  # of the candidates, how many show together what the driving looks like at rest
 EYES_COUNT = 10.0  # how much more the eyes count than the rest of the face
 # In frames, a tolerance: a frame that begins this little before a time still counts, since times are rounded decimals.
 EARLY = 1e-3
@@ -37,7 +38,12 @@ class Candidate:
 
 
 def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> int:
-    """Return the index of the candidate nearest to `own` in head pose and expression.
+    """Return the index of the candidate nearest to `own` in head pose and expression."""
+    return int(unlikeness(model, candidates, own).argmin())
+
+
+def unlikeness(model: ReenactmentModel, candidates: Motion, own: Motion) -> Tensor:
+    """Return how far each candidate is from `own` in head pose and expression: (N,).
 
     5 degrees count as much as a usual change of expression, and as a face that is plainly not at rest. Eyes count more
     than their size: with a blink as reference, open eyes would open far too wide.
@@ -53,7 +59,8 @@ def nearest_frame(model: ReenactmentModel, candidates: Motion, own: Motion) -> i
     change = (weight * (shown - model.without_shape(own)).square()).mean((1, 2)) / spread
     # What the source shows counts as its rest, so the driving should be at rest as well.
     unrest = model.unrest(candidates) if isinstance(model, KnowsRest) else torch.zeros(len(candidates))
-    return int((angle.square() + change + unrest.square()).argmin())
+    apart: Tensor = angle.square() + change + unrest.square()
+    return apart
 
 
 def auto_reference(model: ReenactmentModel, candidates: Sequence[Candidate], own: Motion) -> Reference:

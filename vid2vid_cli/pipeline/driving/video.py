@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError, Vid2VidError
+from vid2vid_cli.face.crop import FaceCrop
 from vid2vid_cli.media.suffixes import VIDEO_SUFFIXES
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video
-from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.motion import Motion
+from vid2vid_cli.models.base import ReenactmentModel, ShowsDriving
+from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference
-from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, look_at
+from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, cut_out, look_at
 from vid2vid_cli.pipeline.driving.reference import (
     REFERENCE_CANDIDATES,
+    RESTING_FRAMES,
     Candidate,
     auto_reference,
     no_key_picture,
     reference_of_frame,
     reference_step,
+    unlikeness,
 )
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
 from vid2vid_cli.pipeline.memory import Memory, Recording
@@ -40,6 +44,8 @@ class VideoDriving(FileDriving):
     reading: ReadOptions
     info: VideoInfo
     watcher: FaceWatcher
+    # The candidates for the reference, and what their crops show; None until they have been seen.
+    _seen: list[tuple[FrameReading, Frame, FaceCrop]] | None = field(default=None, init=False)
 
     @classmethod
     def detect(cls, path: Path) -> bool:
@@ -99,7 +105,7 @@ class VideoDriving(FileDriving):
     def _replay(self, known: Recording) -> Iterator[DrivenFrame]:
         """Yield remembered motion; the clip is decoded only if its pictures, or parts of them, are shown."""
         setup = self.watcher.setup
-        pictures = self._pictures() if setup.needs_pictures or setup.shows else itertools.repeat(None)
+        pictures = self._pictures() if setup.needs_pictures or setup.looks else itertools.repeat(None)
         look: object | None = None
         # Not strict: without pictures there is no end on that side.
         for (motion, found), picture in zip(known, pictures, strict=False):
@@ -134,31 +140,69 @@ class VideoDriving(FileDriving):
         """Return what may be the reference. NoFaceError if there is no face in the clip."""
         memory = self._memory
         if memory is None:
-            return self._read_candidates()
-        key, step = self._key(memory, "candidates"), reference_step(self.fps)
+            return [candidate for candidate in self._read_candidates() if candidate is not None]
+        key = self._key(memory, "candidates")
         known = memory.recall_motion(key)
-        if known is None:
-            # All are completed, not only the nearest: for another source another one may be the nearest.
-            candidates = [Candidate(c.number, FrameReading(c.reading.complete())) for c in self._read_candidates()]
-            by_place = {candidate.number // step: candidate.reading.motion for candidate in candidates}
-            with memory.record_motion(key) as recorder:
-                for place in range(max(by_place) + 1):
-                    recorder.append(by_place.get(place), found=place in by_place)
-                recorder.finish()
-            return candidates
-        return [
-            Candidate(k * step, FrameReading(motion)) for k, (motion, found) in enumerate(known) if motion and found
-        ]
-
-    def _read_candidates(self) -> list[Candidate]:
-        step = reference_step(self.fps)
-        readings = self.watcher.readings(self._pictures(step))
-        # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
-        with_face = (Candidate(k * step, reading) for k, (_, reading) in enumerate(readings) if reading is not None)
-        candidates = list(itertools.islice(with_face, REFERENCE_CANDIDATES))
-        if not candidates:
-            raise self.no_face()
+        if known is not None:
+            step = reference_step(self.fps)
+            recorded = enumerate(known)
+            return [Candidate(k * step, FrameReading(m)) for k, (m, found) in recorded if found and m is not None]
+        # All are completed, not only the nearest: for another source another one may be the nearest.
+        candidates: list[Candidate] = []
+        last: Motion | None = None
+        with memory.record_motion(key) as recorder:
+            for candidate in self._read_candidates():
+                if candidate is not None:
+                    last = candidate.reading.complete()
+                    candidates.append(Candidate(candidate.number, FrameReading(last)))
+                recorder.append(last, found=candidate is not None)
+            recorder.finish(self.watcher.crop)
         return candidates
+
+    def _read_candidates(self) -> Iterator[Candidate | None]:
+        """Read the pictures in which the reference is sought; None for one that shows no face."""
+        # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
+        step = reference_step(self.fps)
+        readings = enumerate(self.watcher.readings(self._pictures(step)))
+        self._seen, count = [], 0
+        while count < REFERENCE_CANDIDATES and (numbered := next(readings, None)) is not None:
+            place, (picture, reading) = numbered
+            if reading is not None and self.watcher.crop is not None:
+                count += 1
+                self._see(picture, reading, self.watcher.crop)
+            yield None if reading is None else Candidate(place * step, reading)
+        if not count:
+            raise self.no_face()
+
+    def _see_candidates_again(self) -> None:
+        """Decode the pictures of the candidates; their faces are found again only if their motion is not remembered."""
+        memory = self._memory
+        known = None if memory is None else memory.recall_motion(self._key(memory, "candidates"))
+        if known is None or known.crop is None:
+            collections.deque(self._read_candidates(), maxlen=0)
+            return
+        self._seen = []
+        for (motion, found), picture in zip(known, self._pictures(reference_step(self.fps)), strict=False):
+            if found and motion is not None:
+                self._see(picture, FrameReading(motion), known.crop)
+
+    def _see(self, picture: Frame, reading: FrameReading, crop: FaceCrop) -> None:
+        """Keep what a candidate's crop shows, if the family will be asked for it."""
+        if self.watcher.setup.wrinkles and self._seen is not None:
+            self._seen.append((reading, *cut_out(picture, crop)))
+
+    def look_at_rest(self, reference: Motion) -> object | None:
+        """Return what the family shows of the candidates nearest to the reference."""
+        setup = self.watcher.setup
+        if not setup.wrinkles or not isinstance(setup.model, ShowsDriving):
+            return None
+        if self._seen is None:
+            self._see_candidates_again()
+        seen, self._seen = self._seen or [], None
+        apart = unlikeness(setup.model, join_motions([reading.motion for reading, _, _ in seen]), reference)
+        nearest = [seen[index] for index in apart.argsort(stable=True)[:RESTING_FRAMES].tolist()]
+        looks = [look_at(setup, picture, crop, reading.complete()) for reading, picture, crop in nearest]
+        return setup.model.look_at_rest(looks)
 
     def no_face(self) -> Vid2VidError:
         """Return the error for a clip in which no face, or not the chosen one, is ever seen."""

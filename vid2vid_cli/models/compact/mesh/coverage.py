@@ -57,7 +57,7 @@ def find_edges(displacement: Points, size: tuple[int, int], others: NDArray[np.u
         marks |= others
     if marks.shape != size:
         # All pixels whose place is interpolated between marked ones, which is to say across an edge.
-        marks = cv2.resize(marks, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+        marks = np.asarray(cv2.resize(marks, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
     y, x = np.nonzero(marks)
     return EdgePixels(x.astype(np.int32), y.astype(np.int32), size)
 
