@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact.gaze import place_irises, read_gaze
 from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
+from vid2vid_cli.models.compact.lid_layer import draw_lids, read_lids
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
 from vid2vid_cli.models.compact.source import CompactSource
@@ -159,3 +161,44 @@ def test_a_gaze_belongs_to_the_eyes_and_survives_a_call(model: CompactModel, sit
     again = space.motion(space.numbers(own))
     assert torch.allclose(again.expression[0, POINTS], gaze, atol=1e-6)
     assert len(space.effect()) == space.count == len(space.usual()[0])
+
+
+def test_glasses_stay_where_they_are_as_the_eyes_shut(model: CompactModel, sitter: Sitter) -> None:
+    """A bar of green above the eyes neither moves nor colours the lids."""
+    green = sitter.picture.copy()
+    bars = []
+    for eye in (0, 1):
+        fold, brow = (sitter.points[RINGS[ring, eye, UPPER], :2] for ring in (0, 1))
+        x, y = (fold + 2 * (brow - fold))[1:-1].T.astype(int)
+        for row in (0, 1):
+            for a, b, c, d in zip(x[:-1], x[1:], y[:-1], y[1:], strict=True):
+                for share in np.linspace(0, 1, 30):
+                    green[int(c + share * (d - c)) + row, int(a + share * (b - a))] = (0, 255, 0)
+        bars.append((x, y))
+    source = model.appearance(sitter.image(green), sitter.landmarks)
+    awake, shut = (shown(model, source, share * closing(model, source)).astype(int) for share in (0, 1))
+    for eye, (x, y) in enumerate(bars):
+        assert np.abs(shut[y, x] - awake[y, x]).mean() < 25  # grey levels; the bar is 200 from skin
+        upper, lower = (sitter.points[LOOPS[eye, part][2:5], :2].mean(0) for part in (UPPER, LOWER))
+        lid = [shut[int(y), int(x)] for x, y in upper + np.linspace(0.1, 0.8, 8)[:, None] * (lower - upper)]
+        assert max(colour[1] - colour[0] for colour in lid) < 20, lid
+
+
+def test_a_lid_is_drawn_over_the_opening_of_its_eye_alone(model: CompactModel, sitter: Sitter) -> None:
+    points = sitter.points[:POINTS].astype(np.float32).copy()
+    lids = read_lids(sitter.image(), points)
+    size = sitter.picture.shape[0], sitter.picture.shape[1]
+    assert not draw_lids(size, points, np.zeros((2, 7), np.float32), lids)
+    points[LOOPS[0, UPPER]] = points[LOOPS[0, LOWER]]  # the right eye shuts, the left one does not
+    only_right = np.array([[1.0] * 7, [0.0] * 7], np.float32)
+    (layer,) = draw_lids(size, points, only_right, lids)
+    covered = np.zeros(size, np.float32)
+    height, width = layer.weight.shape[:2]
+    covered[layer.top : layer.top + height, layer.left : layer.left + width] = layer.weight[..., 0]
+    rim = np.zeros(size, np.uint8)
+    # One pixel for soft edges, and half the line of lashes.
+    eye_width = float(np.linalg.norm(sitter.points[LOOPS[0, 0], :2] - sitter.points[LOOPS[0, 8], :2]))
+    cv2.fillPoly(rim, [np.rint(sitter.points[LOOPS[0], :2]).astype(np.int32)], 1)
+    near = cv2.dilate(rim, np.ones((3, 3), np.uint8), iterations=int(2 + 0.06 * eye_width))
+    assert covered[rim > 0].mean() > 0.7
+    assert not covered[near == 0].any()

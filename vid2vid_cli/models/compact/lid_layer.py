@@ -20,8 +20,10 @@ from vid2vid_cli.models.compact.layer import Layer
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 
 LID, LOWER_LID = LOOPS[:, UPPER], LOOPS[:, LOWER]
-FOLD, BROW, BELOW = RINGS[0][:, UPPER], RINGS[1][:, UPPER], RINGS[0][:, LOWER]
+FOLD, BROW = RINGS[0][:, UPPER], RINGS[1][:, UPPER]
+BAG, CHEEK = RINGS[0][:, LOWER], RINGS[1][:, LOWER]
 ABOVE = (0.1, 0.2, 0.3, 0.4)  # shares of the way from fold to brow where skin is looked at
+BELOW = (0.2, 0.4, 0.6, 0.8, 1.0)  # the same below the eye: more, so that the frames of glasses are outvoted
 VARIES = 0.06  # most that the skin of one part of a lid differs from that of the whole lid
 LASHES = 0.06  # thickness of the line of lashes, in eye widths
 SHADE = 0.12  # how much darker a lid is at its edge than at its fold
@@ -45,8 +47,9 @@ def read_lids(image: Tensor, points_px: Points) -> SourceLids:
     picture = image[0].permute(1, 2, 0).cpu().numpy()
     points = points_px[:, :2]
     above = np.stack([points[FOLD] + share * (points[BROW] - points[FOLD]) for share in ABOVE])  # (4, 2, 7, 2)
-    seen = np.concatenate([_colours(picture, above), _colours(picture, points[BELOW])[None]])  # (5, 2, 7, 3)
-    whole = np.median(seen.transpose(1, 0, 2, 3).reshape(2, -1, 3), 1)[:, None]  # (2, 1, 3): glasses are outvoted
+    below = np.stack([points[BAG] + share * (points[CHEEK] - points[BAG]) for share in BELOW])
+    seen = _colours(picture, np.concatenate([above, below]))  # (9, 2, 7, 3)
+    whole = np.median(seen.transpose(1, 0, 2, 3).reshape(2, -1, 3), 1)[:, None]  # (2, 1, 3)
     parts = np.median(seen[: len(ABOVE)], 0)
     parts = (np.roll(parts, 1, 1) + parts + np.roll(parts, -1, 1)) / 3
     skin = whole + np.clip(parts - whole, -VARIES, VARIES)
