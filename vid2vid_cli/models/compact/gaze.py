@@ -18,17 +18,19 @@ from torch import Tensor
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame
 from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
+from vid2vid_cli.models.compact.iris_size import iris_radius, lids_at
 from vid2vid_cli.models.compact.mesh.box import Box
 
 Array = NDArray[np.float64]
 
 SHUT, SEEN = 0.06, 0.16  # gap over width of an eye: below SHUT no iris is seen, from SEEN on one is
 FURTHEST = 0.22  # eye widths: a larger change of gaze is an error
-IRIS_RADIUS = 0.2  # eye widths
 # Eye widths, from the middle of the eye: its corners, how far an iris moves, and the skin at a corner that is left out.
 CORNER, ROOM, LEFT_OUT = 0.5, 0.46, 0.16
 LID_EDGE = 0.03  # eye widths: this much of an opening's rim is lid
 WHITE_TO = 0.42  # eye widths from the middle: the white that stands for hidden white is taken from here at most
+# Eye widths: of the soft edge of an iris, and from it to where all is white for certain.
+RIM_WIDTH, CERTAIN = 0.03, 0.06
 TURNS = 3  # steps in which a hidden place is turned into view
 LASHES_SEEN = 0.05, 0.12  # gap over width of a target's eye: from lashes alone to no lashes between its lids
 RIM = np.concatenate([LOOPS[:, OUTER : INNER + 1], LOOPS[:, UPPER][:, ::-1]], 1)
@@ -81,7 +83,7 @@ def _mirrored(own: Array, eye: int) -> Array:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of pixels. places: (N, 2), in the mesh's unit. ranks: (N,), in (0, 1), spread evenly over each pixel's."""
+    """Samples of pixels. places: (N, 2), in the mesh's unit. ranks: (N,), evenly spread over (0, 1) in each pixel."""
 
     places: Points
     ranks: Array
@@ -102,14 +104,19 @@ class Moved:
 class Irises:
     """The irises of one source."""
 
-    def __init__(self, points: Points, gaze: Points) -> None:
-        """Measure the eyes. points: (468 or 470, 3), the source's landmarks. gaze: (3,), its own."""
+    def __init__(self, points: Points, gaze: Points, image: Tensor) -> None:
+        """Measure the eyes.
+
+        points: (468 or 470, 3), the source's landmarks, in halves of its longer side. gaze: (3,), its own. image:
+        (1, 3, H, W), the source in [0, 1].
+        """
         mesh = points[:, :2].astype(np.float64)
         self._frames = [EyeFrame.of(mesh, eye) for eye in (0, 1)]
         self._lids = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
         self._own = [_mirrored(gaze[:2].astype(np.float64), eye) for eye in (0, 1)]
         if len(mesh) > IRISES[1]:
             self._own = [frame.to_own(mesh[iris]) for frame, iris in zip(self._frames, IRISES, strict=True)]
+        self._radius = iris_radius(image, mesh, self._own)
         self._trust = [smoothstep_between(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
 
     def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> NDArray[np.uint8]:
@@ -164,7 +171,7 @@ class Irises:
     def _look(self, moved: Moved, eye: int) -> Array:
         """Return what places of an opening show of the source (P, 2) once the iris has moved, whatever the lids."""
         change = moved.change
-        x, (begin, end) = moved.shown[:, 0], self._own[eye][0] + np.array([-IRIS_RADIUS, IRIS_RADIUS])
+        x, (begin, end) = moved.shown[:, 0], self._own[eye][0] + np.array([-self._radius, self._radius])
         begin, end = max(begin, -ROOM), min(end, ROOM)
         along = float(np.clip(change[0], min(-ROOM - begin, 0.0), max(ROOM - end, 0.0)))
         # The iris keeps its width; the white on either side is stretched or compressed up to the corners. Where it is
@@ -177,37 +184,32 @@ class Irises:
         return np.stack([inside, moved.shown[:, 1] - across], 1)
 
     def _keep_between_lids(self, found: Array, moved: Moved, eye: int) -> tuple[Array, NDArray[np.bool_]]:
-        """Return places of an opening (P, 2), those that the source's lids hide replaced by others; and which these are.
+        """Return places of an opening (P, 2), those that the source's lids hide replaced by others; and which are.
 
         An eye looks the same all around its iris, so each hidden place is turned around the iris until it is in view:
         an iris that the source shows in part is round where the target shows more of it. As much of the lids' edge as
         was seen before stays.
         """
         shown, middle = moved.shown, self._own[eye]
-        upper, lower = self._lids_at(shown[:, 0], eye)
+        upper, lower = lids_at(shown[:, 0], self._lids[eye])
         above, below = (np.clip(gap, 0, LID_EDGE) for gap in (shown[:, 1] - upper, lower - shown[:, 1]))
         away = found - middle
         radius = np.linalg.norm(away, axis=1)
+        hidden_by = np.maximum(found[:, 1] - lower + below, upper + above - found[:, 1])
+        # What is white comes from further out, where it is certain to be: the iris may be larger than measured.
+        radius += smoothstep((radius - self._radius) / RIM_WIDTH + 0.5) * np.clip(2 * hidden_by, 0, CERTAIN)
         # In the middle there are two ways round, and samples are shared out among them.
-        side = np.where(smoothstep(away[:, 0] / (2 * IRIS_RADIUS) + 0.5) > moved.ranks, 1, -1)
+        side = np.where(smoothstep(away[:, 0] / (2 * self._radius) + 0.5) > moved.ranks, 1, -1)
         x, y = found.T
         furthest = np.maximum(np.abs(x), WHITE_TO)
         for _ in range(TURNS):
-            upper, lower = self._lids_at(x, eye)
+            upper, lower = lids_at(x, self._lids[eye])
             between = (upper + lower) / 2
             y = np.clip(found[:, 1], np.minimum(upper + above, between), np.maximum(lower - below, between))
             aside = np.sqrt(np.maximum(radius**2 - (y - middle[1]) ** 2, 0))
             turned = np.clip(middle[0] + side * aside, -furthest, furthest)
             x = np.where(y == found[:, 1], found[:, 0], turned)
         return np.stack([x, y], 1), np.asarray(y != found[:, 1])
-
-    def _lids_at(self, x: Array, eye: int) -> tuple[Array, Array]:
-        """Return where the source's upper and lower lid lie at some x, all in the eye's axes."""
-        lids = self._lids[eye]
-        upper, lower = (
-            np.interp(x, *np.concatenate([lids[[OUTER]], lids[part], lids[[INNER]]]).T) for part in (UPPER, LOWER)
-        )
-        return upper, lower
 
 
 def _pixels_inside(rim: NDArray[np.floating], size: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
