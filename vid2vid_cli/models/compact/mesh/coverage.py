@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Indices, Points
 
-JUMP_PX = 0.5  # source px: an edge is where the places of two neighbours differ so much more than the neighbours do
-SAMPLES = 16
-_STRIDE = 7  # of a rank-1 lattice: each row and each column of its 16 by 16 cells holds one sample
+JUMP_PX = 0.5  # px of the flow: places that differ by no more show no stairs
+SAMPLES = 8
+_STRIDE = 3  # of a rank-1 lattice: each row and each column of its 8 by 8 cells holds one sample
+_RUN = 32  # px that are looked at together
 OFFSETS: Points = (
     (np.stack([np.arange(SAMPLES), np.arange(SAMPLES) * _STRIDE % SAMPLES], 1) + 0.5) / SAMPLES - 0.5
 ).astype(np.float32)
@@ -52,35 +53,78 @@ def find_edges(displacement: Points, size: tuple[int, int], others: NDArray[np.u
     displacement: (h, w, 2), in halves of the longer side. size: height and width of the picture, which may be larger.
     others: (h, w), 255 at what else takes several samples.
     """
-    marks = _mark_jumps(displacement, 2 * JUMP_PX / max(size))
+    marks = mark_jumps(displacement, np.float32(2 * JUMP_PX / max(displacement.shape)))
     if others is not None:
         marks |= others
     if marks.shape != size:
         # All pixels whose place is interpolated between marked ones, which is to say across an edge.
         marks = cv2.resize(marks, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-    y, x = np.nonzero(marks)
-    return EdgePixels(x.astype(np.int32), y.astype(np.int32), size)
+    found = cv2.findNonZero(marks)  # row by row; None where nothing is marked
+    places = np.zeros((0, 2), np.int32) if found is None else found.reshape(-1, 2)
+    return EdgePixels(np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1]), size)
 
 
 @numba.njit(cache=True, nogil=True)
-def _mark_jumps(displacement: Points, least: float) -> NDArray[np.uint8]:
-    """Mark with 255 all four pixels of each block of 2 by 2 in which neighbours differ by more than `least`."""
+def mark_jumps(displacement: Points, least: np.float32) -> NDArray[np.uint8]:
+    """Mark the pixels on either side of an edge, and those beside them along it, with 255.
+
+    An edge lies where a step between neighbours differs by more than `least` both from the step before it and from the
+    one after it. However much a surface is stretched, its steps are like one of theirs. displacement: (h, w, 2).
+    Returns (h, w).
+    """
     height, width = displacement.shape[:2]
     marks = np.zeros((height, width), np.uint8)
     for y in range(height):
-        for x in range(width):
-            beside = below = 0.0
-            for k in range(2):
-                here = displacement[y, x, k]
-                if x + 1 < width:
-                    beside = max(beside, abs(displacement[y, x + 1, k] - here))
-                if y + 1 < height:
-                    below = max(below, abs(displacement[y + 1, x, k] - here))
-            if beside > least:
-                marks[max(y - 1, 0) : y + 2, x : x + 2] = 255
-            if below > least:
-                marks[y : y + 2, max(x - 1, 0) : x + 2] = 255
+        row, beneath = displacement[y].ravel(), displacement[min(y + 1, height - 1)].ravel()
+        for begin in range(0, width, _RUN):
+            end = min(begin + _RUN, width)
+            if _has_step(row[2 * begin : 2 * end], row[2 * begin + 2 : 2 * end + 2], least):
+                _mark_along_row(displacement, y, range(begin, min(end, width - 1)), least, marks)
+            if _has_step(row[2 * begin : 2 * end], beneath[2 * begin : 2 * end], least):
+                _mark_down(displacement, y, range(begin, end), least, marks)
     return marks
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _has_step(these: Points, others: Points, least: np.float32) -> bool:
+    """Return whether any number differs from its partner by more than `least`: of most runs of pixels, none does."""
+    count = 0
+    for k in range(len(others)):
+        count += abs(others[k] - these[k]) > least
+    return count > 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark_along_row(displacement: Points, y: int, columns: range, least: np.float32, marks: NDArray[np.uint8]) -> None:
+    """Mark edges between some pixels of a row and their right neighbours."""
+    height, width = marks.shape
+    row = displacement[y]
+    for x in columns:
+        if _is_jump(row[max(x - 1, 0)], row[x], row[x + 1], row[min(x + 2, width - 1)], least):
+            marks[max(y - 1, 0) : min(y + 2, height), x : x + 2] = 255
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark_down(displacement: Points, y: int, columns: range, least: np.float32, marks: NDArray[np.uint8]) -> None:
+    """Mark edges between some pixels of a row and those beneath."""
+    height = len(marks)
+    before, row, beneath = displacement[max(y - 1, 0)], displacement[y], displacement[y + 1]
+    after = displacement[min(y + 2, height - 1)]
+    for x in columns:
+        if _is_jump(before[x], row[x], beneath[x], after[x], least):
+            marks[y : y + 2, max(x - 1, 0) : x + 2] = 255
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_jump(before: Points, one: Points, other: Points, after: Points, least: np.float32) -> bool:
+    """Return whether the middle one of the three steps between four places is long, and differs from both others."""
+    length = from_first = from_last = np.float32(0)
+    for k in range(2):
+        step = other[k] - one[k]
+        length = max(length, abs(step))
+        from_first = max(from_first, abs(step - (one[k] - before[k])))
+        from_last = max(from_last, abs(step - (after[k] - other[k])))
+    return bool(min(length, from_first, from_last) > least)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
