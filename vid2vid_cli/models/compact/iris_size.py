@@ -22,11 +22,9 @@ INSIDE = 0.02  # eye widths: nothing nearer to a lid is looked at
 _ANGLES = np.deg2rad(np.stack([np.linspace(-40, 40, 33), np.linspace(140, 220, 33)]))  # lids hide the rest of an iris
 
 
-def lids_at(x: Array, lids: Array) -> tuple[Array, Array]:
-    """Return where upper and lower lid lie at some x. lids: the loop of an eye (16, 2), in its own axes."""
-    upper, lower = (
-        np.interp(x, *np.concatenate([lids[[OUTER]], lids[part], lids[[INNER]]]).T) for part in (UPPER, LOWER)
-    )
+def lids_of(loop: Array) -> tuple[Array, Array]:
+    """Return the upper and the lower lid of an eye from its outer to its inner corner, (9, 2) each. loop: (16, 2)."""
+    upper, lower = (np.concatenate([loop[[OUTER]], loop[part], loop[[INNER]]]) for part in (UPPER, LOWER))
     return upper, lower
 
 
@@ -51,7 +49,7 @@ def _arc_means(brightness: NDArray[np.float32], mesh: Array, eye: int, middle: A
     """Return the mean brightness along arcs on both sides of an iris, (2, RADII), NaN where too little is seen."""
     frame = EyeFrame.of(mesh, eye)
     arcs = middle + RADII[:, None, None] * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], -1)[:, None]  # (2, R, 33, 2)
-    upper, lower = lids_at(arcs[..., 0], frame.to_own(mesh[LOOPS[eye]]))
+    upper, lower = (np.interp(arcs[..., 0], *lid.T) for lid in lids_of(frame.to_own(mesh[LOOPS[eye]])))
     seen = (arcs[..., 1] > upper + INSIDE) & (arcs[..., 1] < lower - INSIDE)
     height, width = brightness.shape
     x_px, y_px = np.moveaxis(frame.to_frame(arcs) * max(height, width) / 2 + (width / 2 - 0.5, height / 2 - 0.5), -1, 0)

@@ -21,6 +21,7 @@ from vid2vid_cli.arrays import Indices, Points
 JUMP_PX = 0.5  # px of the flow: places that differ by no more show no stairs
 SAMPLES = 8
 _STRIDE = 3  # of a rank-1 lattice: each row and each column of its 8 by 8 cells holds one sample
+_ONE, _HALF, _SLACK = np.float32(1), np.float32(0.5), np.float32(1e-4)
 _RUN = 32  # px that are looked at together
 OFFSETS: Points = (
     (np.stack([np.arange(SAMPLES), np.arange(SAMPLES) * _STRIDE % SAMPLES], 1) + 0.5) / SAMPLES - 0.5
@@ -128,15 +129,13 @@ def _is_jump(before: Points, one: Points, other: Points, after: Points, least: n
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def rasterize_at(
-    vertices_px: Points, attributes: Points, triangles: Indices, edges: tuple[Indices, Indices, Indices]
-) -> Points:
+def rasterize_at(vertices_px: Points, attributes: Points, triangles: Indices, edges: tuple[Indices, Indices]) -> Points:
     """Interpolate vertex attributes at the samples of some pixels; the nearest triangle wins.
 
-    vertices_px, attributes, triangles: as for `rasterizer.rasterize`. edges: x and y of the pixels (E,), row by row,
-    and where each row of the picture begins among them (height + 1,). Returns (SAMPLES, E, A), 0 where nothing is.
+    vertices_px, attributes, triangles: as for `rasterizer.rasterize`. edges: x of the pixels (E,), row by row, and
+    where each row of the picture begins among them (height + 1,). Returns (SAMPLES, E, A), 0 where nothing is.
     """
-    columns, rows, begins = edges
+    columns, begins = edges
     height, count, channels = len(begins) - 1, len(columns), attributes.shape[1]
     values = np.zeros((SAMPLES, count, channels), np.float32)
     depth = np.full((count, SAMPLES), np.float32(np.inf))
@@ -148,26 +147,31 @@ def rasterize_at(
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if abs(area) < 1e-9:  # seen edge on
             continue
-        inverse = 1.0 / area
-        left, right = min(ax, bx, cx) - 0.5, max(ax, bx, cx) + 0.5
-        top = max(0, int(np.ceil(min(ay, by, cy) - 0.5)))
-        bottom = min(height - 1, int(np.floor(max(ay, by, cy) + 0.5)))
+        # The shares v and w of the last two vertices change by fixed steps.
+        v_x, v_y = (cy - ay) / area, (ax - cx) / area
+        w_x, w_y = (ay - by) / area, (bx - ax) / area
+        # What they change by within a pixel at most, with the slack of the rasteriser, which closes seams.
+        v_reach, w_reach = _SLACK + (abs(v_x) + abs(v_y)) / 2, _SLACK + (abs(w_x) + abs(w_y)) / 2
+        u_reach = _SLACK + (abs(v_x + w_x) + abs(v_y + w_y)) / 2
+        left, right = min(ax, bx, cx) - _HALF, max(ax, bx, cx) + _HALF
+        top = max(0, int(np.ceil(min(ay, by, cy) - _HALF)))
+        bottom = min(height - 1, int(np.floor(max(ay, by, cy) + _HALF)))
         for y in range(top, bottom + 1):
             for e in range(_first_from(columns, begins[y], begins[y + 1], left), begins[y + 1]):
-                if columns[e] > right:
+                x_in, y_in = np.float32(columns[e]) - ax, np.float32(y) - ay
+                if x_in > right - ax:
                     break
+                v_middle, w_middle = v_x * x_in + v_y * y_in, w_x * x_in + w_y * y_in
+                if v_middle < -v_reach or w_middle < -w_reach or v_middle + w_middle > _ONE + u_reach:
+                    continue
                 for s in range(SAMPLES):
-                    x_in, y_in = columns[e] + OFFSETS[s, 0] - ax, rows[e] + OFFSETS[s, 1] - ay
-                    v = (x_in * (cy - ay) - y_in * (cx - ax)) * inverse
-                    w = (y_in * (bx - ax) - x_in * (by - ay)) * inverse
-                    # The slack is that of the rasteriser: it closes the seams between neighbours.
-                    if v < -1e-4 or w < -1e-4 or v + w > 1.0001:
-                        continue
+                    v = v_middle + v_x * OFFSETS[s, 0] + v_y * OFFSETS[s, 1]
+                    w = w_middle + w_x * OFFSETS[s, 0] + w_y * OFFSETS[s, 1]
                     z = az + v * (bz - az) + w * (cz - az)
-                    if z >= depth[e, s]:
+                    if v < -_SLACK or w < -_SLACK or v + w > _ONE + _SLACK or z >= depth[e, s]:
                         continue
                     depth[e, s] = z
-                    u = 1.0 - v - w
+                    u = _ONE - v - w
                     for k in range(channels):
                         values[s, e, k] = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
     return values

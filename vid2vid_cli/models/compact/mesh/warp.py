@@ -90,7 +90,7 @@ class PlacedMesh:
         """Draw some of the channels at the samples of some pixels of the whole crop: (SAMPLES, E, channels)."""
         begins = np.searchsorted(edges.y, np.arange(edges.size[0] + 1)).astype(np.int32)
         places = self._in_px(Box.whole(edges.size), edges.size)
-        return rasterize_at(places, self._some(channels), self.triangles, (edges.x, edges.y, begins))
+        return rasterize_at(places, self._some(channels), self.triangles, (edges.x, begins))
 
     def _in_px(self, box: Box, size: tuple[int, int]) -> Points:
         """Return the vertices (V, 3) in px of a picture of a box, from the centre of its first pixel."""
