@@ -15,7 +15,7 @@ from torch import Tensor
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame
 from vid2vid_cli.geometry.easing import smoothstep_between
-from vid2vid_cli.models.compact.iris_loops import MovedEye, move_pixels, move_samples
+from vid2vid_cli.models.compact.iris_loops import LID_PLACES, MovedEye, move_pixels, move_samples
 from vid2vid_cli.models.compact.iris_size import iris_radius, lids_of
 from vid2vid_cli.models.compact.mesh.box import Box
 
@@ -83,7 +83,8 @@ class Irises:
         """
         mesh = points[:, :2].astype(np.float64)
         self._frames = [EyeFrame.of(mesh, eye) for eye in (0, 1)]
-        self._lids = [lids_of(frame.to_own(mesh[loop])) for frame, loop in zip(self._frames, LOOPS, strict=True)]
+        loops = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
+        self._lids = [[np.interp(LID_PLACES, *lid.T) for lid in lids_of(loop)] for loop in loops]
         self._own = [_mirrored(gaze[:2].astype(np.float64), eye) for eye in (0, 1)]
         if len(mesh) > IRISES[1]:
             self._own = [frame.to_own(mesh[iris]) for frame, iris in zip(self._frames, IRISES, strict=True)]
@@ -114,9 +115,9 @@ class Irises:
         values: (S, E, 3 or more), displacements, and 1 where a sample lies in the opening of an eye; changed in place.
         places: (E, 2), of the pixels, in the mesh's unit. keypoints, by: as above.
         """
-        eyes = self._moved(keypoints, by)
-        if eyes:
-            move_samples(values, places, (eyes[0], eyes[1]), keypoints[LOOPS, :2].mean(1))
+        middles = keypoints[LOOPS, :2].mean(1)
+        for index, eye in enumerate(self._moved(keypoints, by)):
+            move_samples(values, places, middles if index == 0 else middles[::-1].copy(), eye)
 
     def _moved(self, keypoints: Points, by: Points) -> list[MovedEye]:
         """Return both eyes and how their irises move; nothing if they do not."""
@@ -128,9 +129,19 @@ class Irises:
         for eye, frame in enumerate(self._frames):
             # What is left of an eye that is nearly shut shows its lashes.
             share = self._trust[eye] * smoothstep_between(_gap(keypoints.astype(np.float64), eye), *LASHES_SEEN)
-            place = frame.center_px, frame.axes, frame.width_px
-            iris = self._own[eye], self._radius, share * _mirrored(change, eye)
-            eyes.append(MovedEye(*place, *self._lids[eye], *iris))
+            upper, lower = self._lids[eye]
+            eyes.append(
+                MovedEye(
+                    center=frame.center_px,
+                    axes=frame.axes,
+                    width=frame.width_px,
+                    upper=upper,
+                    lower=lower,
+                    iris=self._own[eye],
+                    radius=self._radius,
+                    change=share * _mirrored(change, eye),
+                )
+            )
         return eyes
 
 

@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 
 # Eye widths, from the middle of the eye: its corners, how far an iris moves, and the skin at a corner that is left out.
 CORNER, ROOM, LEFT_OUT = 0.5, 0.46, 0.16
+LID_PLACES = np.linspace(-CORNER, CORNER, 65)  # where the heights of lids are kept, to be found without a search
 LID_EDGE = 0.03  # eye widths: this much of an opening's rim is lid
 WHITE_TO = 0.42  # eye widths from the middle: the white that stands for hidden white is taken from here at most
 # Eye widths: of the soft edge of an iris, and from it to where all is white for certain.
@@ -22,10 +23,10 @@ TURNS = 3  # steps in which a hidden place is turned into view
 
 
 class MovedEye(NamedTuple):
-    """An eye of a source, in whose axes and widths all else is, and how far its iris is to move.
+    """An eye of a source, and how far its iris is to move.
 
-    center, axes, width: of its EyeFrame. upper, lower: (9, 2), its lids from corner to corner. iris: (2,), its middle.
-    radius: of the iris. change: (2,), of the iris.
+    center, axes, width: of its EyeFrame; all else is in its axes and widths. upper, lower: (65,), heights of its lids
+    at LID_PLACES. iris: (2,), its middle. radius: of the iris. change: (2,), of the iris.
     """
 
     center: Array
@@ -59,26 +60,27 @@ def move_pixels(
 
 
 @numba.njit(cache=True, nogil=True)
-def move_samples(values: Points, places: Points, eyes: tuple[MovedEye, MovedEye], middles: Points) -> None:
-    """Move the irises at the samples of some pixels, in place.
+def move_samples(values: Points, places: Points, middles: Points, eye: MovedEye) -> None:
+    """Move the iris of one eye at the samples of some pixels, in place.
 
     values: (S, E, 3 or more), displacement, and more than half where a sample lies in the opening of an eye. places:
-    (E, 2), of the pixels. middles: (2, 2), of the eyes in the target, to know whose opening it is.
+    (E, 2), of the pixels. middles: (2, 2), of this eye and of the other one, to know whose opening it is.
     """
     count = len(values)
-    for s in range(count):
-        for e in range(len(places)):
+    for e in range(len(places)):
+        x, y = places[e, 0], places[e, 1]
+        away = (middles[0, 0] - x) ** 2 + (middles[0, 1] - y) ** 2
+        if away > (middles[1, 0] - x) ** 2 + (middles[1, 1] - y) ** 2:
+            continue
+        for s in range(count):
             if values[s, e, 2] > 0.5:
-                x, y = places[e]
-                away = np.square(middles[:, 0] - x) + np.square(middles[:, 1] - y)
-                eye = eyes[0] if away[0] <= away[1] else eyes[1]
                 rank = (s + 0.5) / count
                 shift_x, shift_y, _ = _shift(x + values[s, e, 0], y + values[s, e, 1], rank, eye)
                 values[s, e, 0] += shift_x
                 values[s, e, 1] += shift_y
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _shift(x: float, y: float, rank: float, eye: MovedEye) -> tuple[float, float, bool]:
     """Return how far what a place of the source shows moves with the iris, and whether the source hides that.
 
@@ -95,7 +97,7 @@ def _shift(x: float, y: float, rank: float, eye: MovedEye) -> tuple[float, float
     return along * axes[0, 0] + down * axes[0, 1], along * axes[1, 0] + down * axes[1, 1], found_y != there[1]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _follow(x: float, y: float, eye: MovedEye) -> tuple[float, float]:
     """Return what a place of an opening shows of the source once the iris has moved, whatever the lids."""
     begin, end = max(eye.iris[0] - eye.radius, -ROOM), min(eye.iris[0] + eye.radius, ROOM)
@@ -113,7 +115,7 @@ def _follow(x: float, y: float, eye: MovedEye) -> tuple[float, float]:
     return x - along, y - eye.change[1]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _between_lids(
     there: tuple[float, float], own: tuple[float, float], rank: float, eye: MovedEye
 ) -> tuple[float, float]:
@@ -124,9 +126,12 @@ def _between_lids(
     lids' edge as was seen stays.
     """
     (there_x, there_y), (own_x, own_y) = there, own
+    over_lid, under_lid = there_y - _at(there_x, eye.lower), _at(there_x, eye.upper) - there_y
+    if max(over_lid, under_lid) <= -LID_EDGE:
+        return there
     above = min(max(own_y - _at(own_x, eye.upper), 0.0), LID_EDGE)
     below = min(max(_at(own_x, eye.lower) - own_y, 0.0), LID_EDGE)
-    hidden_by = max(there_y - _at(there_x, eye.lower) + below, _at(there_x, eye.upper) + above - there_y)
+    hidden_by = max(over_lid + below, under_lid + above)
     if hidden_by <= 0:
         return there_x, there_y
     away_x, away_y = there_x - eye.iris[0], there_y - eye.iris[1]
@@ -145,7 +150,7 @@ def _between_lids(
     return x, y
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _clip_to_lids(x: float, y: float, above: float, below: float, eye: MovedEye) -> float:
     """Return y, moved to where the source's lids do not hide it at x. above, below: margins from the lids."""
     upper, lower = _at(x, eye.upper), _at(x, eye.lower)
@@ -153,19 +158,16 @@ def _clip_to_lids(x: float, y: float, above: float, below: float, eye: MovedEye)
     return min(max(y, min(upper + above, between)), max(lower - below, between))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _at(x: float, lid: Array) -> float:
-    """Return the height of a lid (9, 2) at some x, that of its ends beyond them."""
-    if x <= lid[0, 0]:
-        return float(lid[0, 1])
-    for k in range(1, len(lid)):
-        if x < lid[k, 0]:
-            share = (x - lid[k - 1, 0]) / (lid[k, 0] - lid[k - 1, 0])
-            return float(lid[k - 1, 1] + share * (lid[k, 1] - lid[k - 1, 1]))
-    return float(lid[-1, 1])
+    """Return the height of a lid at some x, that of its ends beyond them. lid: see LID_PLACES."""
+    last = len(lid) - 1
+    place = min(max((x / (2 * CORNER) + 0.5) * last, 0.0), float(last))
+    index = min(int(place), last - 1)
+    return float(lid[index] + (place - index) * (lid[index + 1] - lid[index]))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _smoothstep(x: float) -> float:
     t = min(max(x, 0.0), 1.0)
     return t * t * (3 - 2 * t)

@@ -53,7 +53,7 @@ def _arc_means(brightness: NDArray[np.float32], mesh: Array, eye: int, middle: A
     seen = (arcs[..., 1] > upper + INSIDE) & (arcs[..., 1] < lower - INSIDE)
     height, width = brightness.shape
     x_px, y_px = np.moveaxis(frame.to_frame(arcs) * max(height, width) / 2 + (width / 2 - 0.5, height / 2 - 0.5), -1, 0)
-    flat = [places.reshape(-1, places.shape[-1]).astype(np.float32) for places in (x_px, y_px)]
-    found = cv2.remap(brightness, *flat, cv2.INTER_LINEAR).reshape(seen.shape)
+    x_flat, y_flat = (places.reshape(-1, places.shape[-1]).astype(np.float32) for places in (x_px, y_px))
+    found = np.asarray(cv2.remap(brightness, x_flat, y_flat, cv2.INTER_LINEAR)).reshape(seen.shape)
     count = seen.sum(-1)
     return np.where(count > LEAST_SEEN * seen.shape[-1], (found * seen).sum(-1) / np.maximum(count, 1), np.nan)

@@ -22,6 +22,7 @@ JUMP_PX = 0.5  # px of the flow: places that differ by no more show no stairs
 SAMPLES = 8
 _STRIDE = 3  # of a rank-1 lattice: each row and each column of its 8 by 8 cells holds one sample
 _ONE, _HALF, _SLACK = np.float32(1), np.float32(0.5), np.float32(1e-4)
+_AROUND = np.ones((3, 3), np.uint8)
 _RUN = 32  # px that are looked at together
 OFFSETS: Points = (
     (np.stack([np.arange(SAMPLES), np.arange(SAMPLES) * _STRIDE % SAMPLES], 1) + 0.5) / SAMPLES - 0.5
@@ -58,8 +59,10 @@ def find_edges(displacement: Points, size: tuple[int, int], others: NDArray[np.u
     if others is not None:
         marks |= others
     if marks.shape != size:
-        # All pixels whose place is interpolated between marked ones, which is to say across an edge.
-        marks = cv2.resize(marks, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+        # All pixels whose places are interpolated across an edge, also from a corner.
+        marks = np.asarray(
+            cv2.resize(cv2.dilate(marks, _AROUND), (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.uint8
+        )
     found = cv2.findNonZero(marks)  # row by row; None where nothing is marked
     places = np.zeros((0, 2), np.int32) if found is None else found.reshape(-1, 2)
     return EdgePixels(np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1]), size)
@@ -67,7 +70,7 @@ def find_edges(displacement: Points, size: tuple[int, int], others: NDArray[np.u
 
 @numba.njit(cache=True, nogil=True)
 def mark_jumps(displacement: Points, least: np.float32) -> NDArray[np.uint8]:
-    """Mark the pixels on either side of an edge, and those beside them along it, with 255.
+    """Mark the pixels on either side of an edge with 255; no other pixel is touched by it.
 
     An edge lies where a step between neighbours differs by more than `least` both from the step before it and from the
     one after it. However much a surface is stretched, its steps are like one of theirs. displacement: (h, w, 2).
@@ -98,11 +101,10 @@ def _has_step(these: Points, others: Points, least: np.float32) -> bool:
 @numba.njit(cache=True, nogil=True)
 def _mark_along_row(displacement: Points, y: int, columns: range, least: np.float32, marks: NDArray[np.uint8]) -> None:
     """Mark edges between some pixels of a row and their right neighbours."""
-    height, width = marks.shape
-    row = displacement[y]
+    row, width = displacement[y], marks.shape[1]
     for x in columns:
         if _is_jump(row[max(x - 1, 0)], row[x], row[x + 1], row[min(x + 2, width - 1)], least):
-            marks[max(y - 1, 0) : min(y + 2, height), x : x + 2] = 255
+            marks[y, x : x + 2] = 255
 
 
 @numba.njit(cache=True, nogil=True)
@@ -113,7 +115,7 @@ def _mark_down(displacement: Points, y: int, columns: range, least: np.float32, 
     after = displacement[min(y + 2, height - 1)]
     for x in columns:
         if _is_jump(before[x], row[x], beneath[x], after[x], least):
-            marks[y : y + 2, max(x - 1, 0) : x + 2] = 255
+            marks[y : y + 2, x] = 255
 
 
 @numba.njit(cache=True, nogil=True)
