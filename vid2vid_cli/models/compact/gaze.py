@@ -6,9 +6,6 @@ Both eyes share one gaze. The gaze is the last of the compact family's keypoints
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import torch
@@ -17,19 +14,15 @@ from torch import Tensor
 
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame
-from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
+from vid2vid_cli.geometry.easing import smoothstep_between
+from vid2vid_cli.models.compact.iris_loops import LID_PLACES, MovedEye, move_pixels, move_samples
+from vid2vid_cli.models.compact.iris_size import iris_radius, lids_of
 from vid2vid_cli.models.compact.mesh.box import Box
 
 Array = NDArray[np.float64]
 
 SHUT, SEEN = 0.06, 0.16  # gap over width of an eye: below SHUT no iris is seen, from SEEN on one is
 FURTHEST = 0.22  # eye widths: a larger change of gaze is an error
-IRIS_RADIUS = 0.2  # eye widths
-# Eye widths, from the middle of the eye: its corners, how far an iris moves, and the skin at a corner that is left out.
-CORNER, ROOM, LEFT_OUT = 0.5, 0.46, 0.16
-LID_EDGE = 0.03  # eye widths: this much of an opening's rim is lid
-WHITE_TO = 0.42  # eye widths from the middle: the white that stands for hidden white is taken from here at most
-TURNS = 3  # steps in which a hidden place is turned into view
 LASHES_SEEN = 0.05, 0.12  # gap over width of a target's eye: from lashes alone to no lashes between its lids
 RIM = np.concatenate([LOOPS[:, OUTER : INNER + 1], LOOPS[:, UPPER][:, ::-1]], 1)
 """The openings as polygons, (2, 16)."""
@@ -79,135 +72,77 @@ def _mirrored(own: Array, eye: int) -> Array:
     return own * (-1, 1) if eye else own
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Samples of pixels. places: (N, 2), in the mesh's unit. ranks: (N,), in (0, 1), evenly over each pixel."""
-
-    places: Points
-    ranks: Array
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Places of an opening whose iris moves, in the eye's axes and widths.
-
-    shown: (P, 2), what they show of the source before. change: (2,), of the iris. ranks: (P,), see Samples.
-    """
-
-    shown: Array
-    change: Array
-    ranks: Array
-
-
 class Irises:
     """The irises of one source."""
 
-    def __init__(self, points: Points, gaze: Points) -> None:
-        """Measure the eyes. points: (468 or 470, 3), the source's landmarks. gaze: (3,), its own."""
+    def __init__(self, points: Points, gaze: Points, image: Tensor) -> None:
+        """Measure the eyes.
+
+        points: (468 or 470, 3), the source's landmarks, in halves of its longer side. gaze: (3,), its own. image:
+        (1, 3, H, W), the source in [0, 1].
+        """
         mesh = points[:, :2].astype(np.float64)
         self._frames = [EyeFrame.of(mesh, eye) for eye in (0, 1)]
-        self._lids = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
+        loops = [frame.to_own(mesh[loop]) for frame, loop in zip(self._frames, LOOPS, strict=True)]
+        self._lids = [[np.interp(LID_PLACES, *lid.T) for lid in lids_of(loop)] for loop in loops]
         self._own = [_mirrored(gaze[:2].astype(np.float64), eye) for eye in (0, 1)]
         if len(mesh) > IRISES[1]:
             self._own = [frame.to_own(mesh[iris]) for frame, iris in zip(self._frames, IRISES, strict=True)]
+        self._radius = iris_radius(image, mesh, self._own)
         self._trust = [smoothstep_between(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
 
-    def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> NDArray[np.uint8]:
+    def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> NDArray[np.uint8] | None:
         """Move the irises in the openings of a target's eyes.
 
         displacement: (h, w, 2), of a part of the target, in the mesh's unit; changed in place. box: that part.
         keypoints: (468, 3), the target's. by: (2 or 3,), how the gaze differs from the source's.
-        Returns (h, w), 255 where what the source hides is shown, which takes several samples of a pixel to be smooth.
+        Returns (h, w), 255 where what the source hides is shown, which takes several samples of a pixel to be smooth;
+        None if it is nowhere.
         """
         height, width = displacement.shape[:2]
-        made_up = np.zeros((height, width), np.uint8)
-        low, step = box.low, (box.high - box.low) / (width, height)
-        for eye, change in self._changes(keypoints, by):
-            x, y = _pixels_inside((keypoints[RIM[eye], :2] - low) / step - 0.5, (height, width))
-            if len(x):
-                places = (np.stack([x, y], 1) + 0.5) * step + low
-                moved = Moved(self._frames[eye].to_own(places + displacement[y, x]), change, np.full(len(x), 0.5))
-                shift, turned = self._shift(moved, eye)
-                displacement[y, x] += shift
-                made_up[y[turned], x[turned]] = 255
+        step, made_up = (box.high - box.low) / (width, height), None
+        for index, eye in enumerate(self._moved(keypoints, by)):
+            pixels = _pixels_inside((keypoints[RIM[index], :2] - box.low) / step - 0.5, (height, width))
+            hidden = move_pixels(displacement, pixels, np.stack([box.low + step / 2, step]), eye)
+            if hidden.any():
+                made_up = np.zeros((height, width), np.uint8) if made_up is None else made_up
+                made_up[pixels[1][hidden], pixels[0][hidden]] = 255
         return made_up
 
-    def move_at(self, displacement: Points, samples: Samples, keypoints: Points, by: Points) -> None:
-        """Do the same at samples that are known to lie in openings. displacement: (N, 2), changed in place."""
-        places = samples.places
-        middles = keypoints[LOOPS, :2].mean(1)
-        away = np.square(places[:, None] - middles).sum(-1)
-        for eye, change in self._changes(keypoints, by):
-            chosen = np.flatnonzero(away[:, eye] < away[:, 1 - eye])
-            if len(chosen):
-                shown = self._frames[eye].to_own((places + displacement)[chosen].astype(np.float64))
-                displacement[chosen] += self._shift(Moved(shown, change, samples.ranks[chosen]), eye)[0]
+    def move_samples(self, values: Points, places: Points, keypoints: Points, by: Points) -> None:
+        """Move the irises at the samples of some pixels.
 
-    def _changes(self, keypoints: Points, by: Points) -> Iterator[tuple[int, Array]]:
-        """Give each eye whose iris moves, and how: (2,), in the eye's axes and widths."""
+        values: (S, E, 3 or more), displacements, and 1 where a sample lies in the opening of an eye; changed in place.
+        places: (E, 2), of the pixels, in the mesh's unit. keypoints, by: as above.
+        """
+        middles = keypoints[LOOPS, :2].mean(1)
+        for index, eye in enumerate(self._moved(keypoints, by)):
+            move_samples(values, places, middles if index == 0 else middles[::-1].copy(), eye)
+
+    def _moved(self, keypoints: Points, by: Points) -> list[MovedEye]:
+        """Return both eyes and how their irises move; nothing if they do not."""
         size = float(np.linalg.norm(by[:2]))
         if size < 1e-4:
-            return
+            return []
         change = by[:2].astype(np.float64) * min(1.0, FURTHEST / size)
-        for eye in (0, 1):
+        eyes = []
+        for eye, frame in enumerate(self._frames):
             # What is left of an eye that is nearly shut shows its lashes.
             share = self._trust[eye] * smoothstep_between(_gap(keypoints.astype(np.float64), eye), *LASHES_SEEN)
-            if share > 0:
-                yield eye, share * _mirrored(change, eye)
-
-    def _shift(self, moved: Moved, eye: int) -> tuple[Points, NDArray[np.bool_]]:
-        """Return how far what places show of the source moves with the iris (P, 2), and which show what it hides."""
-        frame = self._frames[eye]
-        found, hidden = self._keep_between_lids(self._look(moved, eye), moved, eye)
-        return np.asarray(frame.width_px * (found - moved.shown) @ frame.axes.T, np.float32), hidden
-
-    def _look(self, moved: Moved, eye: int) -> Array:
-        """Return what places of an opening show of the source (P, 2) once the iris has moved, whatever the lids."""
-        change = moved.change
-        x, (begin, end) = moved.shown[:, 0], self._own[eye][0] + np.array([-IRIS_RADIUS, IRIS_RADIUS])
-        begin, end = max(begin, -ROOM), min(end, ROOM)
-        along = float(np.clip(change[0], min(-ROOM - begin, 0.0), max(ROOM - end, 0.0)))
-        # The iris keeps its width; the white on either side is stretched or compressed up to the corners. Where it is
-        # stretched, the part right at the corner is left out, since it is skin.
-        left, right = (min(max(away, 0.0), LEFT_OUT) for away in (along, -along))
-        ends = [min(left - CORNER, begin), max(CORNER - right, end)]
-        knots = [-CORNER, begin + along, end + along, CORNER]
-        across = change[1] * np.interp(x, knots, [0.0, 1.0, 1.0, 0.0])
-        inside = np.where(np.abs(x) < CORNER, np.interp(x, knots, [ends[0], begin, end, ends[1]]), x)
-        return np.stack([inside, moved.shown[:, 1] - across], 1)
-
-    def _keep_between_lids(self, found: Array, moved: Moved, eye: int) -> tuple[Array, NDArray[np.bool_]]:
-        """Return places of an opening (P, 2), those hidden by the source's lids replaced; and which these are.
-
-        An eye looks the same all around its iris, so each hidden place is turned around the iris until it is in view:
-        an iris that the source shows in part is round where the target shows more of it. As much of the lids' edge as
-        was seen before stays.
-        """
-        shown, middle = moved.shown, self._own[eye]
-        upper, lower = self._lids_at(shown[:, 0], eye)
-        above, below = (np.clip(gap, 0, LID_EDGE) for gap in (shown[:, 1] - upper, lower - shown[:, 1]))
-        away = found - middle
-        radius = np.linalg.norm(away, axis=1)
-        # In the middle there are two ways round, and samples are shared out among them.
-        side = np.where(smoothstep(away[:, 0] / (2 * IRIS_RADIUS) + 0.5) > moved.ranks, 1, -1)
-        x, y = found.T
-        furthest = np.maximum(np.abs(x), WHITE_TO)
-        for _ in range(TURNS):
-            upper, lower = self._lids_at(x, eye)
-            between = (upper + lower) / 2
-            y = np.clip(found[:, 1], np.minimum(upper + above, between), np.maximum(lower - below, between))
-            aside = np.sqrt(np.maximum(radius**2 - (y - middle[1]) ** 2, 0))
-            turned = np.clip(middle[0] + side * aside, -furthest, furthest)
-            x = np.where(y == found[:, 1], found[:, 0], turned)
-        return np.stack([x, y], 1), np.asarray(y != found[:, 1])
-
-    def _lids_at(self, x: Array, eye: int) -> tuple[Array, Array]:
-        """Return where the source's upper and lower lid lie at some x, all in the eye's axes."""
-        lids = self._lids[eye]
-        upper, lower = (
-            np.interp(x, *np.concatenate([lids[[OUTER]], lids[part], lids[[INNER]]]).T) for part in (UPPER, LOWER)
-        )
-        return upper, lower
+            upper, lower = self._lids[eye]
+            eyes.append(
+                MovedEye(
+                    center=frame.center_px,
+                    axes=frame.axes,
+                    width=frame.width_px,
+                    upper=upper,
+                    lower=lower,
+                    iris=self._own[eye],
+                    radius=self._radius,
+                    change=share * _mirrored(change, eye),
+                )
+            )
+        return eyes
 
 
 def _pixels_inside(rim: NDArray[np.floating], size: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -56,7 +56,8 @@ def read_lids(image: Tensor, points_px: Points) -> SourceLids:
     edges = _colours(picture, points[LID])  # the darkest of them are lashes
     lashes = np.quantile(edges, 0.1, axis=1)
     folds = np.linalg.norm(points[LID] - points[FOLD], axis=-1) / _widths(points)[:, None]
-    return SourceLids(skin.astype(np.float32), np.minimum(lashes, 0.5 * whole[:, 0]).astype(np.float32), folds)
+    lashes = np.minimum(lashes, 0.5 * whole[:, 0])
+    return SourceLids(skin.astype(np.float32), lashes.astype(np.float32), folds.astype(np.float32))
 
 
 def draw_lids(size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids) -> list[Layer]:

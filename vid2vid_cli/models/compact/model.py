@@ -100,7 +100,7 @@ class CompactModel:
         image = image.contiguous()  # grid_sample takes ten times as long on the strides of a frame
         points = unit_points(landmarks, (image.shape[2], image.shape[3]))
         rig = self._rigging.rig(points)
-        irises = Irises(points[0].numpy(), rig.motion.expression[0, POINTS].numpy())
+        irises = Irises(points[0].numpy(), rig.motion.expression[0, POINTS].numpy(), image)
         kept = {"image": image}
         if self._learned is not None:
             encoded = features.get("encoded")

@@ -189,7 +189,7 @@ def is_tooth(colours: Values, skin: Values) -> NDArray[np.bool_]:
     bright = colours.mean(-1) / max(float(skin.mean()), 1.0)
     if skin.max() - skin.min() < GREY * skin.max():  # in a grey picture only brightness tells
         return np.asarray(bright > 0.85)
-    green = colours[..., 1] / np.maximum(colours[..., 0], 1) / (skin[1] / max(float(skin[0]), 1.0))
+    green = colours[..., 1] / np.maximum(colours[..., 0], 1) / max(float(skin[1]) / max(float(skin[0]), 1.0), 1e-3)
     return np.asarray((bright > 0.66) & (green > 1.03))
 
 

@@ -10,7 +10,6 @@ from torch.nn import functional
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.geometry.grid import resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity
-from vid2vid_cli.models.compact.gaze import Samples
 from vid2vid_cli.models.compact.learned.networks import Correction, LearnedParts
 from vid2vid_cli.models.compact.learned.refine import (
     EncodedSource,
@@ -22,7 +21,7 @@ from vid2vid_cli.models.compact.learned.refine import (
 )
 from vid2vid_cli.models.compact.lid_layer import draw_lids
 from vid2vid_cli.models.compact.mesh.box import Box
-from vid2vid_cli.models.compact.mesh.coverage import SAMPLES, EdgePixels, find_edges
+from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, find_edges
 from vid2vid_cli.models.compact.mesh.warp import EYE, Flow, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
 from vid2vid_cli.models.compact.mouth import MouthTarget, fill_mouth
@@ -87,19 +86,13 @@ def _cover(
     """Return the colours of pixels that edges pass through, (3, E), from what covers each of their samples."""
     image, places = source.features["image"], edges.places
     drawn = mesh.draw_at(edges, (0, 1, EYE, 2, 3, 4) if mesh.has_mirror else (0, 1, EYE))
-    displacement = np.ascontiguousarray(drawn[..., :2])
-    in_eye = drawn[..., 2] > 0.5
-    if gaze is not None and in_eye.any():
-        moved, (rank, pixel) = displacement[in_eye], np.nonzero(in_eye)
-        samples = Samples(places[pixel], (rank + 0.5) / SAMPLES)
-        source.irises.move_at(moved, samples, mesh.vertices[:POINTS], gaze)
-        displacement[in_eye] = moved
-    middles = torch.from_numpy(places).to(image)
+    if gaze is not None:
+        source.irises.move_samples(drawn, places, mesh.vertices[:POINTS], gaze)
+    samples, middles = torch.from_numpy(drawn).to(image), torch.from_numpy(places).to(image)
     own = middles if correction is None else middles + residual_at(correction, source.square, middles)
-    colours = _sample(image, own + torch.from_numpy(displacement).to(image))
+    colours = _sample(image, own + samples[..., :2])
     if mesh.has_mirror:
-        mirrored = _sample(image, middles + torch.from_numpy(np.ascontiguousarray(drawn[..., 3:5])).to(image))
-        colours += torch.from_numpy(np.ascontiguousarray(drawn[..., 5])).to(image) * (mirrored - colours)
+        colours += samples[..., 5] * (_sample(image, middles + samples[..., 3:5]) - colours)
     return colours.mean(1)
 
 

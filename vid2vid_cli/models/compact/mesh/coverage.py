@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Indices, Points
 
-JUMP_PX = 0.5  # source px: an edge is where the places of two neighbours differ so much more than the neighbours do
-SAMPLES = 16
-_STRIDE = 7  # of a rank-1 lattice: each row and each column of its 16 by 16 cells holds one sample
+JUMP_PX = 0.5  # px of the flow: places that differ by no more show no stairs
+SAMPLES = 8
+_STRIDE = 3  # of a rank-1 lattice: each row and each column of its 8 by 8 cells holds one sample
+_ONE, _HALF, _SLACK = np.float32(1), np.float32(0.5), np.float32(1e-4)
+_AROUND = np.ones((3, 3), np.uint8)
+_RUN = 32  # px that are looked at together
 OFFSETS: Points = (
     (np.stack([np.arange(SAMPLES), np.arange(SAMPLES) * _STRIDE % SAMPLES], 1) + 0.5) / SAMPLES - 0.5
 ).astype(np.float32)
@@ -52,47 +55,89 @@ def find_edges(displacement: Points, size: tuple[int, int], others: NDArray[np.u
     displacement: (h, w, 2), in halves of the longer side. size: height and width of the picture, which may be larger.
     others: (h, w), 255 at what else takes several samples.
     """
-    marks = _mark_jumps(displacement, 2 * JUMP_PX / max(size))
+    marks = mark_jumps(displacement, np.float32(2 * JUMP_PX / max(displacement.shape)))
     if others is not None:
         marks |= others
     if marks.shape != size:
-        # All pixels whose place is interpolated between marked ones, which is to say across an edge.
-        marks = np.asarray(cv2.resize(marks, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
-    y, x = np.nonzero(marks)
-    return EdgePixels(x.astype(np.int32), y.astype(np.int32), size)
+        # All pixels whose places are interpolated across an edge, also from a corner.
+        marks = np.asarray(
+            cv2.resize(cv2.dilate(marks, _AROUND), (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.uint8
+        )
+    found = cv2.findNonZero(marks)  # row by row; None where nothing is marked
+    places = np.zeros((0, 2), np.int32) if found is None else found.reshape(-1, 2)
+    return EdgePixels(np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1]), size)
 
 
 @numba.njit(cache=True, nogil=True)
-def _mark_jumps(displacement: Points, least: float) -> NDArray[np.uint8]:
-    """Mark with 255 all four pixels of each block of 2 by 2 in which neighbours differ by more than `least`."""
+def mark_jumps(displacement: Points, least: np.float32) -> NDArray[np.uint8]:
+    """Mark the pixels on either side of an edge with 255; no other pixel is touched by it.
+
+    An edge lies where a step between neighbours differs by more than `least` both from the step before it and from the
+    one after it. However much a surface is stretched, its steps are like one of theirs. displacement: (h, w, 2).
+    Returns (h, w).
+    """
     height, width = displacement.shape[:2]
     marks = np.zeros((height, width), np.uint8)
     for y in range(height):
-        for x in range(width):
-            beside = below = 0.0
-            for k in range(2):
-                here = displacement[y, x, k]
-                if x + 1 < width:
-                    beside = max(beside, abs(displacement[y, x + 1, k] - here))
-                if y + 1 < height:
-                    below = max(below, abs(displacement[y + 1, x, k] - here))
-            if beside > least:
-                marks[max(y - 1, 0) : y + 2, x : x + 2] = 255
-            if below > least:
-                marks[y : y + 2, max(x - 1, 0) : x + 2] = 255
+        row, beneath = displacement[y].ravel(), displacement[min(y + 1, height - 1)].ravel()
+        for begin in range(0, width, _RUN):
+            end = min(begin + _RUN, width)
+            if _has_step(row[2 * begin : 2 * end], row[2 * begin + 2 : 2 * end + 2], least):
+                _mark_along_row(displacement, y, range(begin, min(end, width - 1)), least, marks)
+            if _has_step(row[2 * begin : 2 * end], beneath[2 * begin : 2 * end], least):
+                _mark_down(displacement, y, range(begin, end), least, marks)
     return marks
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def rasterize_at(
-    vertices_px: Points, attributes: Points, triangles: Indices, edges: tuple[Indices, Indices, Indices]
-) -> Points:
+def _has_step(these: Points, others: Points, least: np.float32) -> bool:
+    """Return whether any number differs from its partner by more than `least`: of most runs of pixels, none does."""
+    count = 0
+    for k in range(len(others)):
+        count += abs(others[k] - these[k]) > least
+    return count > 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark_along_row(displacement: Points, y: int, columns: range, least: np.float32, marks: NDArray[np.uint8]) -> None:
+    """Mark edges between some pixels of a row and their right neighbours."""
+    row, width = displacement[y], marks.shape[1]
+    for x in columns:
+        if _is_jump(row[max(x - 1, 0)], row[x], row[x + 1], row[min(x + 2, width - 1)], least):
+            marks[y, x : x + 2] = 255
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark_down(displacement: Points, y: int, columns: range, least: np.float32, marks: NDArray[np.uint8]) -> None:
+    """Mark edges between some pixels of a row and those beneath."""
+    height = len(marks)
+    before, row, beneath = displacement[max(y - 1, 0)], displacement[y], displacement[y + 1]
+    after = displacement[min(y + 2, height - 1)]
+    for x in columns:
+        if _is_jump(before[x], row[x], beneath[x], after[x], least):
+            marks[y : y + 2, x] = 255
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_jump(before: Points, one: Points, other: Points, after: Points, least: np.float32) -> bool:
+    """Return whether the middle one of the three steps between four places is long, and differs from both others."""
+    length = from_first = from_last = np.float32(0)
+    for k in range(2):
+        step = other[k] - one[k]
+        length = max(length, abs(step))
+        from_first = max(from_first, abs(step - (one[k] - before[k])))
+        from_last = max(from_last, abs(step - (after[k] - other[k])))
+    return bool(min(length, from_first, from_last) > least)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def rasterize_at(vertices_px: Points, attributes: Points, triangles: Indices, edges: tuple[Indices, Indices]) -> Points:
     """Interpolate vertex attributes at the samples of some pixels; the nearest triangle wins.
 
-    vertices_px, attributes, triangles: as for `rasterizer.rasterize`. edges: x and y of the pixels (E,), row by row,
-    and where each row of the picture begins among them (height + 1,). Returns (SAMPLES, E, A), 0 where nothing is.
+    vertices_px, attributes, triangles: as for `rasterizer.rasterize`. edges: x of the pixels (E,), row by row, and
+    where each row of the picture begins among them (height + 1,). Returns (SAMPLES, E, A), 0 where nothing is.
     """
-    columns, rows, begins = edges
+    columns, begins = edges
     height, count, channels = len(begins) - 1, len(columns), attributes.shape[1]
     values = np.zeros((SAMPLES, count, channels), np.float32)
     depth = np.full((count, SAMPLES), np.float32(np.inf))
@@ -104,26 +149,31 @@ def rasterize_at(
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if abs(area) < 1e-9:  # seen edge on
             continue
-        inverse = 1.0 / area
-        left, right = min(ax, bx, cx) - 0.5, max(ax, bx, cx) + 0.5
-        top = max(0, int(np.ceil(min(ay, by, cy) - 0.5)))
-        bottom = min(height - 1, int(np.floor(max(ay, by, cy) + 0.5)))
+        # The shares v and w of the last two vertices change by fixed steps.
+        v_x, v_y = (cy - ay) / area, (ax - cx) / area
+        w_x, w_y = (ay - by) / area, (bx - ax) / area
+        # What they change by within a pixel at most, with the slack of the rasteriser, which closes seams.
+        v_reach, w_reach = _SLACK + (abs(v_x) + abs(v_y)) / 2, _SLACK + (abs(w_x) + abs(w_y)) / 2
+        u_reach = _SLACK + (abs(v_x + w_x) + abs(v_y + w_y)) / 2
+        left, right = min(ax, bx, cx) - _HALF, max(ax, bx, cx) + _HALF
+        top = max(0, int(np.ceil(min(ay, by, cy) - _HALF)))
+        bottom = min(height - 1, int(np.floor(max(ay, by, cy) + _HALF)))
         for y in range(top, bottom + 1):
             for e in range(_first_from(columns, begins[y], begins[y + 1], left), begins[y + 1]):
-                if columns[e] > right:
+                x_in, y_in = np.float32(columns[e]) - ax, np.float32(y) - ay
+                if x_in > right - ax:
                     break
+                v_middle, w_middle = v_x * x_in + v_y * y_in, w_x * x_in + w_y * y_in
+                if v_middle < -v_reach or w_middle < -w_reach or v_middle + w_middle > _ONE + u_reach:
+                    continue
                 for s in range(SAMPLES):
-                    x_in, y_in = columns[e] + OFFSETS[s, 0] - ax, rows[e] + OFFSETS[s, 1] - ay
-                    v = (x_in * (cy - ay) - y_in * (cx - ax)) * inverse
-                    w = (y_in * (bx - ax) - x_in * (by - ay)) * inverse
-                    # The slack is that of the rasteriser: it closes the seams between neighbours.
-                    if v < -1e-4 or w < -1e-4 or v + w > 1.0001:
-                        continue
+                    v = v_middle + v_x * OFFSETS[s, 0] + v_y * OFFSETS[s, 1]
+                    w = w_middle + w_x * OFFSETS[s, 0] + w_y * OFFSETS[s, 1]
                     z = az + v * (bz - az) + w * (cz - az)
-                    if z >= depth[e, s]:
+                    if v < -_SLACK or w < -_SLACK or v + w > _ONE + _SLACK or z >= depth[e, s]:
                         continue
                     depth[e, s] = z
-                    u = 1.0 - v - w
+                    u = _ONE - v - w
                     for k in range(channels):
                         values[s, e, k] = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
     return values

@@ -75,7 +75,9 @@ class PlacedMesh:
     def flow(self, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from. size: (height, width) of the whole crop's map."""
         values = self.draw(Box.whole(size), size, range(5 if self.has_mirror else 2))
-        return Flow(values) if not self.has_mirror else Flow(values[..., :2], values[..., 2:4], values[..., 4:])
+        if not self.has_mirror:
+            return Flow(values)
+        return Flow(np.ascontiguousarray(values[..., :2]), values[..., 2:4], values[..., 4:])
 
     def draw(self, box: Box, size: tuple[int, int], channels: Sequence[int] = range(CHANNELS)) -> Points:
         """Draw some of the channels over a part of the target: (height, width, channels).
@@ -88,7 +90,7 @@ class PlacedMesh:
         """Draw some of the channels at the samples of some pixels of the whole crop: (SAMPLES, E, channels)."""
         begins = np.searchsorted(edges.y, np.arange(edges.size[0] + 1)).astype(np.int32)
         places = self._in_px(Box.whole(edges.size), edges.size)
-        return rasterize_at(places, self._some(channels), self.triangles, (edges.x, edges.y, begins))
+        return rasterize_at(places, self._some(channels), self.triangles, (edges.x, begins))
 
     def _in_px(self, box: Box, size: tuple[int, int]) -> Points:
         """Return the vertices (V, 3) in px of a picture of a box, from the centre of its first pixel."""
