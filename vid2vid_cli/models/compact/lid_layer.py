@@ -54,9 +54,9 @@ def read_lids(image: Tensor, points_px: Points) -> SourceLids:
     parts = (np.roll(parts, 1, 1) + parts + np.roll(parts, -1, 1)) / 3
     skin = whole + np.clip(parts - whole, -VARIES, VARIES)
     edges = _colours(picture, points[LID])  # the darkest of them are lashes
-    lashes = np.quantile(edges, 0.1, axis=1)
+    darkest = np.quantile(edges, 0.1, axis=1)
     folds = np.linalg.norm(points[LID] - points[FOLD], axis=-1) / _widths(points)[:, None]
-    lashes = np.minimum(lashes, 0.5 * whole[:, 0])
+    lashes = np.minimum(darkest, 0.5 * whole[:, 0])
     return SourceLids(skin.astype(np.float32), lashes.astype(np.float32), folds.astype(np.float32))
 
 
