@@ -15,6 +15,7 @@ from vid2vid_cli.face.crop import Room, crop_around, crop_frame
 from vid2vid_cli.face.eyes import IRISES, LOOPS, LOWER, UPPER, EyeFrame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
+from vid2vid_cli.models.compact import rendering
 from vid2vid_cli.models.compact.gaze import RIM
 from vid2vid_cli.models.compact.iris_size import USUAL, iris_radius
 from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
@@ -134,13 +135,15 @@ def changed(model: CompactModel, source: CompactSource, change: Tensor) -> Compa
     return state
 
 
-def test_the_edge_of_a_closing_lid_covers_each_pixel_by_its_share(model: CompactModel, painted: Painted) -> None:
-    # So little that no shut lid is drawn yet, whose line of lashes would hide the edge.
+def test_the_edge_of_a_closing_lid_covers_each_pixel_by_its_share(
+    model: CompactModel, painted: Painted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "draw_lids", lambda *_: [])  # whose line of lashes hides the edge
     source = painted.source(model, painted.openings(), np.zeros(painted.size))
     face = (source.canonical + source.motion.expression[:, :POINTS])[0]
     change = torch.zeros(KEYPOINTS, 3)
     upper, lower = (torch.from_numpy(LOOPS[:, part].ravel()) for part in (UPPER, LOWER))
-    change[upper, 1] = 0.1 * (face[lower, 1] - face[upper, 1])
+    change[upper, 1] = 0.55 * (face[lower, 1] - face[upper, 1])
     state = changed(model, source, change)
     shown = model.render(source, state)[0, 1].numpy()  # green: how much of each pixel is eye
     points = painted.in_px(state)

@@ -51,8 +51,8 @@ def read_lids(image: Tensor, points_px: Points) -> SourceLids:
     seen = _colours(picture, np.concatenate([above, below]))  # (9, 2, 7, 3)
     whole = np.median(seen.transpose(1, 0, 2, 3).reshape(2, -1, 3), 1)[:, None]  # (2, 1, 3)
     parts = np.median(seen[: len(ABOVE)], 0)
-    parts = (np.roll(parts, 1, 1) + parts + np.roll(parts, -1, 1)) / 3
-    skin = whole + np.clip(parts - whole, -VARIES, VARIES)
+    even = (np.roll(parts, 1, 1) + parts + np.roll(parts, -1, 1)) / 3
+    skin = whole + np.clip(even - whole, -VARIES, VARIES)
     edges = _colours(picture, points[LID])  # the darkest of them are lashes
     darkest = np.quantile(edges, 0.1, axis=1)
     folds = np.linalg.norm(points[LID] - points[FOLD], axis=-1) / _widths(points)[:, None]
