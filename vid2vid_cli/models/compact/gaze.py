@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 SHUT, SEEN = 0.06, 0.16  # gap over width of an eye: below SHUT no iris is seen, from SEEN on one is
 FURTHEST = 0.22  # eye widths: a larger change of gaze is an error
-LASHES_SEEN = 0.05, 0.12  # gap over width of a target's eye: from lashes alone to no lashes between its lids
+LASHES_SEEN = 0.2, 0.5  # opening over that in the source: from lashes alone to none between the lids, as in eyelids.py
 RIM = np.concatenate([LOOPS[:, OUTER : INNER + 1], LOOPS[:, UPPER][:, ::-1]], 1)
 """The openings as polygons, (2, 16)."""
 
@@ -89,7 +89,8 @@ class Irises:
         if len(mesh) > IRISES[1]:
             self._own = [frame.to_own(mesh[iris]) for frame, iris in zip(self._frames, IRISES, strict=True)]
         self._radius = iris_radius(image, mesh, self._own)
-        self._trust = [smoothstep_between(_gap(mesh, eye), SHUT, SEEN) for eye in (0, 1)]
+        self._gaps = [_gap(mesh, eye) for eye in (0, 1)]
+        self._trust = [smoothstep_between(gap, SHUT, SEEN) for gap in self._gaps]
 
     def move(self, displacement: Points, box: Box, keypoints: Points, by: Points) -> NDArray[np.uint8] | None:
         """Move the irises in the openings of a target's eyes.
@@ -128,7 +129,8 @@ class Irises:
         eyes = []
         for eye, frame in enumerate(self._frames):
             # What is left of an eye that is nearly shut shows its lashes.
-            share = self._trust[eye] * smoothstep_between(_gap(keypoints.astype(np.float64), eye), *LASHES_SEEN)
+            opening = _gap(keypoints.astype(np.float64), eye) / max(self._gaps[eye], 1e-6)
+            share = self._trust[eye] * smoothstep_between(opening, *LASHES_SEEN)
             upper, lower = self._lids[eye]
             eyes.append(
                 MovedEye(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Indices, Points
 
-JUMP_PX = 0.5  # px of the flow: places that differ by no more show no stairs
+JUMP_PX = 0.75  # px of the flow: places that differ by no more show no stairs
 SAMPLES = 8
 _STRIDE = 3  # of a rank-1 lattice: each row and each column of its 8 by 8 cells holds one sample
 _ONE, _HALF, _SLACK = np.float32(1), np.float32(0.5), np.float32(1e-4)
