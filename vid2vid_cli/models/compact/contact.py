@@ -15,7 +15,7 @@ from vid2vid_cli.geometry.easing import smoothstep_tensor
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 WIDEST = 1.35  # most that an eye opens, over its opening in the source
-LASHES = 0.02  # eye distances: a shut eye is read as open so much, for its lashes
+LASHES = 0.028  # eye distances: a shut eye is read as open so much, for its lashes
 LID_REACH = 0.08  # eye distances: how far above an upper lid the skin follows it
 LIP_REACH = 0.3  # eye distances: how far around the lips the skin follows them; all of a lip does
 APART = 0.02  # eye distances: lips of a reference that are open so little are closed

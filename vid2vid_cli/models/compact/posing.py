@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance, are_finite
 from vid2vid_cli.models.compact.contact import LidContact, LipContact
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
-from vid2vid_cli.models.compact.motion_layout import POINTS, require_extra
+from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, require_extra
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -23,6 +24,11 @@ from vid2vid_cli.motion import Motion, PoseOverride
 # degrees reads as 15. Turning this much further in yaw, pitch and roll gives the angle asked for (nine portraits).
 UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
+# In the same way mouths that are warped wide and brows that are warped up look less so than their mesh. On strangers'
+# faces they move this much further, as a share of the movement; by eye, it looks like the driving's.
+UNDERSHOWN_WIDTH, UNDERSHOWN_BROWS = 0.25, 0.3
+CORNER_REACH, BROW_REACH = 0.45, 0.25  # eye distances: how far around the corners of the mouth, and the brows
+BROWS = (105, 334, 63, 293, 66, 296, 107, 336, 70, 300, 52, 282, 53, 283, 65, 295, 46, 276, 55, 285)  # of the mesh
 LIPS_REACH = 0.7  # eye distances
 SAME_FACE = (
     0.015  # eye distances: resting faces closer than this are the same person's; from twice this on, two people's
@@ -74,6 +80,7 @@ class Posing:
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
         self._lids, self._lips = LidContact(topology), LipContact(topology)
+        self._undershown = undershown(topology)
         self._off_lips = 1 - topology.region_mask(topology.inner_lips, reach=LIPS_REACH)[:, None]
 
     def drive(
@@ -82,14 +89,8 @@ class Posing:
         """Compose poses as rotations and expressions as differences (relative), or take them as they are."""
         own = source.motion
         rest = own.expression if source.rest is None else source.rest.expression
-        keypoint_residuals, surroundings = torch.zeros(1, POINTS, 3), None
-        if reference is not None and reference.extra is not None and driving.extra is not None:
-            missed = require_extra(driving.extra) - require_extra(reference.extra)
-            keypoint_residuals, surroundings = (
-                likeness(own.expression[:, :POINTS], self._project(reference.expression[:, :POINTS]))
-                * missed[:, :POINTS],
-                missed[:, POINTS:],
-            )
+        alike = self._likeness(own, reference)
+        keypoint_residuals, surroundings = self._missed(driving, reference, alike)
         if reference is None:
             # How large and where the head is belongs to the source: a driving crop says nothing about it.
             scale, translation = own.scale, own.translation.expand(len(driving), 3)
@@ -97,7 +98,8 @@ class Posing:
             expression = rest + self.without_shape(driving) - self.without_shape(own)
         else:
             rotation = driving.rotation @ reference.rotation.transpose(-1, -2) @ own.rotation
-            expression = rest + driving.expression - reference.expression
+            moved = driving.expression - reference.expression
+            expression = rest + moved * (1 + (1 - alike) * self._undershown)
             scale = own.scale * driving.scale / reference.scale
             translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
         gaze = expression[:, POINTS:] - own.expression[:, POINTS:]
@@ -117,6 +119,20 @@ class Posing:
         # it is (`is_finite`).
         head = self.head_pose(source, keypoints) if are_finite(keypoints) else posed
         return CompactState(keypoints, gaze, surroundings, head)
+
+    def _likeness(self, own: Motion, reference: Motion | None) -> float:
+        """Return how much a source is the driving person, see `likeness`; 0 where nobody can tell."""
+        if reference is None:
+            return 0.0
+        return likeness(own.expression[:, :POINTS], self._project(reference.expression[:, :POINTS]))
+
+    @staticmethod
+    def _missed(driving: Motion, reference: Motion | None, alike: float) -> tuple[Tensor, Tensor | None]:
+        """Return what the mesh misses of the driving: of its keypoints, as far as both are alike, and around it."""
+        if reference is None or reference.extra is None or driving.extra is None:
+            return torch.zeros(1, POINTS, 3), None
+        missed = require_extra(driving.extra) - require_extra(reference.extra)
+        return alike * missed[:, :POINTS], missed[:, POINTS:]
 
     def rested(self, source: SourceAppearance, reference: Motion, shown: Motion | None) -> Motion:
         """Return a source's motion at rest; see models.base.KnowsRest."""
@@ -144,6 +160,15 @@ class Posing:
         shown, gaze = motion.expression[:, :POINTS], motion.expression[:, POINTS:]
         coefficients = shown.flatten(1) @ self._basis.T
         return torch.cat([(coefficients @ self._reader.T @ self._basis).reshape(shown.shape), gaze], 1)
+
+
+def undershown(topology: FaceTopology) -> Tensor:
+    """Return how much further strangers' faces move than the driving's, as a share of the movement: (469, 3)."""
+    corners = topology.inner_lips[[0, len(topology.inner_lips) // 2]]
+    share = torch.zeros(KEYPOINTS, 3)
+    share[:POINTS, 0] = UNDERSHOWN_WIDTH * topology.region_mask(corners, CORNER_REACH)
+    share[:POINTS, 1] = UNDERSHOWN_BROWS * topology.region_mask(np.array(BROWS), BROW_REACH)
+    return share
 
 
 def likeness(own: Tensor, reference: Tensor) -> float:
