@@ -20,3 +20,8 @@ LIP_CONTOURS = np.array(
         [62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 183, 42, 41, 38, 12, 268, 271, 272, 407],
     ]
 )
+# The brows, upper and lower edge, on the right and the left of the person.
+BROWS = (
+    (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
+    (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
+)

@@ -156,10 +156,11 @@ class HasBasis(Protocol):
 class Follower(Protocol):
     """Compares the frames of one driving with its first one."""
 
-    def compare(self, motion: Motion, picture: NDArray[np.uint8]) -> Tensor:
+    def compare(self, motion: Motion, picture: NDArray[np.uint8], *, face: bool = True) -> Tensor:
         """Return what the motion of a frame misses, its `extra`: (1, P, 3).
 
         picture: (S, S), gray, the same part of the frame as of the first one. motion: of one frame, in that part.
+        face: whether what is missed of the face itself counts, which takes most of the time.
         """
         ...
 
@@ -179,6 +180,10 @@ class Follows(Protocol):
 
         picture: (S, S), gray, the first frame's follow_crop. landmarks: (1, 470, 3) in px of that picture.
         """
+        ...
+
+    def follows_face(self, own: Motion, reference: Motion) -> bool:
+        """Say whether a source uses what is missed of the driving's face. own: its motion. reference: see `drive`."""
         ...
 
 

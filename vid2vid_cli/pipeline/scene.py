@@ -15,7 +15,7 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.geometry.regions import Mouth, Region
-from vid2vid_cli.models.base import KnowsRest, ReenactmentModel, SourceAppearance
+from vid2vid_cli.models.base import Follows, KnowsRest, ReenactmentModel, SourceAppearance
 from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, join_motions, restrict_motion
 from vid2vid_cli.pipeline.animator import Animator
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference
@@ -137,9 +137,16 @@ class Scene:
         if not self.driving.is_still:  # a still has nothing to be relative to
             own = self.source.first_appearance().motion
             self.reference = self.driving.find_reference(self._model, own, frame)
+            self._leave_face(own, self.reference.motion)
             self.look_at_rest = self.driving.look_at_rest(self.reference.motion)
             if self.source.is_video and isinstance(self._model, KnowsRest):
                 self._own_rests = source_rests(self._model, self.source)
+
+    def _leave_face(self, own: Motion, reference: Motion) -> None:
+        """Spare the driving what one face in a picture does not use."""
+        one_face = not self.source.is_video and self.source.options.face != "all"
+        if one_face and isinstance(self._model, Follows) and not self._model.follows_face(own, reference):
+            self.driving.leave_face()
 
     def show_side_by_side(self) -> None:
         """Show source and driving beside every frame."""

@@ -119,6 +119,10 @@ class CompactModel:
         person = SourceAppearance({}, self.topology.canonical[None], self._rigging.motion(points))
         return FirstFrameFollower(self.posing, person, first)
 
+    def follows_face(self, own: Motion, reference: Motion) -> bool:
+        """Say whether a source is so like the driving that it follows more of the face than the mesh tells."""
+        return self.posing.likeness(own, reference) > 0
+
     def motion(self, images: Tensor | None, landmarks: Tensor, size: tuple[int, int]) -> Motion:
         """Fit head pose to the rigid points; what remains, within the space of expressions, is the expression."""
         return self._rigging.motion(unit_points(landmarks, size))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.arrays import Map
+from vid2vid_cli.face.landmarks import BROWS
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.models.base import SourceAppearance, are_finite
@@ -28,7 +29,6 @@ UNDERTURN_AT_RAD = math.radians(15)
 # faces they move this much further, as a share of the movement; by eye, it looks like the driving's.
 UNDERSHOWN_WIDTH, UNDERSHOWN_BROWS = 0.25, 0.3
 CORNER_REACH, BROW_REACH = 0.45, 0.25  # eye distances: how far around the corners of the mouth, and the brows
-BROWS = (105, 334, 63, 293, 66, 296, 107, 336, 70, 300, 52, 282, 53, 283, 65, 295, 46, 276, 55, 285)  # of the mesh
 LIPS_REACH = 0.7  # eye distances
 SAME_FACE = (
     0.015  # eye distances: resting faces closer than this are the same person's; from twice this on, two people's
@@ -89,7 +89,7 @@ class Posing:
         """Compose poses as rotations and expressions as differences (relative), or take them as they are."""
         own = source.motion
         rest = own.expression if source.rest is None else source.rest.expression
-        alike = self._likeness(own, reference)
+        alike = self.likeness(own, reference)
         keypoint_residuals, surroundings = self._missed(driving, reference, alike)
         if reference is None:
             # How large and where the head is belongs to the source: a driving crop says nothing about it.
@@ -120,7 +120,7 @@ class Posing:
         head = self.head_pose(source, keypoints) if are_finite(keypoints) else posed
         return CompactState(keypoints, gaze, surroundings, head)
 
-    def _likeness(self, own: Motion, reference: Motion | None) -> float:
+    def likeness(self, own: Motion, reference: Motion | None) -> float:
         """Return how much a source is the driving person, see `likeness`; 0 where nobody can tell."""
         if reference is None:
             return 0.0

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.arrays import Frame, Indices, Map, Points
+from vid2vid_cli.face.landmarks import BROWS
 from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
@@ -25,11 +26,7 @@ SIDE = 96  # texels
 MIDDLE, HALF = (0.0, 0.04), 0.96  # eye distances: the part of the canonical head that a texture covers
 TEXEL = 2 * HALF / SIDE  # eye distances
 DARK = 0.06  # of full light, added before the logarithm: what is nearly black has only noise
-# Points of the mesh, after its authors' map: brows, nostrils with the tip of the nose, and the outline of the lips.
-BROWS = (
-    (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
-    (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
-)
+# Points of the mesh, after its authors' map: nostrils with the tip of the nose, and the outline of the lips.
 NOSTRILS = (64, 4, 294, 326, 2, 97)
 LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 # Eye distances from such points: nothing is drawn up to the first, all from the second on.

@@ -91,6 +91,9 @@ class Driving(ABC):
         """Return what the family shows of the driving near a reference, see models.base.ShowsDriving; None: nothing."""
         return None
 
+    def leave_face(self) -> None:  # noqa: B027  most kinds compare nothing
+        """Learn that the source is somebody else, who follows no more of the driving's face than the mesh tells."""
+
     def no_face(self) -> Vid2VidError:
         """Return the error for a driving that never shows a face, or never the chosen one."""
         return NoFaceError(f"{self.path}: no face found in any frame; see it with vid2vid faces")

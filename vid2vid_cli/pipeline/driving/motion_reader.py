@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.arrays import Frame
@@ -73,6 +74,8 @@ class MotionReader:
         """Fix the crop by the first frame. This reads nothing yet: pass the frame to `read` as well."""
         self._setup, self._crop = setup, whole_head(setup.model.driving_crop, face, frame)
         self._follower: Follower | None = None
+        self.follows_face = True
+        """Whether later readings compare the face itself; see models.base.Follower."""
         # The view has a fixed size and may reach beyond the frame, whose edge is repeated there.
         if setup.follows and isinstance(setup.model, Follows):
             self._view = crop_around(face, setup.model.follow_crop, EVERYWHERE)
@@ -96,8 +99,12 @@ class MotionReader:
         motion = model.motion(image, landmarks_in(self._crop, face), self._crop.size)
         if self._follower is None:
             return FrameReading(motion)
-        in_view = motion_in(self._view, motion, self._crop)
-        return FrameReading(motion, partial(self._follower.compare, in_view, crop_gray(frame, self._view)))
+        seen = motion_in(self._view, motion, self._crop), crop_gray(frame, self._view)
+        return FrameReading(motion, partial(self._compare, self._follower, *seen))
+
+    def _compare(self, follower: Follower, in_view: Motion, picture: NDArray[np.uint8]) -> Tensor:
+        # Asked when a reading is completed: only then is it known who follows.
+        return follower.compare(in_view, picture, face=self.follows_face)
 
 
 def look_at(setup: ReaderSetup, frame: Frame, crop: FaceCrop, motion: Motion) -> object | None:

@@ -128,6 +128,11 @@ class VideoDriving(FileDriving):
             return reference_of_frame(self._preview(), frame, self.count, self.path)
         return auto_reference(model, self._candidates(), own)
 
+    def leave_face(self) -> None:
+        """Leave the face out of comparisons, unless they are remembered for other sources."""
+        if self._memory is None:
+            self.watcher.leave_face()
+
     def _preview(self) -> Iterator[DrivenFrame]:
         """Yield the frames to look ahead: without pictures if they are remembered, and recording nothing."""
         memory = self._memory

@@ -40,6 +40,11 @@ class FaceWatcher:
                 look = self.look(picture, last)
             yield DrivenFrame(last, reading is not None, picture, look=look)
 
+    def leave_face(self) -> None:
+        """Compare what lies around the face from now on, and no longer the face itself."""
+        if self._reader is not None:
+            self._reader.follows_face = False
+
     @property
     def crop(self) -> FaceCrop | None:
         """The crop in which frames are read; None before the first face."""
