@@ -20,7 +20,9 @@ LARGEST_PX = 192  # longer side of what is kept of a mouth: more detail than mos
 CORNER_INSET = 0.07  # of the width: corners show the inside of lips and cheeks
 MARGIN = 0.12  # of its longer side, around the inner lips: for sampling at their edge
 FRAME_BLUR_PX = 1.0  # of frames, as measured on ten clips; not of each frame, which would make sharpness flicker
-INSET = 0.08  # of the opening: the tracked lips lie a little on the lip, whose colour must not come along
+# Of the opening: the tracked lower lip lies a little on the lip, whose colour must not come along; the upper one lies
+# where the teeth begin, which must.
+UPPER_INSET, LOWER_INSET = 0.015, 0.08
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,17 @@ def take_mouth(frame: Frame, points_px: Points, loop: NDArray[np.int32]) -> Mout
 
 
 def _inset(lips: Points) -> Points:
-    """Move each point of the loop (20, 2) a part of the way to the one opposite, and all a little inwards."""
+    """Move each point of the loop (20, 2) a part of the way to the one opposite, and all a little off the corners."""
     half = len(lips) // 2
     moved = lips.copy()
     upper, lower = np.arange(1, half), np.arange(len(lips) - 1, half, -1)
     across = lips[lower] - lips[upper]
-    moved[upper] += INSET * across
-    moved[lower] -= INSET * across
-    middle = lips.mean(0)
-    return np.asarray(middle + (moved - middle) * (1 - CORNER_INSET), np.float32)
+    moved[upper] += UPPER_INSET * across
+    moved[lower] -= LOWER_INSET * across
+    along = lips[half] - lips[0]
+    along /= max(float(np.linalg.norm(along)), 1e-6)
+    beside = (moved - (lips[0] + lips[half]) / 2) @ along
+    return np.asarray(moved - CORNER_INSET * beside[:, None] * along, np.float32)
 
 
 def sample_mouth(shown: MouthPicture, places_px: Points, tone: SkinTone, magnified: float) -> Points:
