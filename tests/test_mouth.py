@@ -25,6 +25,7 @@ from vid2vid_cli.models.compact.mouth_halves import CHIN, LOWER_LIP, Projection
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
+from vid2vid_cli.models.compact.wrinkles import DrivingLook
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.extract_motion import extract_motion
@@ -119,7 +120,7 @@ def test_a_source_that_shows_teeth_is_told_from_one_that_does_not(sit: dict[str,
 def test_auto_takes_the_first_that_serves(sit: dict[str, Sitter], model: CompactModel) -> None:
     def shown(name: str, mouth: Mouth, *, with_driving: bool) -> Tensor:
         driven = sit[name].opened(0.3)
-        return sit[name].show(model.with_look(driven, green_mouth()) if with_driving else driven, mouth)
+        return sit[name].show(model.with_look(driven, DrivingLook(green_mouth())) if with_driving else driven, mouth)
 
     assert torch.equal(shown(TEETH, "auto", with_driving=True), shown(TEETH, "auto", with_driving=False))
     assert torch.equal(shown(CLOSED, "auto", with_driving=True), shown(CLOSED, "driving", with_driving=True))

@@ -27,7 +27,7 @@ UNDERTURN_DEG = (6.0, 4.5, 0.0)
 UNDERTURN_AT_RAD = math.radians(15)
 # In the same way mouths that are warped wide and brows that are warped up look less so than their mesh. On strangers'
 # faces they move this much further, as a share of the movement; by eye, it looks like the driving's.
-UNDERSHOWN_WIDTH, UNDERSHOWN_BROWS = 0.25, 0.3
+UNDERSHOWN_WIDTH, UNDERSHOWN_BROWS = 0.32, 0.4
 CORNER_REACH, BROW_REACH = 0.45, 0.25  # eye distances: how far around the corners of the mouth, and the brows
 LIPS_REACH = 0.7  # eye distances
 SAME_FACE = (
