@@ -69,10 +69,11 @@ class FaceShapes:
         """Show the teeth: the corners of the mouth go outwards, up and back, the upper lip rises, the cheeks follow."""
         corners = self._hill(self._distance(self._upper_lip[[0, -1]]), 0.17)
         side = np.tanh(self._face[:, 0] / 0.15)
-        upper = self._hill(self._distance(self._upper_lip[2:-2]), 0.09) * self._above_mouth()
-        lower = self._hill(self._distance(self._lower_lip[2:-2]), 0.09) * (1 - self._above_mouth())
+        middle = np.maximum(0, 1 - np.square(self._face[:, 0] / self._mouth_half))  # the lips meet at their corners
+        upper = middle * self._hill(self._distance(self._upper_lip[2:-2]), 0.09) * self._above_mouth()
+        lower = np.sqrt(middle) * self._hill(self._distance(self._lower_lip[2:-2]), 0.09) * (1 - self._above_mouth())
         cheeks = self._hill(np.hypot(np.abs(self._face[:, 0]) - 0.48, self._face[:, 1] - 0.05), 0.16)
-        rise = 0.11 * corners + 0.055 * upper - 0.045 * lower + 0.04 * cheeks
+        rise = 0.11 * corners + 0.06 * upper - 0.025 * lower + 0.04 * cheeks
         return np.stack([0.085 * corners * side, -rise, 0.07 * corners - 0.02 * cheeks], 1)
 
     def shut(self, face: Array, eye: int) -> Array:

@@ -41,8 +41,8 @@ from vid2vid_cli.pipeline.source import Source
 FPS = 25
 FRAMES = 120
 SAMPLE_RATE_HZ = 24000
-# What is cut out of the portrait, left, top, right and bottom in shares of its size: the head, large, without the border,
-# which generated pictures often spoil.
+# What is cut out of the portrait, left, top, right and bottom in shares of its size: the head, large, without the
+# border, which generated pictures often spoil.
 CUT = (0.045, 0.008, 0.943, 0.906)
 # Nonsense: begin and length in seconds, jaw 0 to 1, pucker (spread where negative).
 SYLLABLES = (
@@ -85,7 +85,10 @@ def speech_tracks(times_s: Array) -> tuple[Array, Array]:
 
 
 def lid_track(times_s: Array, begins_s: tuple[float, ...], shut_s: float = 0.08) -> Array:
-    """Return how closed the eyes are at each time: shut within two frames, for two or longer, and open again in three."""
+    """Return how closed the eyes are at each time: shut within two frames, open again in three.
+
+    shut_s: how long they stay shut.
+    """
     tracks = [np.interp(times_s - begin, np.cumsum([0, 0.08, shut_s, 0.12]), [0, 1, 1, 0]) for begin in begins_s]
     return np.asarray(np.max(tracks, axis=0))
 
@@ -93,14 +96,14 @@ def lid_track(times_s: Array, begins_s: tuple[float, ...], shut_s: float = 0.08)
 def script_expression(times_s: Array, shapes: FaceShapes, resting: Array) -> Array:
     """Return the scripted offsets of the mesh at each time: (T, 468, 3); resting as in `script_motion`."""
     jaw, pucker = speech_tracks(times_s)
-    surprise, frown = held(times_s, SURPRISES), held(times_s, FROWNS)
+    smile, surprise, frown = (held(times_s, holds) for holds in (SMILES, SURPRISES, FROWNS))
     moves = (
-        (jaw + 2.0 * surprise, shapes.jaw()),
-        (pucker + 0.35 * surprise + 0.9 * frown, shapes.pucker()),
-        (held(times_s, SMILES), shapes.smile()),
+        (jaw + 0.2 * smile + 2.2 * surprise, shapes.jaw()),
+        (pucker + 0.1 * surprise + 0.9 * frown, shapes.pucker()),
+        (smile, shapes.smile()),
         (held(times_s, BROW_RAISES) + 1.3 * surprise, shapes.brows()),
         (frown, shapes.frown()),
-        (lid_track(times_s, BLINKS_S) - 0.25 * surprise, shapes.blink(resting)),
+        (lid_track(times_s, BLINKS_S) + 0.12 * smile - 0.25 * surprise, shapes.blink(resting)),
         (lid_track(times_s, (WINK_S,), shut_s=0.20), shapes.shut(resting, WINK_EYE)),
     )
     return sum((track[:, None, None] * shape for track, shape in moves), np.zeros((len(times_s), POINTS, 3)))
