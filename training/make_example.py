@@ -150,6 +150,7 @@ def hum_voice() -> NDArray[np.int16]:
     """Return a hum (N,) that opens and closes with the mouth: harmonics under two moving formants."""
     times_s = np.arange(FRAMES * SAMPLE_RATE_HZ // FPS) / SAMPLE_RATE_HZ
     jaw, pucker = speech_tracks(times_s)
+    jaw = np.minimum(jaw + held(times_s, SURPRISES), 1.0)
     pitch_hz = 190 + 18 * np.sin(2 * np.pi * 0.5 * times_s) - 14 * smooth((times_s % 2.3) / 2.3)
     phase = 2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ
     first_hz, second_hz = 320 + 480 * jaw, 1500 - 600 * pucker
