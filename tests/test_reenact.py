@@ -207,7 +207,7 @@ def test_a_motion_file_drives_as_its_clip_does(tmp_path: Path, model: LoadedMode
     reenact(PORTRAIT, "m.motion", "b", ReenactOptions(reference_frame="0"), model=model)
     for one, other in zip(sorted(Path("a").glob("*")), sorted(Path("b").glob("*")), strict=True):
         # The file holds no face shape, of which lids know a little.
-        assert np.abs(read_image(one).astype(int) - read_image(other)).mean() < 0.05
+        assert np.abs(read_image(one).astype(int) - read_image(other)).mean() < 0.1
     resampled = reenact(PORTRAIT, "m.motion", "c.mp4", ReenactOptions(fps="50", start="0.5", size=64), model=model)
     assert resampled.fps == 50 and resampled.frames in (24, 26)
     with pytest.raises(UsageError, match="frames 0 to 24"):

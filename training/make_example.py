@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from training.example_shapes import Array, FaceShapes, smooth
+from vid2vid_cli.arrays import Frame
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint
-from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.audio import AudioSource, Muxing, add_sound, codec_arguments, find_sound
 from vid2vid_cli.media.encoder import CONTAINERS, container_arguments
@@ -37,30 +38,28 @@ from vid2vid_cli.pipeline.options import EngineOptions, PictureOptions, ReenactO
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.source import Source
 
-Array = NDArray[np.float64]
-
 FPS = 25
-TRIM_PX = 4  # of the portrait's border, which generated pictures often spoil
 FRAMES = 120
 SAMPLE_RATE_HZ = 24000
-# Where the lower jaw turns, in the canonical frame (y down, z away): in front of the ears.
-JAW_HINGE_YZ = (-0.05, -0.25)
-# Two sentences of nonsense: begin and length in seconds, jaw 0 to 1, pucker (spread where negative).
+# What is cut out of the portrait, left, top, right and bottom in shares of its size: the head, large, without the
+# border, which generated pictures often spoil.
+CUT = (0.045, 0.008, 0.943, 0.906)
+# Nonsense: begin and length in seconds, jaw 0 to 1, pucker (spread where negative).
 SYLLABLES = (
-    (0.30, 0.28, 0.45, 0.0), (0.50, 0.26, 0.75, -0.3), (0.70, 0.24, 0.30, 0.5), (0.86, 0.30, 0.95, 0.0),
-    (1.10, 0.24, 0.40, -0.4), (1.26, 0.30, 0.60, 0.8), (1.52, 0.26, 0.70, 0.0), (1.72, 0.34, 0.35, -0.5),
-    (2.55, 0.28, 0.70, -0.2), (2.76, 0.26, 0.40, 0.6), (2.94, 0.30, 1.00, 0.0), (3.18, 0.24, 0.35, -0.4),
-    (3.34, 0.28, 0.55, 0.9), (3.58, 0.30, 0.85, -0.2), (3.84, 0.36, 0.45, 0.3),
+    (0.22, 0.28, 0.50, 0.0), (0.43, 0.26, 0.85, -0.3), (0.64, 0.26, 0.50, 0.6), (0.84, 0.28, 0.90, 0.0),
+    (3.84, 0.28, 0.80, -0.2), (4.06, 0.28, 0.70, 0.6), (4.28, 0.26, 0.50, 0.0),
 )  # fmt: skip
-SEAM_SINKS = 0.03  # of closed eyes, in eye distances
-BLINKS_S = (0.92, 2.28, 3.96)
-BROW_RAISES = ((0.75, 0.80, 0.8), (2.80, 0.90, 1.0))
-SMILES = ((1.80, 0.95, 0.8), (4.05, 0.70, 0.6))
-
-
-def smooth(x: Array) -> Array:
-    """Return a smooth step in double precision, in which all curves are made."""
-    return smoothstep(x, np.float64)
+BLINKS_S = (0.98, 1.96, 4.38)
+WINK_S, WINK_EYE = 3.46, 0
+# Holds of an expression: begin, length and rise in seconds, strength.
+SMILES = ((1.02, 1.00, 0.28, 1.0), (3.30, 0.62, 0.20, 0.7))
+SURPRISES = ((2.02, 0.80, 0.20, 1.0),)
+FROWNS = ((2.76, 0.66, 0.20, 1.0),)
+BROW_RAISES = ((0.30, 0.55, 0.20, 0.6), (3.90, 0.50, 0.20, 0.5))
+# The same of the head, in degrees: positive yaw turns to the left edge of the picture, positive pitch looks down.
+YAWS = ((0.16, 1.24, 0.50, 17.0), (2.64, 1.62, 0.50, -17.0))
+PITCHES = ((2.02, 0.80, 0.24, -6.0), (2.76, 0.66, 0.24, 3.0), (3.98, 0.36, 0.18, 7.0))
+ROLLS = ((1.02, 1.00, 0.40, 4.0), (3.20, 0.80, 0.30, -4.0))
 
 
 def bump(times_s: Array, begin_s: float, length_s: float) -> Array:
@@ -69,82 +68,12 @@ def bump(times_s: Array, begin_s: float, length_s: float) -> Array:
     return np.asarray(np.sin(np.pi * share) ** 2)
 
 
-class FaceShapes:
-    """Movements of the face at full strength: offsets (468, 3) of the mesh in the canonical frame, in eye distances."""
-
-    def __init__(self, topology: FaceTopology) -> None:
-        self._face = topology.canonical.numpy().astype(np.float64)
-        lips = self._face[topology.inner_lips]
-        half = len(lips) // 2
-        self._upper_lip, self._lower_lip = lips[: half + 1], np.concatenate([lips[half:], lips[:1]])[::-1]
-        self._eye_loops = topology.eyes
-        mouth = (self._upper_lip + self._lower_lip) / 2
-        self._mouth = mouth.mean(0)
-        self._mouth_half = float(np.ptp(mouth[:, 0]) / 2)
-        self._mouth_line = np.interp(self._face[:, 0], mouth[:, 0], mouth[:, 1])
-
-    def jaw(self, angle_deg: float = 10.5) -> Array:
-        """Open the mouth: what lies below the line of the lips turns down about the hinge of the jaw."""
-        x, y, z = self._face.T
-        beside = np.maximum(0, np.abs(x) - self._mouth_half)
-        across = np.minimum(1, np.abs(x) / self._mouth_half)
-        # Sharp between the lips, softer at their corners, which stay together, and ever softer over the cheeks.
-        weight = smooth((y - self._mouth_line) / (0.07 + 0.28 * across**2 + 1.6 * beside) + 0.5)
-        angle = np.radians(angle_deg)
-        down, away = y - JAW_HINGE_YZ[0], z - JAW_HINGE_YZ[1]
-        turned = np.stack(
-            [
-                np.zeros_like(x),
-                np.cos(angle) * down - np.sin(angle) * away - down,
-                np.sin(angle) * down + np.cos(angle) * away - away,
-            ],
-            1,
-        )
-        offsets = weight[:, None] * turned
-        offsets[:, 1] -= 0.025 * self._near(self._upper_lip, 0.10) * (1 - weight)
-        return np.asarray(offsets)
-
-    def pucker(self) -> Array:
-        """Push the lips forward and their corners together."""
-        near = self._near(np.concatenate([self._upper_lip, self._lower_lip]), 0.28)
-        return np.stack([-0.30 * near * self._face[:, 0], 0 * near, -0.06 * near], 1)
-
-    def smile(self) -> Array:
-        """Draw the corners of the mouth outwards, up and back."""
-        corners = np.exp(-np.square(self._distance(self._upper_lip[[0, -1]])) / (2 * 0.14**2))
-        return np.stack([0.05 * corners * np.sign(self._face[:, 0]), -0.06 * corners, 0.03 * corners], 1)
-
-    def blink(self, face: Array) -> Array:
-        """Lay the upper lids of a face (468, 3) on its lower ones; the skin above follows."""
-        offsets = np.zeros_like(face)
-        x, y = face[:, 0], face[:, 1]
-        for loop in self._eye_loops:
-            one, other = face[loop[:9]], face[np.append(loop[8:], loop[0])]
-            upper, lower = sorted(
-                (chain[np.argsort(chain[:, 0])] for chain in (one, other)), key=lambda c: c[:, 1].mean()
-            )
-            lid = np.interp(x, upper[:, 0], upper[:, 1])
-            opening = np.interp(x, lower[:, 0], lower[:, 1]) - lid
-            above = smooth(1 - (lid - y) / 0.16)
-            reached = (x > upper[0, 0]) & (x < upper[-1, 0]) & (y < lid + 0.3 * opening)
-            offsets[:, 1] += np.where(reached, opening * above, 0)
-            # The seam sinks a little below where the lower lid was, which hides the white of the eye.
-            share = np.interp(face[loop, 0], [upper[0, 0], upper[:, 0].mean(), upper[-1, 0]], [0, 1, 0])
-            offsets[loop, 1] += SEAM_SINKS * smooth(2 * share)
-        return offsets
-
-    def brows(self) -> Array:
-        """Raise the eyebrows and wrinkle the forehead a little."""
-        height = -self._face[:, 1]
-        eye = -float(self._face[self._eye_loops, 1].min(1).mean())
-        rise = smooth((height - eye - 0.02) / 0.14) * (1 - smooth((height - eye - 0.20) / 0.28))
-        return np.stack([0 * rise, -0.075 * rise, 0 * rise], 1)
-
-    def _distance(self, anchors: Array) -> Array:
-        return np.asarray(np.linalg.norm(self._face[:, None, :2] - anchors[None, :, :2], axis=-1).min(1))
-
-    def _near(self, anchors: Array, reach: float) -> Array:
-        return 1 - smooth(self._distance(anchors) / reach)
+def held(times_s: Array, holds: tuple[tuple[float, float, float, float], ...]) -> Array:
+    """Return the sum of plateaus (begin, length and rise in seconds, height) that rise and fall smoothly: (T,)."""
+    track = np.zeros_like(times_s)
+    for begin_s, length_s, rise_s, height in holds:
+        track += height * smooth((times_s - begin_s) / rise_s) * smooth((begin_s + length_s - times_s) / rise_s)
+    return track
 
 
 def speech_tracks(times_s: Array) -> tuple[Array, Array]:
@@ -155,10 +84,29 @@ def speech_tracks(times_s: Array) -> tuple[Array, Array]:
     return np.minimum(jaw, 1.0), pucker
 
 
-def blink_track(times_s: Array) -> Array:
-    """Return how closed the eyes are at each time: shut within two frames, for two, and open again in three."""
-    tracks = [np.interp(times_s - begin, [0, 0.08, 0.16, 0.28], [0, 1, 1, 0]) for begin in BLINKS_S]
+def lid_track(times_s: Array, begins_s: tuple[float, ...], shut_s: float = 0.08) -> Array:
+    """Return how closed the eyes are at each time: shut within two frames, open again in three.
+
+    shut_s: how long they stay shut.
+    """
+    tracks = [np.interp(times_s - begin, np.cumsum([0, 0.08, shut_s, 0.12]), [0, 1, 1, 0]) for begin in begins_s]
     return np.asarray(np.max(tracks, axis=0))
+
+
+def script_expression(times_s: Array, shapes: FaceShapes, resting: Array) -> Array:
+    """Return the scripted offsets of the mesh at each time: (T, 468, 3); resting as in `script_motion`."""
+    jaw, pucker = speech_tracks(times_s)
+    smile, surprise, frown = (held(times_s, holds) for holds in (SMILES, SURPRISES, FROWNS))
+    moves = (
+        (jaw + 0.2 * smile + 2.2 * surprise, shapes.jaw()),
+        (pucker + 0.1 * surprise + 0.9 * frown, shapes.pucker()),
+        (smile, shapes.smile()),
+        (held(times_s, BROW_RAISES) + 1.3 * surprise, shapes.brows()),
+        (frown, shapes.frown()),
+        (lid_track(times_s, BLINKS_S) + 0.12 * smile - 0.25 * surprise, shapes.blink(resting)),
+        (lid_track(times_s, (WINK_S,), shut_s=0.20), shapes.shut(resting, WINK_EYE)),
+    )
+    return sum((track[:, None, None] * shape for track, shape in moves), np.zeros((len(times_s), POINTS, 3)))
 
 
 def script_motion(topology: FaceTopology, resting: Array) -> Motion:
@@ -167,22 +115,12 @@ def script_motion(topology: FaceTopology, resting: Array) -> Motion:
     resting: (468, 3), the face that will be driven, in the canonical frame: its eyes must close well.
     """
     times_s = np.arange(FRAMES) / FPS
-    shapes = FaceShapes(topology)
-    jaw, pucker = speech_tracks(times_s)
-    brows = sum((h * bump(times_s, b, n) for b, n, h in BROW_RAISES), np.zeros(FRAMES))
-    smile = sum((h * bump(times_s, b, n) for b, n, h in SMILES), np.zeros(FRAMES))
-    moves = (
-        (jaw, shapes.jaw()),
-        (pucker, shapes.pucker()),
-        (smile, shapes.smile()),
-        (brows, shapes.brows()),
-        (blink_track(times_s), shapes.blink(resting)),
-    )
-    expression = sum((track[:, None, None] * shape for track, shape in moves), np.zeros((FRAMES, 468, 3)))
+    expression = script_expression(times_s, FaceShapes(topology), resting)
     phase = 2 * np.pi * np.arange(FRAMES) / FRAMES
-    yaw_deg = 16 * np.sin(phase) - 5 * np.sin(2 * phase) + 1.5 * np.sin(5 * phase)
-    pitch_deg = 3.5 * np.sin(2 * phase) + 1.8 * np.sin(3 * phase) - 1.2 * np.sin(7 * phase)
-    roll_deg = -3 * np.sin(phase) + 2.5 * np.sin(3 * phase)
+    # A head is never quite still.
+    yaw_deg = held(times_s, YAWS) + 0.8 * np.sin(5 * phase)
+    pitch_deg = held(times_s, PITCHES) + 0.8 * np.sin(4 * phase)
+    roll_deg = held(times_s, ROLLS) + 0.6 * np.sin(3 * phase)
     angles = [torch.from_numpy(np.radians(a)).float() for a in (yaw_deg, pitch_deg, roll_deg)]
     # The head turns on a neck: it leans where it tilts and nods.
     lean = np.stack([0.0025 * roll_deg, -0.0012 * pitch_deg, np.zeros(FRAMES)], 1)
@@ -192,6 +130,13 @@ def script_motion(topology: FaceTopology, resting: Array) -> Motion:
         scale=torch.full((FRAMES, 1), 0.4),
         expression=functional.pad(torch.from_numpy(expression).float(), (0, 0, 0, KEYPOINTS - POINTS)),  # eyes ahead
     )
+
+
+def cut_head(portrait: Frame) -> Frame:
+    """Return the part of a portrait that is animated, a view of it."""
+    height, width = portrait.shape[:2]
+    left, top, right, bottom = (round(share * side) for share, side in zip(CUT, (width, height) * 2, strict=True))
+    return portrait[top:bottom, left:right]
 
 
 def resting_face(portrait: Path) -> Array:
@@ -205,6 +150,7 @@ def hum_voice() -> NDArray[np.int16]:
     """Return a hum (N,) that opens and closes with the mouth: harmonics under two moving formants."""
     times_s = np.arange(FRAMES * SAMPLE_RATE_HZ // FPS) / SAMPLE_RATE_HZ
     jaw, pucker = speech_tracks(times_s)
+    jaw = np.minimum(jaw + held(times_s, SURPRISES), 1.0)
     pitch_hz = 190 + 18 * np.sin(2 * np.pi * 0.5 * times_s) - 14 * smooth((times_s % 2.3) / 2.3)
     phase = 2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ
     first_hz, second_hz = 320 + 480 * jaw, 1500 - 600 * pucker
@@ -252,7 +198,7 @@ def main() -> None:
     topology = FaceTopology.from_state(embedded_checkpoint().tensors)
     with tempfile.TemporaryDirectory() as folder:
         portrait = Path(folder) / "portrait.png"
-        write_image(portrait, read_image(options.portrait)[TRIM_PX:-TRIM_PX, TRIM_PX:-TRIM_PX])
+        write_image(portrait, cut_head(read_image(options.portrait)))
         motion = script_motion(topology, resting_face(portrait))
         content = MotionFile(motion, torch.ones(FRAMES, dtype=torch.bool), Fraction(FPS), "compact")
         motion_file = options.motion or Path(folder) / "driving.motion.safetensors"

@@ -1,68 +1,104 @@
 """Make the README's pictures: python docs/images/make_images.py [MEDIA] (the package installed).
 
-From the bundled examples; the sheets of other portraits only where the folder of real media is named. They show what
-was made of paintings and of faces that belong to nobody; of the driving clips they show nothing.
+From the bundled examples; paintings and the sheets of other portraits only where the folder of real media is named.
+They show what was made of paintings and of faces that belong to nobody; of the driving clips they show nothing.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from vid2vid_cli import load_model, reenact, rotate
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.paste import resize_frame
-from vid2vid_cli.media.image import contact_sheet, write_image
+from vid2vid_cli.media.image import contact_sheet, read_image
+from vid2vid_cli.media.mark import EXIF_DESCRIPTION
+from vid2vid_cli.media.provenance import MARKED
+from vid2vid_cli.media.publishing import tags_of
 from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"
-MOMENTS = (0, 16, 36, 61, 78, 88)  # frames of the driving clip
+PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
+MOMENTS = (0, 22, 40, 62, 78, 91)  # frames of the driving clip: rest, a turn, smile, surprise, frown, wink
 SIDE_PX = 200
+MOVING_MOMENTS = range(0, 120, 2)  # 12.5 frames/s
+MOVING_SIDE_PX = 280
+MOVING_PAINTING = "s01_mona_lisa.jpg"
 # Sheet: portrait, driving clip, frames of it.
 SHEETS = {
-    "mona_lisa": ("s01_mona_lisa.jpg", "d03_woman_expressions_audio.mp4", (0, 20, 55, 100, 150, 200)),
-    "pearl_earring": ("s02_pearl_earring.jpg", "d01_ai_man_turning_audio.mp4", (0, 30, 60, 80, 100, 140)),
-    "nobody": ("s27_ai_woman.png", "d06_man_mouth_wide_audio.mp4", (0, 25, 50, 80, 120, 180)),
-    "painted_man": ("s08_painted_man_glasses.png", "d08_man_dreadlocks_12fps.mp4", (0, 10, 20, 30, 40, 55)),
+    "mona_lisa": ("s01_mona_lisa.jpg", "d03_woman_expressions_audio.mp4", (0, 15, 135, 195, 300, 330)),
+    "pearl_earring": ("s02_pearl_earring.jpg", "d06_man_mouth_wide_audio.mp4", (0, 27, 63, 81, 117, 135)),
+    "nobody": ("s27_ai_woman.png", "d06_man_mouth_wide_audio.mp4", (0, 27, 63, 81, 117, 135)),
+    "painted_man": ("s08_painted_man_glasses.png", "d06_man_mouth_wide_audio.mp4", (0, 27, 63, 81, 117, 135)),
 }
 
 
 def main() -> None:
-    """Write demo.jpg and rotate.jpg beside this file, and the sheets."""
+    """Write demo.jpg, rotate.jpg and moving.webp beside this file, and the sheets."""
     model = load_model()
-    driving = EXAMPLES / "driving.mp4"
-    shown = moments_of(driving, MOMENTS) + move(EXAMPLES / "portrait.jpg", driving, MOMENTS, model)
-    write_image(HERE / "demo.jpg", contact_sheet(shown, len(MOMENTS)), force=True)
-    sweep = RotateOptions(yaw="-30:30:15", paste_back=False, columns=5, size=240, force=True)
-    rotate(EXAMPLES / "portrait.jpg", HERE / "rotate.jpg", sweep, model=model)
-    for media in map(Path, sys.argv[1:]):
+    media = [Path(folder) for folder in sys.argv[1:2]]
+    shown = moments_of(DRIVING, MOMENTS) + move(PORTRAIT, DRIVING, MOMENTS, model)
+    save(HERE / "demo.jpg", [contact_sheet(shown, len(MOMENTS))])
+    with tempfile.TemporaryDirectory() as temporary:
+        turned = Path(temporary) / "turned.png"
+        rotate(PORTRAIT, turned, RotateOptions(yaw="-30:30:15", paste_back=False, columns=5, size=240), model=model)
+        save(HERE / "rotate.jpg", [read_image(turned)])
+    portraits = [PORTRAIT, *(folder / "sources" / MOVING_PAINTING for folder in media)]
+    save(HERE / "moving.webp", moving_frames(portraits, model))
+    for folder in media:
         for name, (portrait, clip, moments) in SHEETS.items():
-            frames = move(media / "sources" / portrait, media / "drivings" / clip, moments, model)
-            write_image(HERE / f"{name}.jpg", contact_sheet(frames, len(moments)), force=True)
+            frames = move(folder / "sources" / portrait, folder / "drivings" / clip, moments, model)
+            save(HERE / f"{name}.jpg", [contact_sheet(frames, len(moments))])
 
 
-def move(portrait: Path, driving: Path, moments: Collection[int], model: LoadedModel) -> list[Frame]:
+def moving_frames(portraits: Sequence[Path], model: LoadedModel) -> list[Frame]:
+    """Return the driving clip beside what it makes of portraits, in half its frame rate."""
+    panels = [moments_of(DRIVING, MOVING_MOMENTS, MOVING_SIDE_PX)]
+    panels += [move(portrait, DRIVING, MOVING_MOMENTS, model, MOVING_SIDE_PX) for portrait in portraits]
+    return [contact_sheet(row, len(row)) for row in zip(*panels, strict=True)]
+
+
+def save(path: Path, frames: Sequence[Frame]) -> None:
+    """Write a frame as JPEG, or frames as a moving WebP, small enough for a page and marked as synthetic.
+
+    WebP, since a GIF of it is several times as large, with 256 colours that break up skin.
+    """
+    exif = Image.Exif()
+    exif[EXIF_DESCRIPTION] = tags_of(MARKED)["description"]
+    first, *rest = map(Image.fromarray, frames)
+    if rest:
+        first.save(path, save_all=True, append_images=rest, duration=80, loop=0, quality=55, method=6, exif=exif)
+    else:
+        first.save(path, quality=88, exif=exif)
+
+
+def move(
+    portrait: Path, driving: Path, moments: Collection[int], model: LoadedModel, side_px: int = SIDE_PX
+) -> list[Frame]:
     """Return the portrait's head as some frames of a driving clip move it, small."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.mp4"
-        options = ReenactOptions(paste_back=False, crf=8, size=2 * SIDE_PX, audio="none")
+        options = ReenactOptions(paste_back=False, crf=8, size=2 * side_px, audio="none")
         reenact(portrait, driving, result, options, model=model)
-        return moments_of(result, moments)
+        return moments_of(result, moments, side_px)
 
 
-def moments_of(clip: Path, moments: Collection[int]) -> list[Frame]:
+def moments_of(clip: Path, moments: Collection[int], side_px: int = SIDE_PX) -> list[Frame]:
     """Return the frames of a clip that are shown, square."""
     frames = []
     for index, frame in enumerate(read_video(clip)):
         if index in moments:
             side = min(frame.shape[:2])
             left = (frame.shape[1] - side) // 2
-            frames.append(resize_frame(frame[:side, left : left + side], (SIDE_PX, SIDE_PX)))
+            frames.append(resize_frame(frame[:side, left : left + side], (side_px, side_px)))
         if index >= max(moments):
             break
     return frames
