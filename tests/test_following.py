@@ -331,6 +331,14 @@ class Waver:
         self.picture = cv2.remap(shown, x + 1.5 * np.sin(y / 9), y + 1.5 * np.sin(x / 9), cv2.INTER_LINEAR)
         self.points, self._warp = points[0].numpy(), who.warp
         self._first, self._pose = FirstFrame(who.warp, who.square.box, shown), compact.posing.head_pose(who, points)
+        below = np.array([0, 0.4 * VIEW, VIEW, VIEW], np.float32)
+        self._partly_seen = FirstFrame(who.warp, who.square.box, shown, below)
+
+    def cells(self, *, seen: bool) -> NDArray[np.float32]:
+        """Return how far the cells of the surroundings move, (CELLS, CELLS); seen: by a frame that covers all."""
+        first = self._first if seen else self._partly_seen
+        moved = first.surroundings(self._warp.place(self.points, self._pose), self.picture)
+        return np.asarray(np.abs(moved).max(-1))
 
     def spread(self, points: NDArray[np.float32], part: NDArray[np.int64]) -> float:
         """Return how differently the keypoints of a part move where the mesh lies so."""
@@ -341,6 +349,15 @@ class Waver:
 @pytest.fixture(scope="module")
 def waver(portrait: Frame, face: Face, model: LoadedModel) -> Waver:
     return Waver(portrait, face, model)
+
+
+def test_nothing_moves_beyond_the_edge_of_the_frame(waver: Waver) -> None:
+    """The upper part of the square lies outside of the frame, whose edge would be repeated there."""
+    whole, partly = waver.cells(seen=True), waver.cells(seen=False)
+    above = int(0.4 * len(whole)) - 2  # the confidence is blurred over some pixels
+    assert whole[:above].max() > 1e-3
+    assert partly[:above].max() == 0
+    assert partly[above + 5 :].max() > 1e-3
 
 
 def test_lips_of_an_opening_mouth_move_as_the_skin_around_them(waver: Waver) -> None:

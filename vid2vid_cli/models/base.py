@@ -175,10 +175,13 @@ class Follows(Protocol):
 
     follow_crop: CropSpec
 
-    def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> Follower | None:
+    def follow(
+        self, picture: NDArray[np.uint8], landmarks: Tensor, seen: NDArray[np.float32] | None = None
+    ) -> Follower | None:
         """Begin with the first frame. Returns None where the checkpoint has no use for it.
 
-        picture: (S, S), gray, the first frame's follow_crop. landmarks: (1, 470, 3) in px of that picture.
+        picture: (S, S), gray, the first frame's follow_crop. landmarks: (1, 470, 3) in px of that picture. seen: left,
+        top, right and bottom of what the frame covers of it, in its px; beyond, its edge is repeated. None: all of it.
         """
         ...
 

@@ -109,13 +109,15 @@ class CompactModel:
         lids = read_lids(image, landmarks[0].numpy())
         return CompactSource(kept, rig.canonical, rig.motion, rig.warp, rig.square, irises, mouth, lids)
 
-    def follow(self, picture: NDArray[np.uint8], landmarks: Tensor) -> FirstFrameFollower | None:
+    def follow(
+        self, picture: NDArray[np.uint8], landmarks: Tensor, seen: Points | None = None
+    ) -> FirstFrameFollower | None:
         """Begin to compare the frames of a driving with its first one; the networks must be there to use it."""
         if self._learned is None:
             return None
         points = unit_points(landmarks, picture.shape[:2])
         rig = self._rigging.rig(points)
-        first = FirstFrame(rig.warp, rig.square.box, picture)
+        first = FirstFrame(rig.warp, rig.square.box, picture, seen)
         person = SourceAppearance({}, self.topology.canonical[None], self._rigging.motion(points))
         return FirstFrameFollower(self.posing, person, first)
 

@@ -79,7 +79,10 @@ class MotionReader:
         # The view has a fixed size and may reach beyond the frame, whose edge is repeated there.
         if setup.follows and isinstance(setup.model, Follows):
             self._view = crop_around(face, setup.model.follow_crop, EVERYWHERE)
-            self._follower = setup.model.follow(crop_gray(frame, self._view), landmarks_in(self._view, face))
+            picture, landmarks = crop_gray(frame, self._view), landmarks_in(self._view, face)
+            corners = np.array([[0, 0], [frame.shape[1], frame.shape[0]]])
+            seen = self._view.to_crop(corners).ravel().astype(np.float32)
+            self._follower = setup.model.follow(picture, landmarks, seen)
 
     def read(self, frame: Frame, face: Face) -> Motion:
         """Return the motion (of one frame)."""

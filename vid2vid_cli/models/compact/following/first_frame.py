@@ -69,12 +69,18 @@ class ComparedPart(NamedTuple):
 class FirstFrame:
     """The first frame of a driving, with which the others are compared."""
 
-    def __init__(self, warp: MeshWarp, box: Box, picture: Picture) -> None:
+    def __init__(self, warp: MeshWarp, box: Box, picture: Picture, seen: Points | None = None) -> None:
         """Prepare the frame.
 
         warp: its mesh. box: the square around its head. picture: (VIEW, VIEW), gray, what the square shows.
+        seen: left, top, right and bottom of what a frame covers of that picture, in its px; None: all of it.
         """
         self.warp, self._box, self._picture = warp, box, picture
+        left, top, right, bottom = (0.0, 0.0, VIEW, VIEW) if seen is None else np.clip(seen, 0, VIEW).tolist()
+        scale = box.width / VIEW
+        self._seen = Box(
+            box.left + left * scale, box.top + top * scale, box.left + right * scale, box.top + bottom * scale
+        )
         self._small = _shrink(picture)
         is_changing = np.isin(warp.face_triangles, np.concatenate(CHANGING)).any(1)
         self._changing = np.ascontiguousarray(warp.face_triangles[is_changing])
@@ -130,7 +136,8 @@ class FirstFrame:
         # From the part's px over the mesh's unit to px of the first frame's picture.
         scale = len(first) / self._box.width
         left, top = self._to_px(box.low + step / 2, len(first)).tolist()
-        warped = _sample(first, places_of(drawn, scale, step * scale, left, top))
+        places = places_of(drawn, scale, step * scale, left, top)
+        warped = _sample(first, places)
         flow = part.search.calc(shown, warped, None)  # type: ignore[call-overload]
         followed = _sample(warped, places_of(flow, 1.0, 1.0, 0.0, 0.0))
         before, after = _difference(shown, warped), _difference(shown, followed)
@@ -138,15 +145,17 @@ class FirstFrame:
         limits = Limits(MAX_RESIDUAL, part.max_flow * side, NOISE_FLOOR, CONFIDENCE_GAIN)
         confidence = flow_confidence(before, after, flow, limits, same_scene)
         confidence *= self._inside(box, side)
+        # Beyond the frame its edge is repeated: what comes from there is no movement.
+        confidence *= _within(places, self._to_px(self._seen.low, len(first)), self._to_px(self._seen.high, len(first)))
         flow = scaled(flow, np.asarray(cv2.blur(confidence, (5, 5)), np.float32), step)
         return MeasuredFlow(flow, np.asarray(drawn[..., 2] > IN_FACE, np.float32))
 
     def _inside(self, box: Box, side: int) -> Points:
-        """Return 1 at the pixels of a box that lie within the square, which is all that is known: (side, side)."""
+        """Return 1 at the pixels of a box that a frame covers, which is all that is known: (side, side)."""
         middle = np.arange(side, dtype=np.float32) + np.float32(0.5)
         x, y = (corner + middle * (box.width / side) for corner in (box.left, box.top))
-        within_x = (x > self._box.left) & (x < self._box.right)
-        within_y = (y > self._box.top) & (y < self._box.bottom)
+        within_x = (x > self._seen.left) & (x < self._seen.right)
+        within_y = (y > self._seen.top) & (y < self._seen.bottom)
         return np.asarray(within_x[None] & within_y[:, None], np.float32)
 
     def _to_px(self, places: NDArray[np.floating], side: int) -> Points:
@@ -158,6 +167,11 @@ class FirstFrame:
         scale = len(picture) / self._box.width
         step, (left, top) = box.width * scale / side, (box.low - self._box.low) * scale
         return sample_linear(picture, np.array([[step, 0, left], [0, step, top]]), (side, side))
+
+
+def _within(places_px: Points, low: Points, high: Points) -> Points:
+    """Return 1 where places (N, N, 2) lie between two corners, 0 elsewhere: (N, N)."""
+    return np.asarray(((places_px > low) & (places_px < high)).all(-1), np.float32)
 
 
 def _opening(points: Points, first: Points) -> float:
