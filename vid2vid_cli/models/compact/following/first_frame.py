@@ -97,7 +97,15 @@ class FirstFrame:
         part = ComparedPart(self._box, MAX_FLOW, self._search)
         measured = self._compare(mesh, self._small, _shrink(picture), part)
         flow = scaled(measured.flow, 1 - measured.in_face, 2 / self._box.width)
-        return np.asarray(cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
+        cells = cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
+        # Beyond the frame, everything moves as the nearest cell that it covers wholly.
+        step = self._box.width / CELLS
+        first = np.ceil((self._seen.low - self._box.low) / step).astype(int)
+        last = np.floor((self._seen.high - self._box.low) / step).astype(int) - 1
+        if (last < first).any():
+            return np.zeros((CELLS, CELLS, 2), np.float32)
+        columns, rows = (np.clip(np.arange(CELLS), low, high) for low, high in zip(first, last, strict=True))
+        return np.asarray(cells[rows][:, columns], np.float32)
 
     def keypoints(self, mesh: PlacedMesh, picture: Picture, *, finely: bool) -> Points:
         """Return how far each keypoint of the face must move to lie where the frame shows it: (468, 2).
@@ -144,10 +152,11 @@ class FirstFrame:
         same_scene = min(max(2 - 2 * float(after.mean()) / CUT, 0.0), 1.0)
         limits = Limits(MAX_RESIDUAL, part.max_flow * side, NOISE_FLOOR, CONFIDENCE_GAIN)
         confidence = flow_confidence(before, after, flow, limits, same_scene)
-        confidence *= self._inside(box, side)
         # Beyond the frame its edge is repeated: what comes from there is no movement.
-        confidence *= _within(places, self._to_px(self._seen.low, len(first)), self._to_px(self._seen.high, len(first)))
-        flow = scaled(flow, np.asarray(cv2.blur(confidence, (5, 5)), np.float32), step)
+        known = self._inside(box, side)
+        known *= _within(places, self._to_px(self._seen.low, len(first)), self._to_px(self._seen.high, len(first)))
+        shared = cv2.blur(confidence * known, (5, 5)) / np.maximum(cv2.blur(known, (5, 5)), 0.1)
+        flow = scaled(flow, np.asarray(known * shared, np.float32), step)
         return MeasuredFlow(flow, np.asarray(drawn[..., 2] > IN_FACE, np.float32))
 
     def _inside(self, box: Box, side: int) -> Points:
