@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.arrays import Points
+from vid2vid_cli.arrays import Indices, Points
 from vid2vid_cli.face.eyes import INNER, LOOPS, LOWER, OUTER, RINGS, UPPER
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.layer import Layer
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 
-LID, LOWER_LID = LOOPS[:, UPPER], LOOPS[:, LOWER]
+LID = LOOPS[:, UPPER]
 FOLD, BROW = RINGS[0][:, UPPER], RINGS[1][:, UPPER]
 BAG, CHEEK = RINGS[0][:, LOWER], RINGS[1][:, LOWER]
 ABOVE = (0.1, 0.2, 0.3, 0.4)  # shares of the way from fold to brow where skin is looked at
@@ -27,6 +27,7 @@ BELOW = (0.2, 0.4, 0.6, 0.8, 1.0)  # the same below the eye: more, so that the f
 VARIES = 0.06  # most that the skin of one part of a lid differs from that of the whole lid
 LASHES = 0.06  # thickness of the line of lashes, in eye widths
 SHADE = 0.12  # how much darker a lid is at its edge than at its fold
+SOFT = 0.08  # eye widths: over which the top of a drawn lid fades in
 BEGIN, END = 0.1, 0.4  # of closing: from where to where a lid appears
 
 
@@ -73,47 +74,58 @@ def _draw_lid(size: tuple[int, int], points_px: Points, closing: Points, lids: S
     weight = smoothstep((closing - BEGIN) / (END - BEGIN))
     if not weight.any():
         return None
-    points = points_px[:, :2].astype(np.float32)
-    width_px = float(_widths(points)[eye])
-    edge, fold = points[LID[eye]], points[FOLD[eye]]
-    down = edge - fold
-    drop = np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-3)
-    down = down / drop
-    top = fold + np.minimum(lids.folds[eye][:, None] * width_px, drop) * down
+    width_px = float(_widths(points_px[:, :2])[eye])
     thick = max(1.0, LASHES * width_px)
-    # The strip from where the open lid ends to below its edge; both meet in the corners of the eye.
-    ends = points[LOOPS[eye, [OUTER, INNER]]]
-    upper = np.concatenate([ends[:1], top, ends[1:]])
-    lower = np.concatenate([ends[:1], edge + (thick / 2 + 1) * down, ends[1:]])
+    upper, lower = _strip(points_px[:, :2], lids.folds[eye] * width_px, thick, eye)
     rows = np.concatenate([upper, lower])
     low = np.maximum(np.floor(rows.min(0)).astype(int) - 1, 0)
     high = np.minimum(np.ceil(rows.max(0)).astype(int) + 2, (size[1], size[0]))
     if (high <= low).any():
         return None
-    count = len(upper)
-    heights = np.linalg.norm(lower - upper, axis=1)
-    padded = np.concatenate([[0], weight, [0]])
-    skin = np.concatenate([lids.skin[eye][:1], lids.skin[eye], lids.skin[eye][-1:]])
-    # How far below the top and above the bottom a place lies, in px; how much of a lid is there; its colour.
-    attributes = np.zeros((2 * count, 6), np.float32)
-    attributes[count:, 0], attributes[:count, 1] = heights, heights
-    attributes[:, 2] = np.tile(padded, 2)
-    attributes[:, 3:] = np.tile(skin, (2, 1))
-    k = np.arange(count - 1)
-    triangles = np.concatenate(
-        [np.stack([k, k + 1, k + count], 1), np.stack([k + 1, k + 1 + count, k + count], 1)]
-    ).astype(np.int32)
     flat = np.column_stack([rows - (low + 0.5), np.zeros(len(rows))]).astype(np.float32)
-    drawn = rasterize(flat, attributes, triangles, (int(high[1] - low[1]), int(high[0] - low[0])))
+    attributes = _attributes(np.linalg.norm(lower - upper, axis=1), weight, lids.skin[eye])
+    drawn = rasterize(flat, attributes, _strip_triangles(len(upper)), (int(high[1] - low[1]), int(high[0] - low[0])))
     below_top, above_bottom, share = np.moveaxis(drawn[..., :3], -1, 0)
-    down_share = below_top / np.maximum(below_top + above_bottom, 1e-3)
-    colour = drawn[..., 3:] * (1 - SHADE * down_share**2)[..., None]
+    down = below_top / np.maximum(below_top + above_bottom, 1e-3)
+    colour = drawn[..., 3:] * (1 - SHADE * down**2)[..., None]
     line = np.clip(1 - np.abs(above_bottom - 1 - thick / 2) / (0.75 * thick), 0, 1) ** 0.7
     colour += (share * line)[..., None] * (lids.lashes[eye] - colour)
-    soft_top = smoothstep(below_top / max(1.5, 0.08 * width_px))
-    soft_bottom = np.clip(above_bottom, 0, 1)
-    alpha = share * soft_top * soft_bottom
+    alpha = share * smoothstep(below_top / max(1.5, SOFT * width_px)) * np.clip(above_bottom, 0, 1)
     return Layer(int(low[0]), int(low[1]), np.asarray(colour, np.float32), alpha[..., None].astype(np.float32))
+
+
+def _strip(points: Points, folds_px: Points, thick: float, eye: int) -> tuple[Points, Points]:
+    """Return the upper and the lower edge of a drawn lid, from corner to corner: (9, 2) each.
+
+    It reaches from where the edge of the open lid would be to below the lashes. points: (468, 2), in px.
+    folds_px: (7,), how far an open lid's edge lies below its fold. thick: of the lashes, in px.
+    """
+    edge, fold = points[LID[eye]], points[FOLD[eye]]
+    drop = np.maximum(np.linalg.norm(edge - fold, axis=1, keepdims=True), 1e-3)
+    down = (edge - fold) / drop
+    top, bottom = fold + np.minimum(folds_px[:, None], drop) * down, edge + (thick / 2 + 1) * down
+    outer, inner = points[LOOPS[eye, [OUTER, INNER]]][:, None]
+    return np.concatenate([outer, top, inner]), np.concatenate([outer, bottom, inner])
+
+
+def _attributes(heights: Points, weight: Points, skin: Points) -> Points:
+    """Return what the vertices of a strip carry: px below its top and above its bottom, how much is drawn, colour.
+
+    heights: (9,), of the strip. weight: (7,). skin: (7, 3). Returns (18, 6).
+    """
+    count = len(heights)
+    attributes = np.zeros((2 * count, 6), np.float32)
+    attributes[count:, 0], attributes[:count, 1] = heights, heights
+    attributes[:, 2] = np.tile(np.pad(weight, 1), 2)
+    attributes[:, 3:] = np.tile(np.pad(skin, ((1, 1), (0, 0)), mode="edge"), (2, 1))
+    return attributes
+
+
+def _strip_triangles(count: int) -> Indices:
+    """Return the triangles between two rows of `count` vertices, one row after the other."""
+    k = np.arange(count - 1)
+    beside, below = k + 1, k + count
+    return np.concatenate([np.stack([k, beside, below], 1), np.stack([beside, below + 1, below], 1)]).astype(np.int32)
 
 
 def _colours(picture: NDArray[np.floating], places: Points) -> Points:
