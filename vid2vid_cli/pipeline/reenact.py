@@ -66,8 +66,6 @@ def reenact(
         warn_of_range(engine.loaded.model, request.sweeps, options, log)
         if options.relative:
             scene.find_reference(options.reference_frame)
-            if scene.reference is not None and not scene.reference.has_rest:
-                log.warn(f"{driving}: its lips never close, so its rest is a guess; --reference-frame N names a frame")
         # A file always knows its length: `total` is None for live drivings only.
         if (scene.total or 0) < opened.count:
             log.warn(f"{source}: shorter than the driving; the output ends with it")

@@ -139,20 +139,18 @@ class CompactModel:
         self, frame: Frame, crop: FaceCrop, motion: Motion, *, mouth: bool = True, wrinkles: float = 0.0
     ) -> DrivingLook:
         """Take the inside of the mouth and the skin out of a driving frame; see models.base.ShowsDriving."""
-        points_px = self._points_px(crop, motion, motion.expression[:, :POINTS])
+        points_px = self._points_px(crop, motion)
         inside = take_mouth(frame, points_px, self.topology.inner_lips) if mouth else None
         if not wrinkles:
             return DrivingLook(inside)
-        if motion.extra is not None:
-            points_px = self._points_px(crop, motion, self.posing.on_skin(motion))
         return DrivingLook(inside, self.skin.take(frame, points_px, motion.rotation[0].cpu().numpy()), wrinkles)
 
-    def _points_px(self, crop: FaceCrop, motion: Motion, offsets: Tensor) -> Points:
-        """Return the mesh (468, 3) of a driving in px of its frame. offsets: (1, 468, 3), from the canonical head."""
+    def _points_px(self, crop: FaceCrop, motion: Motion) -> Points:
+        """Return the mesh (468, 3) of a driving in px of its frame."""
         height, width = crop.size
         half, middle = max(crop.size) / 2, np.array([width / 2, height / 2, 0.0])
         pose = Similarity(motion.scale, motion.rotation, motion.translation)
-        points = pose.apply(self.topology.canonical + offsets)[0].double().numpy()
+        points = pose.apply(self.topology.canonical + motion.expression[:, :POINTS])[0].double().numpy()
         return apply_affine(crop.affine, points * half + middle).astype(np.float32)
 
     def look_at_rest(self, looks: Sequence[object]) -> RestingSkin | None:

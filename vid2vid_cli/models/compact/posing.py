@@ -29,7 +29,6 @@ UNDERTURN_AT_RAD = math.radians(15)
 # faces they move this much further, as a share of the movement; by eye, it looks like the driving's.
 UNDERSHOWN_WIDTH, UNDERSHOWN_BROWS = 0.32, 0.4
 CORNER_REACH, BROW_REACH = 0.45, 0.25  # eye distances: how far around the corners of the mouth, and the brows
-LIPS_REACH = 0.7  # eye distances
 SAME_FACE = (
     0.015  # eye distances: resting faces closer than this are the same person's; from twice this on, two people's
 )
@@ -81,7 +80,6 @@ class Posing:
         self._reader = state["expression.reader"].float()
         self._lids, self._lips = LidContact(topology), LipContact(topology)
         self._undershown = undershown(topology)
-        self._off_lips = 1 - topology.region_mask(topology.inner_lips, reach=LIPS_REACH)[:, None]
 
     def drive(
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
@@ -146,14 +144,6 @@ class Posing:
     def head_pose(self, source: SourceAppearance, keypoints: Tensor) -> Similarity:
         """Find the pose of a source's own head in its keypoints (B, 468, 3)."""
         return fit_similarity(source.canonical, keypoints, self.topology.rigid_weights)
-
-    def on_skin(self, motion: Motion) -> Tensor:
-        """Return a driving's offsets (B, 468, 3) with what the mesh misses of its own face, but for around its lips.
-
-        Wide open lips are more than the comparison with the first frame can follow.
-        """
-        offsets = motion.expression[:, :POINTS]
-        return offsets if motion.extra is None else offsets + self._off_lips * require_extra(motion.extra)[:, :POINTS]
 
     def without_shape(self, motion: Motion) -> Tensor:
         """Take the shape of a face out of its expressions by what is known of how both vary (a Wiener filter)."""

@@ -54,7 +54,10 @@ class Reference:
 
     def __str__(self) -> str:
         pose = "the call's picture" if self.frame is None else f"frame {self.frame}"
-        return f"the face at rest over {self.rest_frames} frames, head of {pose}" if self.rest_frames else pose
+        if not self.rest_frames:
+            return pose
+        hint = "" if self.has_rest else " (a guess, since its lips never close; --reference-frame N may know better)"
+        return f"the face at rest over {self.rest_frames} frames{hint}, head of {pose}"
 
 
 # Compared and hashed by identity: a driving holds open files and what it has read so far.

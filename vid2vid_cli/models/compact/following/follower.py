@@ -36,14 +36,14 @@ class FirstFrameFollower:
         mesh = self.place(motion, motion.expression.new_zeros(1, POINTS, 3))
         if mesh is None:
             return no_extra(motion.expression)
-        near, keypoint_residuals = mesh, motion.expression.new_zeros(1, POINTS, 3)
+        keypoint_residuals = motion.expression.new_zeros(1, POINTS, 3)
         if face:
             moves = self.first.keypoints(mesh, picture, finely=False)
             # Once more from where the coarse search led: the fine one finds only what is near.
             near = self.place(motion, _on_head(motion, moves)) or mesh
             moves = moves + self.first.keypoints(near, picture, finely=True)
             keypoint_residuals = _on_head(motion, self.first.without_folds(mesh, moves))
-        cells = torch.from_numpy(self.first.surroundings(near, picture))[None]
+        cells = torch.from_numpy(self.first.surroundings(mesh, picture))[None]
         # (1, CELLS, CELLS, 2) to (1, CELLS * CELLS, 3), z being 0
         return torch.cat([keypoint_residuals, functional.pad(cells.flatten(1, 2), (0, 1))], 1)
 
