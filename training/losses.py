@@ -28,7 +28,7 @@ WEIGHTS = {
     "edges": 1.0,
     "features": 0.10,
     "points": 0.03,
-    "perceptual": 0.30,
+    "perceptual": 0.10,
     "steady": 0.5,
     "rough": 0.02,
     "discriminator": 0.01,

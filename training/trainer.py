@@ -21,7 +21,8 @@ from training.rendered import render_batch
 from vid2vid_cli.models.compact.learned.networks import PATCH_SIDE, LearnedParts
 from vid2vid_cli.models.device import gains_by_bfloat16
 
-BEST_RATE, LAST_RATE, WARM_STEPS = 6e-4, 1e-5, 200
+BEST_RATE, LAST_RATE = 6e-4, 1e-5
+WARM_STEPS, WARM_SHARE = 200, 0.05  # the rate rises over so many steps, or that share of the time if it is less
 AVERAGE_OVER = 400  # steps of the moving average
 DISCRIMINATOR_FROM = 0.55  # of the planned time: a discriminator only sees blur before
 
@@ -102,7 +103,7 @@ class Trainer:
         """Take one training step. Returns the losses by name, still on the device: to read them is to wait for it."""
         rate = LAST_RATE + (self.schedule.rate - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (self.step + 1) / WARM_STEPS)
+            group["lr"] = rate * min(1.0, max((self.step + 1) / WARM_STEPS, self.progress / WARM_SHARE))
         with self._autocast():
             made = render_batch(self.parts, batch)
             losses = self.losses(made, batch)
