@@ -90,7 +90,7 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         """Resume a run."""
-        kept = torch.load(path, map_location=self.device, weights_only=True)
+        kept = torch.load(path, map_location="cpu", weights_only=True)
         for name in self._stateful():
             getattr(self, name).load_state_dict(kept[name])
         self.step, self.seconds = kept["step"], kept["seconds"]
