@@ -1,8 +1,8 @@
 """Put the call codec's basis of expressions, with its statistics, into a checkpoint of compact.
 
-    python -m training.basis --cache CACHE -o weights/compact.safetensors
+    python -m training.basis --clips CLIPS -o weights/compact.safetensors
 
-CACHE is what `training.prepare` wrote; only its meshes are read. An expression is how a person differs from their own
+An expression is how a person differs from their own
 mean in the canonical frame. Principal components are taken with weights: lips and eyelids count several times, depth
 counts little, so that components are ordered by what is seen. `vid2vid_cli.codec.space` says what each tensor holds.
 Tensors of other prefixes in the output file are kept, and SHA256SUMS beside it is renewed.
@@ -17,17 +17,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from torch import Tensor
 
+from training.build_face_model import HELD_OUT
 from training.checkpoint_file import read_existing, renew_sum, update_checkpoint
-from training.prepare import SPEC
+from training.pack import crop_landmarks, still_crop, track_clip
 from vid2vid_cli.codec.space import BASIS_PREFIX, PX_AT_256, ExpressionBasis, pose_numbers
+from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.compact.gaze import read_gaze
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology, IntArray
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
+from vid2vid_cli.models.registry import load_face_analyzer
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.smoothing import MotionSmoother
 
@@ -37,8 +39,8 @@ GAZE_PX = 10.0  # at 256: what a movement of the irises by one eye width counts
 LIP_REACH, LIP_WEIGHT = 0.13, 6.0  # eye distances
 EYE_REACH, EYE_WEIGHT = 0.10, 5.0
 DEPTH_SHARE = 0.15  # of the weight; a head turned by 20 degrees shows a third of what happens in depth
-SQUARE = (SPEC.size or 0, SPEC.size or 0)
 SMOOTHING, USUAL_FPS = 0.3, 25.0
+FULL_RATE_FRAMES = 130  # of a longer clip every second frame is taken
 STILL_Z = 1 / 6  # how much a movement of the head in depth is seen, of one sideways
 
 
@@ -57,12 +59,18 @@ def near(topology: FaceTopology, loops: IntArray, reach: float) -> NDArray[np.bo
     return np.asarray(torch.cdist(flat, flat[torch.from_numpy(loops.ravel()).long()]).min(1).values < reach)
 
 
-def fit_clip(path: Path, topology: FaceTopology) -> tuple[Similarity, Tensor]:
-    """Return the head's pose in the frames of a prepared clip, and (T, 469, 3): canonical offsets, then the gaze."""
-    with safe_open(path, "pt") as file:
-        landmarks = file.get_tensor("landmarks")
-    points = unit_points(landmarks[:, :POINTS], SQUARE)
-    points = points * (SPEC.scale / CompactModel.driving_crop.scale)  # as in the crop that drives
+def fit_clip(path: Path, analyzer: FaceAnalyzer, topology: FaceTopology) -> tuple[Similarity, Tensor] | None:
+    """Return the head's pose in the frames of a clip, and (T, 469, 3): canonical offsets, then the gaze.
+
+    None where no face is found.
+    """
+    seen = track_clip(path, analyzer)
+    if not seen:
+        return None
+    seen = seen[:: 2 if len(seen) > FULL_RATE_FRAMES else 1]
+    crop = still_crop(seen, CompactModel.driving_crop)
+    landmarks = torch.from_numpy(np.stack([crop_landmarks(one.face, crop) for one in seen]))
+    points = unit_points(landmarks[:, :POINTS], crop.size)
     pose = fit_similarity(topology.canonical[None], points, topology.rigid_weights)
     return pose, torch.cat([pose.undo(points) - topology.canonical, read_gaze(landmarks)[:, None]], 1)
 
@@ -113,13 +121,15 @@ def statistics(clips: list[tuple[Similarity, Tensor]], basis: ExpressionBasis) -
     return {"mean": mean, "deviation": np.sqrt(variance), "speed": speed}
 
 
-def make_basis(cache: Path, topology: FaceTopology) -> tuple[dict[str, Tensor], dict[str, int]]:
+def make_basis(folder: Path, topology: FaceTopology) -> tuple[dict[str, Tensor], dict[str, int]]:
     """Return the tensors of a basis, and a note about what it was made of."""
-    clips, people = [], dict[str, list[Array]]()
-    for path in sorted(cache.glob("t*.safetensors")):
-        pose, offsets = fit_clip(path, topology)
-        clips.append((pose, offsets))
-        people.setdefault(path.stem.split("_")[0], []).append(offsets[:, :POINTS].double().numpy())
+    clips, people, analyzer = [], dict[str, list[Array]](), load_face_analyzer()
+    for path in sorted(folder.glob("*.mp4")):
+        person = path.stem.split("_")[0]
+        fitted = None if person in HELD_OUT else fit_clip(path, analyzer, topology)
+        if fitted is not None:
+            clips.append(fitted)
+            people.setdefault(person, []).append(fitted[1][:, :POINTS].double().numpy())
     weights = point_weights(topology)
     components = principal_components({person: np.concatenate(parts) for person, parts in people.items()}, weights)
     scale = float(np.mean([float(pose.scale.mean()) for pose, _ in clips]))
@@ -145,11 +155,11 @@ def show(tensors: dict[str, Tensor]) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="folder of training.prepare")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of tNN_*.mp4")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the checkpoint")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    tensors, note = make_basis(options.cache, FaceTopology.from_state(read_existing(options.output)[0]))
+    tensors, note = make_basis(options.clips, FaceTopology.from_state(read_existing(options.output)[0]))
     update_checkpoint(options.output, tensors, {"basis": json.dumps(note)}, replaces=(BASIS_PREFIX,))
     renew_sum(options.output)
     show(tensors)

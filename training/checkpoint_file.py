@@ -27,8 +27,10 @@ def update_checkpoint(
     old, old_metadata = read_existing(path)
     old = {name: tensor for name, tensor in old.items() if not (replaces and name.startswith(replaces))}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({**old, **{name: t.contiguous() for name, t in tensors.items()}}, path, {**old_metadata, **metadata})
-    path.chmod(0o644)  # the writer makes it readable to its owner only
+    partial = path.with_name(path.name + ".partial")
+    save_file({**old, **{name: t.contiguous() for name, t in tensors.items()}}, partial, {**old_metadata, **metadata})
+    partial.chmod(0o644)  # the writer makes it readable to its owner only
+    partial.replace(path)  # whole or not at all
 
 
 def renew_sum(path: Path) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import safe_open
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from training.packed import SIDE as SQUARE_SIDE
+from training.packed import Pack, Picture, Points, Squares
 from vid2vid_cli.face.eyes import IRISES
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.geometry.keypoints import Similarity
@@ -36,41 +37,15 @@ from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.motion import PoseOverride
 
-Picture = NDArray[np.uint8]
-Points = NDArray[np.float32]
-
 SIDE = 320  # px of the crop that a sample is made of: three times the face, as at run time
 COARSE = 128  # px of the whole square, on which the flow is compared
 TARGETS = 4  # of one source, when it comes from a clip
 CLIPS, STILLS = 3, 4  # sources of a batch
+TARGETS_IN_BATCH = CLIPS * TARGETS + STILLS
 MOUTH_WEIGHT, EYE_WEIGHT = 5.0, 4.0
 EYE_POINTS = (33, 263)
 # How often the driving is compared with its first frame, as it is at run time but for calls and absolute motion.
 FOLLOWED, FOLLOWED_STILLS = 0.75, 0.4
-
-
-@dataclass(frozen=True)
-class Squares:
-    """The squares of one clip, or of all portraits: JPEG files, meshes (N, 470, 3) in px, visible parts (N, 4)."""
-
-    jpeg: Picture
-    ends: NDArray[np.int64]
-    landmarks: Points
-    visible: Points
-
-    @classmethod
-    def load(cls, path: Path) -> Squares:
-        """Read what training.prepare wrote."""
-        with safe_open(path, "np") as file:
-            return cls(*(file.get_tensor(name) for name in ("jpeg", "ends", "landmarks", "visible")))
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def picture(self, index: int) -> Picture:
-        """Decode one frame: (448, 448, 3), RGB."""
-        begin = self.ends[index - 1] if index else 0
-        return np.asarray(Image.open(io.BytesIO(self.jpeg[begin : self.ends[index]].tobytes())))
 
 
 @dataclass(frozen=True)
@@ -108,8 +83,8 @@ class Prepared:
 class Samples(IterableDataset[dict[str, Tensor]]):
     """Yields batches for ever; each worker draws its own."""
 
-    def __init__(self, cache: Path, state: dict[str, Tensor], seed: int) -> None:
-        self._cache, self._seed = cache, seed
+    def __init__(self, pack: Path, state: dict[str, Tensor], seed: int) -> None:
+        self._pack, self._seed = pack, seed
         self._state = {name: value for name, value in state.items() if not name.startswith(LEARNED_PREFIXES)}
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
@@ -117,7 +92,7 @@ class Samples(IterableDataset[dict[str, Tensor]]):
         rng = np.random.default_rng((self._seed, worker.id if worker else 0))
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        maker = SampleMaker(self._cache, CompactModel(self._state), rng)
+        maker = SampleMaker(Pack.load(self._pack), CompactModel(self._state), rng)
         while True:
             with torch.no_grad():
                 batch = maker.make_batch()
@@ -125,14 +100,12 @@ class Samples(IterableDataset[dict[str, Tensor]]):
 
 
 class SampleMaker:
-    """Makes samples from the cache."""
+    """Makes samples from a pack."""
 
-    def __init__(self, cache: Path, model: CompactModel, rng: np.random.Generator) -> None:
+    def __init__(self, pack: Pack, model: CompactModel, rng: np.random.Generator) -> None:
         self._model, self._rng = model, rng
-        clips = sorted(path for path in cache.glob("*.safetensors") if path.stem != "stills")
-        self._clips = [Squares.load(path) for path in clips]
-        self._stills = Squares.load(cache / "stills.safetensors")
-        people = [path.stem.split("_")[0] for path in clips]
+        self._clips, self._stills = list(pack.clips.values()), pack.stills
+        people = [name.split("_")[0] for name in pack.clips]
         # All people count alike, except that a long clip counts a little more.
         weight = np.array([len(c) ** 0.5 / people.count(p) for c, p in zip(self._clips, people, strict=True)])
         self._chances = weight / weight.sum()
@@ -140,11 +113,13 @@ class SampleMaker:
     def make_batch(self) -> dict[str, Tensor]:
         """Make a batch of B targets of S sources.
 
-        source: (S, 3, 320, 320). which: (B,), the source of each target. follows: (B,), whether a target is the moment
-        right after the target before it. The rest: see describe_target.
+        source: (S, 3, 320, 320). which: (B,), the source of each target. first: (S,), the first target of each source.
+        follows: (F,), the targets that are the moment right after the target before. The rest: see describe_target.
         """
         groups = [self._from_clip() for _ in range(CLIPS)] + [self._from_still() for _ in range(STILLS)]
-        sources, parts, which, follows = [], [], [], []
+        sources: list[Tensor] = []
+        parts: list[dict[str, Tensor]] = []
+        which, first_targets, follows = [], [], []
         for index, (source, *targets) in enumerate(groups):
             image = image_of(self._spoil(source.picture))
             appearance = self._model.appearance(image, torch.from_numpy(source.landmarks)[None])
@@ -153,20 +128,23 @@ class SampleMaker:
                 first = FirstFrame(appearance.warp, appearance.square.box, _view(source, appearance))
                 follower = FirstFrameFollower(self._model.posing, appearance, first)
             prepared = Prepared(appearance, image, follower)
+            first_targets.append(len(parts))
             parts += [describe_target(self._model, prepared, source, target) for target in targets]
             sources.append(image[0])
             which += [index] * len(targets)
-            follows += [k > 0 and k == len(targets) - 1 for k in range(len(targets))]
+            if len(targets) > 1:
+                follows.append(len(parts) - 1)
         batch = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
         batch |= {"which": torch.tensor(which), "follows": torch.tensor(follows), "source": torch.stack(sources)}
-        return batch
+        return batch | {"first": torch.tensor(first_targets)}
 
     def _from_clip(self) -> list[Shot]:
         """Return a source and targets of one clip; the last two targets follow each other."""
         rng = self._rng
         clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
         source = int(rng.integers(len(clip)))
-        targets = [int(k) for k in rng.integers(len(clip) - 1, size=TARGETS - 1)]
+        targets = [int(k) for k in rng.integers(len(clip), size=TARGETS - 1)]
+        targets[-1] -= targets[-1] % 2  # the first of a pair
         if rng.random() < 0.1:  # without movement the source must come back
             targets[0] = source
         cut = self._choose_cut(clip.landmarks[source])
@@ -184,7 +162,7 @@ class SampleMaker:
         rng, model = self._rng, self._model
         clip = self._clips[rng.choice(len(self._clips), p=self._chances)]
         some = torch.from_numpy(clip.landmarks[rng.integers(len(clip), size=12)])
-        motions = model.motion(None, some, (448, 448))
+        motions = model.motion(None, some, (SQUARE_SIDE, SQUARE_SIDE))
         image = image_of(still.picture)
         source = model.appearance(image, torch.from_numpy(still.landmarks)[None])
         before, after = self._choose_change(some, torch.from_numpy(still.landmarks))

@@ -1,15 +1,38 @@
-"""The losses of training: colour, edges, what the face networks see, and steadiness in time."""
+"""The losses of training: colour, edges, what networks see of faces and pictures, and steadiness in time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.perceptual import PerceptualLoss
+from training.rendered import Rendered
 from vid2vid_cli.face.attention_mesh import AttentionMesh
 from vid2vid_cli.face.mesh import load_prefixed
 
 FACE_SHARE = 1.5 / 1.8  # the mesh network expects a square of 1.5 faces, the patch has 1.8
+WEIGHTS = {
+    "still": 0.0,  # only logged, to compare with: the warp without networks
+    "coarse": 1.0,
+    "shapes": 2.0,
+    "patch": 2.0,
+    "unmoved": 0.0,  # the same for the patch
+    "warped": 0.5,
+    "pyramid": 1.0,
+    "edges": 1.0,
+    "features": 0.10,
+    "points": 0.03,
+    "perceptual": 0.10,
+    "steady": 0.5,
+    "rough": 0.02,
+    "discriminator": 0.01,
+}
 FEATURE_LAYERS = (1, 3, 6, 9, 12)  # of stem and trunk, at 96, 96, 48, 24 and 12 px
 
 
@@ -73,6 +96,60 @@ class FaceLoss(nn.Module):
             mesh = self.net.place(x.float()).reshape(len(patch), -1, 3)
             points = self.net.regions(mesh, seen[len(self.net.stem) - 1].float())
         return [seen[index].float() for index in FEATURE_LAYERS], points
+
+
+class Answer(NamedTuple):
+    """Painted patches (B, 3, H, W), the truth, and how much each pixel counts (B, 1, H, W)."""
+
+    painted: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+class Losses(nn.Module):
+    """Computes all losses of a batch."""
+
+    def __init__(self, state: dict[str, Tensor], perceptual: Mapping[str, NDArray[np.generic]]) -> None:
+        """state: the checkpoint's tensors. perceptual: those of perceptual.py."""
+        super().__init__()
+        self.face = FaceLoss(state)
+        self.perceptual = PerceptualLoss(perceptual)
+
+    def forward(self, made: Rendered, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return each loss by name."""
+        target, weight = batch["patch_target"], batch["patch_weight"]
+        visible = (weight > 0).float()
+        # A part of a patch outside of its frame has no truth: it must neither cost nor help.
+        answer = torch.where(visible > 0, made.painted, target)
+        coarse = batch["coarse_target"], batch["coarse_weight"]
+        # Each network sees one half of the batch: together they take a third of the time.
+        features, points = self.face(answer[::2], target[::2])
+        return {
+            "still": weighted_l1(made.still, *coarse),
+            "coarse": weighted_l1(made.coarse, *coarse),
+            "shapes": pyramid_l1(made.coarse, *coarse),
+            "unmoved": weighted_l1(made.unmoved, target, weight),
+            "warped": weighted_l1(made.warped, target, weight),
+            "patch": weighted_l1(made.painted, target, weight),
+            "pyramid": pyramid_l1(answer, target, weight),
+            "edges": gradient_l1(answer, target, weight),
+            "features": features,
+            "points": points,
+            "perceptual": self.perceptual(answer[1::2], target[1::2], weight[1::2]),
+            "steady": self._unsteadiness(Answer(answer, target, weight), batch["follows"]),
+            "rough": roughness(made.correction.residual) * 64,
+        }
+
+    @staticmethod
+    def _unsteadiness(answer: Answer, follows: Tensor) -> Tensor:
+        """Compare the change from one moment to the next. follows: (F,), the targets that come after one."""
+        change, wanted = (x[follows] - x[follows - 1] for x in (answer.painted, answer.target))
+        return weighted_l1(change, wanted, answer.weight[follows])
+
+
+def weigh(losses: Mapping[str, Tensor]) -> Tensor:
+    """Return the weighted sum of losses."""
+    return torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
 
 
 class PatchDiscriminator(nn.Module):

@@ -60,7 +60,8 @@ def normalize_as(module: nn.Module, plain: nn.Module, run: Callable[[], object])
             # (B, C, H, W) to (C, B * H * W)
             flat = output.detach().double().transpose(0, 1).flatten(1)
             # Sum, sum of squares and count, from which mean and variance follow at the end.
-            sums[name] += torch.stack([flat.sum(1), flat.square().sum(1), torch.full((len(flat),), flat.shape[1])])
+            of_channels = torch.stack([flat.sum(1), flat.square().sum(1), torch.full_like(flat[:, 0], flat.shape[1])])
+            sums[name] += of_channels.cpu()
 
         return count
 
