@@ -89,7 +89,9 @@ def _prune_hourglass(old: CompactHourglass, new: CompactHourglass, strength: dic
     importance = {stream: torch.zeros(size, dtype=torch.float64) for stream, (size, _) in sizes.items()}
     for layer in LAYERS:
         weight = _conv(old, layer.name).weight.double().square().sum((0, 2, 3)).sqrt() * strength[layer.name]
-        for stream, part in zip(layer.reads, torch.split(weight.cpu(), [sizes[s][0] for s in layer.reads]), strict=True):
+        for stream, part in zip(
+            layer.reads, torch.split(weight.cpu(), [sizes[s][0] for s in layer.reads]), strict=True
+        ):
             importance[stream] += part
     kept = {stream: importance[stream].argsort(descending=True)[: sizes[stream][1]].sort().values for stream in sizes}
     for layer in LAYERS:
