@@ -6,6 +6,7 @@ import copy
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from itertools import count, repeat
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from training import perceptual, quick
 from training.dataset import TARGETS_IN_BATCH, SampleMaker
-from training.losses import weigh
+from training.losses import WEIGHTS, weigh
 from training.normalize import add_norms, fold_norms, normalize_as
 from training.pack import PAIRS, Seen, choose_pairs, crop_square, pack_stills, still_crop, track_clip
 from training.pack import SPEC as PACK_SPEC
@@ -186,6 +187,19 @@ def test_training_lowers_the_losses_and_changes_the_networks(batches: list[Batch
         assert parameter.isfinite().all(), name
         if name.endswith("weight"):
             assert not torch.equal(parameter, changed[name]), name
+
+
+def test_a_step_computes_where_its_batch_is(
+    batches: list[Batch], judges: Judges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device `meta` only checks shapes and devices: with a tensor left on the processor it fails, as CUDA does."""
+    meta = torch.device("meta")
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which does not know it
+    trainer = Trainer(Schedule(60), judges, meta)
+    trainer.seconds = 59.0  # the discriminator trains too
+    losses = trainer.train_on({name: tensor.to(meta) for name, tensor in join(batches).items()})
+    assert len(losses) == len(WEIGHTS)
+    assert {loss.device for loss in losses.values()} == {meta}
 
 
 def test_training_stops_by_the_clock_and_leaves_a_checkpoint_that_renders(

@@ -32,7 +32,7 @@ from training.packed import Pack
 from training.plot import draw_curves
 from training.pool import Batch, Pool
 from training.rendered import render_batch
-from training.trainer import BEST_RATE, Judges, Schedule, Trainer
+from training.trainer import FRESH_RATE, TRAINED_RATE, Judges, Schedule, Trainer
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.models.compact.learned.networks import PATCH_SIDE, LearnedParts
 from vid2vid_cli.models.device import choose_device
@@ -164,7 +164,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="planned time, the start included")
     parser.add_argument("--resume", action="store_true", help="resume the run of this checkpoint")
     parser.add_argument("--fresh", action="store_true", help="start with new networks, not with the checkpoint's")
-    parser.add_argument("--rate", type=float, default=BEST_RATE, help="the highest learning rate")
+    parser.add_argument(
+        "--rate", type=float, help=f"the highest learning rate: {TRAINED_RATE}, with --fresh {FRESH_RATE}"
+    )
     parser.add_argument("--keep-detail", action="store_true", help="keep the painter from replacing fine detail")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--workers", type=int, help="processes that make samples")
@@ -181,7 +183,8 @@ def main() -> None:
     device = choose_device(options.device)
     feeding = Feeding.suited_to(device)
     state = dict(embedded_checkpoint().tensors)
-    schedule = Schedule(options.minutes * 60, options.rate, options.keep_detail)
+    rate = options.rate or (FRESH_RATE if options.fresh else TRAINED_RATE)
+    schedule = Schedule(options.minutes * 60, rate, options.keep_detail)
     # The processes that make samples start first, before anything runs on the device.
     loader = start_loader(options.pack, state, options.workers or feeding.workers, seed=time_ns() % 2**32)
     pool = Pool(loader, feeding.pool, device)

@@ -21,7 +21,8 @@ from training.rendered import render_batch
 from vid2vid_cli.models.compact.learned.networks import PATCH_SIDE, LearnedParts
 from vid2vid_cli.models.device import gains_by_bfloat16
 
-BEST_RATE, LAST_RATE = 6e-4, 1e-5
+# Highest learning rates: of new networks, and of trained ones, which a high one sets back for thousands of steps.
+FRESH_RATE, TRAINED_RATE, LAST_RATE = 6e-4, 2e-4, 1e-5
 WARM_STEPS, WARM_SHARE = 200, 0.05  # the rate rises over so many steps, or that share of the time if it is less
 AVERAGE_OVER = 400  # steps of the moving average
 DISCRIMINATOR_FROM = 0.55  # of the planned time: a discriminator only sees blur before
@@ -31,7 +32,7 @@ class Schedule(NamedTuple):
     """How long to train, the highest learning rate, and whether the painter is to replace no fine detail."""
 
     seconds: float
-    rate: float = BEST_RATE
+    rate: float = TRAINED_RATE
     keeps_detail: bool = False
 
 
@@ -52,7 +53,9 @@ class Trainer:
         self.parts.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = PatchDiscriminator().to(device)
         self.average = copy.deepcopy(self.parts).requires_grad_(False).eval()
-        self.optimizer = torch.optim.AdamW(self.parts.parameters(), BEST_RATE, betas=(0.9, 0.999), weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(
+            self.parts.parameters(), schedule.rate, betas=(0.9, 0.999), weight_decay=1e-4
+        )
         self.discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), 2e-4, betas=(0.5, 0.99))
         self.losses = Losses(*judges).to(device)
         self.step, self.seconds = 0, 0.0
