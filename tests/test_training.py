@@ -177,7 +177,7 @@ def test_joined_batches_render_as_each_does_alone(batches: list[Batch], face_sta
 
 def test_training_lowers_the_losses_and_changes_the_networks(batches: list[Batch], judges: Judges) -> None:
     torch.manual_seed(0)
-    trainer = Trainer(Schedule(60, rate=6e-3), judges, CPU)
+    trainer = Trainer(Schedule(60, rate=1.5e-3), judges, CPU)
     before = copy.deepcopy(trainer.parts)
     losses = [float(weigh(trainer.train_on(batches[0]))) for _ in range(6)]
     assert losses[-1] < losses[0]

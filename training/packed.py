@@ -118,6 +118,7 @@ class Pack:
         for name, squares in {**self.clips, STILLS: self.stills}.items():
             tensors |= squares.to_tensors(name)
         save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
+        path.chmod(0o644)  # the writer makes it readable to its owner only
 
 
 def _compress(picture: Frame) -> NDArray[np.uint8]:

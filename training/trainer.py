@@ -23,7 +23,7 @@ from vid2vid_cli.models.device import gains_by_bfloat16
 
 # Highest learning rates: of new networks, and of trained ones, which a high one sets back for thousands of steps.
 FRESH_RATE, TRAINED_RATE, LAST_RATE = 6e-4, 2e-4, 1e-5
-WARM_STEPS, WARM_SHARE = 200, 0.05  # the rate rises over so many steps, or that share of the time if it is less
+WARM_STEPS = 50  # over which the rate rises
 AVERAGE_OVER = 400  # steps of the moving average
 DISCRIMINATOR_FROM = 0.55  # of the planned time: a discriminator only sees blur before
 
@@ -106,7 +106,7 @@ class Trainer:
         """Take one training step. Returns the losses by name, still on the device: to read them is to wait for it."""
         rate = LAST_RATE + (self.schedule.rate - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * min(1.0, max((self.step + 1) / WARM_STEPS, self.progress / WARM_SHARE))
+            group["lr"] = rate * min(1.0, (self.step + 1) / WARM_STEPS)
         with self._autocast():
             made = render_batch(self.parts, batch)
             losses = self.losses(made, batch)
