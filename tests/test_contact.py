@@ -15,7 +15,8 @@ from vid2vid_cli import open_scene
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.base import SourceAppearance
-from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
+from vid2vid_cli.models.compact.learned.networks import FLOW_SIDE, LEARNED_PREFIXES, FlowNet, Widths
+from vid2vid_cli.models.compact.mesh.warp import CHANNELS, FOLLOWING
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.rest import weighted_median
 from vid2vid_cli.models.registry import LoadedModel, load_model
@@ -159,3 +160,39 @@ def test_the_mouth_of_a_talking_source_is_replaced(loaded: LoadedModel, face_ana
         assert max(shown) < most
         if not strength:  # nothing moves: the source talks as before
             assert shown == pytest.approx(openings, abs=0.02)
+
+
+def test_strangers_move_further_than_the_driving_and_the_driver_as_far(model: CompactModel) -> None:
+    """A warped smile looks less wide than its mesh, see posing.py; the driver's own face is taken as it is."""
+    rest = motion_of(model, 0.0)
+    wider = rest.expression.clone()
+    wider[0, [61, 291], 0] += torch.tensor([-0.05, 0.05])
+    smile = replace(rest, expression=wider)
+
+    def widened(own: Motion) -> float:
+        source = SourceAppearance({}, model.topology.canonical[None], own)
+        faces = [model.drive(source, motion, rest, None).keypoints[0] for motion in (rest, smile)]
+        return float((faces[1][291, 0] - faces[1][61, 0]) - (faces[0][291, 0] - faces[0][61, 0]))
+
+    driver = replace(
+        rest, expression=torch.cat([model._rigging.project(rest.expression[:, :468]), torch.zeros(1, 1, 3)], 1)
+    )
+    stranger = replace(driver, expression=driver.expression + 0.05)
+    assert not model.follows_face(stranger, rest) and model.follows_face(driver, rest)
+    assert widened(driver) == pytest.approx(0.1, abs=1e-4)
+    assert widened(stranger) == pytest.approx(0.132, abs=2e-3)
+
+
+def test_the_drivings_hair_does_not_move_the_sources_face() -> None:
+    """What moves around the driver's head moves what lies around the source's, and not its face."""
+    net = FlowNet(8, Widths(8, 8, 8))
+    torch.nn.init.zeros_(net.net.leave.weight)  # nothing learned: what is missed passes through
+    torch.nn.init.zeros_(net.net.leave.bias)
+    guide = torch.zeros(1, CHANNELS, FLOW_SIDE, FLOW_SIDE)
+    face = slice(24, 40)
+    guide[:, FOLLOWING, face, face] = 1.0
+    missed = torch.full((1, 2, 24, 24), 0.1)
+    nothing = torch.zeros(1, 2, FLOW_SIDE, FLOW_SIDE)
+    residual = net(guide, nothing, torch.zeros(1, 8, FLOW_SIDE, FLOW_SIDE), missed).residual
+    assert not residual[..., face, face].any()
+    assert residual[..., 24:40, 14:18].min() > 0.09

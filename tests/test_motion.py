@@ -169,3 +169,12 @@ def test_no_bytes_break_the_reader(tmp_path_factory: pytest.TempPathFactory, con
     path.write_bytes(content)
     with pytest.raises(MotionFileError):
         load_motion(path)
+
+
+def test_a_quick_movement_is_not_held_back_by_more_than_asked() -> None:
+    """A syllable opens and closes a mouth within four frames: the paper's filter alone takes its top off."""
+    syllable = [torch.tensor([value]) for value in (0.0, 0.0, 0.1, 0.2, 0.1, 0.0, 0.0)]
+    free, bound = OneEuroFilter(0.3, 25), OneEuroFilter(0.3, 25, most_lag=0.01)
+    held, followed = ([float(smooth(value)) for value in syllable] for smooth in (free, bound))
+    assert max(held) < 0.18
+    assert all(abs(seen - float(value)) <= 0.0101 for seen, value in zip(followed, syllable, strict=True))
