@@ -18,7 +18,6 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact import rendering
 from vid2vid_cli.models.compact.gaze import RIM
 from vid2vid_cli.models.compact.iris_size import USUAL, iris_radius
-from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, find_edges, mark_jumps, rasterize_at
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
@@ -75,8 +74,7 @@ def test_places_of_pixels_are_their_middles() -> None:
 
 @pytest.fixture(scope="module")
 def model(face_state: dict[str, Tensor]) -> CompactModel:
-    """The warp alone."""
-    return CompactModel({k: v for k, v in face_state.items() if not k.startswith(LEARNED_PREFIXES)})
+    return CompactModel(face_state)
 
 
 class Painted:

@@ -17,8 +17,7 @@ from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER, EyeFrame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact.gaze import place_irises, read_gaze
-from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
-from vid2vid_cli.models.compact.lid_layer import draw_lids, read_lids
+from vid2vid_cli.models.compact.lid_layer import SourceLids, draw_lids, read_lids
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
 from vid2vid_cli.models.compact.source import CompactSource
@@ -30,8 +29,7 @@ FOLD = RINGS[0][:, UPPER]
 
 @pytest.fixture(scope="module")
 def model(face_state: dict[str, Tensor]) -> CompactModel:
-    """The warp alone."""
-    return CompactModel({k: v for k, v in face_state.items() if not k.startswith(LEARNED_PREFIXES)})
+    return CompactModel(face_state)
 
 
 class Sitter:
@@ -184,21 +182,70 @@ def test_glasses_stay_where_they_are_as_the_eyes_shut(model: CompactModel, sitte
         assert max(colour[1] - colour[0] for colour in lid) < 20, lid
 
 
-def test_a_lid_is_drawn_over_the_opening_of_its_eye_alone(model: CompactModel, sitter: Sitter) -> None:
-    points = sitter.points[:POINTS].astype(np.float32).copy()
-    lids = read_lids(sitter.image(), points)
-    size = sitter.picture.shape[0], sitter.picture.shape[1]
-    assert not draw_lids(size, points, np.zeros((2, 7), np.float32), lids)
-    points[LOOPS[0, UPPER]] = points[LOOPS[0, LOWER]]  # the right eye shuts, the left one does not
+def drawn_over(picture: np.ndarray, points: np.ndarray, model_lids: SourceLids) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture (H, W, 3) in [0, 1] with the lid of the right eye drawn over it, and how much is (H, W)."""
     only_right = np.array([[1.0] * 7, [0.0] * 7], np.float32)
-    (layer,) = draw_lids(size, points, only_right, lids)
-    covered = np.zeros(size, np.float32)
+    (layer,) = draw_lids((picture.shape[0], picture.shape[1]), points, only_right, model_lids)
+    image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, -1, 0))).float()
+    layer.blend(image)
+    covered = np.zeros(picture.shape[:2], np.float32)
     height, width = layer.weight.shape[:2]
     covered[layer.top : layer.top + height, layer.left : layer.left + width] = layer.weight[..., 0]
-    rim = np.zeros(size, np.uint8)
-    # One pixel for soft edges, and half the line of lashes.
+    return image.permute(1, 2, 0).numpy(), covered
+
+
+def with_right_eye_shut(sitter: Sitter) -> np.ndarray:
+    points = sitter.points[:POINTS].astype(np.float32).copy()
+    points[LOOPS[0, UPPER]] = points[LOOPS[0, LOWER]]
+    return points
+
+
+def test_a_lid_is_drawn_from_its_fold_to_below_the_lashes_of_its_eye_alone(model: CompactModel, sitter: Sitter) -> None:
+    lids = read_lids(sitter.image(), sitter.points[:POINTS].astype(np.float32))
+    size = sitter.picture.shape[0], sitter.picture.shape[1]
+    assert not draw_lids(size, sitter.points[:POINTS].astype(np.float32), np.zeros((2, 7), np.float32), lids)
+    _, covered = drawn_over(sitter.picture / 255.0, with_right_eye_shut(sitter), lids)
+    opening, near = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+    cv2.fillPoly(opening, [np.rint(sitter.points[LOOPS[0], :2]).astype(np.int32)], 1)
+    # Up to the fold, and down by the skirt.
     eye_width = float(np.linalg.norm(sitter.points[LOOPS[0, 0], :2] - sitter.points[LOOPS[0, 8], :2]))
-    cv2.fillPoly(rim, [np.rint(sitter.points[LOOPS[0], :2]).astype(np.int32)], 1)
-    near = cv2.dilate(rim, np.ones((3, 3), np.uint8), iterations=int(2 + 0.06 * eye_width))
-    assert covered[rim > 0].mean() > 0.7
-    assert not covered[near == 0].any()
+    lower = sitter.points[LOOPS[0, :9], :2]
+    fold = sitter.points[[LOOPS[0, 0], *FOLD[0], LOOPS[0, 8]], :2]
+    rim = np.concatenate([lower, lower[::-1] + np.array([0, 0.27 * eye_width]), fold])
+    cv2.fillPoly(near, [np.rint(rim[9:]).astype(np.int32)], 1)
+    allowed = cv2.dilate(near, np.ones((3, 3), np.uint8), iterations=2)
+    assert covered[opening > 0].mean() > 0.7
+    assert not covered[allowed == 0].any()
+
+
+def test_no_white_is_left_below_lids_that_meet(model: CompactModel, sitter: Sitter) -> None:
+    """The mesh often ends an eye a little above the rim of its lower lid."""
+    white = sitter.picture / 255.0
+    below = sitter.points[LOOPS[0, LOWER], :2][2:5].mean(0)
+    eye_width = float(np.linalg.norm(sitter.points[LOOPS[0, 0], :2] - sitter.points[LOOPS[0, 8], :2]))
+    lids = read_lids(sitter.image(), sitter.points[:POINTS].astype(np.float32))
+    x, y = int(below[0]), int(below[1] + 0.09 * eye_width)
+    white[y - 1 : y + 2, x - 3 : x + 4] = 1.0
+    shut, _ = drawn_over(white, with_right_eye_shut(sitter), lids)
+    assert shut[y, x].max() < 0.9 and np.abs(shut[y, x] - lids.skin[0, 1, 3]).max() < 0.2
+
+
+def test_glasses_between_fold_and_lid_stay_where_they_are(model: CompactModel, sitter: Sitter) -> None:
+    """The skin below a fold is stretched as the lid closes; what lay there is drawn where it was."""
+    points, green = sitter.points[:POINTS].astype(np.float32), sitter.picture.copy()
+    fold, lid = (points[LOOPS[0, UPPER], :2] if k else points[FOLD[0], :2] for k in (0, 1))
+    x, y = (fold + 0.2 * (lid - fold))[2:5].T.astype(int)
+    for a, b in zip(x, y, strict=True):
+        green[b - 1 : b + 2, a - 2 : a + 3] = (0, 255, 0)
+    lids = read_lids(sitter.image(green), points)
+    shut, _ = drawn_over(sitter.picture / 255.0, with_right_eye_shut(sitter), lids)
+    assert (shut[y, x, 1] - shut[y, x, 0]).min() > 0.2
+
+
+def test_eyes_that_are_half_shut_are_not_drawn_over(model: CompactModel, sitter: Sitter) -> None:
+    points = sitter.points[:POINTS].astype(np.float32).copy()
+    upper, lower = points[LOOPS[0, UPPER]].copy(), points[LOOPS[0, LOWER]]
+    points[LOOPS[0, UPPER]] = (upper + lower) / 2
+    _, covered = drawn_over(sitter.picture / 255.0, points, read_lids(sitter.image(), sitter.points[:POINTS]))
+    x, y = ((0.3 * upper + 0.7 * lower)[2:5, :2] - 0.5).round().astype(int).T  # between the lids, off the lashes
+    assert covered[y, x].max() < 0.2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ from tests.support.clips import make_clip
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.errors import MotionFileError
+from vid2vid_cli.evaluation.options import EvaluateClipsOptions
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, crop_around, crop_frame, crop_gray
 from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER
@@ -28,7 +29,6 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.pixel_loops import even_out
-from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import CELLS, unit_points
 from vid2vid_cli.models.registry import LoadedModel, load_model
@@ -38,7 +38,7 @@ from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.motion_output import save_motion
-from vid2vid_cli.pipeline.options import EncodeOptions, EvaluateClipsOptions, MotionOptions, ReenactOptions
+from vid2vid_cli.pipeline.options import EncodeOptions, MotionOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
@@ -305,14 +305,6 @@ def test_a_call_sends_the_head_alone(swaying: Path, model: LoadedModel, face_ana
         driving.close()
 
 
-def test_without_networks_nothing_is_followed(
-    face_state: Mapping[str, Tensor], face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
-) -> None:
-    bare = CompactModel({name: t for name, t in face_state.items() if not name.startswith(LEARNED_PREFIXES)})
-    reader = MotionReader(ReaderSetup(bare, face_analyzer, "largest", torch.device("cpu")), portrait, face)
-    assert reader.read(portrait, face).extra is None
-
-
 class Waver:
     """The portrait as the first frame of a driving, and a second one whose skin wavers a little everywhere."""
 
@@ -322,17 +314,17 @@ class Waver:
         landmarks = torch.from_numpy(face.landmarks_px)[None]
         who = compact.appearance(torch.from_numpy(portrait.copy()).permute(2, 0, 1)[None].float() / 255, landmarks)
         points = unit_points(landmarks, portrait.shape[:2])[:, :468]
-        middle, half = who.square.middle, who.square.half
-        view = (np.array([[-half, -half], [half, half]]) + middle) * 192 + 192
+        box = compact._rigging.rig(points, np.ones((1, 1), np.float32)).square
+        view = np.stack([box.low, box.high]) * 192 + 192
         (left, top), (right, bottom) = np.clip(view, 0, 384).astype(int)
         gray = cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[top:bottom, left:right]
         shown = cv2.resize(gray, (VIEW, VIEW), interpolation=cv2.INTER_AREA)
         y, x = np.mgrid[:VIEW, :VIEW].astype(np.float32)
         self.picture = cv2.remap(shown, x + 1.5 * np.sin(y / 9), y + 1.5 * np.sin(x / 9), cv2.INTER_LINEAR)
         self.points, self._warp = points[0].numpy(), who.warp
-        self._first, self._pose = FirstFrame(who.warp, who.square.box, shown), compact.posing.head_pose(who, points)
+        self._first, self._pose = FirstFrame(who.warp, box, shown), compact.posing.head_pose(who, points)
         below = np.array([0, 0.4 * VIEW, VIEW, VIEW], np.float32)
-        self._partly_seen = FirstFrame(who.warp, who.square.box, shown, below)
+        self._partly_seen = FirstFrame(who.warp, box, shown, below)
 
     def cells(self, *, seen: bool) -> NDArray[np.float32]:
         """Return how far the cells of the surroundings move, (CELLS, CELLS); seen: by a frame that covers all."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,12 @@ from torch import Tensor
 
 from training.build_face_model import HELD_OUT
 from training.checkpoint_file import read_existing, renew_sum, update_checkpoint
-from training.pack import crop_landmarks, still_crop, track_clip
+from vid2vid_cli.arrays import Points
 from vid2vid_cli.codec.space import BASIS_PREFIX, PX_AT_256, ExpressionBasis, pose_numbers
-from vid2vid_cli.face.mesh import FaceAnalyzer
+from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, crop_around
+from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, face_from_landmarks
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
+from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.compact.gaze import read_gaze
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology, IntArray
 from vid2vid_cli.models.compact.model import CompactModel
@@ -64,15 +67,30 @@ def fit_clip(path: Path, analyzer: FaceAnalyzer, topology: FaceTopology) -> tupl
 
     None where no face is found.
     """
-    seen = track_clip(path, analyzer)
-    if not seen:
+    tracker = FaceTracker(analyzer)
+    faces = [face for face in map(tracker.update, read_video(path)) if face is not None]
+    if not faces:
         return None
-    seen = seen[:: 2 if len(seen) > FULL_RATE_FRAMES else 1]
-    crop = still_crop(seen, CompactModel.driving_crop)
-    landmarks = torch.from_numpy(np.stack([crop_landmarks(one.face, crop) for one in seen]))
+    faces = faces[:: 2 if len(faces) > FULL_RATE_FRAMES else 1]
+    crop = still_crop(faces)
+    landmarks = torch.from_numpy(np.stack([crop_landmarks(face, crop) for face in faces]))
     points = unit_points(landmarks[:, :POINTS], crop.size)
     pose = fit_similarity(topology.canonical[None], points, topology.rigid_weights)
     return pose, torch.cat([pose.undo(points) - topology.canonical, read_gaze(landmarks)[:, None]], 1)
+
+
+def still_crop(faces: Sequence[Face]) -> FaceCrop:
+    """Return one crop for a whole clip, around the median mesh: the background must stand still."""
+    median = np.median([face.landmarks_px for face in faces], axis=0).astype(np.float32)
+    return crop_around(face_from_landmarks(median, 1.0), CompactModel.driving_crop, EVERYWHERE)
+
+
+def crop_landmarks(face: Face, crop: FaceCrop) -> Points:
+    """Return a face's landmarks (470, 3) in px of a crop."""
+    points = crop.to_crop(face.landmarks_px).astype(np.float32)
+    # Depth is scaled as x and y are; the length of the first column is that scale.
+    points[:, 2] = face.landmarks_px[:, 2] / np.hypot(*crop.affine[:, 0])
+    return points
 
 
 def with_gaze(components: Array, weights: Array) -> ExpressionBasis:

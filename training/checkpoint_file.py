@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,8 +30,20 @@ def update_checkpoint(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file({**old, **{name: t.contiguous() for name, t in tensors.items()}}, partial, {**old_metadata, **metadata})
+    _order_header(partial)
     partial.chmod(0o644)  # the writer makes it readable to its owner only
     partial.replace(path)  # whole or not at all
+
+
+def _order_header(path: Path) -> None:
+    """Sort the metadata of a safetensors file, which its writer leaves in any order: equal contents, equal bytes."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(dict(sorted(header.items())), separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of eight
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
 
 
 def renew_sum(path: Path) -> None:

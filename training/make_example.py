@@ -24,7 +24,7 @@ from training.example_shapes import Array, FaceShapes, smooth
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.geometry.rotation import rotation_from_pose
-from vid2vid_cli.media.audio import AudioSource, Muxing, add_sound, codec_arguments, find_sound
+from vid2vid_cli.media.audio import AudioSource, Muxing, SoundTarget, add_sound, encodings, find_sound, tracks_of
 from vid2vid_cli.media.encoder import CONTAINERS, container_arguments
 from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.provenance import MARKED
@@ -179,13 +179,12 @@ def render_example(portrait: Path, motion_file: Path, output: Path) -> None:
         silent, sound = Path(folder) / "silent.mp4", Path(folder) / "hum.wav"
         reenact(portrait, motion_file, silent, options)
         write_sound(sound, hum_voice())
-        found = find_sound(AudioSource(sound))
+        kind, arguments = CONTAINERS[".mp4"], container_arguments(output, MARKED)
+        codec = [*encodings(kind.sound_encoder)[0], "-b:a", "48k"]
+        found = find_sound(tracks_of(AudioSource(sound)), SoundTarget(frozenset(), [codec], arguments), print)
         if found is None:
             raise ValueError("the hum was not written")
-        kind = CONTAINERS[".mp4"]
-        codec = [*codec_arguments(found.codec, kind.copied_sounds, kind.sound_encoder), "-b:a", "48k"]
-        muxing = Muxing(found, Fraction(FRAMES, FPS), codec, container_arguments(output, MARKED))
-        add_sound(silent, muxing, output)
+        add_sound(silent, Muxing(found, Fraction(FRAMES, FPS), arguments), output)
 
 
 def main() -> None:

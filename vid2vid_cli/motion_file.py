@@ -67,7 +67,7 @@ def load_motion(path: Path) -> MotionFile:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, RuntimeError) as error:  # torch cannot hold every shape that a header may name
         raise MotionFileError(f"{path}: not a readable motion file ({error})") from error
     version = header.get("vid2vid_motion", "")
     if not (version.isascii() and version.isdecimal()):  # weights are safetensors too

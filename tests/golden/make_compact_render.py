@@ -1,8 +1,8 @@
-"""Record a small picture that the embedded networks make, for tests/test_compact_trained.py to compare with.
+"""Record a small picture that compact makes, for tests/test_compact_render.py to compare with.
 
     python tests/golden/make_compact_render.py
 
-To be run after new networks were put into the checkpoint, once the picture has been looked at.
+To be run after rendering has changed, once the picture has been looked at.
 """
 
 from __future__ import annotations
@@ -30,14 +30,12 @@ SIDE = 200
 
 
 @torch.inference_mode()
-def render_golden(state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Frame:
+def render_golden(state: Mapping[str, Tensor]) -> Frame:
     """Turn the head of the example portrait, in a small picture: (about 200, 200, 3)."""
     portrait = read_image(ROOT / "examples" / "portrait.jpg")
     height, width = portrait.shape[:2]
     frame = resize_frame(portrait, (SIDE, round(width * SIDE / height)))
     model, analyzer = CompactModel(state), FaceAnalyzer.from_state(state)
-    if model.networks is not None:
-        model.to(torch.device("cpu"), dtype)
     face = max(analyzer.faces(frame), key=lambda f: f.size_px)
     crop = crop_around(face, model.source_crop, Room.of_frame(frame.shape))
     image = torch.from_numpy(crop_frame(frame, crop).copy()).permute(2, 0, 1)[None].float() / 255

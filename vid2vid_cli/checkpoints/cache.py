@@ -42,7 +42,10 @@ def home() -> Path:
         return Path(os.environ["VID2VID_HOME"]).expanduser().absolute()
     # The XDG specification says to ignore a relative path.
     caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (caches if caches.is_absolute() else Path.home() / ".cache") / "vid2vid"
+    try:
+        return (caches if caches.is_absolute() else Path.home() / ".cache") / "vid2vid"
+    except RuntimeError as error:  # a container runs with the number of a user that nobody knows
+        raise WeightsError("this user has no home; set VID2VID_HOME to a folder for downloaded weights") from error
 
 
 def weights_folder() -> Path:

@@ -7,8 +7,10 @@ import http.client
 import os
 import re
 import shutil
+import socket
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +60,10 @@ class RetryPolicy:
     attempts: int = 5
     pause_s: float = 1.0
     silence_s: float = 30.0
+
+
+class NoNetworkError(WeightsError):
+    """This machine is not connected: other sources and further attempts are no use."""
 
 
 class TransferError(Exception):
@@ -111,6 +117,25 @@ def _lock(file: FileIO, part: Path) -> None:
         return
 
 
+def require_network(url: str) -> None:
+    """Raise NoNetworkError if the host of an address has no address itself: nothing else will work, however often.
+
+    Behind a proxy, hosts are looked up there.
+    """
+    host = urllib.parse.urlsplit(url).hostname
+    if urllib.request.getproxies() or host is None:
+        return
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        raise NoNetworkError(_no_network(url, error)) from error
+
+
+def _no_network(url: str, error: OSError) -> str:
+    cure = "connect this machine, or bring the file from another: vid2vid weights path says where to"
+    return f"{url}: no network ({error.strerror or error}); {cure}"
+
+
 def _fetch(file: FileIO, wanted: DownloadRequest, progress: Progress, retry: RetryPolicy) -> None:
     """Download the rest of a file, retrying as long as that makes progress."""
     tries, reached = 0, file.seek(0, os.SEEK_END)
@@ -118,6 +143,8 @@ def _fetch(file: FileIO, wanted: DownloadRequest, progress: Progress, retry: Ret
         try:
             return _fetch_rest(file, wanted, progress, retry.silence_s)
         except TransferError as error:
+            if not file.tell():  # with a part of it there, the line has only broken, and may come back
+                require_network(wanted.url)
             # Progress starts the count again: a slow line that keeps breaking still gets there.
             tries = 1 if file.tell() > reached else tries + 1
             reached = file.tell()

@@ -10,7 +10,7 @@ from typing import Any
 
 from vid2vid_cli.checkpoints.cache import home
 from vid2vid_cli.checkpoints.catalogue import HubAddress
-from vid2vid_cli.checkpoints.download import Progress
+from vid2vid_cli.checkpoints.download import Progress, require_network
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.version import __version__
 
@@ -47,6 +47,7 @@ def fetch(address: HubAddress, progress: Progress, *, force: bool) -> Path:
     """Download a file into the hub's cache and return its path. It is not checked yet."""
     import huggingface_hub
 
+    require_network(endpoint())  # the client would try for many seconds
     huggingface_hub.utils.logging.set_verbosity_error()
     # Older releases take no progress bar of ours.
     accepts = inspect.signature(huggingface_hub.hf_hub_download).parameters

@@ -6,7 +6,6 @@ Unless stated otherwise, -1 and 1 are the outer edges of the border pixels (alig
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import torch
@@ -26,22 +25,31 @@ def _pixel_line(length: int, device: torch.device | str) -> Tensor:
     return (torch.arange(length, device=device, dtype=torch.float32) * 2 + 1) / length - 1
 
 
-def warp_image(image: Tensor, displacement: Tensor) -> Tensor:
+def warp_image(image: Tensor, displacement: Tensor, *, above: int = 0) -> Tensor:
     """Sample an image where each target pixel points to; the border is repeated outside.
 
-    image: (B, 3, H, W). displacement: (B, h, w, 2), in [-1, 1] units of the image's own width and height, from the
-    target pixel to its source; a smaller one is upsampled linearly. Returns (B, 3, H, W).
+    image: (B, C, above + H, W), a picture with some rows above it. displacement: (B, h, w, 2), in [-1, 1] units of the
+    picture's own width and height, from the target pixel to its source; a smaller one is upsampled linearly. Returns
+    (B, C, H, W).
     """
-    x, y = _pixel_line(image.shape[3], image.device), _pixel_line(image.shape[2], image.device)
+    height, width = image.shape[2] - above, image.shape[3]
+    x, y = _pixel_line(width, image.device), _pixel_line(height, image.device)
     # The identity grid is added line by line: making all of it would take longer than the rest.
-    grid = resize_map(displacement, image.permute(0, 2, 3, 1)) + torch.stack([x, torch.zeros_like(x)], -1)
+    grid = resize_map(displacement, (height, width)) + torch.stack([x, torch.zeros_like(x)], -1)
     grid[..., 1] += y[:, None]
+    below_cap(grid, above, height)
     return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def resize_map(values: Tensor, like: Tensor) -> Tensor:
-    """Resize a map (B, h, w, C) linearly to the height and width of another (B, H, W, any)."""
-    height, width = like.shape[1:3]
+def below_cap(grid: Tensor, above: int, height: int) -> None:
+    """Change places (B, H, W, 2) in a picture to places in one with some more rows above it, in place."""
+    if above:
+        grid[..., 1].add_(1).mul_(height / (height + above)).add_(2 * above / (height + above) - 1)
+
+
+def resize_map(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize a map (B, h, w, C) linearly to a height and width: (B, height, width, C)."""
+    height, width = size
     if values.shape[1:3] == (height, width):
         return values
     if _suits_opencv(values):
@@ -69,49 +77,6 @@ def _resize_with_opencv(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     for picture, result in zip(pictures.contiguous().numpy(), resized.numpy(), strict=True):
         cv2.resize(picture, (size[1], size[0]), dst=result, interpolation=cv2.INTER_LINEAR)
     return resized
-
-
-@dataclass(frozen=True)
-class PixelSquare:
-    """A square of whole pixels; it may reach beyond the image."""
-
-    left: int
-    top: int
-    side: int
-
-
-def cut_square(image: Tensor, square: PixelSquare, side_out: int) -> Tensor:
-    """Cut a square out of an image (B, C, H, W) and resize it to (B, C, side_out, side_out).
-
-    Averages where it shrinks. Beyond its border the image is repeated.
-    """
-    height, width = image.shape[-2:]
-    columns, *beyond_columns = _within(square.left, square.side, width)
-    rows, *beyond_rows = _within(square.top, square.side, height)
-    # Height first: torch is slow along rows, and less of the border has to be repeated then.
-    part = _resize_averaging(_repeat_border(image[..., rows, columns], [0, 0, *beyond_rows]), side_out, axis=2)
-    return _resize_averaging(_repeat_border(part, [*beyond_columns, 0, 0]), side_out, axis=3)
-
-
-def _repeat_border(image: Tensor, beyond: list[int]) -> Tensor:
-    """Repeat the border of an image (B, C, H, W) at its left, right, top and bottom."""
-    return functional.pad(image, beyond, mode="replicate") if any(beyond) else image
-
-
-def _resize_averaging(image: Tensor, length: int, axis: int) -> Tensor:
-    """Resize an image (B, C, H, W) linearly along one axis, averaging where it shrinks."""
-    size = (length, image.shape[3]) if axis == 2 else (image.shape[2], length)
-    if image.shape[axis] <= length:
-        return resize_planes(image, size)
-    return functional.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
-
-
-def _within(begin: int, length: int, whole: int) -> tuple[slice, int, int]:
-    """Return the part of a range within [0, whole), or nearest to it, and how much is missing before and after it."""
-    first = min(max(begin, 0), whole - 1)
-    last = max(min(begin + length, whole), first + 1)
-    before = max(0, min(first - begin, length - 1))
-    return slice(first, last), before, length - (last - first) - before
 
 
 def corner_grid(size: Sequence[int], device: torch.device | str = "cpu") -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.face.crop import CropSpec, FaceCrop
 from vid2vid_cli.geometry.regions import Mouth, Region
+from vid2vid_cli.geometry.turning import Turning
 from vid2vid_cli.motion import Motion, PoseOverride
 
 
@@ -23,14 +24,16 @@ class SourceAppearance:
 
     features: tensors by name; only the family knows what they mean. canonical: (1, K, 3), the source's keypoints
     without head pose and expression. motion: the source's own, of one frame. rest: the motion that a driving's is added
-    to, where that is not the source's own, see KnowsRest.
+    to, where that is not the source's own, see KnowsRest. turning: how far its head must be turned to look turned as
+    asked, see models.calibrated_turns; None where nobody measured it. A family that needs more than tensors of a source
+    returns a subclass; it must be quick to compute, since no cache keeps it.
     """
 
-    # What a cache of sources may keep; see Restorable for families that hold more.
     features: Mapping[str, Tensor]
     canonical: Tensor
     motion: Motion
     rest: Motion | None = field(default=None, kw_only=True)
+    turning: Turning | None = field(default=None, kw_only=True)
 
 
 class DrivenState(Protocol):
@@ -61,14 +64,6 @@ class ReenactmentModel(Protocol):
     pose_range_deg: tuple[float, float, float]
     # With which regions `extra` moves: with the pose alone (it is what moves beside the head), or with all.
     surroundings_move_with: Literal["pose", "all"]
-
-    @property
-    def quick_dtypes(self) -> frozenset[torch.dtype]:
-        """Which of int8 and bfloat16 the networks may compute in without a visible difference.
-
-        --dtype auto takes them where the processor is faster in them. int8 is refused where it is not named here.
-        """
-        ...
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the networks. UsageError when the family has none that can compute in `dtype`."""
@@ -266,36 +261,23 @@ def shape_of(model: ReenactmentModel, motion: Motion) -> Tensor:
     return model.shape(motion) if isinstance(model, KnowsRest) else motion.expression - model.without_shape(motion)
 
 
-@runtime_checkable
-class Restorable(Protocol):
-    """A model whose appearances hold more than tensors.
-
-    Only what its networks computed is kept; the rest is rebuilt. costly_features: the names of what they compute.
-    """
-
-    costly_features: frozenset[str]
-
-    def restored(self, features: Mapping[str, Tensor], image: Tensor, landmarks: Tensor) -> SourceAppearance:
-        """Return what `appearance` returned for the same picture, given its costly features."""
-        ...
-
-
 @dataclass(frozen=True)
 class Family:
     """A kind of checkpoint: how its tensors are recognised and built into a model.
 
     detect: tensors by name -> whether they are of this family. build: tensors by name -> model.
-    has_head_pose: whether its motion has yaw, pitch and roll. regions: what may move alone. request: which fields of
+    has_head_pose: whether its motion has yaw, pitch and roll. names_expressions: whether its models are
+    named_expressions.NamesExpressions. regions: what may move alone. request: which fields of
     `FamilyRequest` it takes; its models are `Adjustable` if there are any. is_embedded: whether its checkpoint comes
-    with the package. optional_prefixes: of tensors that a model can do without, in evaluations of what they bring.
+    with the package.
     """
 
     name: str
     detect: Callable[[Mapping[str, Tensor]], bool]
     build: Callable[[Mapping[str, Tensor]], ReenactmentModel]
     has_head_pose: bool = True
+    names_expressions: bool = False
     # All that the command line knows, unless a family cannot tell them apart.
     regions: frozenset[Region] = frozenset(get_args(Region))
     request: frozenset[str] = frozenset()
     is_embedded: bool = False
-    optional_prefixes: tuple[str, ...] = ()

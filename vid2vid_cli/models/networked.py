@@ -37,7 +37,6 @@ class NetworkedModel(ABC):
 
     READERS: ClassVar[tuple[str, ...]]
     RENDERER: ClassVar[tuple[str, ...]]
-    quick_dtypes: frozenset[torch.dtype] = frozenset()
     surroundings_move_with: Literal["pose", "all"] = "all"
     _load_renderer: Callable[[], Mapping[str, nn.Module]]
     _device = torch.device("cpu")

@@ -9,13 +9,14 @@ from vid2vid_cli.checkpoints.catalogue import DEFAULT_CHECKPOINT
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint, find_checkpoint, read_checkpoint
 from vid2vid_cli.checkpoints.tensor_names import why_no_family
 from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.face.matte import MatteNetwork, PersonMatte
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.base import Family, ReenactmentModel
-from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel, is_facevid2vid
 from vid2vid_cli.models.fomm.model import FommModel, is_fomm
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel, is_liveportrait
+from vid2vid_cli.process.numba_cache import survive_damage
 
 # Asked in this order; the first that knows the tensors of a file builds its model.
 FAMILIES = (
@@ -23,8 +24,8 @@ FAMILIES = (
         name="compact",
         detect=lambda tensors: "face.canonical" in tensors and "expression.basis" in tensors,
         build=CompactModel,
+        names_expressions=True,
         is_embedded=True,
-        optional_prefixes=LEARNED_PREFIXES,
     ),
     Family(
         name="facevid2vid",
@@ -62,6 +63,7 @@ class LoadedModel:
 
 def load_model(checkpoint: str = DEFAULT_CHECKPOINT) -> LoadedModel:
     """Load a checkpoint by its name or its path; the first family that knows its tensors builds it."""
+    survive_damage()
     path = find_checkpoint(checkpoint)
     file = embedded_checkpoint() if checkpoint == DEFAULT_CHECKPOINT else read_checkpoint(path)
     for family in FAMILIES:
@@ -80,3 +82,12 @@ def load_model(checkpoint: str = DEFAULT_CHECKPOINT) -> LoadedModel:
 def load_face_analyzer() -> FaceAnalyzer:
     """Load the face networks from the embedded checkpoint, once; they run on the processor."""
     return FaceAnalyzer.from_state(embedded_checkpoint().tensors)
+
+
+@lru_cache(maxsize=1)
+def load_person_matte() -> PersonMatte:
+    """Load the network that finds the person from the embedded checkpoint, once; it runs on the processor."""
+    network = MatteNetwork.from_state(embedded_checkpoint().tensors)
+    if network is None:
+        raise WeightsError("the checkpoint of the package has no matte.* tensors; install vid2vid again")
+    return PersonMatte(network)

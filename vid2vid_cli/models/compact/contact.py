@@ -15,7 +15,9 @@ from vid2vid_cli.geometry.easing import smoothstep_tensor
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 WIDEST = 1.35  # most that an eye opens, over its opening in the source
-LASHES = 0.028  # eye distances: a shut eye is read as open so much, for its lashes
+LASHES = 0.034  # eye distances: a shut eye is read as open so much at most, for its lashes
+LASHES_SHARE = 0.4  # of its opening at rest: in small eyes they are read as open by less
+NEARLY_SHUT = 0.2  # of an eye's opening
 LID_REACH = 0.08  # eye distances: how far above an upper lid the skin follows it
 LIP_REACH = 0.3  # eye distances: how far around the lips the skin follows them; all of a lip does
 APART = 0.02  # eye distances: lips of a reference that are open so little are closed
@@ -65,10 +67,31 @@ class LidContact:
         own: (1, 468, 3), the source's. driving, reference: (B or 1, 468, 3).
         """
         for eye in self._eyes:
-            rest = eye.gaps(reference).mean(1, keepdim=True).clamp_min(1e-3)
-            shut = (rest / 3).clamp_max(LASHES)
+            rest, shut = _open_and_shut(eye, reference)
             share = ((eye.gaps(driving).mean(1, keepdim=True) - shut) / (rest - shut)).clamp(0, WIDEST)
             faces = eye.opened(faces, eye.gaps(own) * share)
+        return faces
+
+    def opened_by(self, faces: Tensor, own: Tensor, shares: Tensor) -> Tensor:
+        """Return faces (B, 468, 3) with eyes open by shares (B, 2) of own (1, 468, 3): the person's right, the left."""
+        for eye, share in zip(self._eyes, shares.unbind(1), strict=True):
+            faces = eye.opened(faces, eye.gaps(own) * share[:, None])
+        return faces
+
+    def shares(self, faces: Tensor, own: Tensor) -> Tensor:
+        """Return how far both eyes of faces (B, 468, 3) are open, over own's (1, 468, 3): (B, 2)."""
+        return torch.cat([eye.gaps(faces).mean(1, keepdim=True) / _open_and_shut(eye, own)[0] for eye in self._eyes], 1)
+
+    def with_lashes(self, faces: Tensor, own: Tensor) -> Tensor:
+        """Return faces as a picture would show them: what `set_opening` takes for lashes lies over their openings.
+
+        Lids that nearly meet do so: else what smoothing leaves of a blink would be a slit.
+        """
+        for eye in self._eyes:
+            rest, shut = _open_and_shut(eye, own)
+            gaps = eye.gaps(faces)
+            lashed = gaps * (1 - shut / rest) + eye.gaps(own) * shut / rest
+            faces = eye.opened(faces, lashed * (gaps.mean(1, keepdim=True) / rest / NEARLY_SHUT).clamp(0, 1))
         return faces
 
 
@@ -101,6 +124,11 @@ class LipContact:
         other = self._mouth.gaps(reference)
         return self._mouth.opened(faces, torch.minimum(own, torch.where(other < APART, 0.0, other)))
 
+    def open_further(self, faces: Tensor, own: Tensor, moved: Tensor, rest: Tensor) -> Tensor:
+        """Return faces (B, 468, 3) with lips open further than own's as moved's are than rest's, and never crossed."""
+        gaps = self._mouth.gaps(own) + self._mouth.gaps(moved) - self._mouth.gaps(rest)
+        return self._mouth.opened(faces, gaps.clamp_min(0))
+
     def set_opening(self, faces: Tensor, own: Tensor, driving: Tensor, reference: Tensor | None) -> Tensor:
         """Return faces (B, 468, 3) with lips as far apart as the driving's.
 
@@ -113,6 +141,12 @@ class LipContact:
             share = torch.where(rest > APART, (gaps / rest.clamp_min(APART)).clamp_max(1), torch.ones_like(gaps))
             gaps = gaps + (kept - rest) * share
         return self._mouth.opened(faces, gaps.clamp_min(0))
+
+
+def _open_and_shut(eye: Opening, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean heights (B, 1) of an eye at rest, and as it reads when it is shut."""
+    rest = eye.gaps(reference).mean(1, keepdim=True).clamp_min(1e-3)
+    return rest, (LASHES_SHARE * rest).clamp_max(LASHES)
 
 
 def _edges(canonical: Tensor, loop: Tensor) -> tuple[Tensor, Tensor]:

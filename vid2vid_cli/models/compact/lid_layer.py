@@ -1,14 +1,16 @@
 """Shut lids: the skin that an upper lid brings into view as it closes, which no pixel of an open eye shows.
 
 Stretching what lies above the eye over it would drag lashes, brows and the frames of glasses along. A lid is drawn
-instead: in the colours of the skin around the eye, a little darker towards its edge, with the line of lashes where the
-lids meet. Nothing but the opening of the eye is drawn over.
+instead, from the fold down: first what the source shows below the fold, where it is, then the colours of the skin above
+and below the eye, a little darker towards the edge, with the line of lashes where the lids meet. Below the lashes the
+skin fades out over the lower rim of the eye, which is often lower than the mesh has it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,43 +24,55 @@ from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 LID = LOOPS[:, UPPER]
 FOLD, BROW = RINGS[0][:, UPPER], RINGS[1][:, UPPER]
 BAG, CHEEK = RINGS[0][:, LOWER], RINGS[1][:, LOWER]
-ABOVE = (0.1, 0.2, 0.3, 0.4)  # shares of the way from fold to brow where skin is looked at
+ON_LID = (0.35, 0.5, 0.65)  # shares of the way from the edge of an open lid to its fold where skin is looked at
+ABOVE = (0.1, 0.2, 0.3, 0.4)  # the same from fold to brow
 BELOW = (0.2, 0.4, 0.6, 0.8, 1.0)  # the same below the eye: more, so that the frames of glasses are outvoted
+# Of what is seen, by brightness: what is darker are lashes, folds and the frames of glasses, what is lighter shines.
+SKIN_FROM, SKIN_TO = 0.5, 0.8
 VARIES = 0.06  # most that the skin of one part of a lid differs from that of the whole lid
-LASHES = 0.06  # thickness of the line of lashes, in eye widths
-SHADE = 0.12  # how much darker a lid is at its edge than at its fold
+LASHES = 0.08  # thickness of the line of lashes, in eye widths
+SKIRT = 0.2  # eye widths below the lashes over which the skin drawn fades out: there sources show white and wet rims
+SHADE = 0.08  # how much darker a lid is at its edge than at its fold
 SOFT = 0.08  # eye widths: over which the top of a drawn lid fades in
+# Of the way from the fold to the edge of the open lid: so far the source is shown, where it is, then the drawn skin.
+KEPT_FROM, KEPT_TO = 0.15, 0.5
+MEET = 0.1  # eye widths between lids: from there on no skin is drawn below the lashes, up to half as much all of it
 BEGIN, END = 0.1, 0.4  # of closing: from where to where a lid appears
 
 
 @dataclass(frozen=True)
 class SourceLids:
-    """The lids of one source. skin: (2, 7, 3), of each part of each upper lid. lashes: (2, 3). All in [0, 1].
+    """The lids of one source.
 
-    folds: (2, 7), how far each point of an open lid's edge lies below its fold, in eye widths.
+    picture: (H, W, 3), the source. skin: (2, 2, 7, 3), of each eye, above and below it, part by part. lashes: (2, 3).
+    All in [0, 1]. In px of the picture: folds: (2, 7, 2). drops: (2, 7, 2), from there to the edge of the open lid.
+    corners: (2, 2, 2), outer and inner. widths: (2,), of the eyes.
     """
 
+    picture: Points
     skin: Points
     lashes: Points
     folds: Points
+    drops: Points
+    corners: Points
+    widths: Points
 
 
 def read_lids(image: Tensor, points_px: Points) -> SourceLids:
     """Read the lids of a source. image: (1, 3, H, W) in [0, 1]. points_px: (468 or more, 2 or 3) in its px."""
-    picture = image[0].permute(1, 2, 0).cpu().numpy()
+    picture = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
     points = points_px[:, :2]
-    above = np.stack([points[FOLD] + share * (points[BROW] - points[FOLD]) for share in ABOVE])  # (4, 2, 7, 2)
+    on_lid = np.stack([points[LID] + share * (points[FOLD] - points[LID]) for share in ON_LID])  # (3, 2, 7, 2)
+    above = np.stack([points[FOLD] + share * (points[BROW] - points[FOLD]) for share in ABOVE])
     below = np.stack([points[BAG] + share * (points[CHEEK] - points[BAG]) for share in BELOW])
-    seen = _colours(picture, np.concatenate([above, below]))  # (9, 2, 7, 3)
-    whole = np.median(seen.transpose(1, 0, 2, 3).reshape(2, -1, 3), 1)[:, None]  # (2, 1, 3)
-    parts = np.median(seen[: len(ABOVE)], 0)
-    even = (np.roll(parts, 1, 1) + parts + np.roll(parts, -1, 1)) / 3
-    skin = whole + np.clip(even - whole, -VARIES, VARIES)
+    seen = _colours(picture, np.concatenate([on_lid, above, below]))  # (12, 2, 7, 3)
+    skin = np.stack([_even_skin(part) for part in np.split(seen, [len(ON_LID) + len(ABOVE)])], 1)  # (2, 2, 7, 3)
     edges = _colours(picture, points[LID])  # the darkest of them are lashes
     darkest = np.quantile(edges, 0.1, axis=1)
-    folds = np.linalg.norm(points[LID] - points[FOLD], axis=-1) / _widths(points)[:, None]
-    lashes = np.minimum(darkest, 0.5 * whole[:, 0])
-    return SourceLids(skin.astype(np.float32), lashes.astype(np.float32), folds.astype(np.float32))
+    lashes = np.minimum(darkest, 0.5 * skin.mean((1, 2)))
+    folds, corners = points[FOLD], points[LOOPS[:, [OUTER, INNER]]]
+    drops = points[LID] - folds
+    return SourceLids(picture, skin, lashes.astype(np.float32), folds, drops, corners, _widths(points))
 
 
 def draw_lids(size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids) -> list[Layer]:
@@ -66,58 +80,73 @@ def draw_lids(size: tuple[int, int], points_px: Points, closing: Points, lids: S
 
     closing: (2, 7), how far each part of an upper lid has closed the eye, in [0, 1], see mesh.eyelids.
     """
-    layers = (_draw_lid(size, points_px, closing[eye], lids, eye) for eye in (0, 1))
+    layers = (_draw_lid(size, points_px[:, :2], closing[eye], lids, eye) for eye in (0, 1))
     return [layer for layer in layers if layer is not None]
 
 
-def _draw_lid(size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids, eye: int) -> Layer | None:
+def _draw_lid(size: tuple[int, int], points: Points, closing: Points, lids: SourceLids, eye: int) -> Layer | None:
     weight = smoothstep((closing - BEGIN) / (END - BEGIN))
     if not weight.any():
         return None
-    width_px = float(_widths(points_px[:, :2])[eye])
+    width_px = float(_widths(points)[eye])
     thick = max(1.0, LASHES * width_px)
-    upper, lower = _strip(points_px[:, :2], lids.folds[eye] * width_px, thick, eye)
+    skirt = SKIRT * width_px
+    upper, lower = _strip(points, thick / 2 + skirt, eye)
     rows = np.concatenate([upper, lower])
     low = np.maximum(np.floor(rows.min(0)).astype(int) - 1, 0)
     high = np.minimum(np.ceil(rows.max(0)).astype(int) + 2, (size[1], size[0]))
     if (high <= low).any():
         return None
     flat = np.column_stack([rows - (low + 0.5), np.zeros(len(rows))]).astype(np.float32)
-    attributes = _attributes(np.linalg.norm(lower - upper, axis=1), weight, lids.skin[eye])
+    attributes = _attributes(np.linalg.norm(lower - upper, axis=1), weight, lids, eye, width_px)
+    gaps = np.linalg.norm(points[LOOPS[eye, LOWER]] - points[LID[eye]], axis=1)
+    attributes = np.column_stack([attributes, np.tile(np.pad(smoothstep(2 - 2 * gaps / (MEET * width_px)), 1), 2)])
     drawn = rasterize(flat, attributes, _strip_triangles(len(upper)), (int(high[1] - low[1]), int(high[0] - low[0])))
-    below_top, above_bottom, share = np.moveaxis(drawn[..., :3], -1, 0)
-    down = below_top / np.maximum(below_top + above_bottom, 1e-3)
-    colour = drawn[..., 3:] * (1 - SHADE * down**2)[..., None]
-    line = np.clip(1 - np.abs(above_bottom - 1 - thick / 2) / (0.75 * thick), 0, 1) ** 0.7
+    below_fold, above_bottom, share, still = np.moveaxis(drawn[..., :4], -1, 0)
+    line_up = above_bottom - skirt  # px above the lower end of the lashes
+    down = below_fold / np.maximum(below_fold + above_bottom, 1e-3)
+    colour = drawn[..., 4:7] * (1 - SHADE * down**2)[..., None]
+    kept = smoothstep((KEPT_TO - still) / (KEPT_TO - KEPT_FROM))[..., None]
+    colour += kept * (_look_at(lids.picture, drawn[..., 7:9]) - colour)
+    line = np.clip(1 - np.abs(line_up - thick / 2) / (0.75 * thick), 0, 1) ** 0.7
     colour += (share * line)[..., None] * (lids.lashes[eye] - colour)
-    alpha = share * smoothstep(below_top / max(1.5, SOFT * width_px)) * np.clip(above_bottom, 0, 1)
+    alpha = share * smoothstep(below_fold / max(1.5, SOFT * width_px))
+    alpha *= np.maximum(np.clip(line_up, 0, 1), drawn[..., 9] * smoothstep(above_bottom / skirt))
     return Layer(int(low[0]), int(low[1]), np.asarray(colour, np.float32), alpha[..., None].astype(np.float32))
 
 
-def _strip(points: Points, folds_px: Points, thick: float, eye: int) -> tuple[Points, Points]:
+def _strip(points: Points, below: float, eye: int) -> tuple[Points, Points]:
     """Return the upper and the lower edge of a drawn lid, from corner to corner: (9, 2) each.
 
-    It reaches from where the edge of the open lid would be to below the lashes. points: (468, 2), in px.
-    folds_px: (7,), how far an open lid's edge lies below its fold. thick: of the lashes, in px.
+    It reaches from the fold to below the edge of the lid. points: (468, 2), in px. below: in px.
     """
     edge, fold = points[LID[eye]], points[FOLD[eye]]
-    drop = np.maximum(np.linalg.norm(edge - fold, axis=1, keepdims=True), 1e-3)
-    down = (edge - fold) / drop
-    top, bottom = fold + np.minimum(folds_px[:, None], drop) * down, edge + (thick / 2 + 1) * down
-    outer, inner = points[LOOPS[eye, [OUTER, INNER]]][:, None]
-    return np.concatenate([outer, top, inner]), np.concatenate([outer, bottom, inner])
+    down = (edge - fold) / np.maximum(np.linalg.norm(edge - fold, axis=1, keepdims=True), 1e-3)
+    corners = points[LOOPS[eye, [OUTER, INNER]]]
+    return _between(corners, fold), _between(corners, edge + below * down)
 
 
-def _attributes(heights: Points, weight: Points, skin: Points) -> Points:
-    """Return what the vertices of a strip carry: px below its top and above its bottom, how much is drawn, colour.
+def _between(corners: Points, row: Points) -> Points:
+    """Return a row (7, 2) of points between the outer and the inner corner (2, 2) of an eye: (9, 2)."""
+    return np.concatenate([corners[:1], row, corners[1:]])
 
-    heights: (9,), of the strip. weight: (7,). skin: (7, 3). Returns (18, 6).
+
+def _attributes(heights: Points, weight: Points, lids: SourceLids, eye: int, width_px: float) -> Points:
+    """Return what the vertices of a strip carry: (18, 9), the upper row before the lower one.
+
+    px below its top and above its bottom; how much is drawn; how far it is from the fold, 1 at the edge of an open
+    lid; colour (3); the place in px of the source's picture that lies so far below its fold (2). heights: (9,), of the
+    strip, in px. weight: (7,), how much of each part is drawn.
     """
     count = len(heights)
-    attributes = np.zeros((2 * count, 6), np.float32)
+    attributes = np.zeros((2 * count, 9), np.float32)
     attributes[count:, 0], attributes[:count, 1] = heights, heights
     attributes[:, 2] = np.tile(np.pad(weight, 1), 2)
-    attributes[:, 3:] = np.tile(np.pad(skin, ((1, 1), (0, 0)), mode="edge"), (2, 1))
+    ways = heights[1:-1] / np.maximum(np.linalg.norm(lids.drops[eye], axis=1) / lids.widths[eye] * width_px, 1e-3)
+    attributes[count + 1 : -1, 3] = ways
+    attributes[:, 4:7] = np.pad(lids.skin[eye], ((0, 0), (1, 1), (0, 0)), mode="edge").reshape(-1, 3)
+    attributes[:count, 7:] = _between(lids.corners[eye], lids.folds[eye])
+    attributes[count:, 7:] = _between(lids.corners[eye], lids.folds[eye] + ways[:, None] * lids.drops[eye])
     return attributes
 
 
@@ -128,12 +157,34 @@ def _strip_triangles(count: int) -> Indices:
     return np.concatenate([np.stack([k, beside, below], 1), np.stack([beside, below + 1, below], 1)]).astype(np.int32)
 
 
+def _even_skin(seen: Points) -> Points:
+    """Return the skin at each part of both lids, from colours (N, 2, 7, 3) that were seen there: (2, 7, 3)."""
+    whole = _skin(seen.transpose(0, 2, 1, 3).reshape(-1, 2, 3))[:, None]  # (2, 1, 3)
+    parts = _skin(seen)
+    even = cv2.blur(parts, (5, 1), borderType=cv2.BORDER_REPLICATE)  # (2, 7, 3): eyes are rows, parts columns
+    return np.asarray(whole + np.clip(even - whole, -VARIES, VARIES), np.float32)
+
+
+def _skin(colours: Points) -> Points:
+    """Return what of some colours (N, ..., 3) is most likely skin: (..., 3)."""
+    order = np.argsort(colours.sum(-1), axis=0, kind="stable")[..., None]
+    ordered = np.take_along_axis(colours, order, 0)
+    first, last = int(SKIN_FROM * len(colours)), int(SKIN_TO * len(colours))
+    return np.asarray(ordered[first : max(last, first + 1)].mean(0), np.float32)
+
+
 def _colours(picture: NDArray[np.floating], places: Points) -> Points:
     """Return the colours of a picture (H, W, 3) at places (..., 2) in its px: (..., 3)."""
     height, width = picture.shape[:2]
     x = np.clip(places[..., 0].astype(int), 0, width - 1)
     y = np.clip(places[..., 1].astype(int), 0, height - 1)
     return np.asarray(picture[y, x], np.float32)
+
+
+def _look_at(picture: Points, places: Points) -> Points:
+    """Sample a picture (H, W, 3) at places (h, w, 2) in its px, edges at 0: (h, w, 3)."""
+    x, y = np.moveaxis(np.asarray(places - 0.5, np.float32), -1, 0)
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _widths(points: Points) -> Points:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -11,21 +10,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.codec.space import ExpressionBasis
-from vid2vid_cli.errors import UsageError
+from vid2vid_cli.errors import UsageError, WeightsError
 from vid2vid_cli.face.crop import CropSpec, FaceCrop
+from vid2vid_cli.face.matte import MatteNetwork, PersonMatte
 from vid2vid_cli.geometry.affine import apply_affine
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.regions import Mouth, Region
+from vid2vid_cli.geometry.turning import Turning
 from vid2vid_cli.models.base import DrivenState, Rest, SourceAppearance
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
 from vid2vid_cli.models.compact.gaze import Irises
-from vid2vid_cli.models.compact.learned.networks import LearnedParts
-from vid2vid_cli.models.compact.learned.quantized import RANGES, can_quantize, quantize
-from vid2vid_cli.models.compact.learned.refine import encode_source
+from vid2vid_cli.models.compact.head_model import HeadModel
+from vid2vid_cli.models.compact.layers import split_layers
 from vid2vid_cli.models.compact.lid_layer import read_lids
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
@@ -35,22 +37,23 @@ from vid2vid_cli.models.compact.mouth_reading import read_mouth
 from vid2vid_cli.models.compact.posing import CompactState, Posing
 from vid2vid_cli.models.compact.rendering import render_frame
 from vid2vid_cli.models.compact.rest import RestFinder
-from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging
+from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, own_landmarks, with_face
 from vid2vid_cli.models.compact.wrinkles import FEWEST_AT_REST, DrivingLook, RestingSkin, SkinMap
+from vid2vid_cli.models.gaze_request import GazeRequest
 from vid2vid_cli.motion import Motion, PoseOverride
 
 MOUTH_REACH, EYE_REACH = 0.7, 0.45  # eye distances: how far from lips and eyelids a region reaches
 
 
 class CompactModel:
-    """Reenactment by warping the source with a face mesh. See models.base.ReenactmentModel for the methods."""
+    """Reenactment by warping the source with a mesh of the head. See models.base.ReenactmentModel for the methods."""
 
     name = "compact"
     source_crop = SOURCE_CROP
     driving_crop = CropSpec(scale=3.0)
     pose_range_deg = (45.0, 25.0, 30.0)
+    furthest_pose_deg = (65.0, 50.0)
     surroundings_move_with: Literal["pose", "all"] = "pose"
-    costly_features = frozenset({"encoded"})
     follow_crop = CropSpec(scale=SOURCE_CROP.scale, size=VIEW)
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -61,63 +64,38 @@ class CompactModel:
         self._rigging = Rigging(self.topology, self.basis, state)
         self._rest = RestFinder(self.topology)
         self.posing = Posing(self.topology, state, self._rigging.project)
+        self._matte = PersonMatte(_matte_network(state))
         self._bank = MouthBank.from_state(state)
-        self._stored = self._learned = LearnedParts.from_state(state)
-        self._ranges = {network: state[name] for network, name in RANGES.items() if name in state}
-
-    @property
-    def networks(self) -> LearnedParts | None:
-        """The learned parts, as they compute; None where the checkpoint has none."""
-        return self._learned
-
-    @property
-    def quick_dtypes(self) -> frozenset[torch.dtype]:
-        """Dtypes in which the learned parts compute as well as in float32: see models.base.ReenactmentModel."""
-        if self._stored is None:
-            return frozenset()
-        int8 = {torch.int8} if len(self._ranges) == len(RANGES) and can_quantize() else set()
-        return frozenset({torch.bfloat16} | int8)
+        self._head = HeadModel.from_state(self.topology, state)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the learned parts; the mesh is computed on the processor, in float32."""
-        if self._stored is not None:
-            # A copy, so that a later call with more precision does not compute with rounded weights.
-            self._learned = copy.deepcopy(self._stored)
-            floating = torch.float32 if dtype == torch.int8 else dtype
-            self._learned.to(device, floating, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if dtype == torch.int8:
-                quantize(self._learned, self._ranges)
-        elif dtype != torch.float32:
+        """Do nothing: the mesh is computed on the processor, in float32."""
+        if dtype != torch.float32:
             name = str(dtype).removeprefix("torch.")
-            raise UsageError(f"--dtype {name}: this checkpoint has no networks that compute in it; leave --dtype out")
+            raise UsageError(f"--dtype {name}: compact has no networks that compute in it; leave --dtype out")
 
     def appearance(self, image: Tensor, landmarks: Tensor) -> CompactSource:
-        """Split the source's face into identity, pose and expression, and prepare its mesh."""
-        return self.restored({}, image, landmarks)
-
-    def restored(self, features: Mapping[str, Tensor], image: Tensor, landmarks: Tensor) -> CompactSource:
-        """Return the appearance; "encoded" is computed unless it is among the features."""
+        """Split the source into the person and the background, the face into identity, pose and expression."""
         image = image.contiguous()  # grid_sample takes ten times as long on the strides of a frame
         points = unit_points(landmarks, (image.shape[2], image.shape[3]))
-        rig = self._rigging.rig(points)
+        height, width = image.shape[2:]
+        middle = np.array([width / 2, height / 2, 0], np.float32)
+        points_px = points[0].numpy() * np.float32(max(height, width) / 2) + middle
+        matte = with_face(self._matte.of_image(image)[0, 0].numpy(), points_px)
+        rig = self._rigging.rig(points, matte)
         irises = Irises(points[0].numpy(), rig.motion.expression[0, POINTS].numpy(), image)
-        kept = {"image": image}
-        if self._learned is not None:
-            encoded = features.get("encoded")
-            kept["encoded"] = encode_source(self._learned, image, rig.square) if encoded is None else encoded
         mouth = read_mouth(self.topology, self._bank, image, landmarks[0], rig)
         lids = read_lids(image, landmarks[0].numpy())
-        return CompactSource(kept, rig.canonical, rig.motion, rig.warp, rig.square, irises, mouth, lids)
+        layers = split_layers(image, matte)
+        return CompactSource({"image": image}, rig.canonical, rig.motion, rig.warp, irises, mouth, lids, layers)
 
     def follow(
         self, picture: NDArray[np.uint8], landmarks: Tensor, seen: Points | None = None
     ) -> FirstFrameFollower | None:
-        """Begin to compare the frames of a driving with its first one; the networks must be there to use it."""
-        if self._learned is None:
-            return None
+        """Begin to compare the frames of a driving with its first one."""
         points = unit_points(landmarks, picture.shape[:2])
-        rig = self._rigging.rig(points)
-        first = FirstFrame(rig.warp, rig.square.box, picture, seen)
+        rig = self._rigging.rig(points, self._matte.of_frame(np.repeat(picture[..., None], 3, -1)))
+        first = FirstFrame(rig.warp, rig.square, picture, seen)
         person = SourceAppearance({}, self.topology.canonical[None], self._rigging.motion(points))
         return FirstFrameFollower(self.posing, person, first)
 
@@ -173,6 +151,53 @@ class CompactModel:
             raise ValueError("the source appearance belongs to another family")
         return replace(source, mouth=replace(source.mouth, kind=mouth))
 
+    def with_turning(self, source: SourceAppearance, turning: Turning) -> SourceAppearance:
+        """Return a source that is turned by these curves; see models.calibrated_turns."""
+        return replace(source, turning=turning)
+
+    def smaller(self, source: SourceAppearance, side_px: int) -> SourceAppearance:
+        """Return a source in fewer pixels; see models.calibrated_turns."""
+        image = source.features["image"]
+        height, width = image.shape[2:]
+        shrink = side_px / max(height, width)
+        if shrink >= 1:
+            return source
+        size = max(1, round(height * shrink)), max(1, round(width * shrink))
+        return self.appearance(functional.interpolate(image, size, mode="area"), own_landmarks(source, size))
+
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        """The names of the expressions; see models.named_expressions."""
+        return () if self._head is None else self._head.names
+
+    @property
+    def head_model(self) -> HeadModel:
+        """The head model. WeightsError if the checkpoint has none."""
+        if self._head is None:
+            raise WeightsError("this checkpoint has no head model; use the one of this version")
+        return self._head
+
+    def with_expression(self, driven: DrivenState, weights: Tensor) -> CompactState:
+        """Return a state with expressions added on the canonical head; see models.named_expressions."""
+        if not isinstance(driven, CompactState):
+            raise ValueError("what drives the source is of another family")
+        return driven.with_expression(self.head_model, weights)
+
+    def with_gaze(self, source: SourceAppearance, driven: DrivenState, asked: GazeRequest) -> CompactState:
+        """Return a state whose eyes look where they are asked to; see models.gaze_request."""
+        if not isinstance(driven, CompactState):
+            raise ValueError("what drives the source is of another family")
+        return driven.with_gaze(source.motion, asked)
+
+    def motion_of(self, weights: Tensor, rotation: Tensor) -> Motion:
+        """Return the motion of weights and head poses; see models.named_expressions."""
+        expression = self.head_model.expression(weights)
+        return Motion(rotation, rotation.new_zeros(len(rotation), 3), rotation.new_ones(len(rotation), 1), expression)
+
+    def weights_of(self, motion: Motion, rest: Motion) -> Tensor:
+        """Return the weights that are most like a motion; see models.named_expressions."""
+        return self.head_model.weights(motion.expression, rest.expression)
+
     def unrest(self, motions: Motion) -> Tensor:
         """Return how far each of some frames of one person is from rest: eyes shut, or lips open."""
         return self._rest.unrest(motions)
@@ -195,7 +220,7 @@ class CompactModel:
         if not isinstance(source, CompactSource) or not isinstance(driven, CompactState):
             raise ValueError("the source appearance or the driven state belongs to another family")
         # A batch only shortens reading and driving: each frame's mesh is drawn by itself.
-        frames = [render_frame(source, driven[i], self._learned, self.skin) for i in range(len(driven))]
+        frames = [render_frame(source, driven[i], self.skin) for i in range(len(driven))]
         return frames[0] if len(frames) == 1 else torch.cat(frames)
 
     def without_shape(self, motion: Motion) -> Tensor:
@@ -212,3 +237,11 @@ class CompactModel:
         mask = self.topology.region_mask(loops, reach=MOUTH_REACH if region == "mouth" else EYE_REACH)
         # The gaze is the last keypoint: it moves with the eyes.
         return torch.cat([mask, mask.new_tensor([float(region == "eyes")])])
+
+
+def _matte_network(state: Mapping[str, Tensor]) -> MatteNetwork:
+    """Build the network that finds the person; older checkpoints have none of their own and take the package's."""
+    network = MatteNetwork.from_state(state) or MatteNetwork.from_state(embedded_checkpoint().tensors)
+    if network is None:
+        raise WeightsError("no matte.* tensors here, nor in the checkpoint of the package; install vid2vid again")
+    return network

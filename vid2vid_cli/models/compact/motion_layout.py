@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from vid2vid_cli.arrays import Points
 from vid2vid_cli.errors import MotionFileError
 
 POINTS = 468  # of the mesh
@@ -29,11 +30,9 @@ def require_extra(extra: Tensor) -> Tensor:
     return extra
 
 
-def as_map(surroundings: Tensor | None, like: Tensor) -> Tensor:
-    """Return the surroundings (CELLS * CELLS, 3) as a map (1, 2, CELLS, CELLS); zeros where nothing is known."""
-    if surroundings is None:
-        return like.new_zeros(1, 2, CELLS, CELLS)
-    return surroundings[:, :2].T.reshape(1, 2, CELLS, CELLS)
+def as_cells(surroundings: Tensor) -> Points:
+    """Return the surroundings of one frame (1, CELLS * CELLS, 3) as a grid (CELLS, CELLS, 2)."""
+    return surroundings[0, :, :2].cpu().numpy().reshape(CELLS, CELLS, 2)
 
 
 def unit_points(landmarks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,20 +13,25 @@ from vid2vid_cli.arrays import Map
 from vid2vid_cli.face.landmarks import BROWS
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
+from vid2vid_cli.geometry.turning import Turning
 from vid2vid_cli.models.base import SourceAppearance, are_finite
 from vid2vid_cli.models.compact.contact import LidContact, LipContact
+from vid2vid_cli.models.compact.eye_contact import gaze_towards, share_asked
+from vid2vid_cli.models.compact.head_model import HeadModel
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, require_extra
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture
+from vid2vid_cli.models.gaze_request import GazeRequest
 from vid2vid_cli.motion import Motion, PoseOverride
 
-# A warped head looks less turned than its mesh is, since nothing new of it comes into view: a mesh turned by 20
-# degrees reads as 15. Turning this much further in yaw, pitch and roll gives the angle asked for (nine portraits).
-UNDERTURN_DEG = (6.0, 4.5, 0.0)
-UNDERTURN_AT_RAD = math.radians(15)
-# In the same way mouths that are warped wide and brows that are warped up look less so than their mesh. On strangers'
-# faces they move this much further, as a share of the movement; by eye, it looks like the driving's.
-UNDERSHOWN_WIDTH, UNDERSHOWN_BROWS = 0.32, 0.4
+# A warped head looks less turned than its mesh is, since nothing new of it comes into view: trackers read a yaw of 23
+# degrees as 20, and more of a pitch is missing. So heads turn further than asked, by these shares of yaw, pitch, roll,
+# where nobody measured how far the source must turn, see models.calibrated_turns.
+UNDERTURN = (0.16, 0.25, 0.0)
+# In the same way mouths that are warped wide and brows that are warped up are read as less so than they are drawn. On
+# strangers' faces they move this much further, as a share of the movement; by eye, it looks like the driving's.
+# Frowning brows move less far: they would be squeezed onto the eyes, and not be read as lower.
+UNDERSHOWN_WIDTH, UNDERSHOWN_BROWS, UNDERSHOWN_FROWN = 0.36, 0.45, 0.2
 CORNER_REACH, BROW_REACH = 0.45, 0.25  # eye distances: how far around the corners of the mouth, and the brows
 SAME_FACE = (
     0.015  # eye distances: resting faces closer than this are the same person's; from twice this on, two people's
@@ -42,7 +46,7 @@ class CompactState:
     source's, see gaze.py; (B, 0, 3) where the motion knows none. surroundings: (B, CELLS * CELLS, 3), see
     motion_layout.py; None where nothing is known. head: the pose of the source's own head in the keypoints. mouth: the
     inside of the driving's mouth, for all frames; None to draw one. shading: how light on the skin changes, for all
-    frames, see wrinkles.SkinMap.ratio; None for not at all.
+    frames, see wrinkles.SkinMap.ratio; None for not at all. alike: how far source and driving are one person, 0 to 1.
     """
 
     keypoints: Tensor
@@ -51,6 +55,7 @@ class CompactState:
     head: Similarity
     mouth: MouthPicture | None = None
     shading: Map | None = None
+    alike: float = 0.0
 
     def is_finite(self) -> bool:
         """Whether all numbers are finite."""
@@ -60,12 +65,30 @@ class CompactState:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def with_gaze(self, own: Motion, asked: GazeRequest) -> CompactState:
+        """Return a state whose eyes look where they are asked to. own: the source's motion."""
+        if not self.gaze.shape[1]:
+            return self
+        if asked.toward_deg is None:
+            return replace(self, gaze=torch.zeros_like(self.gaze))
+        wanted = gaze_towards(self.head.rotation, *asked.toward_deg).to(self.gaze) - own.expression[:, POINTS:]
+        share = share_asked(self.head.rotation).to(self.gaze)
+        return replace(self, gaze=self.gaze + share * (wanted - self.gaze))
+
+    def with_expression(self, head_model: HeadModel, weights: Tensor) -> CompactState:
+        """Return a state with named expressions added on the canonical head, weights: (1 or B, E)."""
+        face = head_model.move(self.head.undo(self.keypoints), weights)
+        gaze = self.gaze + head_model.gaze(weights) if self.gaze.shape[1] else self.gaze
+        return replace(self, keypoints=self.head.apply(face), gaze=gaze)
+
     def __getitem__(self, index: int) -> CompactState:
         """Return the state of one frame, still as a batch, of 1."""
         one = slice(index, index + 1)
         surroundings = None if self.surroundings is None else self.surroundings[one]
         head = Similarity(*(t[one] for t in self.head))
-        return CompactState(self.keypoints[one], self.gaze[one], surroundings, head, self.mouth, self.shading)
+        return CompactState(
+            self.keypoints[one], self.gaze[one], surroundings, head, self.mouth, self.shading, self.alike
+        )
 
 
 class Posing:
@@ -97,7 +120,7 @@ class Posing:
         else:
             rotation = driving.rotation @ reference.rotation.transpose(-1, -2) @ own.rotation
             moved = driving.expression - reference.expression
-            expression = rest + moved * (1 + (1 - alike) * self._undershown)
+            expression = rest + moved * (1 + (1 - alike) * self._further(moved))
             scale = own.scale * driving.scale / reference.scale
             translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
         gaze = expression[:, POINTS:] - own.expression[:, POINTS:]
@@ -110,13 +133,19 @@ class Posing:
             face = self._lids.set_opening(face, own_face, driving_face, reference_face)
         face = self._lips.set_opening(face, own_face, driving_face, reference_face)
         if pose is not None:
-            rotation = turn(rotation, pose)
+            rotation = turn(rotation, pose, source.turning)
         posed = Similarity(scale.expand(len(driving), 1), rotation, translation)
         keypoints = posed.apply(face)
         # No pose can be fitted to numbers that overflowed: the fit would raise, where the caller knows whose fault
         # it is (`is_finite`).
         head = self.head_pose(source, keypoints) if are_finite(keypoints) else posed
-        return CompactState(keypoints, gaze, surroundings, head)
+        return CompactState(keypoints, gaze, surroundings, head, alike=alike)
+
+    def _further(self, moved: Tensor) -> Tensor:
+        """Return how much further strangers' faces move than the driving's, as a share of movements (B, 469, 3)."""
+        frown = self._undershown.clone()
+        frown[:, 1] *= UNDERSHOWN_FROWN / UNDERSHOWN_BROWS
+        return torch.where(moved > 0, frown, self._undershown)  # y is down
 
     def likeness(self, own: Motion, reference: Motion | None) -> float:
         """Return how much a source is the driving person, see `likeness`; 0 where nobody can tell."""
@@ -171,13 +200,13 @@ def likeness(own: Tensor, reference: Tensor) -> float:
     return min(max(2 - away / SAME_FACE, 0.0), 1.0)
 
 
-def turn(rotation: Tensor, pose: PoseOverride) -> Tensor:
-    """Turn heads (B, 3, 3) as the user asks, a little further than asked: see UNDERTURN_DEG."""
+def turn(rotation: Tensor, pose: PoseOverride, turning: Turning | None) -> Tensor:
+    """Turn heads (B, 3, 3) as the user asks, a little further than asked: as was measured, or see UNDERTURN."""
     driven = pose_from_rotation(rotation)
     asked = pose_from_rotation(pose.apply(rotation))
-    angles = []
-    for before, after, more_deg in zip(driven, asked, UNDERTURN_DEG, strict=True):
-        change = after - before
-        # tanh: all of it from some 15 degrees on, and none for a head that is not turned.
-        angles.append(after + math.radians(more_deg) * torch.tanh(change / UNDERTURN_AT_RAD))
+    measured = turning or Turning()
+    angles = [
+        before + measured.turn(axis, after - before, 1 + share)
+        for axis, (before, after, share) in enumerate(zip(driven, asked, UNDERTURN, strict=True))
+    ]
     return rotation_from_pose(*angles)

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vid2vid_cli.arrays import Points
-from vid2vid_cli.geometry.grid import resize_planes, warp_image
-from vid2vid_cli.geometry.keypoints import Similarity
-from vid2vid_cli.models.compact.learned.networks import Correction, LearnedParts
-from vid2vid_cli.models.compact.learned.refine import (
-    EncodedSource,
-    Target,
-    correct_flow,
-    paint_target,
-    residual_at,
-    spread_residual,
-)
+from vid2vid_cli.geometry.grid import below_cap, resize_planes, warp_image
+from vid2vid_cli.models.compact.layers import Layers
 from vid2vid_cli.models.compact.lid_layer import draw_lids
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, find_edges
-from vid2vid_cli.models.compact.mesh.warp import EYE, Flow, PlacedMesh
-from vid2vid_cli.models.compact.motion_layout import POINTS, as_map
+from vid2vid_cli.models.compact.mesh.placed_mesh import DRAWN_OUT, EYE, Flow, PlacedMesh
+from vid2vid_cli.models.compact.mesh.warp import Surroundings
+from vid2vid_cli.models.compact.motion_layout import POINTS, as_cells
 from vid2vid_cli.models.compact.mouth import MouthTarget, fill_mouth
 from vid2vid_cli.models.compact.mouth_corners import flatten_folds
 from vid2vid_cli.models.compact.mouth_halves import Projection
@@ -31,75 +24,88 @@ from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
 from vid2vid_cli.models.compact.wrinkles import SkinMap
 
+SOFTENED, MOST_SOFTENED, LEAST_SOFTENED = 0.012, 0.9, 0.05  # of the height of the face; of the picture
 WARP_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
 
 
-def render_frame(source: CompactSource, driven: CompactState, parts: LearnedParts | None, skin: SkinMap) -> Tensor:
-    """Render a source under the motion of one frame: (1, 3, H, W). parts: None for the warp alone."""
-    keypoints = driven.keypoints[0]
-    # The one placing of a frame: flow, networks and painter all draw from this mesh.
-    mesh = source.warp.place(keypoints.cpu().numpy(), driven.head)
-    own = source.motion
-    surroundings = None if driven.surroundings is None else driven.surroundings[0]
-    missed = as_map(surroundings, like=keypoints)
-    target = Target(mesh, Similarity(own.scale, own.rotation, own.translation), driven.head, missed)
-    encoded = correction = None
-    if parts is not None:
-        encoded = EncodedSource(source.features["encoded"], source.square)
-        correction = correct_flow(parts, encoded, target)
-    warped = _warp(source, mesh, driven.gaze[0], correction)
-    if parts is not None and encoded is not None and correction is not None:
-        paint_target(parts, warped, target, encoded, correction)
+def render_frame(source: CompactSource, driven: CompactState, skin: SkinMap) -> Tensor:
+    """Render a source under the motion of one frame: (1, 3, H, W)."""
+    # The one placing of a frame.
+    surroundings = None if driven.surroundings is None else Surroundings(as_cells(driven.surroundings), driven.alike)
+    mesh = source.warp.place(driven.keypoints[0].cpu().numpy(), driven.head, surroundings)
+    rendered = source.layers.compose(_move_person(source, mesh, driven))
     if driven.shading is not None:
-        _shade(warped, source, driven, skin)
-    _shut_lids(warped, source, driven, mesh)
-    _fill_mouth(warped, source, driven)  # real teeth need no retouching, which would only grey them
-    return warped
+        _shade(rendered, source, driven, skin)
+    _shut_lids(rendered, source, driven, mesh)
+    _fill_mouth(rendered, source, driven)
+    return rendered
 
 
-def _warp(source: CompactSource, mesh: PlacedMesh, gaze: Tensor, correction: Correction | None) -> Tensor:
-    """Warp a source by the mesh's flow, corrected where it can be: (1, 3, H, W). gaze: (1 or 0, 3)."""
-    image = source.features["image"]
-    height, width = image.shape[-2:]
+def _move_person(source: CompactSource, mesh: PlacedMesh, driven: CompactState) -> Tensor:
+    """Warp a source's person by the mesh's flow: (1, 4, H, W)."""
+    person, above = source.layers.person, source.layers.above
+    height, width = source.layers.size
     shrink = min(1.0, WARP_SIDE / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
     flow = mesh.flow(size)
-    look = None if not len(gaze) else gaze[0].cpu().numpy()
+    look = driven.gaze[0][0].cpu().numpy() if driven.gaze.shape[1] else None
     made_up = None
     if look is not None:
         made_up = source.irises.move(flow.displacement, Box.whole(size), mesh.vertices[:POINTS], look)
     edges = find_edges(flow.displacement, (height, width), made_up)
-    displacement = torch.from_numpy(flow.displacement).to(image)[None]
-    if correction is not None:
-        displacement += spread_residual(correction, source.square, displacement)
-    warped = warp_image(image, _in_halves_of_sides(displacement, image))
+    displacement = torch.from_numpy(flow.displacement).to(person)[None]
+    moved = warp_image(person, _in_halves_of_sides(displacement, (height, width)), above=above)
     if flow.mirrored is not None:
-        warped = _lay_mirrored(image, warped, flow)
+        moved = _lay_mirrored(source.layers, moved, flow)
     if len(edges):
-        warped[0, :, edges.y, edges.x] = _cover(source, mesh, edges, look, correction)
-    return warped
+        moved[0, :, edges.y, edges.x] = _cover(source, mesh, edges, look)
+    _soften(moved[0], mesh)
+    return moved
 
 
-def _cover(
-    source: CompactSource, mesh: PlacedMesh, edges: EdgePixels, gaze: Points | None, correction: Correction | None
-) -> Tensor:
-    """Return the colours of pixels that edges pass through, (3, E), from what covers each of their samples."""
-    image, places = source.features["image"], edges.places
+def _soften(moved: Tensor, mesh: PlacedMesh) -> None:
+    """Blur a moved person (4, H, W) down the side of a face that few pixels are stretched over, in place.
+
+    Along the stretch there is nothing to see but the noise of single pixels, as stripes.
+    """
+    if mesh.values[:, DRAWN_OUT].max() < LEAST_SOFTENED:
+        return
+    height, width = moved.shape[-2:]
+    half = max(height, width) / 2
+    points = mesh.vertices[mesh.values[:, DRAWN_OUT] > 0, :2]
+    low = np.floor(points.min(0) * half + (width / 2, height / 2)).astype(int).clip(0, (width - 1, height - 1))
+    high = np.ceil(points.max(0) * half + (width / 2, height / 2)).astype(int).clip(low + 1, (width, height))
+    (left, top), (right, bottom) = low.tolist(), high.tolist()
+    first, last = ((corner - (width / 2, height / 2)) / half for corner in (low, high))
+    box = Box(first[0], first[1], last[0], last[1])
+    share = mesh.draw(box, (bottom - top, right - left), (DRAWN_OUT,)) * MOST_SOFTENED
+    patch = moved[:, top:bottom, left:right]
+    pixels = np.ascontiguousarray(patch.permute(1, 2, 0).cpu().numpy())
+    face = float(np.ptp(mesh.vertices[:POINTS, 1])) * half
+    smooth = cv2.GaussianBlur(pixels, (1, 0), sigmaX=1e-3, sigmaY=max(SOFTENED * face, 0.3))
+    pixels += share * (smooth - pixels)
+    patch.copy_(torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def _cover(source: CompactSource, mesh: PlacedMesh, edges: EdgePixels, gaze: Points | None) -> Tensor:
+    """Return pixels of the person that edges pass through, (4, E), from what covers each of their samples."""
+    person, places = source.layers.person, edges.places
     drawn = mesh.draw_at(edges, (0, 1, EYE, 2, 3, 4) if mesh.has_mirror else (0, 1, EYE))
     if gaze is not None:
         source.irises.move_samples(drawn, places, mesh.vertices[:POINTS], gaze)
-    samples, middles = torch.from_numpy(drawn).to(image), torch.from_numpy(places).to(image)
-    own = middles if correction is None else middles + residual_at(correction, source.square, middles)
-    colours = _sample(image, own + samples[..., :2])
+    samples, middles = torch.from_numpy(drawn).to(person), torch.from_numpy(places).to(person)
+    colours = _sample(source.layers, middles + samples[..., :2])
     if mesh.has_mirror:
-        colours += samples[..., 5] * (_sample(image, middles + samples[..., 3:5]) - colours)
+        mirrored = _sample(source.layers, middles + samples[..., 3:5])
+        colours += samples[..., 5] * (mirrored - colours)
     return colours.mean(1)
 
 
-def _sample(image: Tensor, places: Tensor) -> Tensor:
-    """Sample an image (1, 3, H, W) at places (S, E, 2) in halves of its longer side: (3, S, E)."""
-    grid = _in_halves_of_sides(places[None], image)
-    return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+def _sample(layers: Layers, places: Tensor) -> Tensor:
+    """Sample the person at places (S, E, 2) in halves of the picture's longer side: (4, S, E)."""
+    grid = _in_halves_of_sides(places[None], layers.size)
+    below_cap(grid, layers.above, layers.size[0])
+    return functional.grid_sample(layers.person, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 def _shut_lids(warped: Tensor, source: CompactSource, driven: CompactState, mesh: PlacedMesh) -> None:
@@ -134,20 +140,20 @@ def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> 
         layer.blend(warped[0])
 
 
-def _lay_mirrored(image: Tensor, warped: Tensor, flow: Flow) -> Tensor:
-    """Return a warped image with the face's other half laid over it where the flow says so."""
+def _lay_mirrored(layers: Layers, moved: Tensor, flow: Flow) -> Tensor:
+    """Return a moved person with the face's other half laid over it where the flow says so."""
     if flow.mirrored is None or flow.mirror_weight is None:
-        return warped
-    mirrored = warp_image(image, _in_halves_of_sides(torch.from_numpy(flow.mirrored).to(image)[None], image))
+        return moved
+    displacement = torch.from_numpy(flow.mirrored).to(moved)[None]
+    mirrored = warp_image(layers.person, _in_halves_of_sides(displacement, layers.size), above=layers.above)
     # (height, width, 1) as numpy has it, to (1, 1, height, width)
-    weight = torch.from_numpy(np.ascontiguousarray(flow.mirror_weight)).to(image).permute(2, 0, 1)[None]
-    weight = resize_planes(weight, (image.shape[2], image.shape[3]))
-    return warped + weight * (mirrored - warped)
+    weight = torch.from_numpy(np.ascontiguousarray(flow.mirror_weight)).to(moved).permute(2, 0, 1)[None]
+    return moved + resize_planes(weight, layers.size) * (mirrored - moved)
 
 
-def _in_halves_of_sides(displacement: Tensor, image: Tensor) -> Tensor:
-    """Change a displacement (1, h, w, 2) from halves of an image's longer side to halves of each side, in place."""
-    height, width = image.shape[-2:]
+def _in_halves_of_sides(displacement: Tensor, size: tuple[int, int]) -> Tensor:
+    """Change a displacement (1, h, w, 2) from halves of a picture's longer side to halves of each side, in place."""
+    height, width = size
     if height != width:
         displacement[..., 0 if width < height else 1] *= max(height, width) / min(height, width)
     return displacement

@@ -20,6 +20,8 @@ from vid2vid_cli.models.compact.motion_layout import POINTS
 from vid2vid_cli.motion import Motion
 
 EYE_UNREST = 0.15  # of an eye's usual opening: shut by so much, it is plainly not at rest
+USUAL = 0.75  # quantile of the openings of a clip's eyes: most frames show open eyes
+USUAL_OF_MANY = 0.85  # the same where a median over frames follows, which is not misled by a few wide eyes
 MOUTH_UNREST = 0.05  # eye distances: lips open by so much more than they ever close are not at rest
 MOUTH_REACH = 0.7  # eye distances: how far from the lips the face moves with the mouth
 PARTED_REACH = 0.3  # eye distances: how far from an opening its shape counts
@@ -42,7 +44,7 @@ class RestFinder:
 
     def rest(self, motions: Motion) -> Rest:
         """Estimate one person's rest from N frames; see models.base.KnowsRest."""
-        shut, opened = (torch.exp(-part.square()) for part in self._parts(motions))
+        shut, opened = (torch.exp(-part.square()) for part in self._parts(motions, USUAL_OF_MANY))
         expression = weighted_median(motions.expression, shut)
         lower = weighted_median(motions.expression[:, :POINTS], opened)
         expression[:, :POINTS] += self._mouth * (lower - expression[:, :POINTS])
@@ -51,15 +53,18 @@ class RestFinder:
         is_seen = float(self._mouth_heights(motions).quantile(0.1)) < NEVER_CLOSED
         return Rest(replace(motions[0], expression=expression), is_seen=is_seen)
 
-    def _parts(self, motions: Motion) -> tuple[Tensor, Tensor]:
-        """Return how far eyes are shut and lips are open, each (N,), 0 at rest, 1 plainly not at rest."""
+    def _parts(self, motions: Motion, usual: float = USUAL) -> tuple[Tensor, Tensor]:
+        """Return how far eyes are shut and lips are open, each (N,), 0 at rest, 1 plainly not at rest.
+
+        usual: the quantile of the eyes' openings that is their usual one.
+        """
         faces = self._faces(motions)
         half = self._topology.eyes.shape[1] // 2
         eyes = torch.stack([_height(faces, loop, half) for loop in self._topology.eyes]).mean(0)
         mouth = self._mouth_heights(motions)
-        # Whoever talks closes the lips now and then, and most frames show open eyes.
-        usual = eyes.quantile(0.75)
-        shut = (usual - eyes).clamp_min(0) / (EYE_UNREST * usual.clamp_min(1e-3))
+        # Whoever talks closes the lips now and then.
+        opened = eyes.quantile(usual)
+        shut = (opened - eyes).clamp_min(0) / (EYE_UNREST * opened.clamp_min(1e-3))
         return shut, (mouth - mouth.quantile(0.1)).clamp_min(0) / MOUTH_UNREST
 
     def _mouth_heights(self, motions: Motion) -> Tensor:

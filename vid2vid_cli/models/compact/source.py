@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.arrays import Map, Points
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.base import SourceAppearance
-from vid2vid_cli.models.compact.gaze import Irises, read_gaze
-from vid2vid_cli.models.compact.learned.refine import HeadSquare
+from vid2vid_cli.models.compact.gaze import Irises, place_irises, read_gaze
+from vid2vid_cli.models.compact.layers import Layers
 from vid2vid_cli.models.compact.lid_layer import SourceLids
-from vid2vid_cli.models.compact.mesh.box import Border
+from vid2vid_cli.models.compact.mesh.box import Border, Box
+from vid2vid_cli.models.compact.mesh.square_map import SeenPerson
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.mesh.warp import MeshWarp
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
@@ -26,6 +29,7 @@ from vid2vid_cli.models.compact.mouth import SourceMouth
 from vid2vid_cli.motion import Motion
 
 SOURCE_CROP = CropSpec(scale=3.0)
+FACE_EDGE = 0.015  # of the face's width: where the face's own matte falls to 0
 LIPS_REACH, EYES_REACH = 0.7, 0.5  # eye distances: how far from lips and lids expressions are taken as they are seen
 
 
@@ -33,14 +37,14 @@ LIPS_REACH, EYES_REACH = 0.7, 0.5  # eye distances: how far from lips and lids e
 class CompactSource(SourceAppearance):
     """A source of the compact family: its mesh is ready to be warped.
 
-    features: "image" (1, 3, H, W), and "encoded" (1, C, 64, 64) of its square where the checkpoint has networks.
+    features: "image" (1, 3, H, W).
     """
 
     warp: MeshWarp
-    square: HeadSquare
     irises: Irises
     mouth: SourceMouth
     lids: SourceLids
+    layers: Layers
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Rig:
     canonical: Tensor
     motion: Motion
     warp: MeshWarp
-    square: HeadSquare
+    square: Box
     head: Similarity
 
 
@@ -75,8 +79,8 @@ class Rigging:
         held = self.project(offsets)
         return _motion_of(pose, held + self._free * (offsets - held), read_gaze(points))
 
-    def rig(self, points: Tensor) -> Rig:
-        """Split a face (1, 468 or 470, 3), and build its mesh."""
+    def rig(self, points: Tensor, matte: Map) -> Rig:
+        """Split a face (1, 468 or 470, 3), and build its mesh. matte: (H, W), of the crop."""
         pose, offsets = self._undo_pose(points)
         expression = self.project(offsets)
         # What the space of expressions cannot hold is identity.
@@ -86,8 +90,8 @@ class Rigging:
         border = _still_border(face)
         # Fitted to the source's own shape, unlike the pose of the motion, which is fitted to the mean face.
         head = fit_similarity(canonical, keypoints, self._topology.rigid_weights)
-        warp = MeshWarp(self._topology, face, head, border)
-        return Rig(canonical, _motion_of(pose, expression, read_gaze(points)), warp, _square(border, canonical), head)
+        warp = MeshWarp(self._topology, face, head, SeenPerson.in_crop(matte, border))
+        return Rig(canonical, _motion_of(pose, expression, read_gaze(points)), warp, _square(border), head)
 
     def _undo_pose(self, points: Tensor) -> tuple[Similarity, Tensor]:
         """Fit the pose to the rigid points; return it, and the offsets from the mean face (B, 468, 3)."""
@@ -114,6 +118,17 @@ def mouth_width(topology: FaceTopology, canonical: Tensor) -> float:
     return float((right - left).norm())
 
 
+def own_landmarks(source: SourceAppearance, size: tuple[int, int]) -> Tensor:
+    """Return the landmarks of a source (1, 470, 3) in px of its crop, which is of this size (height, width)."""
+    motion = source.motion
+    pose = Similarity(motion.scale, motion.rotation, motion.translation)
+    mesh = pose.apply(source.canonical + motion.expression[:, :POINTS])[0].numpy()
+    irises = place_irises(mesh, motion.expression[0, POINTS].numpy())
+    height, width = size
+    middle = torch.tensor([width / 2, height / 2, 0.0])
+    return torch.from_numpy(np.concatenate([mesh, irises]))[None] * (max(size) / 2) + middle
+
+
 def _motion_of(pose: Similarity, expression: Tensor, gaze: Tensor) -> Motion:
     return Motion(pose.rotation, pose.translation, pose.scale, torch.cat([expression, gaze[:, None]], 1))
 
@@ -137,10 +152,17 @@ def _still_border(points: NDArray[np.float32]) -> Border:
     return Border(middle - half, middle + half)
 
 
-def _square(border: Border, canonical: Tensor) -> HeadSquare:
-    """Return the square within a border. canonical: (1, 468, 3), the source's."""
+def with_face(matte: Map, points_px: Points) -> Map:
+    """Return a matte (H, W) that is 1 all over the face as well. points_px: (468, 3)."""
+    hull = cv2.convexHull(np.round(points_px[:, :2] * 8).astype(np.int32))
+    face = cv2.fillConvexPoly(np.zeros(matte.shape, np.uint8), hull, 1, cv2.LINE_8, 3)
+    size = max(float(np.ptp(points_px[:, 0])) * FACE_EDGE, 0.5)
+    # 1 inside the face, falling to 0 at its edge.
+    inner = np.clip(cv2.GaussianBlur(face.astype(np.float32), (0, 0), size) * 2 - 1, 0, 1)
+    return np.asarray(np.maximum(matte, inner), np.float32)
+
+
+def _square(border: Border) -> Box:
+    """Return a border as a box."""
     (left, top), (right, bottom) = border.low, border.high
-    # The middle of the face's extent on the canonical head; with the pose it says where the head is.
-    head = (canonical.amax(1, keepdim=True) + canonical.amin(1, keepdim=True)) / 2
-    back = float(canonical[..., 2].max())
-    return HeadSquare((float(left + right) / 2, float(top + bottom) / 2), float(right - left) / 2, head, back)
+    return Box.around(float(left + right) / 2, float(top + bottom) / 2, float(right - left) / 2)

@@ -20,7 +20,8 @@ from vid2vid_cli.face.landmarks import LIPS
 from vid2vid_cli.face.sampling import sample_linear
 from vid2vid_cli.models.compact.following.pixel_loops import Limits, even_out, flow_confidence, places_of, scaled
 from vid2vid_cli.models.compact.mesh.box import Box
-from vid2vid_cli.models.compact.mesh.warp import FOLLOWING, MeshWarp, PlacedMesh
+from vid2vid_cli.models.compact.mesh.placed_mesh import IN_FACE, PlacedMesh
+from vid2vid_cli.models.compact.mesh.warp import MeshWarp
 from vid2vid_cli.models.compact.motion_layout import CELLS
 
 VIEW = 288  # px: side of the gray picture of the square around the head
@@ -30,7 +31,7 @@ FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
 FACE_BLUR = 1 / 192  # of its side, over which neighbouring keypoints share what is found
 # Of the side of the box: a longer flow means something in front of the face, not movement.
 MAX_FLOW, MAX_FLOW_IN_FACE = 0.2, 0.08
-IN_FACE = 0.98  # of following the head: what lies around the face follows it less
+ON_FACE = 0.98  # of following the head: what lies around the face follows it less
 NOISE_FLOOR = 2.0  # grey levels: where the warp is off by no more, a flow explains nothing
 CONFIDENCE_GAIN = 10.0  # a flow that explains a tenth of the difference has full confidence
 MAX_RESIDUAL = 45.0  # grey levels: where this much remains, the frame shows something else than the first one
@@ -140,7 +141,7 @@ class FirstFrame:
         """Compare the first frame's whole square, warped to a part of it, with what a frame shows there (N, N)."""
         box, side = part.box, len(shown)
         step = box.width / side
-        drawn = mesh.draw(box, (side, side), (0, 1, FOLLOWING))
+        drawn = mesh.draw(box, (side, side), (0, 1, IN_FACE))
         # From the part's px over the mesh's unit to px of the first frame's picture.
         scale = len(first) / self._box.width
         left, top = self._to_px(box.low + step / 2, len(first)).tolist()
@@ -157,7 +158,7 @@ class FirstFrame:
         known *= _within(places, self._to_px(self._seen.low, len(first)), self._to_px(self._seen.high, len(first)))
         shared = cv2.blur(confidence * known, (5, 5)) / np.maximum(cv2.blur(known, (5, 5)), 0.1)
         flow = scaled(flow, np.asarray(known * shared, np.float32), step)
-        return MeasuredFlow(flow, np.asarray(drawn[..., 2] > IN_FACE, np.float32))
+        return MeasuredFlow(flow, np.asarray(drawn[..., 2] > ON_FACE, np.float32))
 
     def _inside(self, box: Box, side: int) -> Points:
         """Return 1 at the pixels of a box that a frame covers, which is all that is known: (side, side)."""

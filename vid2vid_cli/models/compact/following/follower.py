@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.compact.following.first_frame import FirstFrame
-from vid2vid_cli.models.compact.mesh.warp import PlacedMesh
+from vid2vid_cli.models.compact.mesh.placed_mesh import PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import POINTS, no_extra
 from vid2vid_cli.models.compact.posing import Posing
 from vid2vid_cli.motion import Motion

@@ -1,148 +1,96 @@
 """The analytic flow of the compact family: where in the source does each pixel of the target come from?
 
-The face is the 468-point mesh; around it lie rings (rings.py), and the crop's border holds still. All of it is one
+The face is the 468-point mesh; around it lies a shell (shell.py), and the crop's border holds still. All of it is one
 continuous triangulation, so every target pixel has a source; where it folds, depth decides. Where a turned source hides
 a half of the face that the target shows, the other half is shown there, mirrored.
-
-Each vertex carries CHANNELS values, which are drawn over the target: first the displacement to the source and to the
-mirrored source with its weight, then which part of a head a pixel shows, for the networks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from vid2vid_cli.arrays import Points
+from vid2vid_cli.arrays import Indices, Points
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
-from vid2vid_cli.models.compact.mesh.box import Border, Box
-from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, rasterize_at
+from vid2vid_cli.models.compact.mesh.box import Border
 from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
 from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy, opening_loops, refill_triangles
-from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
-from vid2vid_cli.models.compact.mesh.rings import (
-    RINGS,
-    follow_weights,
-    place_rings,
-    reach_border,
-    ring_reaches,
-    silhouette_push,
-    stitch_corners,
-    stitch_rings,
-)
+from vid2vid_cli.models.compact.mesh.outline import Outline
+from vid2vid_cli.models.compact.mesh.placed_mesh import CHANNELS, DRAWN_OUT, Flow, PlacedMesh
+from vid2vid_cli.models.compact.mesh.shell import BEHIND, FOLD, RINGS, HeadPose, build_shell, reach_border
+from vid2vid_cli.models.compact.mesh.square_map import SeenPerson
+from vid2vid_cli.models.compact.mesh.stitching import stitch_corners, stitch_loops
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 INSET = 0.03  # of the way to the face's middle; less leaves hair and background on the cheek, more widens the face
-BACKGROUND_DEPTH = 10.0  # behind every head
-# own displacement 2, mirrored displacement 2, mirror weight 1; place on the mean head 3, following the head 1,
-# inside the mouth 1, inside an eye 1, turned to the camera more than in the source 1
-CHANNELS = 12
-FOLLOWING = 8  # the channel that says how much a pixel follows the head
-EYE = 10  # the channel that is 1 inside the openings of the eyes
+EDGE_ON, FULL_EDGE_ON = 0.45, 0.35  # of facing the camera: the source shows a side in few pixels, and by how much less
+FOREHEAD, CHIN = 10, 152  # points of the mesh
+MOST_OF_ROOM = 0.5  # to the border: what lies around the face moves no further
+STILL_EDGE = 0.15  # of the side of the square within the border: where surroundings stop moving
 
 
 @dataclass(frozen=True)
-class Flow:
-    """Where each target pixel comes from, in units of half the crop's longer side.
+class Surroundings:
+    """How what lies around a driving's face moves beside what its mesh says, see motion_layout.py.
 
-    displacement: (height, width, 2), from the target pixel to its source. mirrored: the same to the place on the other
-    half of the face. mirror_weight: (height, width, 1), how much of that is taken. Both are None if none is.
+    cells: (CELLS, CELLS, 2), in halves of the square within the border. alike: how far the source is the driving
+    person, from 0 to 1: only they have the same hair and the same collar.
     """
 
-    displacement: Points
-    mirrored: Points | None = None
-    mirror_weight: Points | None = None
+    cells: Points
+    alike: float
 
-
-@dataclass(frozen=True)
-class PlacedMesh:
-    """The mesh of a source, placed as one target shows it.
-
-    vertices: (V, 3) in halves of the crop's longer side, z away. values: (V, CHANNELS). triangles: (T, 3).
-    has_mirror: whether anything is taken from the other half of the face. closing: (2, 7), see eyelids.Eyelids.
-    """
-
-    vertices: Points
-    values: Points
-    triangles: NDArray[np.int32]
-    has_mirror: bool
-    closing: Points
-
-    def flow(self, size: tuple[int, int]) -> Flow:
-        """Return where the pixels of the target come from. size: (height, width) of the whole crop's map."""
-        values = self.draw(Box.whole(size), size, range(5 if self.has_mirror else 2))
-        if not self.has_mirror:
-            return Flow(values)
-        return Flow(np.ascontiguousarray(values[..., :2]), values[..., 2:4], values[..., 4:])
-
-    def draw(self, box: Box, size: tuple[int, int], channels: Sequence[int] = range(CHANNELS)) -> Points:
-        """Draw some of the channels over a part of the target: (height, width, channels).
-
-        box: the part. size: (height, width) of what is drawn.
-        """
-        return rasterize(self._in_px(box, size), self._some(channels), self.triangles, size)
-
-    def draw_at(self, edges: EdgePixels, channels: Sequence[int]) -> Points:
-        """Draw some of the channels at the samples of some pixels of the whole crop: (SAMPLES, E, channels)."""
-        begins = np.searchsorted(edges.y, np.arange(edges.size[0] + 1)).astype(np.int32)
-        places = self._in_px(Box.whole(edges.size), edges.size)
-        return rasterize_at(places, self._some(channels), self.triangles, (edges.x, begins))
-
-    def _in_px(self, box: Box, size: tuple[int, int]) -> Points:
-        """Return the vertices (V, 3) in px of a picture of a box, from the centre of its first pixel."""
-        step = (box.high - box.low) / (size[1], size[0])
-        vertices_px = self.vertices.copy()
-        vertices_px[:, :2] = (self.vertices[:, :2] - box.low) / step - 0.5
-        vertices_px[:, 2] /= step.mean()
-        return vertices_px
-
-    def _some(self, channels: Sequence[int]) -> Points:
-        return np.ascontiguousarray(self.values[:, channels])
+    def shared(self) -> Points:
+        """Return the cells as far as the source has the driving's surroundings; others' shoulders move as one piece."""
+        body = np.median(self.cells[2 * len(self.cells) // 3 :], axis=(0, 1))
+        return np.asarray(body + self.alike * (self.cells - body), np.float32)
 
 
 class MeshWarp:
     """The warp of one source: built once, then placed for each target."""
 
-    def __init__(self, topology: FaceTopology, points: Points, pose: Similarity, border: Border) -> None:
+    def __init__(self, topology: FaceTopology, points: Points, pose: Similarity, person: SeenPerson) -> None:
         """Build the extended mesh of a source.
 
         points: (468, 3), the source's keypoints in [-1, 1] of the crop's longer side. pose: of the source, batch
-        of 1. border: what holds still around the head, in the same unit.
+        of 1. person: where the crop shows one; the border of their matte holds still.
         """
-        self._topology, self._pose = topology, pose
+        self._topology, self._pose, self._border = topology, pose, person.matte.border
         self.keypoint_count, self.face_triangles = len(points), topology.triangles
-        self._outline = points[topology.oval]
-        canonical = topology.canonical.numpy()[topology.oval]
-        centre = self._outline[:, :2].mean(0)
-        rays = self._outline[:, :2] - centre
-        rim = reach_border(centre, rays, border)
-        self._reaches, self._follow = ring_reaches(canonical), follow_weights(canonical)
-        self._ring_places = place_rings(centre, rays, rim, self._reaches)
-        self._push = silhouette_push(points[:, :2], self._ring_places, centre)
-        self._ring_source_xy = _push_out(self._ring_places, centre, self._push)
-        # The rings hang on the outline as it is on the canonical head, and turn with it.
-        self._rest_outline = pose.undo_array(self._outline)
-        self._rest_rings = self._place_rest_rings()
-        self._ring_anchors = self._anchor_rings(pose)
-        (left, top), (right, bottom) = border.low, border.high
-        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
-        still = np.concatenate([centre + rim, corners])
-        self._still = np.concatenate([still, np.full((len(still), 1), BACKGROUND_DEPTH)], 1).astype(np.float32)
-        self.source_xy = self._assemble(points, self._ring_source_xy, self._ring_anchors[..., 2])
-        count, first = len(topology.oval), len(points)
-        stitches = stitch_rings(topology.oval, first)
-        last = stitch_corners(still[:count], corners, first + len(RINGS) * count)
+        outline = self._outline = Outline.of_face(points, topology.oval)
+        canonical = topology.canonical.numpy()
+        head = HeadPose(pose, float(canonical[FOREHEAD, 1]), float(canonical[CHIN, 1]))
+        shell = self._shell = build_shell(outline, head, person)
+        # The shell turns with the head, and its jaw with the outline.
+        self._rest_outline = pose.undo_array(outline.points)
+        self._rest_shell = pose.undo_array(shell.places.reshape(-1, 3))
+        self._rest_back = pose.undo_array(shell.back.reshape(-1, 3))
+        self._still = _still_vertices(outline, self._border)
+        xy = shell.places[..., :2]
+        self._room = np.minimum(xy - self._border.low, self._border.high - xy).min(-1, keepdims=True).clip(0)
+        vertices = points[:, :2], shell.places[..., :2].reshape(-1, 2), self._still[:, :2], shell.back_xy.reshape(-1, 2)
+        self.source_xy = np.concatenate(vertices).astype(np.float32)
         self._loops = np.concatenate(opening_loops(topology))
-        face = refill_triangles(topology, len(self.source_xy))
-        self.triangles = np.concatenate([face, stitches, last]).astype(np.int32)
+        self.triangles = self._stitch()
         self._facing = topology.facing(points)
         self._hidden = topology.spread(_hidden_weights(self._facing, self._facing[topology.mirror]), times=3)
         self._parts = self._name_parts()
         self._lids = Eyelids(points, float(pose.scale))
+
+    def _stitch(self) -> Indices:
+        """Return all triangles: of the face, around it, out to the crop's corners, and of the head's back."""
+        oval = self._topology.oval
+        count, first = len(oval), self.keypoint_count
+        border, back = first + RINGS * count, len(self.source_xy) - len(self._rest_back)
+        loops = [np.arange(begin, begin + count, dtype=np.int32) for begin in range(first, border + 1, count)]
+        behind = [np.arange(begin, begin + count, dtype=np.int32) for begin in range(back, len(self.source_xy), count)]
+        face = refill_triangles(self._topology, len(self.source_xy))
+        last = stitch_corners(self._still[:count, :2], self._still[count:, :2], border)
+        around, closing = stitch_loops([oval, *loops]), stitch_loops([loops[FOLD], *behind])
+        return np.concatenate([face, around, last, closing]).astype(np.int32)
 
     def flow(self, keypoints: Points, pose: Similarity, size: tuple[int, int]) -> Flow:
         """Return where the pixels of the target come from.
@@ -152,16 +100,17 @@ class MeshWarp:
         """
         return self.place(keypoints, pose).flow(size)
 
-    def place(self, keypoints: Points, pose: Similarity) -> PlacedMesh:
-        """Return the mesh as a target shows it; arguments as for `flow`."""
+    def place(self, keypoints: Points, pose: Similarity, surroundings: Surroundings | None = None) -> PlacedMesh:
+        """Return the mesh as a target shows it; arguments as for `flow`. surroundings: how what lies around moves."""
         targets = self.target_vertices(keypoints, pose)
         targets = np.concatenate([targets, keypoints[self._loops]])
-        own = PlacedFace(self.source_xy[: len(keypoints), :2], float(self._pose.scale))
+        own = PlacedFace(self.source_xy[: len(keypoints)], float(self._pose.scale))
         target = PlacedFace(keypoints[:, :2], float(pose.scale))
         inside = inside_source_xy(self._topology, own, target)
         revealed = (self._topology.facing(keypoints) - self._facing).astype(np.float32)
         shown = smoothstep((revealed - 0.1) / 0.3)
-        source_xy = self._inset_source_xy(shown)
+        drawn_out = shown * smoothstep((EDGE_ON - self._facing) / FULL_EDGE_ON)
+        source_xy = self._inset_source_xy(drawn_out)
         closing = self._lids.closing(keypoints, target.scale)
         values = np.zeros((len(targets), CHANNELS), np.float32)
         values[:, :2] = np.concatenate([source_xy, inside]) - targets[:, :2]
@@ -170,87 +119,67 @@ class MeshWarp:
             mirrored = self._mirrored_source_xy()
             values[:, 2:4] = np.concatenate([mirrored, mirrored[self._loops]]) - targets[:, :2]
             values[:, 4] = weights
-        values[:, 5:11] = self._parts
-        # The loops' own vertices lie behind all others, see __init__.
-        values[: len(keypoints), 11] = revealed
-        values[len(self.source_xy) :, 11] = revealed[self._loops]
+        if surroundings is not None:
+            shell = slice(len(keypoints), len(keypoints) + self._shell.follow.size)
+            values[shell, :2] += self._move_around(surroundings, targets[shell, :2])
+        values[:, 5:DRAWN_OUT] = self._parts
+        values[: len(keypoints), DRAWN_OUT] = drawn_out
         return PlacedMesh(targets, values, self.triangles, weights is not None, closing)
+
+    def _move_around(self, surroundings: Surroundings, target_xy: Points) -> Points:
+        """Return what the surroundings add to the displacement of the shell's vertices at their targets (S, 2)."""
+        low, high = self._border.low, self._border.high
+        cells = surroundings.shared()
+        px = np.asarray((target_xy - low) * (len(cells) / (high - low)) - 0.5, np.float32)[None]
+        found = cv2.remap(cells, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]  # type: ignore[call-overload]
+        room = np.minimum(target_xy - low, high - target_xy).min(-1) / float((high - low).max())
+        # Another head, with other hair, moves as its own pose says.
+        head = (1 - surroundings.alike) * self._shell.follow.reshape(-1, 1)
+        moved = found * (high - low) / 2 * (1 - head) * smoothstep(room / STILL_EDGE)[:, None]
+        return np.asarray(moved, np.float32)
 
     def target_vertices(self, keypoints: Points, pose: Similarity) -> Points:
         """Return all vertices (V, 3) of the mesh for target keypoints."""
-        anchors = self._anchor_rings(pose)
-        moved = anchors - self._ring_anchors
-        rigid = pose.apply_array(self._rest_outline)
-        bend = keypoints[self._topology.oval, :2] - rigid[:, :2]
-        flex = np.array([ring.flex for ring in RINGS], np.float32)[:, None, None]
-        rings = self._ring_places + self._follow[..., None] * moved[..., :2] + flex * bend
-        return self._assemble(keypoints, self._keep_visible(keypoints, rings), anchors[..., 2])
+        shell = self._shell
+        turned = pose.apply_array(self._rest_shell).reshape(shell.places.shape)
+        by = shell.follow * (turned - shell.places)
+        # Nothing leaves the border, which would tear there.
+        length = np.linalg.norm(by[..., :2], axis=-1, keepdims=True)
+        moved = shell.places + by * np.minimum(1, MOST_OF_ROOM * self._room / np.maximum(length, 1e-6))
+        bend = keypoints[self._topology.oval] - pose.apply_array(self._rest_outline)
+        moved[..., :2] += shell.flex * bend[:, :2]
+        moved[..., 2] += shell.behind
+        back = pose.apply_array(self._rest_back).reshape(shell.back.shape)
+        back = shell.back + shell.follow[FOLD] * (back - shell.back)
+        return np.concatenate([keypoints, moved.reshape(-1, 3), self._still, back.reshape(-1, 3)]).astype(np.float32)
 
     def _name_parts(self) -> Points:
-        """Return for each vertex its place on the mean head, how far it follows it, and whether it fills an opening.
-
-        Returns (V, 6): x, y, z in eye distances (0 for vertices that do not follow), following, mouth, eye.
-        """
-        mean = self._topology.canonical.numpy()
-        outline = mean[self._topology.oval]
-        rings = []
-        for ring, reach in zip(RINGS, self._reaches, strict=True):
-            vertices = outline + np.array([0, 0, ring.depth])
-            vertices[:, :2] += reach[:, None] * (outline[:, :2] - outline[:, :2].mean(0))
-            rings.append(vertices)
-        still = np.zeros((len(self._still), 3))
-        places = np.concatenate([mean, *rings, still, mean[self._loops]])
-        follow = np.ones(len(places))
-        follow[len(mean) : len(self.source_xy)] = np.concatenate([self._follow.ravel(), still[:, 0]])
-        openings = np.zeros((len(places), 2))
-        mouth = len(self._topology.inner_lips)
-        openings[-mouth:, 0] = 1
-        openings[len(self.source_xy) : -mouth, 1] = 1
-        return np.column_stack([places * follow[:, None], follow, openings]).astype(np.float32)
-
-    def _keep_visible(self, keypoints: Points, rings: Points) -> Points:
-        """Push the rings out as far as the source's were, where the target needs it as well."""
-        if not self._push.any():
-            return rings
-        centre = keypoints[self._topology.oval, :2].mean(0)
-        needed = silhouette_push(keypoints[:, :2], rings, centre)
-        share = np.clip(needed / np.maximum(self._push, 1e-6), 0, 1).astype(np.float32)
-        return _push_out(rings, centre, share * self._push)
-
-    def _place_rest_rings(self) -> Points:
-        """Return the rings as points of the canonical head: (rings, 36, 3)."""
-        outline = self._rest_outline
-        rings = np.repeat(outline[None], len(RINGS), 0)
-        rings[..., :2] += self._reaches[..., None] * (outline[:, :2] - outline[:, :2].mean(0))
-        rings[..., 2] += np.array([ring.depth for ring in RINGS], np.float32)[:, None]
-        return rings
-
-    def _anchor_rings(self, pose: Similarity) -> Points:
-        """Return the rings as points of the rigid head under a pose: (rings, 36, 3)."""
-        return pose.apply_array(self._rest_rings.reshape(-1, 3)).reshape(self._rest_rings.shape)
-
-    def _assemble(self, face: Points, rings: Points, ring_depths: Points) -> Points:
-        rings3 = np.concatenate([rings, ring_depths[..., None]], -1).reshape(-1, 3)
-        return np.concatenate([face, rings3, self._still]).astype(np.float32)
+        """Return for each vertex whether it is of the face, and whether it fills an eye: (V, 2)."""
+        face, around, loops = self.keypoint_count, len(self.source_xy) - self.keypoint_count, len(self._loops)
+        on_face = np.concatenate([np.ones(face), np.zeros(around), np.ones(loops)])
+        eyes = np.zeros(face + around + loops)
+        eyes[face + around : -len(self._topology.inner_lips)] = 1
+        return np.column_stack([on_face, eyes]).astype(np.float32)
 
     def _mirrored_source_xy(self) -> Points:
         """Return for each vertex where its partner on the other half of the head lies in the source: (V, 2)."""
         partner = self._topology.mirror
         place = {int(point): k for k, point in enumerate(self._topology.oval)}
         swap = [place[int(partner[point])] for point in self._topology.oval]
-        face = self.source_xy[: len(partner)][partner]
-        return self._assemble(face, self._ring_source_xy[:, swap], self._ring_anchors[..., 2])[:, :2]
+        around = self._shell.places[:, swap, :2].reshape(-1, 2)
+        others = self.source_xy[len(partner) + len(around) :]  # never mirrored
+        return np.concatenate([self.source_xy[partner], around, others])
 
-    def _inset_source_xy(self, revealed: Points) -> Points:
+    def _inset_source_xy(self, drawn_out: Points) -> Points:
         """Return what vertices show of the source (V, 2), moved inwards a little at the edge of the face.
 
         The source shows the side of the face in a few pixels, mixed with hair and background. Where the target turns
-        that side to the camera, the cheek beside it is stretched over it instead. revealed: (468,).
+        that side to the camera, the cheek beside it is stretched over it instead. drawn_out: (468,).
         """
-        source_xy = self.source_xy[:, :2].copy()
-        share = INSET * revealed * smoothstep((0.45 - self._facing) / 0.35)
+        source_xy = self.source_xy.copy()
+        share = INSET * drawn_out
         face = source_xy[: len(share)]
-        face += share[:, None] * (self._outline[:, :2].mean(0) - face)
+        face += share[:, None] * (self._outline.centre - face)
         # The first ring shows what is right outside of the face: ears and hair, not what is behind them.
         oval = self._topology.oval
         ring = source_xy[len(share) : len(share) + len(oval)]
@@ -264,15 +193,18 @@ class MeshWarp:
         face = self._hidden * revealed
         if face.max() < 0.02:
             return None
-        rings = np.array([ring.mirror for ring in RINGS], np.float32)[:, None] * face[self._topology.oval]
-        still = np.zeros(len(self._still))
-        return np.concatenate([face, rings.ravel(), still, face[self._loops]]).astype(np.float32)
+        rings = self._shell.mirror * face[self._topology.oval]
+        others = np.zeros(len(self.source_xy) - len(face) - rings.size)
+        return np.concatenate([face, rings.ravel(), others, face[self._loops]]).astype(np.float32)
 
 
-def _push_out(rings: Points, centre: Points, distance: Points) -> Points:
-    """Return rings (rings, 36, 2) moved away from the centre by a distance (rings, 36)."""
-    rays = rings - centre
-    return np.asarray(rings + rays / np.linalg.norm(rays, axis=-1, keepdims=True) * distance[..., None], np.float32)
+def _still_vertices(outline: Outline, border: Border) -> Points:
+    """Return the vertices on the border, one for each ray, and the four corners: (40, 3)."""
+    (left, top), (right, bottom) = border.low, border.high
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+    rim = outline.centre + reach_border(outline, border)[:, None] * outline.directions
+    still = np.concatenate([rim, corners])
+    return np.concatenate([still, np.full((len(still), 1), BEHIND)], 1).astype(np.float32)
 
 
 def _hidden_weights(facing: Points, partner_facing: Points) -> Points:

@@ -1,0 +1,209 @@
+"""The head around the face: it turns as one piece, with a depth, and shoulders, background and border hold still.
+
+The face is the mean face, looking ahead, in a picture that is drawn: where everything lies is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vid2vid_cli.models.compact.gaze import place_irises
+from vid2vid_cli.models.compact.mesh.outline import ROUNDNESS
+from vid2vid_cli.models.compact.mesh.shell import INNER, LEAST_ROOM, MOST_ROOM, NECK_END
+from vid2vid_cli.models.compact.mesh.warp import CHIN, FOREHEAD
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.posing import CompactState
+from vid2vid_cli.motion import PoseOverride
+
+SIDE, MIDDLE = 512, 256
+WIDE = SIDE / 2  # px: a half of the crop's side, the mesh's unit
+HEAD = (125.0, 150.0)  # px: half axes of the head, around the middle of the face
+Map = NDArray[np.float32]
+
+
+def ellipse(half_width: float, half_height: float, y: float = MIDDLE) -> Map:
+    """Return how much of each pixel an ellipse in the middle column covers: (SIDE, SIDE)."""
+    rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
+    distance = np.hypot((columns - MIDDLE) / half_width, (rows - y) / half_height)
+    return np.clip((1 - distance) * min(half_width, half_height) + 0.5, 0, 1).astype(np.float32)
+
+
+def head_and_shoulders() -> Map:
+    """Return the matte of a head with a neck and shoulders that reach the lower edge."""
+    person = np.maximum(ellipse(*HEAD), ellipse(230, 140, y=SIDE))
+    person[MIDDLE:, MIDDLE - 60 : MIDDLE + 60] = 1
+    return person
+
+
+MATTES = {
+    "head and shoulders": head_and_shoulders(),
+    "a head": ellipse(*HEAD),
+    "hair at the border": ellipse(1.6 * HEAD[0], 1.75 * HEAD[1]),
+    "everything": np.ones((SIDE, SIDE), np.float32),
+    "nobody": np.zeros((SIDE, SIDE), np.float32),
+}
+
+
+class DrawnMatte:
+    """Stands in for the network: where the person is in the drawn picture."""
+
+    def __init__(self, matte: Map) -> None:
+        self.matte = matte
+
+    def of_image(self, _image: Tensor) -> Tensor:
+        return torch.from_numpy(self.matte)[None, None]
+
+
+class Figure:
+    """The mean face in a drawn picture, ready to be moved."""
+
+    def __init__(self, state: Mapping[str, Tensor], matte: Map, picture: Tensor | None = None) -> None:
+        """picture: (1, 3, SIDE, SIDE); random colours in coarse patches if not given."""
+        self.model = CompactModel(state)
+        self.model._matte = DrawnMatte(matte)  # type: ignore[assignment]
+        mean = self.model.topology.canonical.numpy()
+        low, high = mean[:, :2].min(0), mean[:, :2].max(0)
+        # As crops are cut: the face in the middle, a third of the crop's side.
+        self.scale = SIDE / self.model.source_crop.scale / float((high - low).max())
+        self.shift = np.array([*(MIDDLE - self.scale * (low + high) / 2), 0.0])
+        points = self.in_px(mean)
+        points = np.concatenate([points, place_irises(points, np.zeros(3, np.float32))]).astype(np.float32)
+        drawn = np.random.default_rng(0).random((SIDE // 8, SIDE // 8, 3)).astype(np.float32)
+        drawn = cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+        self.picture = torch.from_numpy(drawn).permute(2, 0, 1)[None] if picture is None else picture
+        self.source = self.model.appearance(self.picture, torch.from_numpy(points)[None])
+        self.forehead_px, self.chin_px = points[FOREHEAD, 1], points[CHIN, 1]
+
+    def in_px(self, canonical: NDArray[np.floating]) -> Map:
+        """Return where points (..., 3) of the canonical head are in the picture."""
+        return np.asarray(canonical * self.scale + self.shift, np.float32)
+
+    def turned(self, yaw: float = 0, pitch: float = 0, roll: float = 0) -> CompactState:
+        own = self.source.motion
+        angles = (torch.tensor([np.deg2rad(angle)], dtype=torch.float32) for angle in (yaw, pitch, roll))
+        return self.model.drive(self.source, own, own, PoseOverride(*angles))
+
+    def show(self, state: CompactState) -> Tensor:
+        with torch.inference_mode():
+            return self.model.render(self.source, state)
+
+    def head_turned_px(self, place_px: tuple[float, float], depth: float, state: CompactState) -> Map:
+        """Return where a point of the rigid head goes: (2,). depth: away from the camera, on the canonical head."""
+        xy = (np.array(place_px) - self.shift[:2]) / self.scale
+        rotation, head = state.head.rotation[0].numpy(), state.head
+        at = rotation @ np.array([*xy, depth]) * float(head.scale) + head.translation[0].numpy()
+        return np.asarray(at[:2] * WIDE + MIDDLE, np.float32)
+
+
+def marked(place_px: tuple[float, float], radius: float = 5) -> Tensor:
+    """Return a grey picture with a red dot."""
+    rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
+    dot = torch.from_numpy(np.hypot(columns - place_px[0], rows - place_px[1]) < radius)
+    return torch.where(dot, torch.tensor([0.9, 0.1, 0.1])[:, None, None], 0.5)[None].float()
+
+
+def find_mark(picture: Tensor) -> Map:
+    """Return the middle of what is red: (2,), in px."""
+    red = (picture[0, 0] - picture[0, 1]).clamp(min=0).numpy()
+    red = np.where(red > 0.2, red, 0)
+    assert red.any(), "the mark is hidden"
+    rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
+    return np.array([(red * columns).sum(), (red * rows).sum()], np.float32) / np.float32(red.sum())
+
+
+@pytest.fixture(scope="module")
+def figure(face_state: Mapping[str, Tensor]) -> Figure:
+    return Figure(face_state, MATTES["head and shoulders"])
+
+
+@pytest.mark.parametrize("name", MATTES)
+def test_a_person_who_does_not_move_is_the_picture_itself(name: str, face_state: Mapping[str, Tensor]) -> None:
+    figure = Figure(face_state, MATTES[name])
+    own = figure.source.motion
+    shown = figure.show(figure.model.drive(figure.source, own, own, None))
+    assert (shown - figure.picture).abs().max() <= 1 / 255
+
+
+@pytest.mark.parametrize("angles", [{"yaw": 30}, {"yaw": -30}, {"pitch": 20}, {"roll": 30}], ids=str)
+def test_the_background_holds_still_bit_by_bit_while_the_head_turns(figure: Figure, angles: dict[str, float]) -> None:
+    shown = figure.show(figure.turned(**angles))
+    person = cv2.dilate(MATTES["head and shoulders"], np.ones((81, 81)))
+    near = np.maximum(ellipse(1.5 * HEAD[0], 1.4 * HEAD[1]), person)
+    far = torch.from_numpy(near == 0)
+    assert far.float().mean() > 0.15
+    assert torch.equal(shown[..., far], figure.picture[..., far])
+    assert (shown - figure.picture).abs()[..., MIDDLE - 90 : MIDDLE, MIDDLE - 60 : MIDDLE + 60].mean() > 0.05
+
+
+HAIR = {"left": (-0.9, 0.0), "right": (0.9, 0.0), "top": (0.0, -0.92), "upper left": (-0.62, -0.68)}
+
+
+@pytest.mark.parametrize("where", HAIR)
+@pytest.mark.parametrize("angles", [{"roll": 20}, {"yaw": 12}, {"yaw": -12}, {"pitch": 12}], ids=str)
+def test_hair_at_the_outline_turns_with_the_head_in_the_plane_of_the_ears(
+    where: str, angles: dict[str, float], face_state: Mapping[str, Tensor]
+) -> None:
+    """Near the outline a head is about as far away as its ears: the mark goes where a rigid head takes it."""
+    place = tuple(MIDDLE + share * half for share, half in zip(HAIR[where], HEAD, strict=True))
+    figure = Figure(face_state, MATTES["a head"], marked(place))
+    state = figure.turned(**angles)
+    # An ellipsoid reaches sqrt(1 - r^2) of its depth before the plane of the ears; a little of that is left here.
+    shown, depths = find_mark(figure.show(state)), (0.0, -0.5 * ROUNDNESS * HEAD[0] / figure.scale)
+    ways = [figure.head_turned_px(place, depth, state) - place for depth in depths]
+    moved = shown - place
+    for axis in (0, 1):
+        low, high = sorted(way[axis] for way in ways)
+        assert low - 2.5 < moved[axis] < high + 2.5, (moved, ways)
+
+
+def test_hair_between_face_and_outline_is_nearer_than_at_the_outline(face_state: Mapping[str, Tensor]) -> None:
+    """Above the forehead, hair lies before the plane of the ears: it goes down as the chin does when the head nods."""
+    lifted = []
+    for share in (-0.78, -0.97):
+        place = (float(MIDDLE), MIDDLE + share * HEAD[1])
+        figure = Figure(face_state, MATTES["a head"], marked(place, radius=4))
+        state = figure.turned(pitch=15)
+        flat, deep = (figure.head_turned_px(place, depth, state)[1] for depth in (0.0, -1.0))
+        # 0 in the plane of the ears, 1 one eye distance before it
+        lifted.append((find_mark(figure.show(state))[1] - flat) / (deep - flat))
+    assert lifted[0] > lifted[1] + 0.2
+    assert -0.1 < lifted[1] < 0.5 and lifted[0] < 1.2
+
+
+def test_rays_end_where_the_person_ends(face_state: Mapping[str, Tensor]) -> None:
+    figure = Figure(face_state, MATTES["a head"])
+    places = figure.source.warp._shell.places[len(INNER) - 1, :, :2] * WIDE
+    centre, start = figure.source.warp._outline.centre * WIDE, figure.source.warp._outline.radius * WIDE
+    room = np.linalg.norm(places - centre, axis=-1) / start
+    free = (room > LEAST_ROOM + 0.02) & (room < MOST_ROOM - 0.02)
+    assert free.sum() > 30
+    # 1 on the ellipse; half a cell of the map of depths, and what lies between two samples of a ray
+    assert np.abs(np.hypot(*(places / HEAD).T) - 1)[free].max() < 0.06
+
+
+@pytest.mark.parametrize("angles", [{"yaw": 30}, {"pitch": -20}, {"roll": 25}], ids=str)
+def test_shoulders_hold_still(figure: Figure, angles: dict[str, float]) -> None:
+    shown = figure.show(figure.turned(**angles))
+    # Where the movement has faded out, and a little below: rings of the shell are a third of a face apart.
+    below = int(figure.chin_px + (NECK_END + 0.35) * (figure.chin_px - figure.forehead_px))
+    assert below < SIDE - 50
+    assert (shown - figure.picture).abs()[..., below:, :].max() < 0.02
+
+
+@pytest.mark.parametrize("name", ["head and shoulders", "a head", "hair at the border", "everything"])
+@pytest.mark.parametrize("angles", [{"yaw": 40}, {"pitch": 25}, {"roll": 30}], ids=str)
+def test_the_border_of_the_crop_holds_still(
+    name: str, angles: dict[str, float], face_state: Mapping[str, Tensor]
+) -> None:
+    figure = Figure(face_state, MATTES[name])
+    change = (figure.show(figure.turned(**angles)) - figure.picture).abs()[0].amax(0)
+    rim = torch.cat([change[:2].flatten(), change[-2:].flatten(), change[:, :2].flatten(), change[:, -2:].flatten()])
+    # Half a pixel inside the border, a little of what moves is seen.
+    assert rim.max() < 0.2 and change[150:350, 150:350].mean() > 0.05

@@ -1,1 +1,0 @@
-"""The networks of compact: a correction of the mesh's flow, and a painter."""

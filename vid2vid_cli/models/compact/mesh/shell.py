@@ -1,0 +1,156 @@
+"""A shell around the face: all else of a head, its hair, ears and neck, with a depth, so that it turns as one piece.
+
+Rays from the middle of the face through its outline carry rings of vertices, out to where the person ends (the matte's
+outline) and on to the crop's border. How far a place lies before the plane of the ears is the height u of an ellipsoid
+over the matte: u^2 solves Poisson's equation, with the depth of the face's own outline at the face, and 0 at the
+matte's outline. From there the head is closed behind. Below the chin the head's movement fades out towards the
+shoulders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vid2vid_cli.arrays import Points
+from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.geometry.keypoints import Similarity
+from vid2vid_cli.models.compact.mesh.box import Border
+from vid2vid_cli.models.compact.mesh.outline import Outline
+from vid2vid_cli.models.compact.mesh.square_map import HALF, SeenPerson, SquareMap
+
+SAMPLES_ALONG = 64  # of each ray, to find where the person ends
+LEAST_ROOM, MOST_ROOM = 1.03, 1.9  # of the face's outline: where the person ends, at least and at most
+BORDER_ROOM = 0.8  # of the way to the border: where the person ends at most
+# Shares of the way from the face to where the person ends, and from there to the border.
+INNER, OUTER = (0.06, 0.2, 0.4, 0.62, 0.82, 0.94, 1.0), (0.03, 0.15, 0.35, 0.65)
+RINGS = len(INNER) + len(OUTER)
+FOLD = len(INNER) - 2  # the ring from which the back of the head goes on, where the matte is still sure of the person
+JAW_FLEX, JAW_REACH = 0.4, 0.25  # how much skin follows the jaw's opening, and how far outside of the outline
+MIRRORED = 0.5  # of the way to where the person ends: what of the head may be shown mirrored
+NECK_BEGIN, NECK_END = -0.1, 0.35  # heights of a face below its chin, where the head's movement begins to fade and ends
+STILL_EDGE = 0.25  # of half the crop: where the head's movement fades out towards the border
+BEHIND = 10.0  # behind every head
+NOBODY = 0.02  # of the matte: where it is less, nothing of the person is
+# Eye distances on the canonical head: depth of its outline, middle of the skull, where the back ends and how softly.
+EARS_Z, SKULL_Y, NAPE_Y, NAPE_REACH = 0.0, -0.25, 0.3, 0.6
+BACK_DEG = (20.0, 42.0, 64.0, 86.0)  # around the head from the fold: where the rings of its back lie
+BACK_DEPTH = 0.85  # eye distances: how far the head reaches behind the plane of the ears
+BACK_SHARE = 0.7  # of the hair between the face and the outline: what the back may show of it
+NEIGHBOURS = (0.1, 0.2, 0.4, 0.2, 0.1)  # shares of neighbouring rays, to smooth
+
+
+@dataclass(frozen=True)
+class Shell:
+    """The vertices around a face, as the source shows them: RINGS rings of 36, and the back of the head.
+
+    places: (RINGS, 36, 3), x and y in halves of the crop's longer side, z away. follow: (RINGS, 36, 1), how much they
+    follow the head. flex: (RINGS, 36, 1), how much they follow the change of the face's outline. mirror: (RINGS, 36),
+    1 for what may be shown mirrored. behind: (RINGS, 36), added to z where nothing of the person is. back: (BACKS, 36,
+    3), hidden behind the rest in the source. back_xy: (BACKS, 36, 2), what of the source it shows.
+    """
+
+    places: Points
+    follow: Points
+    flex: Points
+    mirror: Points
+    behind: Points
+    back: Points
+    back_xy: Points
+
+
+@dataclass(frozen=True)
+class HeadPose:
+    """How a source holds its head. pose: batch of 1. forehead, chin: their y on the canonical head."""
+
+    pose: Similarity
+    forehead: float
+    chin: float
+
+    def down(self, places: Points) -> Points:
+        """Return y on the canonical head of places (..., 3): (...)."""
+        return self.pose.undo_array(places.reshape(-1, 3))[:, 1].reshape(places.shape[:-1])
+
+    def in_picture(self, y: float, z: float) -> Points:
+        """Return where a point of the canonical head's middle plane lies: (3,)."""
+        return np.asarray(self.pose.apply_array(np.array([[0, y, z]], np.float32))[0], np.float32)
+
+
+def build_shell(outline: Outline, head: HeadPose, person: SeenPerson) -> Shell:
+    """Build the shell of a source. The border of the person's matte holds still."""
+    matte, border = person.completed(), person.matte.border
+    rim = reach_border(outline, border)
+    start, edge = outline.radius, _person_ends(outline, rim, matte)
+    inner = [start + share * (edge - start) for share in INNER]
+    radii = np.stack([*inner, *(edge + share * (rim - edge) for share in OUTER)])
+    xy = np.asarray(outline.centre + radii[..., None] * outline.directions, np.float32)
+    ears = float(head.in_picture(0, EARS_Z)[2])
+    depth = ears - outline.heights(ears, matte).at(xy)
+    places = np.concatenate([xy, depth[..., None]], -1).astype(np.float32)
+    follow = _follow(places, head, border)
+    flex = JAW_FLEX * np.clip(1 - (radii / start - 1) / JAW_REACH, 0, 1)
+    mirror = ((radii - start) <= MIRRORED * (edge - start)) & (head.down(places) < NAPE_Y)
+    behind = BEHIND * (matte.grown().at(xy) < NOBODY)
+    behind[: FOLD + 1] = 0  # what slopes away there would let the head's back through
+    back, back_xy = _close_behind(outline, places[FOLD], _has_back(places, follow, head, matte), head)
+    kinds = (places, follow, flex[..., None], mirror, behind, back, back_xy)
+    return Shell(*(np.asarray(kind, np.float32) for kind in kinds))
+
+
+def reach_border(outline: Outline, border: Border) -> Points:
+    """Return how far it is to a border along each ray (36,), or to just past the outline where that lies outside."""
+    directions = outline.directions
+    room = np.where(directions > 0, border.high - outline.centre, border.low - outline.centre)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Along each axis; a ray parallel to it never meets the border there.
+        reach = np.where(np.abs(directions) > 1e-6, room / directions, np.inf).min(1)
+    return np.asarray(np.maximum(reach, 1.02 * LEAST_ROOM * outline.radius), np.float32)
+
+
+def _person_ends(outline: Outline, rim: Points, matte: SquareMap) -> Points:
+    """Return how far along each ray (36,) the person reaches without a gap."""
+    reach = outline.radius + np.linspace(0, 1, SAMPLES_ALONG, dtype=np.float32)[:, None] * (rim - outline.radius)
+    inside = matte.at(np.asarray(outline.centre + reach[..., None] * outline.directions, np.float32)) > HALF
+    ends = np.where(inside.all(0), SAMPLES_ALONG - 1, inside.argmin(0))
+    edge = np.take_along_axis(reach, ends[None], 0)[0]
+    edge = np.clip(edge, LEAST_ROOM * outline.radius, MOST_ROOM * outline.radius)
+    return np.asarray(np.minimum(edge, outline.radius + BORDER_ROOM * (rim - outline.radius)), np.float32)
+
+
+def _follow(places: Points, head: HeadPose, border: Border) -> Points:
+    """Return how much places (..., 3) follow the head (..., 1): all of it, down to the chin."""
+    height = head.chin - head.forehead
+    moves = smoothstep((head.chin + NECK_END * height - head.down(places)) / ((NECK_END - NECK_BEGIN) * height))
+    half = float((border.high - border.low).max()) / 2
+    room = np.minimum(places[..., :2] - border.low, border.high - places[..., :2]).min(-1)
+    return np.asarray(moves * smoothstep(room / (STILL_EDGE * half)), np.float32)[..., None]
+
+
+def _has_back(places: Points, follow: Points, head: HeadPose, matte: SquareMap) -> Points:
+    """Return for each ray (36, 1) whether a head ends there, from 0 to 1; it goes on where hair falls on shoulders."""
+    begins, ends = matte.at(places[FOLD, :, :2]), 1 - matte.at(places[-len(OUTER), :, :2])
+    above_nape = smoothstep((NAPE_Y - head.down(places[FOLD])) / NAPE_REACH)
+    return _smooth(smoothstep((follow[FOLD, :, 0] - 0.8) / 0.2) * begins * ends * above_nape)[:, None]
+
+
+def _close_behind(outline: Outline, fold: Points, has_back: Points, head: HeadPose) -> tuple[Points, Points]:
+    """Return the back of a head, an ellipsoid behind a ring (36, 3), and what hair of the source it shows."""
+    middle = head.in_picture(SKULL_Y, 0)
+    middle[2] = fold[:, 2].mean()
+    turned = np.radians(BACK_DEG)[:, None, None]
+    # The ring follows single locks; the further behind, the smoother the head. It never stands out from the ring.
+    outwards = ((_smooth(fold) - fold)[:, :2] * outline.directions).sum(-1)
+    smooth = np.repeat(fold[None], len(turned), 0)
+    smooth[..., :2] += (np.sin(turned) * np.minimum(outwards, 0)[:, None]) * outline.directions
+    back = fold + has_back * (smooth - (1 - np.cos(turned)) * (smooth - middle) - fold)
+    back[..., 2] += (BACK_DEPTH * float(head.pose.scale) * has_back * np.sin(turned))[..., 0]
+    room = np.linalg.norm(fold[:, :2] - outline.centre, axis=-1) - outline.radius
+    shown = np.linspace(0.25, 1, len(turned))[:, None] * BACK_SHARE * room * has_back[:, 0]
+    return back, fold[:, :2] - shown[..., None] * outline.directions
+
+
+def _smooth(values: Points) -> Points:
+    """Smooth values (36, ...) around the loop."""
+    shifts = range(-(len(NEIGHBOURS) // 2), len(NEIGHBOURS) // 2 + 1)
+    return np.asarray(sum(np.roll(values, k, 0) * share for k, share in zip(shifts, NEIGHBOURS, strict=True)))

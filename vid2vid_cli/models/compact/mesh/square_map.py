@@ -1,0 +1,91 @@
+"""Coarse maps of the square within a crop's border: where a person is, and how far they lie before a plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vid2vid_cli.arrays import Map, Points
+from vid2vid_cli.models.compact.mesh.box import Border, Box
+
+SIDE = 96  # px: of these maps
+CAP = 0.4  # of half the width in which a frame cuts off a head: how much higher the head reaches
+HALF = 0.5  # of a matte: where the person ends
+
+
+@dataclass(frozen=True)
+class SquareMap:
+    """A map over the square within a border. values: (SIDE, SIDE)."""
+
+    values: Map
+    border: Border
+
+    @property
+    def step(self) -> Points:
+        """The width and height of a cell, in halves of the crop's longer side: (2,)."""
+        return np.asarray((self.border.high - self.border.low) / SIDE, np.float32)
+
+    @property
+    def middles(self) -> tuple[Points, Points]:
+        """Where the cells' middles lie: x and y (SIDE,) each."""
+        cells = np.arange(SIDE, dtype=np.float32) + np.float32(0.5)
+        x, y = (low + cells * step for low, step in zip(self.border.low, self.step, strict=True))
+        return np.asarray(x), np.asarray(y)
+
+    def at(self, places: Points) -> Map:
+        """Sample the map linearly at places (..., 2); its edge is repeated outside."""
+        px = np.asarray((places - self.border.low) / self.step - 0.5, np.float32).reshape(1, -1, 2)
+        sampled = cv2.remap(self.values, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        return np.asarray(sampled, np.float32).reshape(places.shape[:-1])
+
+    def grown(self) -> SquareMap:
+        """Return the map with the largest value around each cell."""
+        return SquareMap(np.asarray(cv2.dilate(self.values, np.ones((3, 3), np.uint8)), np.float32), self.border)
+
+
+@dataclass(frozen=True)
+class SeenPerson:
+    """Where a picture shows a person. matte: its edge is repeated beyond the frame. frame: what the frame shows."""
+
+    matte: SquareMap
+    frame: Box
+
+    @classmethod
+    def in_crop(cls, matte: Map, border: Border) -> SeenPerson:
+        """Read the square within a border off a crop's matte (H, W)."""
+        height, width = matte.shape
+        half = max(height, width) / 2
+        step = np.asarray((border.high - border.low) * half / SIDE, np.float64)
+        first = border.low * half + (width / 2, height / 2) + step / 2 - 0.5
+        # Averaged first, so that no place between two samples is missed.
+        blurred = cv2.blur(matte, (max(1, round(step[0])), max(1, round(step[1]))))
+        affine = np.array([[step[0], 0, first[0]], [0, step[1], first[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        values = cv2.warpAffine(blurred, affine, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return cls(SquareMap(np.asarray(values, np.float32), border), Box.whole((height, width)))
+
+    def completed(self) -> SquareMap:
+        """Return the matte of a head that ends in a round cap where the frame's top cuts it off."""
+        _, y = self.matte.middles
+        above = (self.frame.top - y) / self.matte.step[1]  # cells above the frame
+        row = self.matte.values[np.flatnonzero(above <= 0)[:1]]
+        if above[0] <= 0 or not row.size:
+            return self.matte
+        cap = np.clip(cap_heights(row[0])[None] - above[:, None] + 0.5, 0, 1)
+        values = np.where(above[:, None] > 0, np.minimum(self.matte.values, cap), self.matte.values)
+        return SquareMap(values.astype(np.float32), self.matte.border)
+
+
+def cap_heights(row: Points) -> Points:
+    """Return how high a round cap reaches over the places where a frame's top cuts a person off, in px: (W,).
+
+    row: (W,), the matte along the top.
+    """
+    heights = np.zeros(len(row), np.float32)
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], row > HALF, [0]]).astype(int)))
+    for begin, end in ends.reshape(-1, 2):
+        px = np.arange(begin, end)
+        heights[begin:end] = CAP * np.sqrt((px - begin + 0.5) * (end - px - 0.5))
+    return heights
