@@ -13,7 +13,7 @@ MEDIA ?= $(or $(VID2VID_MEDIA),../shared/media)
 
 # Files of tests that take seconds: add one here if it does. Long ones stand first, so that two workers end together.
 FAST_TESTS := options families properties codec cli checkpoint rewrites skipped_lines geometry motion weights_pull \
-	floors media_encoder_check streaming y4m
+	floors media_encoder_check streaming y4m layers shell checkpoint_file
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt

@@ -91,6 +91,7 @@ CHOSEN = {
     "OnMissing": "fail",
     "Audio": "none",
     "Mouth": "bank",
+    "Loop": "pingpong",
     "Detector": "face-alignment",
 }
 
@@ -263,3 +264,16 @@ def test_held_signals_are_delivered_once_and_handlers_come_back() -> None:
     assert signal.getsignal(signal.SIGINT) is usual
     with signals_held():
         pass
+
+
+def test_a_page_says_what_values_are_and_keeps_families_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["reenact", "--help"])
+    page = capsys.readouterr().out
+    lines = {
+        flag: next(line for line in page.splitlines() if f"{flag} " in line) for flag in ("--yaw", "--force", "--fps")
+    }
+    assert "DEGREES" in lines["--yaw"] and "RATE" in lines["--fps"]
+    assert "bool" not in lines["--force"] and "bool" not in page.split("─ Motion ─")[1]
+    own = page[page.index("Only for -c liveportrait") :]
+    assert all(flag in own and flag not in page[: -len(own)] for flag in ("--stitch", "--eyes", "--retarget-lips"))
+    assert "--adapt-scale" in page[page.index("Only for -c facevid2vid and fomm") :]

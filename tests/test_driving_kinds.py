@@ -36,6 +36,7 @@ from vid2vid_cli.pipeline.driving import opening, still
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference
 from vid2vid_cli.pipeline.driving.call_file import CallDriving
 from vid2vid_cli.pipeline.driving.live import LiveDriving, open_live
+from vid2vid_cli.pipeline.driving.live_link import LiveLinkDriving
 from vid2vid_cli.pipeline.driving.motion_file import MotionFileDriving
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 from vid2vid_cli.pipeline.driving.opening import KINDS, kind_of, open_driving
@@ -78,6 +79,8 @@ def files(tmp_path_factory: pytest.TempPathFactory, model: LoadedModel) -> dict[
     encode_call(home / "clip.mp4", home / "call.png", EncodeOptions(key_interval=2), model=model)
     Image.open(PORTRAIT).save(home / "picture.gif")
     Image.open(PORTRAIT).save(home / "picture.v2v", "PNG")
+    extract_motion(home / "clip.mp4", home / "take.csv", model=model)
+    (home / "take.csv").rename(home / "take.png")
     (home / "notes.png").write_text("no picture at all")
     return {path.name: path for path in home.iterdir()}
 
@@ -185,6 +188,7 @@ def test_batch_lists_a_folder_of_clips_without_torch() -> None:
 KIND_BY_NAME: dict[str, type[FileDriving]] = {
     "motion.mp4": MotionFileDriving,
     "call.png": CallDriving,
+    "take.png": LiveLinkDriving,
     "picture.gif": StillDriving,
     "picture.v2v": StillDriving,
     "clip.mp4": VideoDriving,
@@ -219,7 +223,8 @@ def test_a_file_can_be_played_again_and_says_how_many_frames_it_has(
 
 def test_suffixes_are_told_apart() -> None:
     every = [suffix for kind in KINDS for suffix in kind.suffixes]
-    assert len(set(every)) == len(every) and {".png", ".mp4", ".v2v", ".safetensors"} <= opening.driving_suffixes()
+    assert len(set(every)) == len(every) and {".png", ".mp4", ".v2v", ".safetensors", ".csv"} <= set(every)
+    assert opening.is_called_driving(Path("A.MP4")) and not opening.is_called_driving(Path("a.txt"))
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in every)
 
 

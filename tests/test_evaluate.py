@@ -10,18 +10,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 from tests.support.clips import make_clip
-from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, NoFaceError, OutputExistsError, UsageError, WeightsError
 from vid2vid_cli.evaluation import dlib_faces
@@ -40,7 +37,7 @@ from vid2vid_cli.evaluation.measures import (
     similarity,
     window_around,
 )
-from vid2vid_cli.evaluation.performers import without_networks
+from vid2vid_cli.evaluation.options import EvaluateClipsOptions, EvaluateTurnsOptions
 from vid2vid_cli.evaluation.report import METRICS, Evaluation, FigureRow, mean_rows
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.evaluation.sheet import WHITE_ERROR, SheetCell, SpreadFramesCollector, WorstFrameCollector, error_map
@@ -49,9 +46,7 @@ from vid2vid_cli.face.mesh import face_from_landmarks
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
-from vid2vid_cli.models.compact.learned.networks import LEARNED_PREFIXES
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
-from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOptions
 from vid2vid_cli.pipeline.pose import AXES
 from vid2vid_cli.pipeline.progress import Hooks
 
@@ -227,14 +222,6 @@ def test_rows_of_a_sheet_are_spread_over_the_clip_or_the_worst_of_it() -> None:
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_warp_baseline_is_built_without_networks(loaded: LoadedModel, tmp_path: Path) -> None:
-    tensors = {name: tensor.contiguous() for name, tensor in embedded_checkpoint().tensors.items()}
-    nonsense = {f"{prefix}nonsense": torch.zeros(1) for prefix in LEARNED_PREFIXES}
-    save_file({**tensors, **nonsense}, tmp_path / "learned.safetensors")
-    warp = without_networks(replace(loaded, path=str(tmp_path / "learned.safetensors")))
-    assert type(warp) is type(loaded.model)
-
-
 def test_a_clip_that_stands_still_is_shown_nearly_as_it_is(clip: Path, loaded: LoadedModel, tmp_path: Path) -> None:
     first = next(read_video(clip, ReadOptions()))
     still = make_clip(tmp_path / "still.mp4", [first] * 9, options=("-c:v", "libx264", "-qp", "0"))
@@ -250,7 +237,7 @@ def test_a_clip_that_stands_still_is_shown_nearly_as_it_is(clip: Path, loaded: L
 
 def test_a_moving_clip_is_shown_better_than_copied(clip: Path, loaded: LoadedModel) -> None:
     found = evaluate_self(clip, EvaluateClipsOptions(every=30, frames=91, threads=1), model=loaded)
-    assert [row.method for row in found.rows] == ["copy", "warp", "model"]
+    assert [row.method for row in found.rows] == ["copy", "model"]
     assert value(found, "model", "akd") < value(found, "copy", "akd") / 3
     assert value(found, "model", "mouth_akd") < value(found, "copy", "mouth_akd") / 3
     assert value(found, "model", "mouth_l1") < value(found, "copy", "mouth_l1")
@@ -401,23 +388,23 @@ def test_evaluate_self_as_a_command_writes_json_csv_and_a_sheet(clip: Path, tmp_
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert (facts["kind"], facts["every"], facts["frames"], facts["size"]) == ("self", 20, 41, 256)
-    assert [row["method"] for row in facts["rows"]] == ["copy", "warp", "model"]
+    assert [row["method"] for row in facts["rows"]] == ["copy", "model"]
     assert all(row["clip"] == clip.name and row["judged"] == 2 for row in facts["rows"])
     with Path("figures.csv").open(encoding="utf-8") as file:
         written = list(csv.DictReader(file))
-    assert [row["clip"] for row in written] == [clip.name] * 3 + ["mean of 1"] * 3
+    assert [row["clip"] for row in written] == [clip.name] * 2 + ["mean of 1"] * 2
     for metric in METRICS["self"]:
-        told = facts["rows"][2][metric.name]
-        assert written[2][metric.name] == ("" if told is None else str(told))
+        told = facts["rows"][1][metric.name]
+        assert written[1][metric.name] == ("" if told is None else str(told))
     sheet = read_image("sheet.png")
-    assert sheet.shape == (2 * (256 + 20), 5 * 256, 3)
+    assert sheet.shape == (2 * (256 + 20), 4 * 256, 3)
     frames = list(read_video(clip, ReadOptions(end_s=1.8)))
     face = max(load_face_analyzer().faces(frames[0]), key=lambda face: face.size_px)
     square = judged_square(face, frames[0].shape, 256)
-    rows = [sheet[20 + k * 276 : (k + 1) * 276].reshape(256, 5, 256, 3).swapaxes(0, 1) for k in (0, 1)]
+    rows = [sheet[20 + k * 276 : (k + 1) * 276].reshape(256, 4, 256, 3).swapaxes(0, 1) for k in (0, 1)]
     assert mean_error(rows[0][0], crop_frame(frames[0], square)) < 0.5  # the source
     assert mean_error(rows[1][1], crop_frame(frames[40], square)) < 0.5  # the driving, at its second judged frame
-    assert mean_error(rows[1][4], error_map(rows[1][1], rows[1][3])) < 0.5  # the error of what is shown beside it
+    assert mean_error(rows[1][3], error_map(rows[1][1], rows[1][2])) < 0.5  # the error of what is shown beside it
 
 
 def test_a_table_names_every_clip_and_figure_and_a_partial_run_has_code_5(
@@ -431,9 +418,9 @@ def test_a_table_names_every_clip_and_figure_and_a_partial_run_has_code_5(
     done = capsys.readouterr()
     lines = done.out.splitlines()
     assert all(metric.title in lines[0] for metric in METRICS["self"])
-    assert [line.split("  ")[0] for line in lines if line and line[0] != " "][1:] == ["a man.mp4"] * 3 + [
+    assert [line.split("  ")[0] for line in lines if line and line[0] != " "][1:] == ["a man.mp4"] * 2 + [
         "mean of 1"
-    ] * 3
+    ] * 2
     assert "left out" in done.err
     assert "nobody.mp4" in done.err
 

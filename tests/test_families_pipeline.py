@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tests.support import tiny
@@ -296,3 +297,21 @@ def test_a_crop_glides_after_a_face() -> None:
     assert glide_crop(last, wanted).affine[:, 2] == pytest.approx([10 + GLIDE * 150, 20 - GLIDE * 50])
     native = FaceCrop(np.array([[1.0, 0, 10], [0, 1.0, 20]]), (100, 100))
     assert glide_crop(native, wanted).is_native
+
+
+def test_every_family_gets_another_background(family: str, checkpoints: dict[str, str], tmp_path: Path) -> None:
+    kept = reenact_to_frames(checkpoints[family], tmp_path, end="0.04")
+    blue = reenact_to_frames(checkpoints[family], tmp_path, end="0.04", background="#102080")
+    assert (blue[0, :20, :20] == (16, 32, 128)).all() and (kept[0, :20, :20] != blue[0, :20, :20]).any()
+
+
+def test_every_family_keeps_what_is_transparent(family: str, checkpoints: dict[str, str], tmp_path: Path) -> None:
+    portrait = read_image(PORTRAIT)
+    alpha = np.full(portrait.shape[:2], 255, np.uint8)
+    alpha[:, :40] = 0
+    Image.fromarray(np.dstack([portrait, alpha])).save(tmp_path / "clear.png")
+    # The whole crop is drawn anew, here by networks that know nothing: nearly all that is sure is that alpha is there.
+    reenact(tmp_path / "clear.png", DRIVING, tmp_path / "out", short(checkpoints[family], "0.04"))
+    shown = np.array(Image.open(tmp_path / "out" / "frame_000000.png"))
+    assert shown.shape == (*portrait.shape[:2], 4)
+    assert np.median(shown[:, :40, 3]) < 100 < np.median(shown[:, 60:, 3])

@@ -25,7 +25,7 @@ from vid2vid_cli.cli.app import main
 from vid2vid_cli.cli.signals import signals_clean_up
 from vid2vid_cli.errors import NonFiniteError
 from vid2vid_cli.media.ffmpeg import Child, executable
-from vid2vid_cli.media.video import probe_video
+from vid2vid_cli.media.video import probe_video, read_mark
 from vid2vid_cli.models.base import DrivenState, SourceAppearance
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.posing import CompactState
@@ -70,12 +70,17 @@ FRAME_BYTES = 256 * 256 * 3
 
 @dataclass(frozen=True)
 class Fault:
-    """What a child does instead of its work. where: a pattern of its arguments. then: in shell, $REAL is ffmpeg."""
+    """What a child does instead of its work. where: a pattern of its arguments. then: in shell, $REAL is ffmpeg.
+
+    left: files with all 20 frames that must be there afterwards. code: the exit code.
+    """
 
     where: str
     then: str
     said: str
     output: str = "o.mp4"
+    left: tuple[str, ...] = ()
+    code: int = 1
 
 
 FAULTS = {
@@ -111,13 +116,23 @@ FAULTS = {
     "sound fails": Fault(
         MUXER,
         "echo '[mp4 @ 0x1] this sound is too loud' >&2; exit 1",
-        "nod.mp4: its sound cannot be written: this sound is too loud",
+        "nod.mp4: its sound cannot be written: this sound is too loud; the output has no sound",
+        left=("o.mp4",),
+        code=5,
     ),
     "palette fails": Fault(
-        "*palettegen*", "echo 'out of colours' >&2; exit 1", "o.gif: cannot be written: out of colours", "o.gif"
+        "*palettegen*",
+        "echo 'out of colours' >&2; exit 1",
+        "o.gif: cannot be written: out of colours; its frames are in o.mkv",
+        "o.gif",
+        ("o.mkv",),
     ),
     "drawing with the palette fails": Fault(
-        "*paletteuse*", "echo 'out of paint' >&2; exit 1", "o.gif: cannot be written: out of paint", "o.gif"
+        "*paletteuse*",
+        "echo 'out of paint' >&2; exit 1",
+        "o.gif: cannot be written: out of paint",
+        "o.gif",
+        ("o.mkv",),
     ),
     "probe killed": Fault(
         "*' -f framecrc '*", "kill -9 $$", "nod.mp4: reading broke off: ffmpeg was killed by signal 9"
@@ -150,9 +165,15 @@ def test_a_fault_of_a_child_is_told_in_its_own_words(
     before, threads = children(), threading.active_count()
     code = main(["reenact", *map(str, material), "-o", fault.output, "--size", "512"])
     said = capsys.readouterr()
-    assert (code, said.out) == (1, "") and said.err.count("\n") == 1, said.err
+    assert (code, bool(said.out)) == (fault.code, fault.code == 5) and said.err.count("\n") == 1, said.err
     assert fault.said in said.err and "Traceback" not in said.err
-    assert list(Path().iterdir()) == [] and children() == before and threading.active_count() == threads
+    assert (
+        tuple(path.name for path in Path().iterdir()) == fault.left
+        and children() == before
+        and threading.active_count() == threads
+    )
+    for name in fault.left:
+        assert probe_video(name).frame_count == 20 and read_mark(name)
 
 
 def test_an_ffmpeg_that_cannot_be_started(

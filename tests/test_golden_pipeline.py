@@ -12,13 +12,14 @@ from torch import Tensor
 
 from tests.support import golden_vectors as golden
 from vid2vid_cli.errors import UsageError
+from vid2vid_cli.evaluation.options import EvaluateClipsOptions
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_video
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.extract_motion import extract_motion
-from vid2vid_cli.pipeline.options import EvaluateClipsOptions, MotionOptions, ReenactOptions, RotateOptions
+from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
 

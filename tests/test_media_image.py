@@ -214,19 +214,20 @@ def test_outputs_have_usual_permissions_and_stay_without_force(tmp_path: Path) -
     before = (tmp_path / "a.png").read_bytes()
     with pytest.raises(OutputExistsError, match="--force"):
         write_image(tmp_path / "a.png", 255 - frame_of())
-    assert (tmp_path / "a.png").read_bytes() == before
+    assert (tmp_path / "a.png").read_bytes() == before and (tmp_path / "a-2.png").exists()  # no work is lost
 
 
 def test_impossible_pictures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="does not exist"):
-        write_image(tmp_path / "no" / "a.png", frame_of())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MediaError, match="cannot be created"):
+        write_image(tmp_path / "file" / "a.png", frame_of())
     with pytest.raises(MediaError, match=r"\.png"):
         write_image(tmp_path / "a.bmp", frame_of())
     with pytest.raises(MediaError, match="cannot be written"):
         write_image(tmp_path / "a.webp", frame_of(1, 20000))  # WebP ends at 16383
     with pytest.raises(ValueError, match="uint8"):
         write_image(tmp_path / "a.png", frame_of().astype(np.float32))  # type: ignore[arg-type]
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_contact_sheet_places_frames_in_rows() -> None:

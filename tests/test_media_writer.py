@@ -297,9 +297,10 @@ def test_a_failure_with_force_keeps_the_old_output(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "cause"),
-    [("no/such/a.mp4", "no/such does not exist"), ("a.xyz", r"use \.mp4"), ("a.png", r"use \.mp4")],
+    [("file/such/a.mp4", "file is not a folder"), ("a.xyz", r"use \.mp4"), ("a.png", r"use \.mp4")],
 )
 def test_impossible_outputs_are_refused_before_any_work(tmp_path: Path, name: str, cause: str) -> None:
+    (tmp_path / "file").write_text("")
     with pytest.raises(MediaError, match=cause):
         open_writer(tmp_path / name, (64, 80), WriteOptions(Fraction(25)))
 

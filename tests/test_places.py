@@ -70,7 +70,7 @@ class Place:
 
 
 PLACES = {
-    "missing folder": Place("face.png", "none/o.mp4", "the folder none does not exist; create it first"),
+    "no folder": Place("face.png", "face.png/o.mp4", "face.png is not a folder; choose another name"),
     "folder as input": Place("folder", "o.mp4", "folder: is a folder; name a file in it"),
     "address": Place("https://example.org/face.png", "o.mp4", "is a web address, and vid2vid reads files; download it"),
     "standard input": Place("-", "o.mp4", "standard input is not read here; save it to a file"),

@@ -81,13 +81,15 @@ def test_without_a_source_the_example_turns_and_nothing_asked_is_a_mistake(model
         rotate(PORTRAIT, model=model)
 
 
-def test_nothing_is_overwritten_and_missing_folders_are_named(model: LoadedModel) -> None:
+def test_nothing_is_overwritten_and_missing_folders_are_made(model: LoadedModel) -> None:
     Path("there.png").write_bytes(b"mine")
     with pytest.raises(OutputExistsError, match="--force"):
         rotate(PORTRAIT, "there.png", RotateOptions(yaw="10"), model=model)
     assert Path("there.png").read_bytes() == b"mine"
-    with pytest.raises(MediaError, match="does not exist"):
-        rotate(PORTRAIT, "nowhere/x.png", RotateOptions(yaw="10"), model=model)
+    with pytest.raises(MediaError, match="is not a folder"):
+        rotate(PORTRAIT, "there.png/x.png", RotateOptions(yaw="10"), model=model)
+    rotate(PORTRAIT, "new/folder/x.png", RotateOptions(yaw="10"), model=model)
+    assert [path.name for path in Path("new/folder").iterdir()] == ["x.png"]
 
 
 def test_a_see_through_source_lies_on_the_background(media_dir: Path, model: LoadedModel) -> None:
@@ -199,3 +201,16 @@ def test_a_moving_source_lies_on_the_background_too(media_dir: Path, model: Load
     assert read_image(Path("o/frame_000000.png"))[3, 3].tolist() == [0, 255, 0]
     with pytest.raises(UsageError, match="--background"):
         rotate("a.png", "p", RotateOptions(yaw="5", background="nocolour"), model=model)
+
+
+def test_a_sweep_goes_there_and_back(model: LoadedModel) -> None:
+    sweep = RotateOptions(yaw="-6:6:3", size=96, loop="pingpong")
+    assert rotate(PORTRAIT, "frames", sweep, model=model).frames == 8
+    frames = [read_image(path) for path in sorted(Path("frames").iterdir())]
+    for there, back in ((1, 7), (2, 6), (3, 5)):
+        np.testing.assert_array_equal(frames[there], frames[back])
+    assert not (frames[0] == frames[4]).all() and not (frames[1] == frames[3]).all()
+    assert rotate(PORTRAIT, "o.gif", sweep, model=model).frames == probe_video("o.gif").frame_count == 8
+    for output, asked in (("o.png", sweep), ("p.gif", RotateOptions(yaw="5", loop="pingpong"))):
+        with pytest.raises(UsageError, match="--loop pingpong"):
+            rotate(PORTRAIT, output, asked, model=model)

@@ -24,9 +24,9 @@ from vid2vid_cli.checkpoints.reading import find_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.pipeline.doctor import examine
-from vid2vid_cli.pipeline.options import PullOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.weights.inventory import weights_path
+from vid2vid_cli.pipeline.weights.options import PullOptions
 from vid2vid_cli.pipeline.weights.pull import pull_weights
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and limits of POSIX")

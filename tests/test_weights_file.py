@@ -20,8 +20,8 @@ from tests.support.folders import GOLDEN
 from vid2vid_cli.checkpoints.reading import read_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, OutputExistsError, UsageError, WeightsError
-from vid2vid_cli.pipeline.options import ConvertOptions
 from vid2vid_cli.pipeline.weights.convert import SMALL, convert_weights, inspect_weights
+from vid2vid_cli.pipeline.weights.options import ConvertOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -160,8 +160,8 @@ def test_nothing_is_replaced_unasked_and_the_input_never(tmp_path: Path) -> None
     assert read_checkpoint(taken).tensors
     with pytest.raises(UsageError, match=r"o\.pth: weights are written as \.safetensors"):
         convert_weights(str(source), tmp_path / "o.pth")
-    with pytest.raises(MediaError, match="does not exist"):
-        convert_weights(str(source), tmp_path / "no" / "o.safetensors")
+    with pytest.raises(MediaError, match="is not a folder"):
+        convert_weights(str(source), taken / "o.safetensors")
 
 
 def test_what_no_model_can_be_made_of_is_not_converted(tmp_path: Path) -> None:

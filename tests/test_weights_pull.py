@@ -15,9 +15,9 @@ from vid2vid_cli.checkpoints.catalogue import CATALOGUE, Checkpoint, HubAddress,
 from vid2vid_cli.checkpoints.reading import find_checkpoint, read_checkpoint
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import UsageError, WeightsError
-from vid2vid_cli.pipeline.options import PullOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.weights.inventory import verify_weights, weights_path
+from vid2vid_cli.pipeline.weights.options import PullOptions
 from vid2vid_cli.pipeline.weights.pull import pull_weights
 
 pytestmark = pytest.mark.usefixtures("own_home", "own_signals")

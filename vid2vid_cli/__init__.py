@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vid2vid_cli.process.numba_cache import choose_folder
 from vid2vid_cli.version import __version__
 
 __all__ = ["Motion", "__version__", "load_model", "open_scene", "reenact", "rotate"]
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from vid2vid_cli.pipeline.open_scene import open_scene
     from vid2vid_cli.pipeline.reenact import reenact
     from vid2vid_cli.pipeline.rotate import rotate
+
+choose_folder()  # before any module imports numba
 
 _HOMES = {
     "load_model": "vid2vid_cli.models.registry",

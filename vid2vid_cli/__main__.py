@@ -11,6 +11,9 @@ SIGNALLED = 129
 def main() -> int:
     """Run the command line; an interrupt while it is loaded, or while Python ends, makes no traceback."""
     try:
+        from vid2vid_cli.cli.streams import open_missing_streams
+
+        open_missing_streams()
         from vid2vid_cli.cli.signals import end_process, process
 
         process.is_ours = True

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import re
 
+PARTLY_DONE = 5
+"""The exit code of a command that made something, but not all that it was asked for."""
+
+
+# How torch and C++ libraries say it. CUDA's own message is kept: it tells what to do.
+_OUT_OF_MEMORY = re.compile(r"bad_alloc|can't allocate memory|not enough memory")
+
 
 class Vid2VidError(Exception):
     """Base of all failures that a user can fix. Its text is one line: which file, what is wrong, how to fix it."""
@@ -53,8 +60,8 @@ def describe_failure(error: BaseException) -> tuple[str, int]:
     """Return the line that describes a failure, and the exit code."""
     if isinstance(error, Vid2VidError):
         return str(error), error.exit_code
-    if isinstance(error, MemoryError):
-        return f"out of memory; a smaller --size needs less ({error or 'no details'})", 1
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
+        return f"out of memory; a smaller --size needs less ({str(error) or 'no details'})", 1
     # Anything else is a fault of ours: the line can only say how to find it.
     reason = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
     return f"{reason}; run again with --verbose to see where", 1

@@ -12,8 +12,8 @@ import pytest
 from vid2vid_cli.checkpoints import catalogue
 from vid2vid_cli.checkpoints.catalogue import CATALOGUE, Checkpoint, CheckpointFile, Licence
 from vid2vid_cli.checkpoints.download import RetryPolicy
-from vid2vid_cli.pipeline.options import PullOptions
 from vid2vid_cli.pipeline.weights.inventory import list_weights
+from vid2vid_cli.pipeline.weights.options import PullOptions
 from vid2vid_cli.pipeline.weights.pull import Pulled, pull_weights
 
 HASTE = RetryPolicy(attempts=3, pause_s=0.0, silence_s=20.0)

@@ -19,6 +19,7 @@ from vid2vid_cli.checkpoints.cache import EMBEDDED, bundled_file, look_for, own_
 from vid2vid_cli.errors import UsageError, Vid2VidError
 from vid2vid_cli.media.probe import sniff
 from vid2vid_cli.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from vid2vid_cli.pipeline.background import check_transparency, clip_suffix, parse_background
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.process.shutdown import signals_delayed
 
@@ -145,9 +146,9 @@ def _is_visual(file: Path) -> bool:
 def _is_driving(file: Path) -> bool:
     # The kinds of driving need torch, which takes seconds to load. A folder of clips is listed without.
     with signals_delayed():  # an exception in the middle of torch's import would abort the process
-        from vid2vid_cli.pipeline.driving.opening import driving_suffixes
+        from vid2vid_cli.pipeline.driving.opening import is_called_driving
 
-    return file.suffix.lower() in driving_suffixes()
+    return is_called_driving(file)
 
 
 def pair_files(sources: Sequence[Path], drivings: Sequence[Path], pair: Pair) -> list[tuple[Path, Path]]:
@@ -201,7 +202,7 @@ def check_template(template: str) -> None:
 def output_name(template: str, index: int, source: Path, driving: Path | None, options: Options) -> Path:
     """Fill in a template. ext: png if the output is one picture, otherwise mp4."""
     stem = "rotated" if driving is None else driving.stem
-    ext = "png" if _is_picture(source, driving, options) else "mp4"
+    ext = "png" if _is_picture(source, driving, options) else clip_suffix(options)[1:]
     return Path(template.format(source=source.stem, driving=stem, index=index, ext=ext))
 
 
@@ -219,6 +220,13 @@ def _is_still(path: Path) -> bool:
         return sniff(path) == "still"
     except (Vid2VidError, OSError, ValueError):
         return False
+
+
+def check_background(job: Job, *, ships: bool) -> None:
+    """Raise UsageError if a job's output cannot have the background asked for. ships: whether inputs are sent away."""
+    check_transparency(job.output, job.options)
+    if ships and parse_background(job.options.background).path is not None:
+        raise UsageError(f"--background {job.options.background}: --ship-inputs does not send this file; use a colour")
 
 
 def check_clashes(jobs: Sequence[Job]) -> None:

@@ -197,6 +197,7 @@ def publish_output(path: Path, packed: bytes) -> None:
         with Scratch(path) as scratch, tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(scratch.folder, filter="data")  # refuses links and paths to elsewhere
             made = scratch.file("output")
-            (publish_frames if made.is_dir() else publish)(made, path, None)  # sealed on the node that made it
+            # Sealed on the node that made it. The batch has decided before that this name may be replaced.
+            (publish_frames if made.is_dir() else publish)(made, path, None, force=True)
     except (OSError, tarfile.TarError) as error:
         raise MediaError(f"{path}: cannot be written: {error}; free some space or choose another folder") from error

@@ -8,12 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vid2vid_cli.batch.jobs import Job, Sides, check_clashes, jobs_of_folders
+from vid2vid_cli.batch.jobs import Job, Sides, check_background, check_clashes, jobs_of_folders
 from vid2vid_cli.batch.local import Crew, do_jobs, threads_each
 from vid2vid_cli.batch.manifest import jobs_of_manifest
 from vid2vid_cli.batch.options import BatchOptions
 from vid2vid_cli.batch.report import REPORT, Outcome, Report
-from vid2vid_cli.errors import MediaError, UsageError
+from vid2vid_cli.errors import PARTLY_DONE, MediaError, UsageError
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.process.scratch import sweep
@@ -37,12 +37,16 @@ class BatchHooks:
 
 @dataclass
 class BatchResult:
-    """The result of a batch. kept: jobs that an earlier run had done. failures: jobs with their outcomes."""
+    """The result of a batch. kept: jobs that an earlier run had done. failures: jobs with their outcomes.
+
+    partial: how many jobs were done now whose outputs lack something, such as their sound.
+    """
 
     report: Path
     jobs: int
     kept: int = 0
     done: int = 0
+    partial: int = 0
     frames: int = 0
     held: int = 0
     seconds: float = 0.0
@@ -70,6 +74,8 @@ def make_jobs(sides: Sides | None, folder: str | Path, options: ReenactOptions, 
     # On a cluster a job asks for as many cores as it has threads, so it takes one unless told otherwise.
     threads = threads_each(batch.jobs, options.threads) if batch.cluster is None else 1
     jobs = [replace(job, options=replace(job.options, threads=job.options.threads or threads)) for job in jobs]
+    for job in jobs:
+        check_background(job, ships=batch.ship_inputs)
     check_clashes(jobs)  # before any work: two jobs must not overwrite each other's output in turn
     return jobs
 
@@ -151,5 +157,6 @@ def _count(result: BatchResult, job: Job, outcome: Outcome) -> None:
         result.failures.append((job, outcome))
         return
     result.done += 1
+    result.partial += outcome.exit_code == PARTLY_DONE
     result.frames += outcome.frames
     result.held += outcome.held

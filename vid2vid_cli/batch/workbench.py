@@ -48,6 +48,7 @@ class Workbench:
             result.frames,
             result.held,
             result.skipped,
+            exit_code=result.exit_code,
             sha256=sha256,
             warnings=tuple(map(one_line, result.warnings)),
             computed=self._computed(),

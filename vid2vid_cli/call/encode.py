@@ -19,7 +19,7 @@ from vid2vid_cli.call.sender import Sender
 from vid2vid_cli.errors import CallFileError, UsageError
 from vid2vid_cli.media.files import check_output, open_scratch
 from vid2vid_cli.media.ogg import OpusPacket
-from vid2vid_cli.media.opus import opus_of
+from vid2vid_cli.media.opus import OpusRequest, opus_of
 from vid2vid_cli.media.publishing import publish
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving.base import Driving
@@ -72,13 +72,14 @@ def encode_call(
         part = scratch.file(f"call{Path(output).suffix}")
         file = sys.stdout.buffer if str(output) == STANDARD else stack.enter_context(part.open("wb"))
         written = CountedFile(file, flushes=options.live or str(output) == STANDARD)
-        sender = Sender(engine, clip, options, written.put, _open_sound(clip, options, scratch.file("sound.ogg")))
+        sender = Sender(engine, clip, options, written.put, _open_sound(clip, options, log, scratch.file("sound.ogg")))
         _send_all(sender, clip, hooks, delays)
         if str(output) != STANDARD:
             file.close()
             is_picture = options.source is not None and not is_index(options.source)
             source = options.source if is_picture else None
-            publish(part, Path(output), provenance_of(engine.loaded, options, source=source, driving=driving))
+            provenance = provenance_of(engine.loaded, options, source=source, driving=driving)
+            publish(part, Path(output), provenance, force=options.force)
     if sender.held:
         log.warn(f"{driving}: no face in {sender.held} of {sender.frames} frames; the last motion is held there")
     seconds = time.perf_counter() - began
@@ -86,6 +87,7 @@ def encode_call(
         *(Path(output), sender.frames, sender.held, 0, seconds, clip.fps, sender.size, tuple(log.warnings)),
         bytes=written.size,
         delays=delays.summary(),
+        is_partial=log.is_partial,
     )
 
 
@@ -157,8 +159,11 @@ def _open(driving: str | Path, options: EncodeOptions, engine: Engine, log: Warn
     return open_driving(Path(driving), reading_options(options, log), setup)
 
 
-def _open_sound(clip: Driving, options: EncodeOptions, file: Path) -> Iterator[bytes | OpusPacket] | None:
+def _open_sound(
+    clip: Driving, options: EncodeOptions, log: WarningLog, file: Path
+) -> Iterator[bytes | OpusPacket] | None:
     if clip.audio is None or clip.count is None or options.audio == "none":
         return None
     # Sound that goes on after the last frame is cut off.
-    return opus_of(clip.audio, Fraction(clip.count) / clip.fps, options.audio, file)
+    request = OpusRequest(Fraction(clip.count) / clip.fps, options.audio, log.warn, log.lose)
+    return opus_of(clip.audio, request, file)

@@ -19,6 +19,8 @@ from vid2vid_cli.media.pipe import NAME
 from vid2vid_cli.media.video import FrameWriter, WriteOptions, open_writer, sniff
 from vid2vid_cli.media.y4m import Y4MWriter
 from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.backdrop import set_background
+from vid2vid_cli.pipeline.background import wants_alpha
 from vid2vid_cli.pipeline.driving.call_file import damaged_picture
 from vid2vid_cli.pipeline.driving.live import STANDARD
 from vid2vid_cli.pipeline.engine import Engine, start_engine
@@ -86,6 +88,8 @@ def check_live(options: DecodeOptions, call: str | Path, target: str | Path | No
 def _check_target(options: DecodeOptions, target: str | Path) -> None:
     if str(target) == STANDARD:
         # Refused rather than ignored, so that nobody believes them to have an effect.
+        if wants_alpha(options):
+            raise UsageError("--background transparent: -o - is raw video, which has no transparency; name a .webm")
         named = [name for name in ("codec", "crf", "preset") if getattr(options, name) is not None]
         if named:
             raise UsageError(
@@ -112,6 +116,7 @@ def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> Dec
     with Scratch(Path(tempfile.gettempdir()) / "call") as scratch:
         source = chosen or _open_source(_save_picture(call, scratch), options, engine, log)
         scene = request.open_scene(engine, source, call)
+        set_background(scene, options, None if str(screen.target) == STANDARD else screen.target, log.warn)
         scene.find_reference(options.reference_frame)
         provenance = provenance_of(engine.loaded, options, source=screen.source)
         writing = write_options_of(scene, options, provenance, log)

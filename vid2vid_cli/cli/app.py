@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ import typer.main
 from vid2vid_cli.cli.batch import batch
 from vid2vid_cli.cli.call import decode, encode, info
 from vid2vid_cli.cli.console import write_result
+from vid2vid_cli.cli.controls import controls
 from vid2vid_cli.cli.doctor import doctor
 from vid2vid_cli.cli.evaluate import evaluate
 from vid2vid_cli.cli.faces import faces
@@ -26,6 +28,8 @@ from vid2vid_cli.process.shutdown import clean_up
 from vid2vid_cli.version import __version__
 
 USAGE = UsageError.exit_code
+NARROW = 80
+"""Columns below which help pages are plain text."""
 
 app = typer.Typer(
     name="vid2vid",
@@ -35,7 +39,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 COMMANDS = {
-    command.__name__: command for command in (reenact, rotate, motion, encode, decode, info, faces, batch, doctor)
+    command.__name__: command
+    for command in (reenact, rotate, motion, encode, decode, info, faces, controls, batch, doctor)
 }
 for command in COMMANDS.values():
     app.command()(command)
@@ -69,15 +74,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
+    _prepare_pages(command, is_plain=shutil.get_terminal_size().columns < NARROW)
     try:
         result: Any = command.main(arguments, prog_name="vid2vid", standalone_mode=False)
     except (KeyboardInterrupt, SystemExit) as ending:
         clean_up()
         result = ending.code if isinstance(ending, SystemExit) else INTERRUPTED
+        if isinstance(ending.__context__, BrokenPipeError):  # `--help | head`: whoever reads has seen enough
+            result = 0
     except Exception as error:  # noqa: BLE001  typer moved its class of usage errors between versions
         return _report_usage_error(error, arguments)
     # Typer itself returns 130 if Ctrl-C comes before a command has started.
     return int(result or 0)
+
+
+def _prepare_pages(command: Any, *, is_plain: bool) -> None:
+    """Decide how the help pages of a command and its subcommands look.
+
+    is_plain: without boxes and columns, which cut off the names of options in a narrow terminal.
+    """
+    if is_plain:
+        command.rich_markup_mode = None
+    for parameter in command.params:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""  # else typer writes `<bool>` behind it, as if it took a value
+    for each in getattr(command, "commands", {}).values():
+        _prepare_pages(each, is_plain=is_plain)
 
 
 def _report_usage_error(error: Exception, arguments: list[str]) -> int:

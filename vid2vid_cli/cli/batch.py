@@ -12,14 +12,13 @@ from vid2vid_cli.cli.console import Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.errors import UsageError, one_line
+from vid2vid_cli.errors import PARTLY_DONE, UsageError, one_line
 from vid2vid_cli.pipeline.options import ReenactOptions
 
 if TYPE_CHECKING:
     from vid2vid_cli.batch.jobs import Job
     from vid2vid_cli.batch.run import BatchResult
 
-PARTLY_DONE = 5
 MOST_FAILURES_SHOWN = 20
 
 
@@ -55,9 +54,14 @@ def batch(
         if batching.dry_run:
             reporter.print_result("\n".join(map(_describe, jobs)), {"jobs": [job.to_json() for job in jobs]})
             return 0
-        result = run_batch(jobs, output, batching, reporter.hooks)
+        try:
+            result = run_batch(jobs, output, batching, reporter.hooks)
+        except (KeyboardInterrupt, SystemExit):
+            if batching.resume:
+                reporter.log("note: what is done is kept; the same command goes on from here")
+            raise
     reporter.print_result(summary(result), result_facts(result))
-    return PARTLY_DONE if result.failures else 0
+    return PARTLY_DONE if result.failures or result.partial else 0
 
 
 def _check_inputs(inputs: list[str]) -> None:
@@ -87,6 +91,7 @@ def summary(result: BatchResult) -> str:
         "done": result.done,
         "done before": result.kept,
         "failed": len(result.failures),
+        **({"incomplete": result.partial} if result.partial else {}),
         "frames": result.frames,
         "held": result.held,
         "time": _clock(result.seconds),
@@ -113,6 +118,7 @@ def result_facts(result: BatchResult) -> dict[str, Any]:
         "done": result.done,
         "done_before": result.kept,
         "failed": len(result.failures),
+        "partial": result.partial,
         "frames": result.frames,
         "held": result.held,
         "seconds": round(result.seconds, 3),

@@ -29,7 +29,7 @@ def encode(
     *,
     options: EncodeOptions,
     verbosity: Verbosity,
-) -> None:
+) -> int:
     """Encode DRIVING as a call: its picture once, then a few bytes per frame, and the sound."""
     with Reporter(verbosity) as reporter:
         with signals_held():
@@ -41,6 +41,7 @@ def encode(
         reporter.log(text)
     else:
         reporter.print_result(one_line(text), _encoding_facts(result))
+    return result.exit_code
 
 
 def _describe_encoding(result: EncodeResult) -> str:
@@ -80,7 +81,7 @@ def decode(
     *,
     options: DecodeOptions,
     verbosity: Verbosity,
-) -> None:
+) -> int:
     """Decode a call: the picture that it carries, or another one, moves as the sender did."""
     with Reporter(verbosity) as reporter:
         with signals_held():
@@ -94,6 +95,7 @@ def decode(
         reporter.print_result(
             one_line(text), result_facts(result) | (_delay_facts(result.delays) if options.live else {})
         )
+    return result.exit_code
 
 
 @takes_options

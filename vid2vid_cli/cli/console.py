@@ -92,9 +92,10 @@ class Reporter(Console["FrameBar"]):
 
         return FrameBar(self._unit)
 
-    def print_summary(self, result: Result) -> None:
-        """Print the result of a pipeline."""
+    def print_summary(self, result: Result) -> int:
+        """Print the result of a pipeline. Return the exit code of the command."""
         self.print_result(one_line(summary(result)), result_facts(result))
+        return result.exit_code
 
     def _progress(self, done: int, total: int | None) -> None:
         if self._bar is not None:
@@ -133,6 +134,7 @@ def result_facts(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "frames_per_second": round(result.frames_per_second, 2),
         "warnings": list(result.warnings),
+        "is_partial": result.is_partial,
     }
 
 

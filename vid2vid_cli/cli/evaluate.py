@@ -12,13 +12,12 @@ from vid2vid_cli.cli.console import Reporter, Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.errors import one_line
-from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOptions
+from vid2vid_cli.errors import PARTLY_DONE, one_line
+from vid2vid_cli.evaluation.options import EvaluateClipsOptions, EvaluateTurnsOptions
 
 if TYPE_CHECKING:
     from vid2vid_cli.evaluation.report import Evaluation, FigureRow, Metric
 
-PARTLY_DONE = 5
 MAX_ROWS = 90  # of single results in a table; if there are more, it shows the means alone
 MIN_WIDTH = 150  # columns; a narrow terminal or a log file would fold the table
 
@@ -28,7 +27,7 @@ Clips = Annotated[str, typer.Argument(metavar="CLIP|FOLDER", help="A clip, or a 
 
 evaluate = typer.Typer(
     no_args_is_help=True,
-    help="Measure a checkpoint against a copy of the source and against the warp without networks.",
+    help="Measure a checkpoint, and a copy of the source to compare with.",
 )
 
 

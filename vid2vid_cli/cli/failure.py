@@ -7,9 +7,10 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
-from vid2vid_cli.errors import describe_failure, one_line
+from vid2vid_cli.errors import Vid2VidError, describe_failure, one_line
 from vid2vid_cli.process.shutdown import clean_up
 
 INTERRUPTED = 130
@@ -23,6 +24,7 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
     @wraps(command)
     def run(**given: Any) -> int:
         try:
+            _require_folder()
             return command(**given) or 0
         except KeyboardInterrupt:
             clean_up()  # before the message: its reader may look at the folder at once
@@ -33,6 +35,16 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
             return fail(*describe_failure(error))
 
     return run
+
+
+def _require_folder() -> None:
+    """Raise Vid2VidError if the current folder was removed: torch ends the process then, and no path means anything."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise Vid2VidError(
+            "the folder in which vid2vid was started is gone; change to another one and run it again"
+        ) from error
 
 
 def fail(text: str, exit_code: int) -> int:

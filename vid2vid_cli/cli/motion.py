@@ -16,8 +16,15 @@ from vid2vid_cli.pipeline.options import MotionOptions
 @takes_options
 @guarded
 def motion(
-    driving: Annotated[str, typer.Argument(metavar="DRIVING", help="Video, GIF, picture, call or motion file.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="The motion file, such as smile.safetensors.")],
+    driving: Annotated[
+        str, typer.Argument(metavar="DRIVING", help="Video, GIF, picture, call, motion file or take (.csv).")
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="The motion file, such as smile.safetensors, or take.csv for Live Link Face."
+        ),
+    ],
     *,
     options: MotionOptions,
     verbosity: Verbosity,

@@ -13,8 +13,9 @@ import typer
 from vid2vid_cli.errors import UsageError
 
 PANELS = (
-    *("Batch", "Judging", "Motion", "Head pose", "Family", "Picture", "Time"),
+    *("Batch", "Judging", "Motion", "Head pose", "Expression", "Picture", "Time"),
     *("Encoding", "Output", "Network", "Engine", "Messages"),
+    *("Only for -c liveportrait", "Only for -c facevid2vid and fomm"),
 )
 """The order of the panels on a help page."""
 
@@ -70,6 +71,7 @@ def _parameter(field: Field[Any], hint: Any) -> inspect.Parameter:
         *(field.metadata.get("flags") or [_flag(field)]),
         help=field.metadata.get("help"),
         rich_help_panel=field.metadata.get("panel") or None,
+        metavar=field.metadata.get("metavar") or None,
     )
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(field.name, kind, default=field.default, annotation=Annotated[hint, option])

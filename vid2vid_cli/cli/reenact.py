@@ -18,24 +18,27 @@ from vid2vid_cli.pipeline.options import ReenactOptions
 def reenact(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Picture or video of the person to animate.")],
     driving: Annotated[
-        str, typer.Argument(metavar="DRIVING", help="Video, GIF, picture, call or motion file with the motion.")
+        str,
+        typer.Argument(
+            metavar="DRIVING", help="Video, GIF, picture, call, motion file or take (.csv) with the motion."
+        ),
     ],
     output: Annotated[
         str | None,
         typer.Option(
             "--output",
             "-o",
-            help="Video (.mp4 .mov .mkv .webm .gif), folder of frames, or picture; default: ./SOURCE--DRIVING.mp4.",
+            help="Video (.mp4 .mov .mkv .webm .gif .webp), folder of frames or picture; default ./SOURCE--DRIVING.mp4.",
         ),
     ] = None,
     *,
     options: ReenactOptions,
     verbosity: Verbosity,
-) -> None:
+) -> int:
     """Make SOURCE move like DRIVING."""
     with Reporter(verbosity) as reporter:
         with signals_held():  # torch takes seconds to import, and must not be interrupted
             from vid2vid_cli.pipeline.reenact import reenact as run
 
         result = run(source, driving, output, options, hooks=reporter.hooks)
-    reporter.print_summary(result)
+    return reporter.print_summary(result)

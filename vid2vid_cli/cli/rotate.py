@@ -28,8 +28,11 @@ def rotate(
     *,
     options: RotateOptions,
     verbosity: Verbosity,
-) -> None:
-    """Turn the head of SOURCE: to one angle (--yaw 20), a sweep (--yaw -30:30:2) or the camera (--frontalize)."""
+) -> int:
+    """Turn the head of SOURCE: to one angle (--yaw 20), a sweep (--yaw -30:30:2) or the camera (--frontalize).
+
+    --expression jawOpen=0.4 changes its face.
+    """
     with Reporter(verbosity) as reporter:
         with signals_held():
             from vid2vid_cli.pipeline.rotate import rotate as run
@@ -37,4 +40,4 @@ def rotate(
         result = run(source, output, options, hooks=reporter.hooks)
     if source is None:  # after the work, so that it stands beside the name of the output
         reporter.log("note: no SOURCE given; this is the bundled example")
-    reporter.print_summary(result)
+    return reporter.print_summary(result)

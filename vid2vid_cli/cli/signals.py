@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
+from vid2vid_cli.process.address_space import require_address_space
 from vid2vid_cli.process.shutdown import ENDING, SIGNAL_BASE, STDERR, forced_exit_after, handlers, signals_delayed
 
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # clear the line and show the cursor, which a progress bar hides
@@ -97,6 +98,7 @@ def signals_held() -> Iterator[None]:
             sys.stderr.write(last_words(number))
             end_process(SIGNAL_BASE + number)
 
+    require_address_space()
     # A signal that arrives in a caller's process is raised when the block is over.
     with signals_delayed(end_at_once):
         yield

@@ -12,7 +12,7 @@ from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.errors import UsageError, WeightsError, one_line
-from vid2vid_cli.pipeline.options import ConvertOptions, PullOptions
+from vid2vid_cli.pipeline.weights.options import ConvertOptions, PullOptions
 
 if TYPE_CHECKING:
     from vid2vid_cli.pipeline.weights.convert import WeightsInfo

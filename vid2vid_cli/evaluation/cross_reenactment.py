@@ -14,12 +14,12 @@ from vid2vid_cli.evaluation.heads import ExpressionCorrelation, Head, HeadReader
 from vid2vid_cli.evaluation.judged_portrait import HeadReading, JudgedPortrait
 from vid2vid_cli.evaluation.material import TrackedFrames, judged_square
 from vid2vid_cli.evaluation.measures import MeanScores
+from vid2vid_cli.evaluation.options import EvaluateClipsOptions
 from vid2vid_cli.evaluation.report import Evaluation, FigureRow, mean_rows
-from vid2vid_cli.evaluation.run import COPY, start_run
+from vid2vid_cli.evaluation.run import COPY, MODEL, start_run
 from vid2vid_cli.evaluation.sheet import SheetCell, SheetCollector, WorstFrameCollector
 from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.models.registry import LoadedModel, load_model
-from vid2vid_cli.pipeline.options import EvaluateClipsOptions
 from vid2vid_cli.pipeline.progress import Hooks, counted
 
 
@@ -38,7 +38,7 @@ def evaluate_cross(
     cannot be judged are left out.
     """
     sources, drivings, options = Path(sources), Path(drivings), options or EvaluateClipsOptions()
-    run = start_run(options, [sources, drivings], model, hooks, columns=4)
+    run = start_run(options, [sources, drivings], model, hooks, columns=3)
     # Heads are always read with the embedded checkpoint, so that figures of different families compare.
     reader = HeadReader(load_model().model, run.setup.engine.analyzer)
     pictures, clips = run.material.pictures(sources), run.material.clips(drivings)
@@ -73,10 +73,10 @@ class JudgedPair:
         self._correlations: dict[str, ExpressionCorrelation] = {}
 
     def judge(self, frames: TrackedFrames, progress: Callable[[], None]) -> list[FigureRow]:
-        """Render the chosen frames of the clip with every model. Returns a row for each method."""
+        """Render the chosen frames of the clip. Returns a row for each method."""
         rest, stream = frames.split()
         rest_head = self._reader.read(rest.frame, rest.face)
-        performers = self._portrait.performers(rest)
+        performer = self._portrait.performer(rest)
         # The sheet shows the driving in a square of its own, as large as the portrait's.
         square = judged_square(rest.face, rest.frame.shape, self._portrait.picture.shape[0])
         judged = 0
@@ -84,18 +84,14 @@ class JudgedPair:
             for tracked in stream:
                 driving = self._reader.read(tracked.frame, tracked.face)
                 self._add(COPY, self._portrait.reading, driving, rest_head)
-                pictures = {n: self._portrait.cut(p.follow(tracked.frame, tracked.face)) for n, p in performers.items()}
-                errors = {n: self._add(n, self._portrait.read(p), driving, rest_head) for n, p in pictures.items()}
+                picture = self._portrait.cut(performer.follow(tracked.frame, tracked.face))
+                error = self._add(MODEL, self._portrait.read(picture), driving, rest_head)
                 cells = [
                     SheetCell(self._portrait.picture, f"source, {self._portrait.name}"),
                     SheetCell(crop_frame(tracked.frame, square), f"{frames.clip.path.stem}, frame {tracked.index}"),
-                    *(
-                        SheetCell(picture, f"{name}, pose off by {errors[name]:.1f} deg")
-                        for name, picture in pictures.items()
-                    ),
+                    SheetCell(picture, f"pose off by {error:.1f} deg"),
                 ]
-                # The last method is the checkpoint itself: its worst frame goes onto the sheet.
-                self.collector.offer(list(errors.values())[-1], lambda cells=cells: cells)  # type: ignore[misc]
+                self.collector.offer(error, lambda cells=cells: cells)  # type: ignore[misc]
                 judged += 1
                 progress()
         if not judged:

@@ -12,12 +12,12 @@ import torch
 from vid2vid_cli.errors import NoFaceError, UsageError, Vid2VidError
 from vid2vid_cli.evaluation.heads import HeadReader
 from vid2vid_cli.evaluation.judged_portrait import JudgedPortrait
+from vid2vid_cli.evaluation.options import EvaluateTurnsOptions
 from vid2vid_cli.evaluation.report import Evaluation, FigureRow, mean_rows
-from vid2vid_cli.evaluation.run import COPY, start_run
+from vid2vid_cli.evaluation.run import COPY, MODEL, start_run
 from vid2vid_cli.evaluation.sheet import SheetCell
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import PoseOverride
-from vid2vid_cli.pipeline.options import EvaluateTurnsOptions
 from vid2vid_cli.pipeline.parsing import parse_sweep
 from vid2vid_cli.pipeline.pose import AXES
 from vid2vid_cli.pipeline.progress import Hooks, counted
@@ -94,18 +94,16 @@ def requested_turns(options: EvaluateTurnsOptions) -> list[Turn]:
 def judge_turns(
     portrait: JudgedPortrait, turns: list[Turn], progress: Callable[[], None]
 ) -> tuple[list[FigureRow], list[SheetCell]]:
-    """Turn a portrait with every model. Returns a row for each turn and method, and cells for a sheet."""
+    """Turn a portrait. Returns a row for each turn and method, and cells for a sheet."""
     rows: list[FigureRow] = []
     cells = [SheetCell(portrait.picture, f"source, {portrait.name}")]
-    performers = portrait.performers()
+    performer = portrait.performer()
     for turn in turns:
         subject = (portrait.name, str(turn))
         expected = turn.pose.apply(portrait.head.rotation[None])[0]  # (3, 3)
         rows.append(FigureRow(subject, COPY, portrait.compare(portrait.reading, expected), 1))
-        for method, performer in performers.items():
-            picture = portrait.cut(performer.turn(turn.pose))
-            rows.append(FigureRow(subject, method, portrait.compare(portrait.read(picture), expected), 1))
-        # The last method is the checkpoint itself: it goes onto the sheet.
+        picture = portrait.cut(performer.turn(turn.pose))
+        rows.append(FigureRow(subject, MODEL, portrait.compare(portrait.read(picture), expected), 1))
         error = rows[-1].scores["pose_deg"]
         cells.append(SheetCell(picture, f"{turn}, " + ("no face" if error is None else f"off by {error:.1f} deg")))
         progress()

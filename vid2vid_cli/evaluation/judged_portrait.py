@@ -37,7 +37,7 @@ class JudgedPortrait:
         self._square = judged_square(self._portrait.face, self._portrait.frame.shape, setup.size_px)
         self.picture = self.cut(self._portrait.frame)
         self.reading = self.read(self.picture)
-        # Moved pictures are read in this same square. A face that is lost at rest would count against every model.
+        # Moved pictures are read in this same square. A face that is lost at rest would count against the model.
         if self.reading.head is None:
             raise NoFaceError(f"{path}: its face is not found again in a square of {setup.size_px} px; leave it out")
         self.head = self.reading.head
@@ -51,13 +51,9 @@ class JudgedPortrait:
         embedding = self._setup.judges.embedding
         return HeadReading(self._reader.find(picture), None if embedding is None else embedding(picture))
 
-    def performers(self, reference: Portrait | None = None) -> dict[str, Performer]:
-        """Prepare every model to move the portrait. reference: the driving at rest."""
-        setup = self._setup
-        return {
-            name: Performer(model, setup.engine, self._portrait, reference, follows=setup.follows)
-            for name, model in setup.models.items()
-        }
+    def performer(self, reference: Portrait | None = None) -> Performer:
+        """Prepare the model to move the portrait. reference: the driving at rest."""
+        return Performer(self._setup.engine, self._portrait, reference, follows=self._setup.follows)
 
     def compare(self, moved: HeadReading, rotation: Tensor) -> dict[str, float | None]:
         """Compare a moved picture with the portrait at rest, and its pose with the expected rotation (3, 3)."""

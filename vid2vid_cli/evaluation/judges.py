@@ -12,10 +12,10 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import Vid2VidError
 from vid2vid_cli.evaluation.dlib_faces import DlibEmbedding, DlibFaces
 from vid2vid_cli.evaluation.measures import PixelPoints
+from vid2vid_cli.evaluation.options import LandmarkJudge
 from vid2vid_cli.face.alignment import load_aligner
 from vid2vid_cli.face.landmarks import LIPS
 from vid2vid_cli.face.mesh import FaceAnalyzer, select_face
-from vid2vid_cli.pipeline.options import LandmarkJudge
 
 MESH_LIPS = np.array(LIPS)
 LIPS_OF_68 = np.arange(48, 68)

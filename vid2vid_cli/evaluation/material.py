@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from vid2vid_cli.errors import MediaError, NoFaceError, UsageError, Vid2VidError
+from vid2vid_cli.evaluation.options import FrameOptions
 from vid2vid_cli.evaluation.performers import Portrait
 from vid2vid_cli.face.crop import FaceCrop
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, select_face
@@ -18,7 +19,6 @@ from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.face.placing import scale_face
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import Frame, ReadOptions, VideoInfo, probe_video, read_video, sniff
-from vid2vid_cli.pipeline.options import FrameOptions
 from vid2vid_cli.pipeline.output import fit_size
 from vid2vid_cli.pipeline.progress import WarningLog
 from vid2vid_cli.process.streaming import prefetch

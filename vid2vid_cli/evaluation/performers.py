@@ -1,4 +1,4 @@
-"""The models that move a judged portrait: the checkpoint, and the same without its networks."""
+"""The model that moves a judged portrait."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from pathlib import Path
 import torch
 
 from vid2vid_cli.arrays import Frame
-from vid2vid_cli.checkpoints.reading import read_checkpoint
 from vid2vid_cli.face.crop import crop_around, crop_frame
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.face.placing import private_room
-from vid2vid_cli.models.base import KnowsRest, ReenactmentModel
-from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.models.base import KnowsRest
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.animator import Animator
 from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup, look_at
 from vid2vid_cli.pipeline.engine import Engine
+from vid2vid_cli.pipeline.turning import TurnCalibration
 
 
 @dataclass(frozen=True)
@@ -36,21 +35,20 @@ class Portrait:
 
 
 class Performer:
-    """A model that moves a portrait, from the crop to the frame with the face pasted back.
+    """Moves a portrait by an engine's model, from the crop to the frame with the face pasted back.
 
     Motion is relative to a reference frame of the driving; without one, to the portrait itself.
     """
 
     def __init__(
         self,
-        model: ReenactmentModel,
         engine: Engine,
         source: Portrait,
         reference: Portrait | None = None,
         *,
         follows: bool = True,
     ) -> None:
-        self._frame = source.frame
+        self._frame, model = source.frame, engine.loaded.model
         # The same crop as in `reenact`: it keeps clear of other faces.
         room = private_room(source.face, source.everybody, source.frame.shape)
         self._crop = crop_around(source.face, model.source_crop, room)
@@ -65,6 +63,8 @@ class Performer:
             self._reference = self._reader.read(rest.frame, rest.face)
             if reference is not None and isinstance(model, KnowsRest):
                 appearance = replace(appearance, rest=model.rested(appearance, self._reference, None))
+        self._appearance, self._subject = appearance, source.subject
+        self._turns = TurnCalibration(model, engine.analyzer)
         self._animator = Animator(model, appearance, source.subject)
 
     @torch.inference_mode()
@@ -77,13 +77,6 @@ class Performer:
 
     def turn(self, pose: PoseOverride) -> Frame:
         """Return the portrait with its head turned and everything else at rest."""
-        return paste_face(self._frame, self._animator.frame_at_rest(pose), self._crop)
-
-
-def without_networks(loaded: LoadedModel) -> ReenactmentModel | None:
-    """Build the checkpoint without its learned parts. None for a family that needs them."""
-    if not loaded.family.optional_prefixes:
-        return None
-    tensors = read_checkpoint(Path(loaded.path)).tensors
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(loaded.family.optional_prefixes)}
-    return loaded.family.build(kept)
+        appearance = self._turns.calibrated(0, self._appearance, pose)
+        animator = Animator(self._setup.model, appearance, self._subject)
+        return paste_face(self._frame, animator.frame_at_rest(pose), self._crop)

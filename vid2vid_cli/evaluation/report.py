@@ -140,7 +140,7 @@ def check_csv(path: str | None, *, force: bool, inputs: Sequence[Path]) -> None:
     check_output(path, force=force, inputs=inputs, is_file=True)
 
 
-def write_csv(path: str, evaluation: Evaluation) -> None:
+def write_csv(path: str, evaluation: Evaluation, *, force: bool) -> None:
     """Write rows and means as CSV. The file appears only when it is complete."""
     text = io.StringIO()
     lines = [evaluation.row_facts(row) for row in (*evaluation.rows, *evaluation.means)]
@@ -148,7 +148,7 @@ def write_csv(path: str, evaluation: Evaluation) -> None:
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    with published(Path(path), None) as whole:
+    with published(Path(path), None, force=force) as whole:
         try:
             whole.write_text(text.getvalue(), encoding="utf-8")
         except OSError as error:

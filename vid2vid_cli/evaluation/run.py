@@ -7,23 +7,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.evaluation.judges import Judges, choose_judges
 from vid2vid_cli.evaluation.material import Material
-from vid2vid_cli.evaluation.performers import without_networks
+from vid2vid_cli.evaluation.options import EvaluateClipsOptions, EvaluateTurnsOptions, FrameOptions
 from vid2vid_cli.evaluation.report import Evaluation, FigureRow, check_csv, write_csv
 from vid2vid_cli.evaluation.sheet import Sheet, check_sheet
 from vid2vid_cli.media.files import require_file
-from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import Engine, start_engine
-from vid2vid_cli.pipeline.options import EvaluateClipsOptions, EvaluateTurnsOptions, FrameOptions
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 
-COPY = "copy"
-"""The method that shows the source unchanged, whatever drives it: the baseline that every model must beat."""
+COPY, MODEL = "copy", "model"
+"""The methods that are judged. The first shows the source unchanged, whatever drives it: the model must beat it."""
 
 Options = EvaluateClipsOptions | EvaluateTurnsOptions
 
@@ -32,12 +28,11 @@ Options = EvaluateClipsOptions | EvaluateTurnsOptions
 class EvaluationSetup:
     """What stays the same while pictures are judged.
 
-    models: by the name under which they are judged. follows: whether a driving frame is compared with the first one,
-    in families that can; otherwise only its mesh counts, as in calls.
+    follows: whether a driving frame is compared with the first one, in families that can; otherwise only its mesh
+    counts, as in calls.
     """
 
     engine: Engine
-    models: dict[str, ReenactmentModel]
     judges: Judges
     size_px: int
     follows: bool = True
@@ -76,7 +71,7 @@ class EvaluationRun:
             tuple(self.log.warnings),
         )
         if options.csv is not None:
-            write_csv(options.csv, evaluation)
+            write_csv(options.csv, evaluation, force=options.force)
         return evaluation
 
 
@@ -102,17 +97,8 @@ def start_run(
         log.warn(judges.why)
     # Turning a portrait has no driving, so there is nothing to choose.
     follows = not isinstance(options, EvaluateClipsOptions) or options.body
-    setup = EvaluationSetup(engine, judged_models(engine), judges, options.size, follows)
+    setup = EvaluationSetup(engine, judges, options.size, follows)
     return EvaluationRun(options, setup, Material(log), log, hooks, Sheet(columns, options.size))
-
-
-def judged_models(engine: Engine) -> dict[str, ReenactmentModel]:
-    """Return the model of the checkpoint and, if its family can do without networks, the bare warp before it."""
-    model, warp = engine.loaded.model, without_networks(engine.loaded)
-    if warp is None:
-        return {"model": model}
-    warp.to(engine.device, torch.float32)  # without networks, a shorter dtype gains nothing
-    return {"warp": warp, "model": model}
 
 
 def check_numbers(options: Options) -> None:

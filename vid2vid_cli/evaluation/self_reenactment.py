@@ -24,9 +24,10 @@ from vid2vid_cli.evaluation.measures import (
     similarity,
     window_around,
 )
+from vid2vid_cli.evaluation.options import EvaluateClipsOptions
 from vid2vid_cli.evaluation.performers import Performer, Portrait
 from vid2vid_cli.evaluation.report import Evaluation, FigureRow, mean_rows
-from vid2vid_cli.evaluation.run import COPY, EvaluationSetup, start_run
+from vid2vid_cli.evaluation.run import COPY, MODEL, EvaluationSetup, start_run
 from vid2vid_cli.evaluation.sheet import (
     WHITE_ERROR,
     SheetCell,
@@ -37,7 +38,6 @@ from vid2vid_cli.evaluation.sheet import (
 )
 from vid2vid_cli.face.crop import crop_frame
 from vid2vid_cli.models.registry import LoadedModel
-from vid2vid_cli.pipeline.options import EvaluateClipsOptions
 from vid2vid_cli.pipeline.progress import Hooks, counted
 
 MOUTH_MARGIN = 0.25  # of the longer side of the box around the lips
@@ -51,12 +51,12 @@ def evaluate_self(
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
 ) -> Evaluation:
-    """Measure self-reenactment on a clip or a folder of clips, against a copy and against the bare warp.
+    """Measure self-reenactment on a clip or a folder of clips, against a copy.
 
     Raises a subclass of Vid2VidError whose text is one line. In a folder, clips that cannot be judged are left out.
     """
     clips, options = Path(clips), options or EvaluateClipsOptions()
-    run = start_run(options, [clips], model, hooks, columns=5)
+    run = start_run(options, [clips], model, hooks, columns=4)
     found = run.material.clips(clips)
     progress = counted(run.hooks, sum(clip.due(options) for clip in found))
     rows: list[FigureRow] = []
@@ -79,19 +79,17 @@ def evaluate_self(
 def judge_clip(
     frames: TrackedFrames, setup: EvaluationSetup, collector: SheetCollector, progress: Callable[[], None]
 ) -> list[FigureRow]:
-    """Let a clip drive its first frame that shows a face, and judge every method on the same frames."""
+    """Let a clip drive its first frame that shows a face, and judge it and the copy on the same frames."""
     source, stream = frames.split()
     clip = JudgedClip(setup, source, frames.clip.path.stem)
-    tallies = {name: MeanScores() for name in clip.methods}
+    tallies = {name: MeanScores() for name in (COPY, MODEL)}
     judged = 0
     with closing(stream):  # type: ignore[type-var]
         for tracked in stream:
             frame = clip.judge(tracked)
             for name, scores in frame.scores.items():
                 tallies[name].add(scores)
-            # The last method is the checkpoint itself: its error decides what the sheet shows.
-            last = list(frame.scores)[-1]
-            collector.offer(frame.scores[last]["l1"] or 0.0, lambda frame=frame: frame.cells(clip))  # type: ignore[misc]
+            collector.offer(frame.scores[MODEL]["l1"] or 0.0, lambda frame=frame: frame.cells(clip))  # type: ignore[misc]
             judged += 1
             progress()
     if not judged:
@@ -102,61 +100,49 @@ def judge_clip(
 
 @dataclass(frozen=True)
 class JudgedFrame:
-    """A judged frame. truth, shown: its square (size, size, 3), as filmed and by each method. scores: by method."""
+    """A judged frame. truth, shown: its square (size, size, 3), as filmed and by the model. scores: by method."""
 
     tracked: TrackedFrame
     truth: Frame
-    shown: Mapping[str, Frame]
+    shown: Frame
     scores: Mapping[str, Mapping[str, float | None]]
 
     def cells(self, clip: JudgedClip) -> list[SheetCell]:
-        """Lay the frame out as a row of a sheet: source, driving, what each model shows, and the error of the last."""
-        last = list(self.shown)[-1]
-        models = [
-            SheetCell(picture, f"{name}, L1 {self.scores[name]['l1']:.1f}")
-            for name, picture in self.shown.items()
-            if name != COPY
-        ]
+        """Lay the frame out as a row of a sheet: source, driving, what the model shows, and its error."""
         return [
             SheetCell(clip.source, f"source, {clip.name}"),
             SheetCell(self.truth, f"driving, frame {self.tracked.index}"),
-            *models,
-            SheetCell(error_map(self.truth, self.shown[last]), f"error of {last}, white: {WHITE_ERROR} of 255"),
+            SheetCell(self.shown, f"model, L1 {self.scores[MODEL]['l1']:.1f}"),
+            SheetCell(error_map(self.truth, self.shown), f"its error, white: {WHITE_ERROR} of 255"),
         ]
 
 
 class JudgedClip:
-    """The source frame of a clip, and all methods that show it: the copy, and each model."""
+    """The source frame of a clip, and the two methods that show it: the copy and the model."""
 
     def __init__(self, setup: EvaluationSetup, source: Portrait, name: str = "") -> None:
         self.name = name
         self._judges = setup.judges
         self._square = judged_square(source.face, source.frame.shape, setup.size_px)
-        self._performers = {
-            name: Performer(model, setup.engine, source, follows=setup.follows) for name, model in setup.models.items()
-        }
+        self._performer = Performer(setup.engine, source, follows=setup.follows)
         self.source = crop_frame(source.frame, self._square)
         self._copy = self._judges.read(self.source)
-        self.methods = (COPY, *self._performers)
 
     def judge(self, tracked: TrackedFrame) -> JudgedFrame:
-        """Render a frame with each model, and compare the result with the frame itself."""
+        """Render a frame, and compare the result and the copy with the frame itself."""
         truth = crop_frame(tracked.frame, self._square)
         true_reading = self._judges.read(truth)
         lips = self._square.to_crop(tracked.face.landmarks_px[MESH_LIPS, :2])
         # The mouth is where the true frame has it, so that a method cannot gain by moving it.
         mouth = window_around(lips, MOUTH_MARGIN, self._square.size)
-        shown = {COPY: self.source}
-        readings = {COPY: self._copy}
-        for name, performer in self._performers.items():
-            shown[name] = crop_frame(performer.follow(tracked.frame, tracked.face), self._square)
-            readings[name] = self._judges.read(shown[name])
+        shown = crop_frame(self._performer.follow(tracked.frame, tracked.face), self._square)
+        methods = ((COPY, self.source, self._copy), (MODEL, shown, self._judges.read(shown)))
         scores = {
             name: {
                 **compare_pictures(truth, picture, mouth),
-                **compare_readings(true_reading, readings[name], self._judges.landmarks.mouth),
+                **compare_readings(true_reading, reading, self._judges.landmarks.mouth),
             }
-            for name, picture in shown.items()
+            for name, picture, reading in methods
         }
         return JudgedFrame(tracked, truth, shown, scores)
 

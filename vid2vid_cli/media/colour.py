@@ -14,3 +14,4 @@ class Colour(NamedTuple):
 
 
 WHITE = Colour(255, 255, 255)
+BLACK = Colour(0, 0, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -9,9 +11,11 @@ from pathlib import Path
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.ffmpeg import each_frame_once
+from vid2vid_cli.media.files import names_folder
 from vid2vid_cli.media.provenance import MARKED, Provenance
 from vid2vid_cli.media.publishing import tags_of
 
+log = logging.getLogger(__name__)
 _CODEC_NAMES = {
     "h264": "libx264",
     "avc": "libx264",
@@ -22,18 +26,28 @@ _CODEC_NAMES = {
     "vp9": "libvpx-vp9",
     "vp8": "libvpx",
     "av1": "libsvtav1",
+    "prores": "prores_ks",
 }
 
 
 @dataclass(frozen=True)
 class Container:
-    """A kind of file: ffmpeg's name for it, its video codec, the sounds that it can hold, what other sounds become."""
+    """A kind of file: ffmpeg's name for it, its video codec, the sounds that it can hold, what other sounds become.
+
+    alpha_codec: the video codec that holds transparency in it; None where there is none that players know.
+    """
 
     muxer: str
     codec: str
     copied_sounds: frozenset[str] = frozenset()
     sound_encoder: str = "aac"
     arguments: tuple[str, ...] = ()
+    alpha_codec: str | None = None
+
+    @property
+    def is_animation(self) -> bool:
+        """Whether it is a picture that moves: without sound, and with nothing to choose about its encoding."""
+        return self.muxer in {"gif", "webp"}
 
 
 _MP4_SOUNDS = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
@@ -42,13 +56,20 @@ _FAST_START = ("-movflags", "+faststart")
 CONTAINERS = {
     ".mp4": Container("mp4", "libx264", _MP4_SOUNDS, arguments=_FAST_START),
     ".m4v": Container("mp4", "libx264", _MP4_SOUNDS, arguments=_FAST_START),
-    ".mov": Container("mov", "libx264", _MP4_SOUNDS - {"opus", "flac"} | {"pcm_s16le"}, arguments=_FAST_START),
+    ".mov": Container(
+        "mov", "libx264", _MP4_SOUNDS - {"opus", "flac"} | {"pcm_s16le"}, "aac", _FAST_START, "prores_ks"
+    ),
     ".mkv": Container("matroska", "libx264", _MP4_SOUNDS | {"vorbis", "pcm_s16le", "dts", "mp2"}),
-    ".webm": Container("webm", "libvpx-vp9", frozenset({"opus", "vorbis"}), "libopus"),
-    ".gif": Container("gif", "libx264rgb"),
+    ".webm": Container("webm", "libvpx-vp9", frozenset({"opus", "vorbis"}), "libopus", alpha_codec="libvpx-vp9"),
+    ".gif": Container("gif", "libx264rgb", alpha_codec="ffv1"),
+    ".webp": Container("webp", "libwebp_anim", alpha_codec="libwebp_anim"),
 }
 # A GIF is made from a lossless intermediate video (see gif.py), which has to be fast, not small.
 _LOSSLESS = ["-c:v", "libx264rgb", "-preset", "ultrafast", "-qp", "0"]
+_LOSSLESS_ALPHA = ["-c:v", "ffv1", "-pix_fmt", "bgra"]
+_WEBP = ["-c:v", "libwebp_anim", "-quality", "90", "-compression_level", "2", "-loop", "0"]
+# The pixel formats of encoders with transparency. ProRes has ten bits of colour.
+_ALPHA_FORMATS = {"libvpx-vp9": "yuva420p", "prores_ks": "yuva444p10le"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,12 @@ class WriteOptions:
     force: bool = False
     pixel_aspect: Fraction = Fraction(1)
     """Width of a pixel divided by its height."""
+    warn: Callable[[str], None] = log.warning
+    """Told in one line what is not as one would expect."""
+    lose: Callable[[str], None] = log.warning
+    """Told in one line what is missing in the output, such as its sound. The frames are never given up for it."""
+    has_alpha: bool = False
+    """Whether frames are RGBA (H, W, 4), the alpha straight. Only what `holds_alpha` names can be written then."""
 
     def __post_init__(self) -> None:
         if self.fps <= 0:
@@ -84,21 +111,39 @@ def container_of(path: Path) -> Container:
         raise MediaError(f"{path}: not a video; use {known}, or no suffix for a folder of frames") from None
 
 
-def encoder_of(container: Container, codec: str | None) -> str:
+def encoder_of(container: Container, codec: str | None, *, has_alpha: bool = False) -> str:
     """Return ffmpeg's name of the encoder for a codec of `WriteOptions`."""
-    return container.codec if codec is None else _CODEC_NAMES.get(codec, codec)
+    usual = (container.alpha_codec if has_alpha else None) or container.codec
+    return usual if codec is None else _CODEC_NAMES.get(codec, codec)
+
+
+def holds_alpha(path: str | Path, codec: str | None = None) -> bool:
+    """Say whether an output of this name can be transparent. codec: see `WriteOptions`."""
+    if names_folder(path):
+        return True
+    suffix = Path(path).suffix.lower()
+    container = CONTAINERS.get(suffix)
+    if container is None:
+        return suffix == ".png"
+    return container.alpha_codec is not None and container.alpha_codec == encoder_of(container, codec, has_alpha=True)
 
 
 def encode_arguments(path: Path, size: tuple[int, int], options: WriteOptions) -> list[str]:
     """List the arguments that make ffmpeg encode raw RGB frames of `size` (height, width) from pipe:0."""
     container = container_of(path)
     height, width = size
-    codec = encoder_of(container, options.codec)
+    codec = encoder_of(container, options.codec, has_alpha=options.has_alpha)
     fps = options.fps.limit_denominator(100_000)  # ffmpeg keeps both parts in 32 bits
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{width}x{height}"]
+    source = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgba" if options.has_alpha else "rgb24",
+        "-video_size",
+        f"{width}x{height}",
+    ]
     source += ["-framerate", f"{fps.numerator}/{fps.denominator}", "-i", "pipe:0"]
-    picture = _LOSSLESS if container.muxer == "gif" else _video_arguments(codec, size, options)
-    return ["-v", "error", *source, *picture, *each_frame_once()]
+    return ["-v", "error", *source, *_picture_arguments(container, codec, size, options), *each_frame_once()]
 
 
 def container_arguments(path: Path, provenance: Provenance | None, codec: str | None = None) -> list[str]:
@@ -111,9 +156,17 @@ def container_arguments(path: Path, provenance: Provenance | None, codec: str | 
     return [*tags, *codec_tag, *container.arguments, "-f", container.muxer]
 
 
+def _picture_arguments(container: Container, codec: str, size: tuple[int, int], options: WriteOptions) -> list[str]:
+    if container.muxer == "gif":
+        return _LOSSLESS_ALPHA if options.has_alpha else _LOSSLESS
+    if container.muxer == "webp":
+        return [*_WEBP, "-pix_fmt", "bgra" if options.has_alpha else "yuv420p"]
+    return _video_arguments(codec, size, options)
+
+
 def _video_arguments(codec: str, size: tuple[int, int], options: WriteOptions) -> list[str]:
     aspect = options.pixel_aspect
-    pixels = _pixel_format(codec, size)
+    pixels = _ALPHA_FORMATS[codec] if options.has_alpha else _pixel_format(codec, size)
     filters = [
         # Without this ffmpeg would convert by the bt601 matrix, whatever the tags below say.
         "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp",
@@ -144,7 +197,11 @@ def _quality_arguments(codec: str, options: WriteOptions) -> list[str]:
     if codec == "libvpx-vp9":
         speed = ["-deadline", "good", "-cpu-used", preset or "5", "-row-mt", "1"]
         # Only with a bit rate of 0 does -crf mean constant quality.
-        return [*speed, "-b:v", "0", "-crf", str(24 if crf is None else crf)]
+        # A hidden reference frame would have no alpha.
+        whole = ["-auto-alt-ref", "0"] if options.has_alpha else []
+        return [*speed, *whole, "-b:v", "0", "-crf", str(24 if crf is None else crf)]
+    if codec == "prores_ks" and options.has_alpha:
+        return ["-profile:v", "4444", "-alpha_bits", "8", "-vendor", "apl0"]
     usual_crf = 28 if codec == "libsvtav1" and crf is None else crf
     arguments = [] if preset is None else ["-preset", preset]
     return arguments if usual_crf is None else [*arguments, "-crf", str(usual_crf)]

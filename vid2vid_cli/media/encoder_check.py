@@ -55,7 +55,9 @@ class Encoder:
         return f"what ffmpeg -h encoder={self.name} lists"
 
 
-def check_encoding(path: str | Path, codec: str | None, crf: int | None, preset: str | None) -> None:
+def check_encoding(
+    path: str | Path, codec: str | None, crf: int | None, preset: str | None, *, has_alpha: bool = False
+) -> None:
     """Raise MediaError unless one frame can be encoded for `path` with these options (see WriteOptions).
 
     The frame is encoded in a hidden folder beside `path`. If all options are None, nothing is done. The error names
@@ -68,10 +70,11 @@ def check_encoding(path: str | Path, codec: str | None, crf: int | None, preset:
     if names_folder(path):
         raise MediaError(f"{path}: {given} has no meaning for a folder of frames; leave it out, or name a video")
     path = Path(path)
-    if container_of(path).muxer == "gif":
-        raise MediaError(f"{path}: {given} has no meaning for a GIF; leave it out, or name another kind of video")
-    options = WriteOptions(Fraction(25), codec=codec, crf=crf, preset=preset)
-    encoder = _find_encoder(path, codec)
+    if container_of(path).is_animation:
+        kind = "a GIF" if container_of(path).muxer == "gif" else "an animated WebP"
+        raise MediaError(f"{path}: {given} has no meaning for {kind}; leave it out, or name another kind of video")
+    options = WriteOptions(Fraction(25), codec=codec, crf=crf, preset=preset, has_alpha=has_alpha)
+    encoder = _find_encoder(path, codec, has_alpha=has_alpha)
     if preset is not None and encoder.speed not in encoder.options:
         raise MediaError(f"{path}: --preset {preset}: the encoder {encoder.name} has no such setting; leave it out")
     _check_crf(path, encoder, crf)
@@ -85,8 +88,8 @@ def _describe(name: str) -> str:
     return run(["-h", f"encoder={name}"], f"encoder {name}")
 
 
-def _find_encoder(path: Path, codec: str | None) -> Encoder:
-    name = encoder_of(container_of(path), codec)
+def _find_encoder(path: Path, codec: str | None, *, has_alpha: bool) -> Encoder:
+    name = encoder_of(container_of(path), codec, has_alpha=has_alpha)
     # An unknown name makes ffmpeg list nothing and succeed all the same.
     text = _describe(name) if re.fullmatch(r"[\w-]+", name) else ""
     if not text.startswith("Encoder "):
@@ -118,7 +121,9 @@ def _find_fault(path: Path, options: WriteOptions, encoder: Encoder, reason: str
     if options.crf is not None and _try_encoding(path, bare) is None:
         return f"--crf {options.crf}: {encoder.name} refuses it: {reason}"
     fitting = [
-        suffix for suffix in CONTAINERS if suffix != ".gif" and _try_encoding(path.with_suffix(suffix), bare) is None
+        suffix
+        for suffix, container in CONTAINERS.items()
+        if not container.is_animation and _try_encoding(path.with_suffix(suffix), bare) is None
     ]
     if fitting:
         advice = f"use {_codecs_for(path)}, or write {' '.join(fitting)}"
@@ -135,5 +140,5 @@ def _try_encoding(path: Path, options: WriteOptions) -> str | None:
         arguments += container_arguments(target, None, options.codec)
         with Child([*arguments, f"file:{target}"], str(path), has_stdin=True) as child:
             with contextlib.suppress(OSError):  # it has ended already, and its log says why
-                child.feed(memoryview(bytes(height * width * 3)))
+                child.feed(memoryview(bytes(height * width * (4 if options.has_alpha else 3))))
             return None if child.wait() == 0 else child.error_line()

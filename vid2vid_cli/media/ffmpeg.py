@@ -69,6 +69,13 @@ def has_filter(name: str) -> bool:
     return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", listed) is not None
 
 
+@cache
+def has_decoder(name: str) -> bool:
+    """Say whether this build of ffmpeg has a decoder; some are optional."""
+    listed = run(["-v", "quiet", "-decoders"], f"{executable()}: does not list its decoders")
+    return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", listed) is not None
+
+
 def each_frame_once() -> list[str]:
     """Return the option that keeps ffmpeg from repeating or dropping frames; it was renamed in 5.1."""
     return ["-fps_mode" if version() >= (5, 1) else "-vsync", "passthrough"]

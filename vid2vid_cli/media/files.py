@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -23,6 +25,8 @@ MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused before they are decoded: one frame would take 300 MB."""
 
 _MAX_SHOWN = 400
+_MOST_NAMES = 10_000  # of a folder, searched for the one that was meant
+_CLOSE = 0.7  # of difflib: 1 is the same
 # Two letters at least before the colon: one is a drive of Windows.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
@@ -52,7 +56,33 @@ def _why_missing(path: Path) -> str:
         return "standard input is not read here; save it to a file and name that"
     if _URL.match(str(path)):
         return "is a web address, and vid2vid reads files; download it first"
-    return "is a link to a file that is gone; fix the link" if path.is_symlink() else "no such file; check the name"
+    if path.is_symlink():
+        return "is a link to a file that is gone; fix the link"
+    alike = _alike(path)
+    return "no such file; " + (f"did you mean {shown(alike)}?" if alike is not None else "check the name")
+
+
+def _alike(path: Path) -> Path | None:
+    """Return the path that is there and looks most like one that is not, as far as one name in it is wrong."""
+    there = next((above for above in path.parents if above.is_dir()), None)
+    if there is None:
+        return None
+    missing = path.relative_to(there).parts
+    try:
+        with os.scandir(there) as entries:
+            names = [entry.name for entry in itertools.islice(entries, _MOST_NAMES)]
+    except OSError:
+        return None
+    likeness = {name: _likeness(missing[0], name) for name in names}
+    close = sorted((name for name in names if likeness[name] >= _CLOSE), key=lambda name: (-likeness[name], name))
+    found = (there.joinpath(name, *missing[1:]) for name in close)
+    return next((each for each in found if each.is_file()), None)
+
+
+def _likeness(given: str, name: str) -> float:
+    """Compare two names, 0 to 1, without regard to case; what comes before the suffix has to be alike."""
+    stems = Path(given.casefold()).stem, Path(name.casefold()).stem
+    return min(difflib.SequenceMatcher(None, *stems).ratio(), difflib.SequenceMatcher(None, given, name).ratio() + 0.3)
 
 
 def shown(path: str | Path) -> str:
@@ -88,10 +118,12 @@ def check_output(path: str | Path, *, force: bool, inputs: Sequence[Path] = (), 
 
 
 def _check_parent(folder: Path, path: Path) -> None:
-    if not folder.is_dir():
-        raise MediaError(f"{path}: the folder {folder} does not exist; create it first")
-    _try_to_write(folder, path)
-    sweep(folder)
+    """Raise unless the folder can be written to, or be made when there is something to write: see `Scratch.open`."""
+    there = next(above for above in (folder, *folder.parents) if os.path.lexists(above) or above == above.parent)
+    if not there.is_dir():
+        raise MediaError(f"{path}: {there} is not a folder; choose another name")
+    _try_to_write(there, path)
+    sweep(there)
 
 
 def _try_to_write(folder: Path, path: Path) -> None:

@@ -13,18 +13,24 @@ from vid2vid_cli.media.publishing import tags_of
 _HEADER_BYTES = 13  # signature and logical screen descriptor
 
 
-def make_gif(video: Path, gif: Path, provenance: Provenance | None, output: Path) -> None:
+def make_gif(video: Path, gif: Path, provenance: Provenance | None, output: Path, *, has_alpha: bool = False) -> None:
     """Turn `video` into a GIF with a palette of its own, and the comment of its provenance.
 
-    output: the final name of the GIF, for messages. Intermediate files stay beside `gif`, in its scratch folder.
+    output: the final name of the GIF, for messages. has_alpha: whether pixels may be transparent; in a GIF they are
+    wholly so, from half on. Intermediate files stay beside `gif`, in its scratch folder.
     """
     palette, bare = gif.with_name("palette.png"), gif.with_name("bare.gif")
     failure = f"{output}: cannot be written"
     source = ["-v", "error", *file_input(video)]
-    make_palette = ["-vf", "palettegen=reserve_transparent=0", "-frames:v", "1", "-update", "1"]
+    make_palette = ["-vf", f"palettegen=reserve_transparent={int(has_alpha)}", "-frames:v", "1", "-update", "1"]
     run([*source, *make_palette, f"file:{palette}"], failure)
     # Ordered dithering stays in place from frame to frame. Error diffusion flickers and takes longer.
-    use = ["-i", f"file:{palette}", "-filter_complex", "[0:v][1:v]paletteuse=dither=bayer:bayer_scale=4"]
+    use = [
+        "-i",
+        f"file:{palette}",
+        "-filter_complex",
+        "[0:v][1:v]paletteuse=dither=bayer:bayer_scale=4:alpha_threshold=128",
+    ]
     run([*source, *use, *each_frame_once(), "-f", "gif", f"file:{bare}"], failure)
     try:
         _copy_with_comment(bare, gif, tags_of(provenance).get("comment", ""))

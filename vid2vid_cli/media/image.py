@@ -14,12 +14,15 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin,
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.colour import WHITE, Colour
-from vid2vid_cli.media.files import MAX_PIXELS, check_output, check_pixels, require_file
+from vid2vid_cli.media.files import MAX_PIXELS, check_pixels, require_file
 from vid2vid_cli.media.mark import EXIF_DESCRIPTION
+from vid2vid_cli.media.png_colour import ColourSpace, colour_space_of, to_srgb
 from vid2vid_cli.media.provenance import MARKED, Provenance
 from vid2vid_cli.media.publishing import published, tags_of
 from vid2vid_cli.media.still import open_still
 
+_PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+FEW = 0.001  # of the pixels: a picture with fewer transparent ones is taken for opaque
 _WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 # Whatever Pillow's decoders raise on damaged files.
 _DAMAGE = (
@@ -45,7 +48,7 @@ def read_image(path: str | Path, *, background: Colour = WHITE, max_pixels: int 
     try:
         with open_still(path) as opened:
             check_pixels(path, (opened.height, opened.width), max_pixels)
-            return _decode(opened, background)
+            return _decode(path, opened, background)
     except UnidentifiedImageError as error:
         raise MediaError(f"{path}: is not a picture in a known format (PNG, JPEG, WebP, ...); convert it") from error
     except _DAMAGE as error:
@@ -58,19 +61,41 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _decode(opened: Image.Image, background: Colour) -> Frame:
+def _decode(path: Path, opened: Image.Image, background: Colour) -> Frame:
     opened.load()
     upright = ImageOps.exif_transpose(opened)
+    space = colour_space_of(path, dict(opened.info)) if opened.format == "PNG" else None
+    profile = opened.info.get("icc_profile") if space is None else None
     if _has_alpha(upright):
         rgba = upright.convert("RGBA")
         alpha = rgba.getchannel("A")
         if alpha.getextrema()[0] != 255:
             ground = Image.new("RGBA", rgba.size, (*background, 255))
             # Profiles have no alpha: it is taken off for the conversion and put back.
-            coloured = _as_srgb(rgba.convert("RGB"), opened.info.get("icc_profile")).convert("RGBA")
+            opaque = upright.convert("L") if upright.mode in {"L", "LA", "La"} else rgba.convert("RGB")
+            coloured = Image.fromarray(_in_srgb(opaque, profile, space)).convert("RGBA")
             coloured.putalpha(alpha)
             return np.array(Image.alpha_composite(ground, coloured).convert("RGB"))
-    return np.array(_as_srgb(_eight_bits(upright), opened.info.get("icc_profile")))
+    return _in_srgb(_eight_bits(upright), profile, space)
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None, space: ColourSpace | None) -> Frame:
+    """Convert a picture without alpha to sRGB, by its profile or by the colour space that its file names."""
+    converted = np.array(_as_srgb(image, profile))
+    return converted if space is None else to_srgb(converted, space)
+
+
+def is_see_through(path: str | Path) -> bool:
+    """Say whether a still shows what lies behind it in more than a few places. False for what is no still."""
+    try:
+        with open_still(Path(path)) as opened:
+            upright = opened if _has_alpha(opened) else None
+            if upright is None:
+                return False
+            shares = np.array(upright.convert("RGBA").getchannel("A")) < 128
+            return bool(shares.mean() > FEW)
+    except _DAMAGE:  # reading the picture itself says what is wrong with it
+        return False
 
 
 def _has_alpha(image: Image.Image) -> bool:
@@ -95,9 +120,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 def _as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert to sRGB by the embedded profile. A broken or unsuitable one is ignored, as viewers do."""
-    if profile and image.mode in {"RGB", "CMYK"}:
+    if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            # The colours of a palette, and greys in the file of a colour profile, are colours like all others.
+            mode = _PROFILE_MODES.get(source.profile.xcolor_space.strip(), image.mode)
+            is_grey = image.mode in {"1", "L"}
+            if "CMYK" not in (mode, image.mode) and (is_grey or mode == "RGB"):
+                image = image.convert(mode)
             converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
             if converted is not None:
                 return converted
@@ -107,13 +137,15 @@ def _as_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def write_image(path: str | Path, frame: Frame, *, provenance: Provenance | None = MARKED, force: bool = False) -> None:
-    """Write a frame (H, W, 3) as PNG, JPEG or WebP, by the suffix. The file appears when it is whole."""
+    """Write a frame (H, W, 3) as PNG, JPEG or WebP, by the suffix; (H, W, 4) with straight alpha, not as JPEG.
+
+    The file appears when it is whole. force: see `publishing.publish`; `check_output` comes before the work.
+    """
     path = Path(path)
     if path.suffix.lower() not in _WRITTEN:
         raise MediaError(f"{path}: pictures are written as {', '.join(_WRITTEN)}")
     _check_frame(frame)
-    check_output(path, force=force, is_file=True)
-    with published(path, provenance) as temporary:
+    with published(path, provenance, force=force) as temporary:
         try:
             save_still(temporary, frame, provenance)
         except (OSError, ValueError) as error:  # ValueError: the picture is too large for the format
@@ -121,8 +153,8 @@ def write_image(path: str | Path, frame: Frame, *, provenance: Provenance | None
 
 
 def _check_frame(frame: Frame) -> None:
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        raise ValueError(f"a frame is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] not in (3, 4):
+        raise ValueError(f"a frame is uint8 (H, W, 3) or (H, W, 4), not {frame.dtype} {frame.shape}")
 
 
 def save_still(path: Path, frame: Frame, provenance: Provenance | None) -> None:
@@ -156,7 +188,10 @@ def encode_picture(frame: Frame, quality: int) -> bytes:
 
 
 def contact_sheet(frames: Sequence[Frame], columns: int, labels: Sequence[str] | None = None) -> Frame:
-    """Lay frames out on white in rows of `columns`. Each cell has the largest frame's size, with its label above."""
+    """Lay frames out on white in rows of `columns`. Each cell has the largest frame's size, with its label above.
+
+    Frames (H, W, 4) stay transparent.
+    """
     if not frames or columns < 1 or (labels is not None and len(labels) != len(frames)):
         raise ValueError("a contact sheet needs frames, columns, and a label for each frame or none at all")
     font = ImageFont.load_default(size=14)
@@ -164,7 +199,8 @@ def contact_sheet(frames: Sequence[Frame], columns: int, labels: Sequence[str] |
     height = max(frame.shape[0] for frame in frames) + label_px
     width = max(frame.shape[1] for frame in frames)
     rows = -(-len(frames) // columns)  # rounded up
-    sheet = Image.new("RGB", (width * min(columns, len(frames)), height * rows), WHITE)
+    mode = "RGBA" if frames[0].shape[2] == 4 else "RGB"
+    sheet = Image.new(mode, (width * min(columns, len(frames)), height * rows), WHITE)
     draw = ImageDraw.Draw(sheet)
     for index, frame in enumerate(frames):
         left, top = index % columns * width, index // columns * height

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 from vid2vid_cli.errors import UsageError
-from vid2vid_cli.media.audio import AudioSource, find_sound
-from vid2vid_cli.media.ffmpeg import file_input, run
+from vid2vid_cli.media.audio import AudioSource, SoundTarget, find_sound, tracks_of, write_sound
 from vid2vid_cli.media.ogg import OpusPacket, read_opus
 
 # async: gaps in the sound become silence, so that packets keep their time. Opus in calls has one or two channels.
@@ -23,26 +23,40 @@ _ENCODER = [
 ]
 
 
-def opus_of(
-    source: AudioSource, duration_s: Fraction, how: Literal["copy", "opus"], file: Path
-) -> Iterator[bytes | OpusPacket] | None:
+_OGG = ("-f", "ogg")
+_COPIED = SoundTarget(frozenset({"opus"}), (), _OGG)
+_ENCODED = SoundTarget(frozenset(), (_ENCODER,), _OGG)
+
+
+@dataclass(frozen=True)
+class OpusRequest:
+    """What is asked for. how: "copy" raises UsageError unless the sound is Opus already.
+
+    warn: told if another sound than the first is taken. lose: told if none can be used.
+    """
+
+    duration_s: Fraction
+    how: Literal["copy", "opus"]
+    warn: Callable[[str], None]
+    lose: Callable[[str], None]
+
+
+def opus_of(source: AudioSource, request: OpusRequest, file: Path) -> Iterator[bytes | OpusPacket] | None:
     """Return the identification header and the packets of a clip's sound; None if it has none.
 
-    how: "copy" raises UsageError unless the sound is Opus already. file: where an Ogg file may be written on the way.
+    file: where an Ogg file may be written on the way.
     """
-    sound = find_sound(source)
-    if sound is None:
+    tracks = tracks_of(source)
+    if not tracks:
         return None
-    if how == "copy" and sound.codec != "opus":
+    if request.how == "copy" and all(track.codec != "opus" for track in tracks):
         raise UsageError(
-            f"--audio copy: the sound of {source.path} is {sound.codec}, and a call carries Opus only; "
+            f"--audio copy: the sound of {source.path} is {tracks[0].codec}, and a call carries Opus only; "
             "encode it with --audio opus"
         )
-    start_s = source.start_s or 0.0
-    length_s = float(duration_s) if source.end_s is None else min(float(duration_s), source.end_s - start_s)
-    # A seek to 0 would drop the packets before it, which a decoder needs to warm up.
-    times = [*(["-ss", f"{start_s:.6f}"] if start_s > 0 else []), "-t", f"{max(0.0, length_s):.6f}"]
-    codec = ["-c:a", "copy"] if how == "copy" else _ENCODER
-    arguments = ["-v", "error", *file_input(source.path, *times), "-map", "0:a:0", *codec]
-    run([*arguments, "-map_metadata", "-1", "-f", "ogg", f"file:{file}"], f"{source.path}: its sound cannot be read")
+    sound = find_sound(tracks, _COPIED if request.how == "copy" else _ENCODED, request.warn)
+    if sound is None:
+        request.lose(f"{source.path}: its sound ({tracks[0].codec}) cannot be decoded; it is left out")
+        return None
+    write_sound(sound, request.duration_s, _OGG, file)
     return read_opus(file)

@@ -54,6 +54,8 @@ class VideoInfo:
     hdr: Literal["PQ", "HLG"] | None = None
     """The transfer function of HDR video; None for all others."""
     is_interlaced: bool = False
+    has_hidden_alpha: bool = False
+    """Whether transparency lies beside the picture, where ffmpeg's own decoders do not look (VP8, VP9)."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -177,6 +179,7 @@ def _describe(log: str, stamps: Stamps) -> VideoInfo:
         pixel_format=picture["format"],
         colour_matrix=_colour_matrix(picture["colour"] or ""),
         hdr=_hdr(picture["colour"] or ""),
+        has_hidden_alpha=bool(re.search(r"(?im)^\s*alpha_mode\s*: 1\s*$", video)),
         is_interlaced=bool(re.search(r"(top|bottom)( coded)? first", picture["colour"] or "")),
     )
 

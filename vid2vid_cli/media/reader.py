@@ -15,7 +15,7 @@ import numpy.typing as npt
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.colour import WHITE, Colour
-from vid2vid_cli.media.ffmpeg import Child, each_frame_once, file_input, has_filter
+from vid2vid_cli.media.ffmpeg import Child, each_frame_once, file_input, has_decoder, has_filter
 from vid2vid_cli.media.probe import VideoInfo, probe_video
 
 HD_HEIGHT_PX = 720
@@ -26,6 +26,8 @@ _TONE_MAP = (
     "zscale=transfer=linear:npl=100,format=gbrpf32le,zscale=primaries=bt709,tonemap=hable:desat=0,"
     "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv444p"
 )
+
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,8 @@ def read_video(path: str | Path, options: ReadOptions | None = None, info: Video
     if info.hdr is not None:
         how = "its colours are mapped to an ordinary screen" if _is_tone_mapped(info) else "its colours will look pale"
         options.warn(f"{path}: is HDR video ({info.hdr}); {how}")
+    if info.has_hidden_alpha and not _is_hidden_alpha_read(info):
+        options.warn(f"{path}: its transparency is not shown, since this ffmpeg has no decoder for it")
     with Child(_decode_arguments(path, info, options), str(path), has_stdout=True) as child:
         count = 0
         for frame in _cut_frames(child, info, options.background):
@@ -139,7 +143,7 @@ def _decode_arguments(path: Path, info: VideoInfo, options: ReadOptions) -> list
     return [
         "-v",
         "error",
-        *file_input(path, *_time_arguments(info, options)),
+        *file_input(path, *_decoder_arguments(info), *_time_arguments(info, options)),
         *["-map", "0:V:0", "-vf", ",".join(filters)],
         *[
             *each_frame_once(),
@@ -150,6 +154,15 @@ def _decode_arguments(path: Path, info: VideoInfo, options: ReadOptions) -> list
             "pipe:1",
         ],
     ]
+
+
+def _decoder_arguments(info: VideoInfo) -> list[str]:
+    """Choose the decoder that sees transparency which ffmpeg's own one drops."""
+    return ["-c:v", _ALPHA_DECODERS[info.video_codec]] if _is_hidden_alpha_read(info) else []
+
+
+def _is_hidden_alpha_read(info: VideoInfo) -> bool:
+    return info.has_hidden_alpha and has_decoder(_ALPHA_DECODERS.get(info.video_codec, ""))
 
 
 def _is_tone_mapped(info: VideoInfo) -> bool:
@@ -163,7 +176,9 @@ def _input_matrix(info: VideoInfo) -> str:
 
 def _may_be_transparent(info: VideoInfo) -> bool:
     """Say whether frames may have transparent pixels."""
-    return info.pixel_format.startswith(("bgra", "rgba", "argb", "abgr", "pal8", "ya", "yuva", "gbrap"))
+    return _is_hidden_alpha_read(info) or info.pixel_format.startswith(
+        ("bgra", "rgba", "argb", "abgr", "pal8", "ya", "yuva", "gbrap")
+    )
 
 
 def _cut_frames(child: Child, info: VideoInfo, background: Colour) -> Iterator[Frame]:

@@ -10,20 +10,21 @@ import numpy as np
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.audio import Muxing, add_sound, codec_arguments, find_sound
+from vid2vid_cli.media.audio import Muxing, Sound, SoundTarget, add_sound, encodings, find_sound, tracks_of
 from vid2vid_cli.media.encoder import WriteOptions, container_arguments, container_of, encode_arguments
 from vid2vid_cli.media.ffmpeg import Child
 from vid2vid_cli.media.files import check_output, names_folder, open_scratch
 from vid2vid_cli.media.gif import make_gif
 from vid2vid_cli.media.image import save_still
-from vid2vid_cli.media.publishing import publish, publish_frames
+from vid2vid_cli.media.publishing import keep, publish, publish_frames
+from vid2vid_cli.media.webp import describe_webp
 from vid2vid_cli.process.scratch import Scratch
 
 
 def open_writer(path: str | Path, size: tuple[int, int], options: WriteOptions) -> FrameWriter:
     """Return a writer of frames of `size` (height, width). Use it as a context manager and call `write`.
 
-    The kind follows from the path: .mp4 .m4v .mov .mkv .webm .gif, or a folder of PNG frames if it has no suffix.
+    The kind follows from the path: .mp4 .m4v .mov .mkv .webm .gif .webp, or a folder of PNG frames if it has no suffix.
     Errors that can be foreseen are raised here, before any frame is made.
     """
     if min(size) < 1:
@@ -41,9 +42,10 @@ class FrameWriter(ABC):
         self.frame_count = 0
 
     def write(self, frame: Frame) -> None:
-        """Append a frame (H, W, 3), uint8 RGB, of the size given at the start."""
-        if frame.dtype != np.uint8 or frame.shape != (*self.size, 3):
-            raise ValueError(f"expected a frame uint8 {(*self.size, 3)}, got {frame.dtype} {frame.shape}")
+        """Append a frame (H, W, 3), uint8 RGB, of the size given at the start; (H, W, 4) if the options say so."""
+        shape = (*self.size, 4 if self.options.has_alpha else 3)
+        if frame.dtype != np.uint8 or frame.shape != shape:
+            raise ValueError(f"expected a frame uint8 {shape}, got {frame.dtype} {frame.shape}")
         # Both writers below need the rows one after the other in memory.
         self._put(np.ascontiguousarray(frame))
         self.frame_count += 1
@@ -84,26 +86,40 @@ class VideoWriter(FrameWriter):
         super().__init__(path, size, options)
         self._container = container_of(path)
         self._is_gif = self._container.muxer == "gif"
-        # Looked for now, in case it cannot be read: not after hours of work.
-        self._sound = None if self._is_gif else find_sound(options.audio)
+        # Looked for and tried now, in case it cannot be read or written: not after hours of work.
+        self._sound = None if self._container.is_animation else self._find_sound()
         self._scratch: Scratch | None = None
         self._child: Child | None = None
 
     def _start(self) -> None:
         self._scratch = open_scratch(self.path)
         arguments = encode_arguments(self.path, self.size, self.options)
-        # Matroska holds the lossless frames from which the GIF is made.
-        arguments += ["-f", "matroska"] if self._is_gif else self._container_arguments()
+        arguments += self._container_arguments()
         subject = f"{self.path}: cannot be written"
-        self._child = Child([*arguments, f"file:{self._file('encoded')}"], subject, has_stdin=True)
+        self._child = Child([*arguments, f"file:{self._encoded}"], subject, has_stdin=True)
 
     def _file(self, name: str) -> Path:
         if self._scratch is None:
             raise ValueError("the writer is used outside its with block")
         return self._scratch.file(f"{name}{self.path.suffix}")
 
+    @property
+    def _encoded(self) -> Path:
+        # Matroska holds the lossless frames from which the GIF is made.
+        return self._file("encoded").with_suffix(".mkv") if self._is_gif else self._file("encoded")
+
     def _container_arguments(self) -> list[str]:
-        return container_arguments(self.path, self.options.provenance, self.options.codec)
+        container = self.path.with_suffix(".mkv") if self._is_gif else self.path
+        return container_arguments(container, self.options.provenance, self.options.codec)
+
+    def _find_sound(self) -> Sound | None:
+        kind, tracks = self._container, tracks_of(self.options.audio)
+        target = SoundTarget(kind.copied_sounds, encodings(kind.sound_encoder), self._container_arguments())
+        sound = find_sound(tracks, target, self.options.warn)
+        if tracks and sound is None:
+            source = tracks[0].source.path
+            self.options.lose(f"{source}: its sound ({tracks[0].codec}) cannot be decoded; the output has no sound")
+        return sound
 
     def _put(self, frame: Frame) -> None:
         if self._child is None:
@@ -119,23 +135,35 @@ class VideoWriter(FrameWriter):
 
     def _publish(self) -> None:
         self._end_encoder()
-        publish(self._finish(), self.path, self.options.provenance)
+        publish(self._finish(), self.path, self.options.provenance, force=self.options.force)
 
     def _finish(self) -> Path:
         """Add palette or sound once all frames are encoded. Return the finished file."""
-        encoded, finished = self._file("encoded"), self._file("finished")
+        encoded, finished = self._encoded, self._file("finished")
         if self._is_gif:
-            make_gif(encoded, finished, self.options.provenance, self.path)
+            self._make_gif(encoded, finished)
+            return finished
+        if self._container.muxer == "webp":
+            describe_webp(encoded, finished, self.options.provenance)
             return finished
         if self._sound is None:
             return encoded
-        kind = self._container
-        codec = codec_arguments(self._sound.codec, kind.copied_sounds, kind.sound_encoder)
-        duration_s = self.frame_count / self.options.fps
         # By the number of frames, which is exact; the encoded file states its duration rounded.
-        muxing = Muxing(self._sound, duration_s, codec, self._container_arguments())
-        add_sound(encoded, muxing, finished)
+        muxing = Muxing(self._sound, self.frame_count / self.options.fps, self._container_arguments())
+        try:
+            add_sound(encoded, muxing, finished)
+        except MediaError as error:
+            self.options.lose(f"{error}; the output has no sound")
+            return encoded
         return finished
+
+    def _make_gif(self, encoded: Path, finished: Path) -> None:
+        provenance = self.options.provenance
+        try:
+            make_gif(encoded, finished, provenance, self.path, has_alpha=self.options.has_alpha)
+        except MediaError as error:
+            kept = keep(encoded, self.path.with_suffix(".mkv"), provenance)
+            raise MediaError(f"{error}; its frames are in {kept}") from error
 
     def _clean_up(self) -> None:
         if self._child is not None:
@@ -154,7 +182,8 @@ class FolderWriter(FrameWriter):
         self._frames = Path()
 
     def _start(self) -> None:
-        self._scratch = open_scratch(self.path)
+        # Of a link to a folder on another disk: beside the folder itself, from where frames can be moved into it.
+        self._scratch = open_scratch(self.path.resolve() if self.path.is_dir() else self.path)
         self._frames = self._scratch.file("frames")
         self._frames.mkdir()
 
@@ -165,7 +194,7 @@ class FolderWriter(FrameWriter):
             raise MediaError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     def _publish(self) -> None:
-        publish_frames(self._frames, self.path, self.options.provenance)
+        publish_frames(self._frames, self.path, self.options.provenance, force=self.options.force)
 
     def _clean_up(self) -> None:
         if self._scratch is not None:

@@ -32,7 +32,7 @@ def start_engine(options: EngineOptions, model: LoadedModel | None, memory: Memo
     device = choose_device(options.device)
     loaded = model or load_model(options.checkpoint)
     loaded = apply_request(loaded, options)
-    dtype = choose_dtype(options.dtype, loaded.model.quick_dtypes, device)
+    dtype = choose_dtype(options.dtype)
     loaded.model.to(device, dtype)
     if memory is not None:  # what is remembered holds for this checkpoint, device and precision only
         computed = f"{str(dtype).removeprefix('torch.')} {options.detector}"

@@ -18,10 +18,12 @@ from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.motion_file import MotionFile
 from vid2vid_cli.pipeline.driving.base import FileDriving
+from vid2vid_cli.pipeline.driving.live_link import take_of_motion
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import start_engine
-from vid2vid_cli.pipeline.motion_output import save_motion
+from vid2vid_cli.pipeline.expression import require_names
+from vid2vid_cli.pipeline.motion_output import save_motion, save_take
 from vid2vid_cli.pipeline.options import MotionOptions
 from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, reading_options
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
@@ -37,7 +39,7 @@ def extract_motion(
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
 ) -> Result:
-    """Write the motion of a driving (a video, picture, call or motion file) as a motion file.
+    """Write the motion of a driving (a video, picture, call, take or motion file) as a motion file, or a take (.csv).
 
     Frames without a face hold the last motion and are marked; those before the first face get the first motion.
     Raises a subclass of Vid2VidError whose text is one line; no partial file is left behind then.
@@ -49,6 +51,8 @@ def extract_motion(
     target = Path(output)
     check_output(target, force=options.force, inputs=[Path(driving)], is_file=True)
     engine = start_engine(options, model)
+    if target.suffix.lower() == ".csv":
+        require_names(engine.loaded.model, str(target))
     select = parse_face(options.driving_face, "driving-face")
     setup = ReaderSetup(engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels)
     with closing(open_driving(Path(driving), reading_options(options, log), setup)) as clip:
@@ -58,7 +62,10 @@ def extract_motion(
     motion = _without_constant_shape(engine.loaded.model, join_motions(motions), torch.tensor(found))
     content = MotionFile(motion, torch.tensor(found), clip.fps, engine.loaded.family.name)
     provenance = provenance_of(engine.loaded, options, driving=driving)
-    save_motion(target, content, provenance, force=options.force)
+    if target.suffix.lower() == ".csv":
+        save_take(target, take_of_motion(engine.loaded.model, content), force=options.force)
+    else:
+        save_motion(target, content, provenance, force=options.force)
     held = len(found) - sum(found)
     if held:
         log.warn(f"{driving}: no face in {held} of {len(found)} frames; the last motion was held")

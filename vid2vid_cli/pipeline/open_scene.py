@@ -10,17 +10,20 @@ from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.mesh import Select
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.backdrop import set_background
 from vid2vid_cli.pipeline.driving.base import Driving, FileDriving
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
+from vid2vid_cli.pipeline.expression import parse_expressions, parse_gaze
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.memory import Memory
+from vid2vid_cli.pipeline.motion_controls import MotionControls
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, parse_fps, reading_options
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
-from vid2vid_cli.pipeline.scene import MotionControls, Scene
+from vid2vid_cli.pipeline.scene import Scene
 from vid2vid_cli.pipeline.source import Source, check_picture
 
 
@@ -40,6 +43,8 @@ class SceneRequest:
         sweeps = parse_sweeps(options)
         reading = reading_options(options, log)
         check_numbers(options)
+        parse_expressions(options)
+        parse_gaze(options)
         check_picture(options)
         return cls(options, sweeps, reading, parse_face(options.driving_face, "driving-face"))
 
@@ -100,6 +105,7 @@ def open_scene(
     # The scene closes the driving, but there is no scene yet if one of these steps fails.
     try:
         scene = request.open_scene(engine, Source(source, options, engine, log.warn), opened)
+        set_background(scene, None, None, log.warn)
         if options.relative:
             scene.find_reference(options.reference_frame)
     except BaseException:

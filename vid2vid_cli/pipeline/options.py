@@ -16,18 +16,22 @@ from vid2vid_cli.media.files import MAX_PIXELS
 
 Audio = Literal["driving", "source", "none"]
 OnMissing = Literal["hold", "skip", "fail"]
-LandmarkJudge = Literal["mesh", "face-alignment"]
-DType = Literal["auto", "float32", "float16", "bfloat16", "int8"]
-Via = Literal["auto", "hub", "url"]
-StoredDType = Literal["float32", "float16"]
+DType = Literal["float32", "float16", "bfloat16"]
+Loop = Literal["forward", "pingpong"]
 Rate = Literal["low", "medium", "high"]
 CallAudio = Literal["copy", "opus", "none"]
 Detector = Literal["built-in", "face-alignment"]
+_ANGLE = {"panel": "Head pose", "metavar": "DEGREES"}
+_TIME, _RATE = {"panel": "Time", "metavar": "TIME"}, {"panel": "Time", "metavar": "RATE"}
+_LIVEPORTRAIT, _FACEVID2VID = {"panel": "Only for -c liveportrait"}, {"panel": "Only for -c facevid2vid and fomm"}
 
 
-def option(default: Any, text: str, *flags: str, panel: str = "") -> Any:
-    """Declare an option: its default, its help text, and its flags if they differ from the field's name."""
-    return field(default=default, metadata={"help": text, "flags": flags, "panel": panel})
+def option(default: Any, text: str, *flags: str, panel: str = "", metavar: str = "") -> Any:
+    """Declare an option: its default, its help text, and its flags if they differ from the field's name.
+
+    panel: where it stands on the help page. metavar: what its value is called there, if its type does not say enough.
+    """
+    return field(default=default, metadata={"help": text, "flags": flags, "panel": panel, "metavar": metavar})
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,15 @@ class EngineOptions:
     """Which checkpoint runs, and on what."""
 
     checkpoint: str = option(
-        DEFAULT_CHECKPOINT, "Family name, checkpoint file or folder.", "--checkpoint", "-c", panel="Engine"
+        DEFAULT_CHECKPOINT,
+        "Family name, checkpoint file or folder.",
+        "--checkpoint",
+        "-c",
+        panel="Engine",
+        metavar="NAME|PATH",
     )
     device: str = option("auto", "Device of the networks: auto, cpu, cuda, cuda:N or mps.", panel="Engine")
-    dtype: DType = option("auto", "Precision; auto picks the fastest that keeps the quality.", panel="Engine")
+    dtype: DType = option("float32", "Precision of the networks, in families that have some.", panel="Engine")
     threads: int = option(0, "CPU threads of the networks; 0 leaves one core to decoding and encoding.", panel="Engine")
     detector: Detector = option("built-in", "Face detector; face-alignment downloads its own weights.", panel="Engine")
 
@@ -55,10 +64,13 @@ class PoseOptions:
     """Head-pose angles set by the user."""
 
     yaw: str | None = option(
-        None, "Degrees to turn the face to the viewer's right, or START:STOP:STEP.", panel="Head pose"
+        None,
+        "Degrees to turn the face to the viewer's right, or START:STOP:STEP.",
+        panel="Head pose",
+        metavar="DEGREES",
     )
-    pitch: str | None = option(None, "Degrees to lift the chin, or START:STOP:STEP.", panel="Head pose")
-    roll: str | None = option(None, "Degrees to tilt the head clockwise, or START:STOP:STEP.", panel="Head pose")
+    pitch: str | None = option(None, "Degrees to lift the chin, or START:STOP:STEP.", **_ANGLE)
+    roll: str | None = option(None, "Degrees to tilt the head clockwise, or START:STOP:STEP.", **_ANGLE)
     absolute_pose: bool = option(
         False,
         "Use the angles as the pose itself, or add them to the motion.",
@@ -68,17 +80,40 @@ class PoseOptions:
 
 
 @dataclass(frozen=True)
+class ExpressionOptions:
+    """Expressions set by the user."""
+
+    expression: str | None = option(
+        None,
+        "Expressions to add, such as jawOpen=0.4,mouthSmile_L=0:1:0.1; vid2vid controls lists them (compact).",
+        panel="Expression",
+        metavar="NAME=X,...",
+    )
+    gaze: str | None = option(
+        None,
+        "Where the eyes look: camera, source, or degrees right,up of the camera (compact).",
+        panel="Expression",
+        metavar="WHERE",
+    )
+
+
+@dataclass(frozen=True)
 class FamilyOptions:
     """Options that only some families of checkpoints support; the others refuse them."""
 
     stitch: bool | None = option(
-        None, "Keep the shoulders in place (liveportrait; on by default).", "--stitch/--no-stitch", panel="Family"
+        None,
+        "Keep the shoulders in place (liveportrait; on by default).",
+        "--stitch/--no-stitch",
+        **_LIVEPORTRAIT,
     )
     eyes: float | None = option(
-        None, "How far to open the eyes, height over width: 0 closed, 0.35 typical (liveportrait).", panel="Family"
+        None,
+        "How far to open the eyes, height over width: 0 closed, 0.35 typical (liveportrait).",
+        **_LIVEPORTRAIT,
     )
     lips: float | None = option(
-        None, "How far to open the lips, height over width: 0 closed (liveportrait).", panel="Family"
+        None, "How far to open the lips, height over width: 0 closed (liveportrait).", **_LIVEPORTRAIT
     )
 
 
@@ -90,10 +125,10 @@ class FollowOptions(FamilyOptions):
         None,
         "Scale the movement by the relative size of the two faces (facevid2vid, fomm; on by default).",
         "--adapt-scale/--no-adapt-scale",
-        panel="Family",
+        **_FACEVID2VID,
     )
-    retarget_eyes: bool = option(False, "Open the eyes as far as in the driving (liveportrait).", panel="Family")
-    retarget_lips: bool = option(False, "Open the lips as far as in the driving (liveportrait).", panel="Family")
+    retarget_eyes: bool = option(False, "Open the eyes as far as in the driving (liveportrait).", **_LIVEPORTRAIT)
+    retarget_lips: bool = option(False, "Open the lips as far as in the driving (liveportrait).", **_LIVEPORTRAIT)
 
 
 @dataclass(frozen=True)
@@ -110,7 +145,7 @@ class PictureOptions(LimitOptions):
         panel="Picture",
     )
     size: int | None = option(None, "Longer side of the output in pixels; default: as the source.", panel="Picture")
-    background: str = option("white", "Colour behind a transparent source: a name or #rrggbb.", panel="Picture")
+    background: str = option("keep", "Behind the person: keep, blur, transparent, COLOUR or FILE.", panel="Picture")
 
 
 @dataclass(frozen=True)
@@ -138,9 +173,9 @@ class DrivingOptions:
     on_missing: OnMissing = option(
         "hold", "If no face is found: hold the last motion, skip the frame, or fail.", panel="Motion"
     )
-    start: str | None = option(None, "Start time in the driving: seconds or [H:]MM:SS.", panel="Time")
-    end: str | None = option(None, "End time in the driving: seconds or [H:]MM:SS.", panel="Time")
-    fps: str | None = option(None, "Frame rate, such as 25 or 30000/1001; default: as the driving.", panel="Time")
+    start: str | None = option(None, "Start time in the driving: seconds or [H:]MM:SS.", **_TIME)
+    end: str | None = option(None, "End time in the driving: seconds or [H:]MM:SS.", **_TIME)
+    fps: str | None = option(None, "Frame rate, such as 25 or 30000/1001; default: as the driving.", **_RATE)
 
 
 @dataclass(frozen=True)
@@ -153,7 +188,9 @@ class MotionOptions(DrivingOptions, EngineOptions, LimitOptions):
 
 
 @dataclass(frozen=True)
-class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOptions, PoseOptions, EngineOptions):
+class ReenactOptions(
+    EncodingOptions, PictureOptions, FollowOptions, DrivingOptions, ExpressionOptions, PoseOptions, EngineOptions
+):
     """The options of `reenact`, besides its three files."""
 
     relative: bool = option(
@@ -187,13 +224,14 @@ class ReenactOptions(EncodingOptions, PictureOptions, FollowOptions, DrivingOpti
 
 
 @dataclass(frozen=True)
-class RotateOptions(EncodingOptions, PictureOptions, FamilyOptions, PoseOptions, EngineOptions):
+class RotateOptions(EncodingOptions, PictureOptions, FamilyOptions, ExpressionOptions, PoseOptions, EngineOptions):
     """The options of `rotate`, besides its two files."""
 
     frontalize: bool = option(
         False, "Face the camera; the same as all angles 0 with --absolute-pose.", "--frontalize", panel="Head pose"
     )
-    fps: str = option("25", "Frame rate when a sweep is written as a video.", panel="Time")
+    fps: str = option("25", "Frame rate when a sweep is written as a video.", **_RATE)
+    loop: Loop = option("forward", "Play a sweep of a picture forward only, or there and back.", panel="Time")
     columns: int = option(0, "Columns when a sweep is written as a contact sheet; 0 chooses.", panel="Picture")
 
 
@@ -232,8 +270,8 @@ class DecodeOptions(EncodingOptions, PictureOptions, FollowOptions, PoseOptions,
     region: Region = option("all", "Which part of the motion to use.", panel="Motion")
     strength: float = option(1.0, "Strength of the motion: 0 none, 1 as sent, 2 twice as much.", panel="Motion")
     smooth: float = option(0.0, "Smoothing on top of the sender's: 0 none, 1 strong, at most 10.", panel="Motion")
-    start: str | None = option(None, "Start time in the call: seconds or [H:]MM:SS.", panel="Time")
-    end: str | None = option(None, "End time in the call: seconds or [H:]MM:SS.", panel="Time")
+    start: str | None = option(None, "Start time in the call: seconds or [H:]MM:SS.", **_TIME)
+    end: str | None = option(None, "End time in the call: seconds or [H:]MM:SS.", **_TIME)
     sound: bool = option(True, "Keep the sound, or leave it out.", panel="Time")
     live: bool = option(
         False, "Read CALL from standard input (-) and render a frame as each packet arrives.", "--live", panel="Time"
@@ -244,76 +282,3 @@ class DecodeOptions(EncodingOptions, PictureOptions, FollowOptions, PoseOptions,
         "--catch-up/--every-frame",
         panel="Time",
     )
-
-
-@dataclass(frozen=True)
-class FrameOptions:
-    """Which frames of a clip are measured."""
-
-    every: int = option(6, "Measure every Nth frame of a clip.", panel="Judging")
-    frames: int = option(120, "Stop after this many frames of a clip; 0: at its end.", panel="Judging")
-
-
-@dataclass(frozen=True)
-class JudgeOptions:
-    """How a run measures, and what it writes."""
-
-    size: int = option(256, "Side in pixels of the square around the face that is compared.", panel="Judging")
-    landmarks: LandmarkJudge = option(
-        "mesh", "Landmarks: the 468 of the mesh, or the usual 68 of face-alignment.", panel="Judging"
-    )
-    csv: str | None = option(None, "Write all scores to this .csv file.", panel="Output")
-    sheet: str | None = option(None, "Write a picture that shows the compared frames side by side.", panel="Output")
-    force: bool = option(False, "Overwrite existing outputs.", panel="Output")
-
-
-@dataclass(frozen=True)
-class EvaluateClipsOptions(JudgeOptions, FrameOptions, EngineOptions):
-    """The options of `evaluate self` and `evaluate cross`, besides their inputs."""
-
-    body: bool = option(
-        True,
-        "Render as --body of reenact does, or only the mesh of the head (compact).",
-        "--body/--head-only",
-        panel="Judging",
-    )
-
-
-@dataclass(frozen=True)
-class EvaluateTurnsOptions(JudgeOptions, EngineOptions):
-    """The options of `evaluate rotate`, besides its input."""
-
-    yaw: str = option("-30:30:15", "Angles to turn the face by: degrees, or START:STOP:STEP.", panel="Head pose")
-    pitch: str = option("-15:15:15", "Angles to lift the chin by: degrees, or START:STOP:STEP.", panel="Head pose")
-    roll: str = option("0", "Angles to tilt the head by: degrees, or START:STOP:STEP.", panel="Head pose")
-
-
-@dataclass(frozen=True)
-class PullOptions:
-    """The options of `weights pull`, besides a name."""
-
-    accept_licence: bool = option(
-        False, "Accept a licence that restricts how the weights may be used.", "--accept-licence"
-    )
-    trust_unverified: bool = option(
-        False, "Accept a file that has no published sha256 to check it against.", "--trust-unverified"
-    )
-    mirror: str | None = option(
-        None, "Download from MIRROR/NAME/FILE instead; default: $VID2VID_MIRROR.", "--mirror", panel="Network"
-    )
-    via: Via = option(
-        "auto",
-        "hub: use huggingface_hub and its cache; url: download directly; auto: hub if it is installed.",
-        panel="Network",
-    )
-    force: bool = option(False, "Download again even if the files are here and verified.", "--force")
-
-
-@dataclass(frozen=True)
-class ConvertOptions:
-    """The options of `weights convert`, besides its two files."""
-
-    dtype: StoredDType = option(
-        "float32", "How to store the weights; float16 halves the file, small tensors stay float32."
-    )
-    force: bool = option(False, "Overwrite an existing output.", "--force")

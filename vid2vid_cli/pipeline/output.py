@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.image import write_image
 from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import FrameWriter, WriteOptions, check_encoding, open_writer
-from vid2vid_cli.pipeline.options import EncodingOptions
-from vid2vid_cli.pipeline.progress import Hooks
+from vid2vid_cli.pipeline.background import check_transparency, wants_alpha
+from vid2vid_cli.pipeline.options import EncodingOptions, PictureOptions
+from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 from vid2vid_cli.process.streaming import prefetch
 
 OpenWriter = Callable[[str | Path, tuple[int, int], WriteOptions], FrameWriter]
@@ -46,26 +48,37 @@ def check_target(target: str | Path, options: EncodingOptions, *, is_clip: bool)
 
     is_clip: there will be more than one frame. Whether the name is free is up to `media.files.check_output`.
     """
+    check_transparency(target, options)
     if not is_picture_name(target):
-        check_encoding(target, options.codec, options.crf, options.preset)
-    elif is_clip:
+        has_alpha = isinstance(options, PictureOptions) and wants_alpha(options)
+        check_encoding(target, options.codec, options.crf, options.preset, has_alpha=has_alpha)
+    elif is_clip and not may_move(target):
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
+
+
+def may_move(path: str | Path) -> bool:
+    """Say whether a picture of this name may be an animation."""
+    return Path(path).suffix.lower() == ".webp"
 
 
 def write_options(
     options: EncodingOptions,
     fps: Fraction,
     provenance: Provenance,
+    log: WarningLog,
+    *,
     audio: AudioSource | None = None,
     pixel_aspect: Fraction = Fraction(1),
 ) -> WriteOptions:
-    """Say how frames are encoded. pixel_aspect: width over height of an output pixel."""
+    """Say how frames are encoded. log: gets the warnings. pixel_aspect: width over height of an output pixel."""
     return WriteOptions(
         fps=fps,
         codec=options.codec,
         crf=options.crf,
         preset=options.preset,
         audio=audio,
+        warn=log.warn,
+        lose=log.lose,
         provenance=provenance,
         force=options.force,
         pixel_aspect=pixel_aspect,
@@ -91,10 +104,11 @@ def write_frames(
         if first is None:
             raise MediaError(f"{path}: there is no frame to write")
         size = (first.shape[0], first.shape[1])  # only the first frame tells; all others have the same
-        if is_picture_name(path):
-            write_image(path, first, provenance=options.provenance, force=options.force)
-            for _ in rendered:  # there is one frame, but an error may still be raised after it
+        options = replace(options, has_alpha=first.shape[2] == 4)
+        if is_picture_name(path) and not (may_move(path) and total != 1):
+            for _ in rendered:  # there is one frame, but only the end tells whether a face was ever seen
                 pass
+            write_image(path, first, provenance=options.provenance, force=options.force)
             return 1, size
         with open_output(path, size, options) as writer:
             for count, frame in enumerate(itertools.chain([first], rendered), 1):

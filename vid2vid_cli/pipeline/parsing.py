@@ -6,42 +6,42 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from PIL import ImageColor
-
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.mesh import Select
-from vid2vid_cli.media.colour import Colour
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.pipeline.options import DrivingOptions
 from vid2vid_cli.pipeline.progress import WarningLog
 
-MOST_ANGLES = 100_000
+MOST_STEPS = 100_000
 MOST_DEG = 360
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """An angle in degrees, or angles from start to stop. step_deg: the increment, at least 0; 0 for a single angle."""
+    """A number, or numbers from start to stop. step: the increment, at least 0; 0 for a single number.
 
-    start_deg: float
-    stop_deg: float
-    step_deg: float
+    Angles are in degrees.
+    """
+
+    start: float
+    stop: float
+    step: float
 
     @property
     def count(self) -> int:
-        """Count the angles; the stop is one of them if a step falls on it."""
+        """Count the numbers; the stop is one of them if a step falls on it."""
         # The slack keeps a stop that rounding puts just out of reach, as in 0:0.3:0.1.
-        return int(abs(self.stop_deg - self.start_deg) / self.step_deg + 1e-9) + 1 if self.step_deg else 1
+        return int(abs(self.stop - self.start) / self.step + 1e-9) + 1 if self.step else 1
 
     def at(self, share: float) -> float:
-        """Return the angle at a fraction of the way, 0 to 1, rounded to a whole number of steps."""
-        sign = 1 if self.stop_deg >= self.start_deg else -1
-        return self.start_deg + sign * round(share * (self.count - 1)) * self.step_deg
+        """Return the number at a fraction of the way, 0 to 1, rounded to a whole number of steps."""
+        sign = 1 if self.stop >= self.start else -1
+        return self.start + sign * round(share * (self.count - 1)) * self.step
 
     @property
-    def largest_deg(self) -> float:
-        """Return the largest angle in either direction."""
-        return max(abs(self.start_deg), abs(self.stop_deg))
+    def largest(self) -> float:
+        """Return the largest number in either direction."""
+        return max(abs(self.start), abs(self.stop))
 
 
 def parse_sweep(text: str | None, name: str) -> Sweep | None:
@@ -55,13 +55,18 @@ def parse_sweep(text: str | None, name: str) -> Sweep | None:
     # Written so that NaN fails too: every comparison with it is false.
     if not all(abs(number) <= MOST_DEG for number in numbers):
         raise UsageError(f"--{name} {text}: an angle must be between -{MOST_DEG} and {MOST_DEG} degrees")
+    return sweep_of(numbers, f"--{name} {text}")
+
+
+def sweep_of(numbers: list[float], asked: str) -> Sweep:
+    """Return a sweep of one number, or of start, stop and step. asked: what the user wrote, for messages."""
     if len(numbers) == 1:
         return Sweep(numbers[0], numbers[0], 0.0)
     if len(numbers) != 3 or numbers[2] == 0:
-        raise UsageError(f"--{name} {text}: a sweep is START:STOP:STEP, and STEP must not be 0")
+        raise UsageError(f"{asked}: a sweep is START:STOP:STEP, and STEP must not be 0")
     sweep = Sweep(numbers[0], numbers[1], abs(numbers[2]))
-    if sweep.count > MOST_ANGLES:
-        raise UsageError(f"--{name} {text}: more than {MOST_ANGLES} angles; use a larger step")
+    if sweep.count > MOST_STEPS:
+        raise UsageError(f"{asked}: more than {MOST_STEPS} steps; use a larger step")
     return sweep
 
 
@@ -89,15 +94,6 @@ def parse_fps(text: str | None) -> Fraction | None:
     if not 0 < fps <= 1000:
         raise UsageError(f"--fps {text}: a frame rate must be above 0 and at most 1000")
     return fps
-
-
-def parse_colour(text: str) -> Colour:
-    """Parse a colour name or #rrggbb into RGB, 0 to 255."""
-    try:
-        red, green, blue = ImageColor.getrgb(text)[:3]  # #rrggbbaa has a fourth, which a background cannot use
-    except ValueError as error:
-        raise UsageError(f"--background {text}: not a colour; write a name such as gray or #rrggbb") from error
-    return Colour(red, green, blue)
 
 
 def parse_face(text: str, name: str = "face") -> Select:

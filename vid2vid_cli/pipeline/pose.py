@@ -24,9 +24,9 @@ def parse_sweeps(options: PoseOptions) -> Sweeps:
 def warn_of_range(model: ReenactmentModel, sweeps: Sweeps, options: PoseOptions, log: WarningLog) -> None:
     """Warn of angles at which the model's pictures no longer look right."""
     for sweep, limit_deg, name in zip(sweeps, model.pose_range_deg, AXES, strict=True):
-        if sweep is not None and sweep.largest_deg > limit_deg:
+        if sweep is not None and sweep.largest > limit_deg:
             kind = name if options.absolute_pose else f"{name} offset"
-            log.warn(f"{kind} {sweep.largest_deg:g}: past {limit_deg:g} degrees the picture falls apart")
+            log.warn(f"{kind} {sweep.largest:g}: past {limit_deg:g} degrees the picture falls apart")
 
 
 def pose_override(sweeps: Sweeps, share: float, *, absolute: bool) -> PoseOverride | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from vid2vid_cli.errors import PARTLY_DONE
+
 
 def _ignore(*_: object) -> None:
     """Ignore all arguments."""
@@ -38,6 +40,7 @@ class Result:
     held: frames without a face, shown with the last motion. skipped: frames without a face, left out.
     fps: of the output. size: (height, width) in px. seconds: from the start of the work to the whole file.
     reference: what counted in the driving as the source's rest; empty where motion was not relative to any.
+    is_partial: whether something is missing in the output, which a warning names.
     """
 
     output: Path
@@ -49,6 +52,12 @@ class Result:
     size: tuple[int, int]
     warnings: tuple[str, ...]
     reference: str = field(default="", kw_only=True)
+    is_partial: bool = field(default=False, kw_only=True)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that made this."""
+        return PARTLY_DONE if self.is_partial else 0
 
     @property
     def frames_per_second(self) -> float:
@@ -57,11 +66,17 @@ class Result:
 
 
 class WarningLog:
-    """Passes warnings on, each one once, and keeps them for the result."""
+    """Passes warnings on, each one once, and keeps them for the result. is_partial: see `Result`."""
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
         self.warnings: list[str] = []
+        self.is_partial = False
+
+    def lose(self, text: str) -> None:
+        """Report that something is missing in the output."""
+        self.is_partial = True
+        self.warn(text)
 
     def warn(self, text: str) -> None:
         """Report a warning unless it was reported before."""

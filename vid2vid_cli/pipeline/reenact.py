@@ -13,6 +13,8 @@ from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import WriteOptions, audio_of, open_writer
 from vid2vid_cli.models.registry import LoadedModel
+from vid2vid_cli.pipeline.backdrop import set_background
+from vid2vid_cli.pipeline.background import check_transparency, clip_suffix
 from vid2vid_cli.pipeline.driving.base import Driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.family_request import check_family
@@ -24,6 +26,7 @@ from vid2vid_cli.pipeline.output import OpenWriter, check_target, write_frames, 
 from vid2vid_cli.pipeline.pose import warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
+from vid2vid_cli.pipeline.roles import check_source, swap_note
 from vid2vid_cli.pipeline.scene import Scene
 from vid2vid_cli.pipeline.source import Source
 
@@ -41,10 +44,10 @@ def reenact(
 ) -> Result:
     """Animate a source with the motion of a driving and write the result.
 
-    source: image or video. driving: video, GIF, image, motion file or call. output: .mp4 .mov .mkv .webm .gif, a folder
-    for PNG frames, or a picture where driving and source are pictures; default `{source}--{driving}.mp4` (or .png)
-    in the current folder. model: loaded before with `load_model`, to spare loading it again. memory: of earlier jobs,
-    to spare looking again at a source or a driving.
+    source: image or video. driving: video, GIF, image, motion file or call. output: .mp4 .mov .mkv .webm .gif .webp, a
+    folder for PNG frames, or a picture where driving and source are pictures; default `{source}--{driving}.mp4` in the
+    current folder (.png for a picture, .webm if it is to be transparent). model: loaded before with `load_model`, to
+    spare loading it again. memory: of earlier jobs, to spare looking again at a source or a driving.
     Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
     """
     began = time.perf_counter()
@@ -54,8 +57,10 @@ def reenact(
     request = SceneRequest.of(options, log)
     if output is not None:  # before anything is loaded; without a name it depends on what the files hold
         check_output(output, force=options.force, inputs=(source, driving))
+        check_transparency(output, options)
     engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, request.sweeps, options.region)
+    check_source(source, driving)
     with closing(request.open_driving(driving, engine)) as opened:
         scene = request.open_scene(engine, Source(source, options, engine, log.warn), opened)
         is_clip = scene.source.is_video or not opened.is_still
@@ -63,6 +68,10 @@ def reenact(
         # Again, now that the name is certain; before the reference frame is searched, which takes seconds.
         check_output(target, force=options.force, inputs=(source, driving))
         check_target(target, options, is_clip=is_clip)
+        note = swap_note(source, driving)
+        if note is not None:
+            log.warn(note)
+        set_background(scene, options, target, log.warn)
         warn_of_range(engine.loaded.model, request.sweeps, options, log)
         if options.relative:
             scene.find_reference(options.reference_frame)
@@ -91,7 +100,8 @@ def play(
     held, skipped, seconds = scene.counts.held, scene.counts.skipped, time.perf_counter() - began
     reference = "" if scene.reference is None else str(scene.reference)
     warnings = tuple(log.warnings)
-    return Result(Path(target), frames, held, skipped, seconds, writing.fps, size, warnings, reference=reference)
+    counted = Path(target), frames, held, skipped, seconds, writing.fps, size, warnings
+    return Result(*counted, reference=reference, is_partial=log.is_partial)
 
 
 def _report_missing(scene: Scene, log: WarningLog) -> None:
@@ -106,7 +116,8 @@ def _report_missing(scene: Scene, log: WarningLog) -> None:
 
 
 def _default_output(source: Source, driving: Driving, *, is_clip: bool) -> Path:
-    return Path(f"{source.path.stem}--{driving.path.stem}{'.mp4' if is_clip else '.png'}")
+    suffix = clip_suffix(source.options) if is_clip else ".png"
+    return Path(f"{source.path.stem}--{driving.path.stem}{suffix}")
 
 
 def write_options_of(scene: Scene, options: ReenactOptions, provenance: Provenance, log: WarningLog) -> WriteOptions:
@@ -118,7 +129,7 @@ def write_options_of(scene: Scene, options: ReenactOptions, provenance: Provenan
         audio = None
     # Side by side, pictures of other shapes stand beside the source: their pixels are square.
     aspect = source.info.pixel_aspect if source.info is not None and not options.compare else Fraction(1)
-    return write_options(options, scene.fps, provenance, audio, aspect)
+    return write_options(options, scene.fps, provenance, log, audio=audio, pixel_aspect=aspect)
 
 
 def _choose_audio(scene: Scene, options: ReenactOptions, log: WarningLog) -> AudioSource | None:

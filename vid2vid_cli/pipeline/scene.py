@@ -8,22 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import TracebackType
-
-import numpy as np
+from typing import Protocol
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
-from vid2vid_cli.face.paste import resize_frame
-from vid2vid_cli.geometry.regions import Mouth, Region
+from vid2vid_cli.face.compositing import alpha_between, side_by_side
+from vid2vid_cli.geometry.regions import Mouth
+from vid2vid_cli.media.colour import BLACK
 from vid2vid_cli.models.base import Follows, KnowsRest, ReenactmentModel, SourceAppearance
 from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, join_motions, restrict_motion
 from vid2vid_cli.pipeline.animator import Animator
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference
+from vid2vid_cli.pipeline.expression import require_gaze, require_names, weights_at
 from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.finite import require_finite_motion
-from vid2vid_cli.pipeline.options import OnMissing, ReenactOptions
+from vid2vid_cli.pipeline.motion_controls import Asked, MotionControls
 from vid2vid_cli.pipeline.pose import Sweeps, pose_override
 from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
+from vid2vid_cli.pipeline.turning import TurnCalibration
 from vid2vid_cli.process.streaming import prefetch
 from vid2vid_cli.smoothing import MotionSmoother
 
@@ -44,29 +46,6 @@ class FrameInfo:
     is_repeat: bool = False
 
 
-@dataclass(frozen=True)
-class MotionControls:
-    """How much of a driving's motion arrives, and how.
-
-    region: what may move. strength: 0 nothing, 1 as driven. smooth: 0 none, 1 firm. on_missing: what happens to
-    driving frames without a face. absolute_pose: angles of the user's replace the driven ones instead of being added.
-    mouth: what fills an opening mouth.
-    """
-
-    region: Region = "all"
-    strength: float = 1.0
-    smooth: float = 0.0
-    on_missing: OnMissing = "hold"
-    absolute_pose: bool = False
-    mouth: Mouth = "auto"
-
-    @classmethod
-    def of(cls, options: ReenactOptions) -> MotionControls:
-        """Take the controls out of a command's options."""
-        o = options
-        return cls(o.region, o.strength, o.smooth, o.on_missing, o.absolute_pose, o.mouth)
-
-
 @dataclass
 class FaceCounts:
     """Counts frames with and without a face. held: of the driving, shown with the last motion.
@@ -81,11 +60,24 @@ class FaceCounts:
     source_lost: int = 0
 
 
+class ReplacesBackground(Protocol):
+    """Changes what is behind the person in frames that follow one another."""
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Return the next frame with another background; its alpha may come or go."""
+        ...
+
+    def close(self) -> None:
+        """Release what has been opened."""
+        ...
+
+
 class Scene:
     """A source under a driving: iterate over it for `(frame, info)`, or over `frames()` for the frames alone.
 
-    A frame is uint8 RGB (height, width, 3). Past frames are not kept, so a scene of hours needs no more memory than one
-    of seconds. It can be played once. Close it, or use it as a context manager.
+    A frame is uint8 RGB (height, width, 3), or (height, width, 4) with straight alpha if it is transparent. Past frames
+    are not kept, so a scene of hours needs no more memory than one of seconds. It can be played once. Close it, or use
+    it as a context manager.
     """
 
     def __init__(
@@ -116,6 +108,12 @@ class Scene:
         # A video's own mouth shows teeth in some frames only: fillings that take turns would flicker.
         self._mouth: Mouth = "driving" if source.is_video and controls.mouth == "auto" else controls.mouth
         self._shows_all_three = False
+        self._on_black: SourceFrame | None = None  # a transparent still on another ground than its own
+        self._backdrop: ReplacesBackground | None = None
+        self._turns = None if source.is_video else TurnCalibration(model, source.analyzer)
+        if controls.gaze is not None:
+            require_gaze(model)
+        self._names = require_names(model, "--expression") if controls.expressions else None
 
     @property
     def fps(self) -> Fraction:
@@ -152,11 +150,26 @@ class Scene:
         """Show source and driving beside every frame."""
         self._shows_all_three = True
 
+    def show_alpha(self) -> None:
+        """Leave a transparent still transparent. Every frame is then rendered twice."""
+        self._on_black = self.source.still_on(BLACK)
+
+    def replace_background(self, backdrop: ReplacesBackground) -> None:
+        """Put something else behind the person."""
+        self._backdrop = backdrop
+
     def frames(self) -> Iterator[Frame]:
         """Yield the output frames in order. NoFaceError at the end if no face was ever seen."""
         return (frame for frame, _ in self)
 
     def __iter__(self) -> Iterator[tuple[Frame, FrameInfo]]:
+        try:
+            yield from self._play()
+        finally:
+            if self._backdrop is not None:
+                self._backdrop.close()
+
+    def _play(self) -> Iterator[tuple[Frame, FrameInfo]]:
         smoother = MotionSmoother(self.controls.smooth, float(self.driving.fps)) if self.controls.smooth else None
         last: Frame | None = None
         numbers, total = itertools.count(), self.total or 0  # a live call takes one angle, which lasts
@@ -184,8 +197,10 @@ class Scene:
         self.close()
 
     def close(self) -> None:
-        """Release what the driving has opened."""
+        """Release what the driving and the background have opened."""
         self.driving.close()
+        if self._backdrop is not None:
+            self._backdrop.close()
 
     def _driven(self) -> Iterator[DrivenFrame | None]:
         """Yield driving frames as `on_missing` says: None for a skipped one; a still again and again."""
@@ -219,25 +234,47 @@ class Scene:
     def _render(self, source: SourceFrame, driven: DrivenFrame, share: float) -> Frame:
         """Render one output frame. share: its place in the scene, 0 to 1."""
         pose = pose_override(self._sweeps, share, absolute=self.controls.absolute_pose)
-        rendered = [self._render_face(number, face, driven, pose) for number, face in enumerate(source.faces)]
-        frame = self._finish(source, rendered)
+        added = None if self._names is None else weights_at(self._names, self.controls.expressions, share)
+        asked = Asked(pose, added, self.controls.gaze)
+        frame = self._render_source(source, driven, asked)
+        if self._on_black is not None:
+            # How far two grounds show through a rendering is its alpha, whatever the family does to a picture.
+            frame = alpha_between(frame, self._render_source(self._on_black, driven, asked, first=len(source.faces)))
+        if self._backdrop is not None:
+            frame = self._backdrop(frame)
         return side_by_side(source.frame, driven.picture, frame) if self._shows_all_three else frame
 
-    def _render_face(
-        self, number: int, face: SourceFace, driven: DrivenFrame, pose: PoseOverride | None
-    ) -> Frame | None:
+    def _render_source(self, source: SourceFrame, driven: DrivenFrame, asked: Asked, first: int = 0) -> Frame:
+        """Render a source frame with its faces. first: the number of the first one."""
+        rendered = [self._render_face(number, face, driven, asked) for number, face in enumerate(source.faces, first)]
+        return self._finish(source, rendered)
+
+    def _render_face(self, number: int, face: SourceFace, driven: DrivenFrame, asked: Asked) -> Frame | None:
         """Render one face of the source; None if it is out of sight. number: its place among the source's faces."""
         if face.appearance is None:
             return None
+        reference = None if self.reference is None else self.reference.motion
+        appearance = face.appearance
         if driven.motion is None:  # no face was seen in the driving yet: the source keeps still
-            return Animator(self._model, face.appearance, self.source.path).frame_at_rest(pose)
-        appearance, reference = face.appearance, None if self.reference is None else self.reference.motion
+            appearance = self._calibrated(number, appearance, asked.pose)
+            return Animator(self._model, appearance, self.source.path).frame_at_rest(*asked)
         base = appearance.motion if reference is None else reference
         if reference is not None and isinstance(self._model, KnowsRest):
             appearance = self._at_rest(self._model, number, appearance, reference)
+        appearance = self._calibrated(number, appearance, asked.pose)
         animator = Animator(self._model, appearance, self.source.path, self._mouth)
         motion = self._controlled(base, driven.motion)
-        return animator.frame(motion, reference, pose, driven.look, self.look_at_rest)
+        gaze, added = asked.gaze, asked.expression
+        at_rest = self.look_at_rest
+        return animator.frame(motion, reference, asked.pose, driven.look, at_rest, expression=added, gaze=gaze)
+
+    def _calibrated(self, number: int, appearance: SourceAppearance, pose: PoseOverride | None) -> SourceAppearance:
+        """Return a face of a still that looks turned as asked. A video's frames would each be turned by another law."""
+        if self._turns is None:
+            return appearance
+        # On another ground a face moves exactly as on its own.
+        place = number if self._on_black is None else number % len(self._on_black.faces)
+        return self._turns.calibrated(place, appearance, pose)
 
     def _at_rest(
         self, model: KnowsRest, number: int, appearance: SourceAppearance, reference: Motion
@@ -270,11 +307,3 @@ def source_rests(model: KnowsRest, source: Source) -> dict[int, Motion]:
             if face.appearance is not None:
                 seen.setdefault(number, []).append(face.appearance.motion)
     return {number: model.rest(join_motions(motions)).motion for number, motions in seen.items()}
-
-
-def side_by_side(*pictures: Frame | None) -> Frame:
-    """Return pictures next to each other, brought to the height of the last; None is left out."""
-    there = [picture for picture in pictures if picture is not None]
-    height = there[-1].shape[0]
-    scaled = [resize_frame(p, (height, max(1, round(p.shape[1] * height / p.shape[0])))) for p in there]
-    return np.concatenate(scaled, axis=1)

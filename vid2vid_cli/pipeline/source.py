@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -17,18 +17,20 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError, UsageError, Vid2VidError
 from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, crop_around, crop_frame
 from vid2vid_cli.face.frames import image_of
-from vid2vid_cli.face.mesh import Face, FaceTracker, Select, face_from_landmarks, select_face
+from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, face_from_landmarks, select_face
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.face.placing import glide_crop, has_left, private_room, scale_face
-from vid2vid_cli.media.image import read_image
+from vid2vid_cli.media.colour import Colour
+from vid2vid_cli.media.image import is_see_through, read_image
 from vid2vid_cli.media.video import ReadOptions, frames_to_read, probe_video, read_video, sniff
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.pipeline.appearance import remembered_appearance
+from vid2vid_cli.pipeline.background import parse_background
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.output import check_size, fit_size
-from vid2vid_cli.pipeline.parsing import parse_colour, parse_face
+from vid2vid_cli.pipeline.parsing import parse_face
 
 UNNAMED = "the given picture"  # what messages call a source that is no file
 PLAINLY_LARGE = 0.3  # of the shorter side: a face of this size is what the picture is about
@@ -66,7 +68,7 @@ class Source:
         self.path = Path(UNNAMED) if isinstance(subject, np.ndarray) else Path(subject)
         self.options, self._engine, self._warn = options, engine, warn
         self._select = check_picture(options)
-        self._background = parse_colour(options.background)
+        self._background = parse_background(options.background).colour
         is_video = self._picture is None and sniff(self.path) == "video"
         self.info = probe_video(self.path, options.max_pixels) if is_video else None
 
@@ -74,6 +76,16 @@ class Source:
     def is_video(self) -> bool:
         """Whether each frame differs."""
         return self.info is not None
+
+    @property
+    def analyzer(self) -> FaceAnalyzer:
+        """The networks that find its faces."""
+        return self._engine.analyzer
+
+    @cached_property
+    def is_see_through(self) -> bool:
+        """Whether it is a still with transparent parts. Those of videos are laid on a colour."""
+        return self._picture is None and not self.is_video and is_see_through(self.path)
 
     def frame_count(self, fps: Fraction | None = None) -> int:
         """Return how many frames a video has at a rate; 0 for an image, which never ends."""
@@ -115,13 +127,28 @@ class Source:
         """Give the memory of earlier jobs. It goes by the content of files, so a picture that is no file has none."""
         return None if self._picture is not None else self._engine.memory
 
+    def still_on(self, colour: Colour) -> SourceFrame:
+        """Return a transparent still as it looks on another colour, its faces in the same places."""
+        picture = read_image(self.path, background=colour, max_pixels=self.options.max_pixels)
+        _, placed = self._place(self._read_still())
+        frame, _ = self._sized(picture)
+        alike = [
+            self._appear_like(own, frame, face, crop)
+            for own, (face, crop) in zip(self._still.faces, placed, strict=True)
+        ]
+        return SourceFrame(frame, alike)
+
     def _read_still(self) -> Frame:
         if self._picture is not None:
             return self._picture
         return read_image(self.path, background=self._background, max_pixels=self.options.max_pixels)
 
     def _see_still(self) -> SourceFrame:
-        picture = self._read_still()
+        frame, placed = self._place(self._read_still())
+        return SourceFrame(frame, [self._appear(frame, *where, number) for number, where in enumerate(placed)])
+
+    def _place(self, picture: Frame) -> tuple[Frame, list[tuple[Face, FaceCrop]]]:
+        """Return a still in the size of the output, and the faces that move with their crops."""
         # At the picture's own size, so that the numbers of faces do not depend on the size of the output.
         faces = self._look(picture)
         if not faces:
@@ -135,10 +162,8 @@ class Source:
             chosen = [one]
         frame, scale = self._sized(picture)
         everybody = [scale_face(face, scale) for face in faces]
-        appeared = []
-        for number, face in enumerate(scale_face(one, scale) for one in chosen):
-            appeared.append(self._appear(frame, face, self._crop(frame, face, everybody), number))
-        return SourceFrame(frame, appeared)
+        sized = [scale_face(face, scale) for face in chosen]
+        return frame, [(face, self._crop(frame, face, everybody)) for face in sized]
 
     def _key(self, memory: Memory, *what: object) -> str:
         """Name what is computed of a still, with the options that it depends on."""
@@ -213,6 +238,16 @@ class Source:
         key = self._key(memory, "appearance", number)
         return SourceFace(crop, remembered_appearance(memory, key, model, image, landmarks))
 
+    def _appear_like(self, own: SourceFace, frame: Frame, face: Face, crop: FaceCrop) -> SourceFace:
+        """Compute what the model keeps of a face on another ground; it moves exactly as `own` does."""
+        model = self._engine.loaded.model
+        image = image_of(crop_frame(frame, crop), self._engine.device)
+        landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
+        if own.appearance is None:
+            return SourceFace(crop, None)
+        made = model.appearance(image, landmarks)
+        return SourceFace(crop, replace(made, canonical=own.appearance.canonical, motion=own.appearance.motion))
+
     def _sized(self, picture: Frame) -> tuple[Frame, float]:
         """Return the picture in the size of the output, and its scale."""
         if self.options.size is None or not self.options.paste_back:
@@ -223,7 +258,7 @@ class Source:
 
 def check_picture(options: PictureOptions) -> Select | None:
     """Check the options for a picture without opening it. Returns which face moves, None for all."""
-    parse_colour(options.background)
+    parse_background(options.background)
     check_size(options.size)
     if options.face != "all":
         return parse_face(options.face)

@@ -38,13 +38,15 @@ class Scratch:
     def __init__(self, beside: Path) -> None:
         """Choose an unused name in the folder of `beside`: on the same disk, where a rename is atomic."""
         self.folder = beside.with_name(f"{PREFIX}{secrets.token_hex(6)}")
+        self._made: list[Path] = []  # folders above it, the innermost first
         self._lock: IO[bytes] | None = None
 
     def open(self) -> Scratch:
-        """Make the folder. OSError if that fails."""
+        """Make the folder, with those above it as far as they are missing. OSError if that fails."""
         _open.add(self)  # before it exists: an interrupt may come at any moment
         try:
-            self.folder.mkdir()
+            self._made = [above for above in self.folder.parents if not above.exists()]
+            self.folder.mkdir(parents=True)
             self._lock = (self.folder / LOCK).open("wb")
         except OSError:
             self.close()
@@ -55,11 +57,21 @@ class Scratch:
         return self
 
     def close(self) -> None:
-        """Remove the folder with whatever is still in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder with whatever is still in it, and those made for it that hold nothing."""
+        self.remove()
         if self._lock is not None:
             self._lock.close()
         _open.discard(self)
+
+    def remove(self) -> None:
+        """Remove what `close` removes without freeing anything; from any thread, without a lock."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove_made()
+
+    def _remove_made(self) -> None:
+        for above in self._made:
+            with contextlib.suppress(OSError):  # an output has been published there
+                above.rmdir()
 
     def __enter__(self) -> Scratch:
         return self.open()
@@ -81,11 +93,11 @@ def close_all() -> None:
 def remove_all() -> None:
     """Remove the folders of whatever is still open, without freeing anything; from any thread, without a lock."""
     for _ in range(REMOVALS):
-        left = [scratch.folder for scratch in list(_open) if scratch.folder.exists()]
+        left = [scratch for scratch in list(_open) if scratch.folder.exists()]
         if not left:
             return
-        for folder in left:
-            shutil.rmtree(folder, ignore_errors=True)
+        for scratch in left:
+            scratch.remove()
         time.sleep(BETWEEN_REMOVALS_S)
 
 

@@ -111,9 +111,11 @@ class FileDriving(Driving):
 
     To add a kind, write a subclass in a file of its own and add it to `opening.KINDS`.
     suffixes: what its files are usually called, in lower case with the dot; used to list a folder.
+    suffixes_are_shared: whether many other files are called so too, which are left out of that list.
     """
 
     suffixes: ClassVar[frozenset[str]]
+    suffixes_are_shared: ClassVar[bool] = False
 
     count: int  # of a file it is always known
 

@@ -8,13 +8,14 @@ from vid2vid_cli.media.files import require_file
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.pipeline.driving.base import FileDriving
 from vid2vid_cli.pipeline.driving.call_file import CallDriving
+from vid2vid_cli.pipeline.driving.live_link import LiveLinkDriving
 from vid2vid_cli.pipeline.driving.motion_file import MotionFileDriving
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 from vid2vid_cli.pipeline.driving.still import StillDriving
 from vid2vid_cli.pipeline.driving.video import VideoDriving
 
 # Asked in this order, cheapest first: a few bytes, then a picture's header. VideoDriving takes all that is left.
-KINDS: tuple[type[FileDriving], ...] = (MotionFileDriving, CallDriving, StillDriving, VideoDriving)
+KINDS: tuple[type[FileDriving], ...] = (MotionFileDriving, CallDriving, LiveLinkDriving, StillDriving, VideoDriving)
 
 
 def open_driving(path: Path, reading: ReadOptions, setup: ReaderSetup) -> FileDriving:
@@ -28,6 +29,7 @@ def kind_of(path: Path) -> type[FileDriving]:
     return next(kind for kind in KINDS if kind.detect(path))
 
 
-def driving_suffixes() -> frozenset[str]:
-    """Return what files of all kinds are usually called."""
-    return frozenset().union(*(kind.suffixes for kind in KINDS))
+def is_called_driving(path: Path) -> bool:
+    """Say whether a file in a folder is called as those of some kind are."""
+    named = [kind for kind in KINDS if path.suffix.lower() in kind.suffixes]
+    return any(not kind.suffixes_are_shared or kind.detect(path) for kind in named)

@@ -46,6 +46,8 @@ class StillDriving(FileDriving):
     @classmethod
     def open(cls, path: Path, reading: ReadOptions, setup: ReaderSetup) -> StillDriving:
         """Decode the picture. MediaError if it is damaged or too large."""
+        if reading.start_s is not None or reading.end_s is not None:
+            reading.warn(f"{path}: is a picture, in which --start and --end choose nothing; a source is used whole")
         # Kept from here on: to decode a large picture again would take longer than to read its motion.
         picture = read_image(path, max_pixels=setup.max_pixels)
         height, width = picture.shape[:2]

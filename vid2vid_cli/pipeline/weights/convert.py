@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.provenance import Ingredient, Provenance
 from vid2vid_cli.media.publishing import published
 from vid2vid_cli.models.registry import FAMILIES
-from vid2vid_cli.pipeline.options import ConvertOptions
+from vid2vid_cli.pipeline.weights.options import ConvertOptions
 
 COUNTER = "num_batches_tracked"  # training steps of a batch norm: rendering does not need it
 SMALL = 4096
@@ -93,9 +93,12 @@ def convert_weights(name: str, output: str | Path, options: ConvertOptions | Non
     except OverflowError as error:
         raise WeightsError(f"{path}: {error}") from error
     inputs = tuple(Ingredient("weights", file) for file in files)
-    _write(target, stored, _metadata(loaded, info), Provenance(inputs=inputs, settings=vars(options)))
+    provenance = Provenance(inputs=inputs, settings=vars(options))
+    with published(target, provenance, force=options.force) as whole:
+        _write(target, whole, stored, _metadata(loaded, info))
+        made = replace(_describe(read_checkpoint(whole)), path=target)  # it can be read back: only now it gets its name
     sizes = (info.bytes, target.stat().st_size)
-    return Converted(target, _describe(read_checkpoint(target)), sizes, tuple(sorted(roots - used)))
+    return Converted(target, made, sizes, tuple(sorted(roots - used)))
 
 
 def _describe(loaded: LoadedFile) -> WeightsInfo:
@@ -145,17 +148,16 @@ def _metadata(loaded: LoadedFile, info: WeightsInfo) -> dict[str, str]:
     return {**loaded.metadata, **origin, "family": info.family or "", "variant": info.variant or ""}
 
 
-def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str], provenance: Provenance) -> None:
-    """Write a safetensors file, whole or not at all."""
+def _write(target: Path, whole: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file under its temporary name. target: its final name, for messages."""
     # safetensors refuses tensors that share memory: each name gets its own copy.
     seen: set[int] = set()
     for name, tensor in tensors.items():
         if tensor.data_ptr() in seen:
             tensors[name] = tensor.clone()
         seen.add(tensor.data_ptr())
-    with published(target, provenance) as whole:
-        try:
-            save_file(tensors, whole, metadata)
-        except (OSError, SafetensorError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise WeightsError(f"{target}: cannot be written: {reason}; choose another folder") from error
+    try:
+        save_file(tensors, whole, metadata)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(f"{target}: cannot be written: {reason}; choose another folder") from error

@@ -23,11 +23,11 @@ from vid2vid_cli.checkpoints.cache import (
     why_changed,
 )
 from vid2vid_cli.checkpoints.catalogue import Checkpoint, CheckpointFile
-from vid2vid_cli.checkpoints.download import DownloadRequest, Progress, RetryPolicy, download
+from vid2vid_cli.checkpoints.download import DownloadRequest, NoNetworkError, Progress, RetryPolicy, download
 from vid2vid_cli.errors import UsageError, WeightsError
-from vid2vid_cli.pipeline.options import PullOptions
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 from vid2vid_cli.pipeline.weights.inventory import checkpoint_named, weights_path
+from vid2vid_cli.pipeline.weights.options import PullOptions
 
 # Either variable forbids the network; the second is that of huggingface_hub.
 OFFLINE = ("VID2VID_OFFLINE", "HF_HUB_OFFLINE")
@@ -122,6 +122,8 @@ class Pull:
         for source in self._sources(file):
             try:
                 return self._accept(file, source(progress))
+            except NoNetworkError:
+                raise
             except WeightsError as error:
                 failures.append(str(error))
         raise WeightsError("; and ".join(failures))

@@ -1,0 +1,137 @@
+"""Mistakes and surprises are told in a line: misspelt names, swapped inputs, options that choose nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support.clips import ffmpeg
+from tests.support.processes import start, wait_for
+from tests.support.published import publish, published
+from vid2vid_cli.checkpoints.catalogue import HubAddress
+from vid2vid_cli.cli.app import main
+from vid2vid_cli.errors import MediaError, WeightsError
+from vid2vid_cli.media.files import require_file
+from vid2vid_cli.pipeline.weights.options import PullOptions
+from vid2vid_cli.pipeline.weights.pull import pull_weights
+
+Said = pytest.CaptureFixture[str]
+SHORT = ("--end", "0.1", "--size", "128")
+
+
+@pytest.fixture
+def inputs(media_dir: Path, own_folder: Path) -> Path:
+    """A folder with face.png, a profile, nod.mp4 of six frames, and its motion in nod.safetensors and nod.v2v."""
+    for name, file in (("face", "s27_ai_woman.png"), ("profile", "s19_profile_studio_large.png")):
+        picture = Image.open(media_dir / "sources" / file).convert("RGB")
+        picture.thumbnail((384, 384))
+        picture.save(own_folder / f"{name}.png")
+    ffmpeg("-i", media_dir / "drivings" / "d14_actor_left_turn_256.mp4", "-frames:v", "6", own_folder / "nod.mp4")
+    return own_folder
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("portriat.jpg", "portrait.jpg"),
+        ("Portrait.jpg", "portrait.jpg"),
+        ("portrait.jpeg", "portrait.jpg"),
+        ("portrait.jpg.jpg", "portrait.jpg"),
+        ("photo/portrait.png", "photos/portrait.png"),
+        ("xy.jpg", None),
+        ("landscape.jpg", None),
+        ("photoss", None),
+    ],
+)
+def test_a_misspelt_name_gets_the_one_that_was_meant(given: str, meant: str | None, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("portrait.jpg", "photos/portrait.png", "qz.jpg", "portrait notes.txt"):
+        (tmp_path / name).write_text("x")
+    with pytest.raises(MediaError) as error:
+        require_file(tmp_path / given)
+    words = "check the name" if meant is None else f"did you mean {tmp_path / meant}?"
+    assert str(error.value) == f"{tmp_path / given}: no such file; {words}"
+
+
+# --- roles ---
+
+
+def test_motion_as_source_is_refused_with_the_right_order(inputs: Path, capsys: Said) -> None:
+    assert main(["motion", "nod.mp4", "-o", "nod.safetensors"]) == main(["encode", "nod.mp4", "-o", "nod.v2v"]) == 0
+    capsys.readouterr()
+    for motion in ("nod.safetensors", "nod.v2v"):
+        assert main(["reenact", motion, "face.png", "-o", "o.mp4"]) == 2
+        assert f"can only be DRIVING; SOURCE comes first, so write: face.png {motion}" in capsys.readouterr().err
+        assert main(["rotate", motion, "--yaw", "5", "-o", "o.png"]) == 2
+        assert "SOURCE is the picture or video of a person" in capsys.readouterr().err
+    assert main(["reenact", "nod.v2v", "nod.safetensors", "-o", "o.mp4"]) == 2
+    assert "write:" not in capsys.readouterr().err and not Path("o.mp4").exists()
+
+
+def test_a_video_driven_by_a_picture_is_made_with_a_word(inputs: Path, capsys: Said) -> None:
+    assert main(["reenact", "nod.mp4", "face.png", "-o", "o.mp4", "--size", "128"]) == 0
+    assert "write: face.png nod.mp4" in capsys.readouterr().err
+    assert main(["reenact", "face.png", "nod.mp4", "-o", "p.mp4", *SHORT]) == 0
+    assert capsys.readouterr().err == ""
+
+
+# --- options that choose nothing ---
+
+
+@pytest.mark.parametrize("source", ["face.png", "nod.mp4"])
+def test_times_in_a_picture_are_not_ignored_in_silence(source: str, inputs: Path, capsys: Said) -> None:
+    target = "o.png" if source == "face.png" else "o.mp4"
+    assert main(["reenact", source, "face.png", "-o", target, *SHORT]) == 0
+    assert "face.png: is a picture, in which --start and --end choose nothing" in capsys.readouterr().err
+    assert main(["motion", "face.png", "-o", "o.safetensors", "--start", "0"]) == 0
+    assert "--start and --end choose nothing" in capsys.readouterr().err
+
+
+def test_turning_a_profile_to_the_camera_is_warned_of(inputs: Path, capsys: Said) -> None:
+    assert main(["rotate", "profile.png", "--frontalize", "-o", "o.png"]) == 0
+    assert "a side that the picture does not show" in capsys.readouterr().err
+    for asked in (("face.png", "--frontalize"), ("profile.png", "--yaw", "-5")):
+        assert main(["rotate", *asked, "-o", "o.png", "--force"]) == 0
+        assert "does not show" not in capsys.readouterr().err, asked
+
+
+# --- interrupted batches ---
+
+
+def test_an_interrupted_batch_says_how_to_go_on(inputs: Path) -> None:
+    for number in range(6):
+        os.link("nod.mp4", f"nod{number}.mp4")
+    child = start("batch", "face.png", "nod[0-9].mp4", "-o", "out", "--size", "128", "--jobs", "1")
+    wait_for(lambda: any(Path("out").glob("*.mp4")), child)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == 130 and "the same command goes on from here" in said
+
+
+# --- no network ---
+
+
+@pytest.mark.parametrize("via", ["auto", "url"])
+def test_without_a_network_a_pull_ends_at_once(
+    via: str, own_home: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    publish(published(content, hub=HubAddress("who/what", "a.pth"), url="https://example.org/a.pth"), monkeypatch)
+    began = time.monotonic()
+    with pytest.raises(WeightsError, match="no network") as error:
+        pull_weights("small", PullOptions(via=via))  # type: ignore[arg-type]
+    assert time.monotonic() - began < 2 and "--via" not in str(error.value)

@@ -1,0 +1,135 @@
+"""Find out how far each source must be turned to look turned as far as asked: turn it, and read its pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vid2vid_cli.errors import Vid2VidError
+from vid2vid_cli.face.landmarks import LANDMARKS
+from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, select_face
+from vid2vid_cli.geometry.keypoints import fit_similarity
+from vid2vid_cli.geometry.rotation import axis_angle_from_rotation, pose_from_rotation
+from vid2vid_cli.geometry.turning import UNCHANGED, TurnCurve, Turning
+from vid2vid_cli.models.base import ReenactmentModel, SourceAppearance
+from vid2vid_cli.models.calibrated_turns import CalibratedTurns
+from vid2vid_cli.motion import PoseOverride
+from vid2vid_cli.pipeline.animator import Animator
+
+TRIED_DEG = (22.0, 40.0)  # the same for all requests, so that an angle looks the same alone and in a sweep
+SIDE_PX = 512  # of the pictures that are read
+# Points on bone: nose, forehead, corners of the eyes, temples, sides of the face. With cheeks and lips among them, real
+# heads and warped ones are read a tenth further pitched.
+# fmt: off
+BONY = (
+    1, 4, 5, 6, 8, 9, 10, 21, 33, 54, 67, 93, 103, 109, 127, 133, 151, 162, 168, 195, 197, 234, 251, 263, 284, 297,
+    323, 332, 338, 356, 362, 389, 454,
+)
+# fmt: on
+Way = tuple[int, int]
+"""An axis, 0 for yaw and 1 for pitch, and 1 or -1."""
+
+
+class TurnCalibration:
+    """Calibrates the faces of a still source when angles are first asked of them. Roll needs none."""
+
+    def __init__(self, model: ReenactmentModel, analyzer: FaceAnalyzer) -> None:
+        self._model, self._analyzer = model, analyzer
+        self._faces: dict[int, FaceTurns] = {}
+
+    def calibrated(self, number: int, appearance: SourceAppearance, pose: PoseOverride | None) -> SourceAppearance:
+        """Return a face that looks turned as asked. number: of the face; its first appearance is measured."""
+        model = self._model
+        if pose is None or not isinstance(model, CalibratedTurns):
+            return appearance
+        if number not in self._faces:
+            self._faces[number] = FaceTurns(model, self._analyzer, appearance)
+        return model.with_turning(appearance, self._faces[number].turning(pose))
+
+
+class FaceTurns:
+    """Measures how far one face looks turned, for the ways that are asked for."""
+
+    def __init__(self, model: ReenactmentModel, analyzer: FaceAnalyzer, appearance: SourceAppearance) -> None:
+        self._model, self._analyzer, self._appearance = model, analyzer, appearance
+        self._measured: dict[Way, TurnCurve | None] = {}
+        self._trial: Trial | None = None
+
+    def turning(self, pose: PoseOverride) -> Turning:
+        """Return the curves for a pose, and all that are known already."""
+        for way in asked_ways(pose):
+            if way not in self._measured:
+                self._measured[way] = self._curve(way)
+        return Turning({way: curve for way, curve in self._measured.items() if curve is not None})
+
+    def _curve(self, way: Way) -> TurnCurve | None:
+        """Measure one way; None where no face is read."""
+        with contextlib.suppress(Vid2VidError), torch.inference_mode():
+            if self._trial is None:
+                self._trial = Trial(self._model, self._analyzer, self._appearance)
+            shown = self._trial.readings(way)
+            if shown and isinstance(self._model, CalibratedTurns):
+                axis, sign = way
+                own = sign * float(pose_from_rotation(self._appearance.motion.rotation)[axis])
+                room = max(0.0, math.radians(self._model.furthest_pose_deg[axis]) - own)
+                return TurnCurve.through([math.radians(deg) for deg in TRIED_DEG], shown, room)
+        return None
+
+
+class Trial:
+    """A small copy of a source that is turned exactly as far as asked, and read."""
+
+    def __init__(self, model: ReenactmentModel, analyzer: FaceAnalyzer, appearance: SourceAppearance) -> None:
+        self._analyzer, self._own = analyzer, appearance.motion.rotation
+        if isinstance(model, CalibratedTurns):
+            appearance = model.with_turning(model.smaller(appearance, SIDE_PX), UNCHANGED)
+        self._animator = Animator(model, appearance, Path("source"))
+        frame = self._animator.frame_at_rest()
+        self._rest = select_face(analyzer.faces(frame), "largest", frame)
+        self._bony = torch.zeros(LANDMARKS)
+        self._bony[list(BONY)] = 1
+
+    def readings(self, way: Way) -> list[float]:
+        """Return how far the face looks turned at the angles that are tried, radians; it ends where no face is read."""
+        readings: list[float] = []
+        if self._rest is not None:
+            tracker = FaceTracker(self._analyzer, start=self._rest)
+            for angle_deg in TRIED_DEG:
+                pose = turn_of(way, math.radians(angle_deg))
+                face = tracker.follow(self._animator.frame_at_rest(pose))  # no search, which takes seconds
+                if face is None:
+                    break
+                tracker.last = face
+                readings.append(self._angle(self._rest, face, pose))
+        return readings
+
+    def _angle(self, rest: Face, turned: Face, pose: PoseOverride) -> float:
+        """Return how far a face turned about the axis of a pose, radians."""
+        before, after = (torch.from_numpy(face.landmarks_px[None, :LANDMARKS]) for face in (rest, turned))
+        seen = axis_angle_from_rotation(fit_similarity(before, after, self._bony).rotation)[0]
+        meant = axis_angle_from_rotation(pose.apply(self._own) @ self._own.transpose(-1, -2))[0].to(seen)
+        return float(seen @ meant / meant.norm())
+
+
+def turn_of(way: Way, angle_rad: float) -> PoseOverride:
+    """Return a turn one way from where the head is."""
+    axis, sign = way
+    angle = torch.tensor([sign * angle_rad])
+    return PoseOverride(yaw=angle) if axis == 0 else PoseOverride(pitch=angle)
+
+
+def asked_ways(pose: PoseOverride) -> list[Way]:
+    """Return the ways that a pose may turn a head. Absolute ones depend on where the head is: either way."""
+    ways: list[Way] = []
+    for axis, angle in enumerate((pose.yaw, pose.pitch)):
+        if angle is not None:
+            ways += [(axis, sign) for sign in (1, -1) if pose.absolute or _goes(angle, sign)]
+    return ways
+
+
+def _goes(angle: Tensor, sign: int) -> bool:
+    return bool((angle * sign > 0).any())
