@@ -39,6 +39,8 @@ SHEETS = {
     "nobody": ("s27_ai_woman.png", "d06_man_mouth_wide_audio.mp4", (0, 27, 63, 81, 117, 135)),
     "painted_man": ("s08_painted_man_glasses.png", "d06_man_mouth_wide_audio.mp4", (0, 27, 63, 81, 117, 135)),
 }
+# Portraits that are turned from side to side, one a row.
+TURNED = ("s01_mona_lisa.jpg", "s02_pearl_earring.jpg", "s27_ai_woman.png", "s08_painted_man_glasses.png")
 
 
 def main() -> None:
@@ -47,16 +49,23 @@ def main() -> None:
     media = [Path(folder) for folder in sys.argv[1:2]]
     shown = moments_of(DRIVING, MOMENTS) + move(PORTRAIT, DRIVING, MOMENTS, model)
     save(HERE / "demo.jpg", [contact_sheet(shown, len(MOMENTS))])
-    with tempfile.TemporaryDirectory() as temporary:
-        turned = Path(temporary) / "turned.png"
-        rotate(PORTRAIT, turned, RotateOptions(yaw="-30:30:15", paste_back=False, columns=5, size=240), model=model)
-        save(HERE / "rotate.jpg", [read_image(turned)])
+    save(HERE / "rotate.jpg", [turned(PORTRAIT, "-30:30:15", model)])
     portraits = [PORTRAIT, *(folder / "sources" / MOVING_PAINTING for folder in media)]
     save(HERE / "moving.webp", moving_frames(portraits, model))
     for folder in media:
         for name, (portrait, clip, moments) in SHEETS.items():
             frames = move(folder / "sources" / portrait, folder / "drivings" / clip, moments, model)
             save(HERE / f"{name}.jpg", [contact_sheet(frames, len(moments))])
+        rows = [turned(folder / "sources" / portrait, "-40:40:20", model) for portrait in TURNED]
+        save(HERE / "turned.jpg", [contact_sheet(rows, 1)])
+
+
+def turned(portrait: Path, yaw: str, model: LoadedModel) -> Frame:
+    """Return five views of a portrait, side by side."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "turned.png"
+        rotate(portrait, result, RotateOptions(yaw=yaw, paste_back=False, columns=5, size=240), model=model)
+        return read_image(result)
 
 
 def moving_frames(portraits: Sequence[Path], model: LoadedModel) -> list[Frame]:
