@@ -127,7 +127,7 @@ def test_a_fit_finds_what_was_asked_for(head: HeadModel) -> None:
 
 
 def test_a_fit_keeps_how_far_eyes_are_open(head: HeadModel, model: LoadedModel) -> None:
-    """Lids that move as no expression does: their opening counts, less two fifths, which lashes take of the mean eye's."""
+    """Lids that move as no expression does: their opening counts, less two fifths for the lashes of the mean eye."""
     assert isinstance(model.model, CompactModel)
     topology = model.model.topology
     lids, mean = LidContact(topology), topology.canonical[None]
