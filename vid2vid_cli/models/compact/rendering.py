@@ -1,4 +1,4 @@
-"""One frame of compact: the source warped by the mesh's flow, what was learned laid over it, then its mouth filled."""
+"""One frame of compact: the person moved by the mesh's flow, laid over the background, then lids and mouth."""
 
 from __future__ import annotations
 
