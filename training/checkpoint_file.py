@@ -47,5 +47,9 @@ def _order_header(path: Path) -> None:
 
 
 def renew_sum(path: Path) -> None:
-    """Write the checkpoint's hash to SHA256SUMS beside it."""
-    path.with_name("SHA256SUMS").write_text(f"{hash_file(path)}  {path.name}\n")
+    """Write the checkpoint's hash to SHA256SUMS beside it; the hashes of other files there stay."""
+    sums = path.with_name("SHA256SUMS")
+    lines = sums.read_text(encoding="utf-8").splitlines() if sums.exists() else []
+    kept = [line for line in lines if line.split()[-1:] != [path.name]]
+    lines = sorted([*kept, f"{hash_file(path)}  {path.name}"], key=lambda line: line.split()[-1])
+    sums.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -18,6 +18,8 @@ from vid2vid_cli.hashing import hash_file
 
 # The file inside the package, which needs no download.
 EMBEDDED = "compact.safetensors"
+# The one beside it, for sound.
+EMBEDDED_SPEECH = "speech.safetensors"
 SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt")
 RECORDS = "pulled.json"
 State = Literal["verified", "unverified", "changed", "missing"]
@@ -92,11 +94,11 @@ def verified_record(path: Path) -> VerifiedRecord:
 
 
 def read_records() -> dict[str, VerifiedRecord]:
-    """Return what is known of files, by checkpoint/path. A damaged list counts as empty."""
+    """Return what is known of files, by checkpoint/path. A damaged list, or no home for one, counts as empty."""
     try:
         rows = json.loads((weights_folder() / RECORDS).read_text(encoding="utf-8"))
         return {str(key): VerifiedRecord(**row) for key, row in rows.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, WeightsError):
         return {}
 
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vid2vid_cli.checkpoints import catalogue
-from vid2vid_cli.checkpoints.cache import EMBEDDED, SUFFIXES, bundled_file, find_pulled, known_sha256
+from vid2vid_cli.checkpoints.cache import EMBEDDED, EMBEDDED_SPEECH, SUFFIXES, bundled_file, find_pulled, known_sha256
 from vid2vid_cli.checkpoints.file_format import NotWeightsError, format_of
 from vid2vid_cli.checkpoints.tensor_names import ROLES
 from vid2vid_cli.errors import WeightsError
@@ -29,10 +29,12 @@ from vid2vid_cli.hashing import hash_file
 
 __all__ = [
     "EMBEDDED",
+    "EMBEDDED_SPEECH",
     "LoadedFile",
     "bundled_file",
     "checkpoint_files",
     "embedded_checkpoint",
+    "embedded_speech",
     "find_checkpoint",
     "flatten",
     "read_checkpoint",
@@ -226,3 +228,8 @@ def _joined(folder: Path, files: list[LoadedFile], tensors: dict[str, Tensor]) -
 def embedded_checkpoint() -> LoadedFile:
     """Return the embedded checkpoint, read once. It holds the face networks that every family needs."""
     return read_checkpoint(bundled_file("weights", EMBEDDED))
+
+
+def embedded_speech() -> LoadedFile:
+    """Return the checkpoint beside the embedded one that hears speech. Nothing else needs it."""
+    return read_checkpoint(bundled_file("weights", EMBEDDED_SPEECH))

@@ -1,0 +1,1 @@
+"""From the sound of speech to the mouth that speaks it, frame by frame."""
