@@ -1,0 +1,1 @@
+"""Content credentials: what an output was made from and how, signed as the C2PA specification says."""
