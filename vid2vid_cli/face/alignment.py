@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame, Points
-from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.errors import UsageError, WeightsError
 from vid2vid_cli.face.detector import FaceBox
 
 # Indices into the 68 points of what BlazeFace marks too: the person's right eye, left eye, nose tip, mouth, right ear
@@ -66,8 +66,15 @@ def load_alignment(device: str) -> AlignmentDetector:
 
 
 def load_aligner(device: str, option: str) -> Aligner:
-    """Load face-alignment on a device. WeightsError, which names `option`, when its weights are not available."""
-    from face_alignment import FaceAlignment, LandmarksType
+    """Load face-alignment on a device. Errors name `option`.
+
+    UsageError if the package is missing, WeightsError when its weights are not available.
+    """
+    try:
+        from face_alignment import FaceAlignment, LandmarksType
+    except ImportError as error:
+        cure = "pip install 'vid2vid[landmarks]', or leave the option out"
+        raise UsageError(f"{option} face-alignment: the package does not load ({error}); {cure}") from error
 
     try:
         # It prints its downloads, which would spoil --json and the progress bar.

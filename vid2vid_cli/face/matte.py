@@ -21,6 +21,7 @@ Mask = NDArray[np.float32]  # (H, W) in [0, 1]: 1 where the person is
 # The network is unsure at edges that are plain to see: its answers are drawn away from a half.
 CONTRAST = 2.0
 REACH_PX = 5  # of the network's picture: how far hair reaches from what is certain
+QUICK_SIZE = 192  # px: of a smaller picture; it has no fixed size, but for a multiple of 32
 SMALL_PATCH = 0.2  # of the largest patch
 SMALL_HOLE = 0.003  # of the picture
 
@@ -34,13 +35,17 @@ class PersonMatte:
         self._fast = FastMatte(network) if next(network.parameters()).device.type == "cpu" else None
 
     @torch.inference_mode()
-    def of_frame(self, frame: Frame) -> Mask:
-        """Return how much of each pixel of a frame (H, W, 3) is the person: (H, W) float32 in [0, 1]."""
-        size = self.network.image_size
+    def of_frame(self, frame: Frame, *, quickly: bool = False) -> Mask:
+        """Return how much of each pixel of a frame (H, W, 3) is the person: (H, W) float32 in [0, 1].
+
+        quickly: in half of the time, at an edge that is a little less exact.
+        """
+        size = QUICK_SIZE if quickly else self.network.image_size
         height, width = frame.shape[:2]
+        small = _shrink(frame, min(height, width) // size) if quickly else frame
         # Averaging areas when shrinking, as the eye does; there are no areas when enlarging.
-        how = cv2.INTER_AREA if min(height, width) > size else cv2.INTER_LINEAR
-        small = np.asarray(cv2.resize(frame, (size, size), interpolation=how), np.uint8)
+        how = cv2.INTER_AREA if min(height, width) > size and not quickly else cv2.INTER_LINEAR
+        small = np.asarray(cv2.resize(small, (size, size), interpolation=how), np.uint8)
         mask = self._answer(image_of(small, next(self.network.parameters()).device))
         answer = without_specks(mask[0, 0].cpu().numpy())
         return sharpen(np.asarray(cv2.resize(answer, (width, height), interpolation=cv2.INTER_LINEAR), np.float32))
@@ -62,6 +67,15 @@ class PersonMatte:
         return answer
 
 
+def _shrink(frame: Frame, times: int) -> Frame:
+    """Average a frame over squares of whole pixels, which takes a tenth of the time of others."""
+    if times < 2:
+        return frame
+    size = frame.shape[1] // times, frame.shape[0] // times
+    whole = frame[: size[1] * times, : size[0] * times]
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def sharpen(mask: Mask) -> Mask:
     """Draw a mask away from a half: at its full size, where that makes no steps."""
     return np.asarray(np.clip((mask - 0.5) * CONTRAST + 0.5, 0, 1), np.float32)
@@ -77,17 +91,20 @@ def without_specks(mask: Mask) -> Mask:
     labels, areas = _parts(mask > 0.5)
     if not areas.any():
         return mask
-    core = (areas >= SMALL_PATCH * areas.max()).astype(np.uint8)[labels]
+    is_large = areas >= SMALL_PATCH * areas.max()
+    core = np.asarray(mask > 0.5, np.uint8) if is_large[1:].all() else is_large.astype(np.uint8)[labels]
     near = cv2.dilate(core * 255, np.ones((2 * REACH_PX + 1,) * 2, np.uint8))
     cleaned = np.asarray(mask * (cv2.blur(near, (REACH_PX, REACH_PX)) / np.float32(255)), np.float32)
     labels, areas = _parts(cleaned < 0.98)
-    cleaned[((areas > 0) & (areas < SMALL_HOLE * mask.size))[labels]] = 1
+    is_hole = (areas > 0) & (areas < SMALL_HOLE * mask.size)
+    if is_hole.any():
+        cleaned[is_hole[labels]] = 1
     return cleaned
 
 
-def _parts(is_in: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _parts(is_in: NDArray[np.bool_]) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
     """Number the connected parts of what is in, and count their pixels; number 0 is what is out, its count 0."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(is_in.astype(np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(is_in.astype(np.uint8), ltype=cv2.CV_16U)
     areas = np.asarray(stats[:, cv2.CC_STAT_AREA], np.int32)
     areas[0] = 0
-    return np.asarray(labels, np.int32), areas
+    return np.asarray(labels, np.uint16), areas

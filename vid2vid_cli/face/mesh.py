@@ -43,6 +43,8 @@ FRAMES_BETWEEN_THOROUGH_SEARCHES = 15
 KEPT_POINTS = np.array([*range(LANDMARKS), *IRIS_CENTRES])
 
 Select = Literal["largest", "center"] | int
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in px of the frame."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Face:
     score: the network's confidence that this is a face, in [0, 1].
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     landmarks_px: Points
     score: float
 
@@ -132,6 +134,18 @@ class FaceAnalyzer:
         ]
         # A second pass, on the region that the landmarks give, places a face exactly as tracking would.
         return distinct_faces(self.mesh_faces(frame, rois))
+
+    def face_in(self, frame: Frame, box: Box) -> Face:
+        """Fit a mesh where somebody says that there is a face, however little the networks believe it."""
+        left, top, right, bottom = box
+        given = Square((left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top) * ROI_MARGIN, 0)
+        (first,), (score,) = self.landmarks(frame, [given])
+        (again,), (score_again,) = self.landmarks(frame, [roi_from_landmarks(first)])
+        return (
+            face_from_landmarks(again, float(score_again))
+            if score_again > score
+            else face_from_landmarks(first, float(score))
+        )
 
     def mesh_faces(self, frame: Frame, rois: Sequence[Square]) -> list[Face]:
         """Fit meshes to regions, and keep those that hold a face whose centre is in the frame."""

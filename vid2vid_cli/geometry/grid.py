@@ -25,26 +25,38 @@ def _pixel_line(length: int, device: torch.device | str) -> Tensor:
     return (torch.arange(length, device=device, dtype=torch.float32) * 2 + 1) / length - 1
 
 
-def warp_image(image: Tensor, displacement: Tensor, *, above: int = 0) -> Tensor:
+def warp_image(image: Tensor, displacement: Tensor, *, above: int = 0, beside: int = 0) -> Tensor:
     """Sample an image where each target pixel points to; the border is repeated outside.
 
-    image: (B, C, above + H, W), a picture with some rows above it. displacement: (B, h, w, 2), in [-1, 1] units of the
-    picture's own width and height, from the target pixel to its source; a smaller one is upsampled linearly. Returns
-    (B, C, H, W).
+    image: (B, C, above + H, W + 2 beside), a picture with some rows above it and columns on both sides. displacement:
+    (B, h, w, 2), in [-1, 1] units of the picture's own width and height, from the target pixel to its source; a smaller
+    one is upsampled linearly. Returns (B, C, H, W).
     """
-    height, width = image.shape[2] - above, image.shape[3]
-    x, y = _pixel_line(width, image.device), _pixel_line(height, image.device)
-    # The identity grid is added line by line: making all of it would take longer than the rest.
-    grid = resize_map(displacement, (height, width)) + torch.stack([x, torch.zeros_like(x)], -1)
+    height, width = image.shape[2] - above, image.shape[3] - 2 * beside
+    lines = _pixel_line(width, image.device), _pixel_line(height, image.device)
+    scale, shift = _into_margins((height, width), above, beside)
+    x, y = (line * factor + offset for line, factor, offset in zip(lines, scale, shift, strict=True))
+    # The identity grid is added line by line: making all of it would take longer than the rest. So would axes of 2.
+    moved = resize_map(displacement, (height, width)).flatten(2)
+    row = torch.stack([x, torch.zeros_like(x)], -1).flatten()
+    grid = torch.addcmul(row, moved, moved.new_tensor(scale).repeat(width)).reshape(-1, height, width, 2)
     grid[..., 1] += y[:, None]
-    below_cap(grid, above, height)
     return functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def below_cap(grid: Tensor, above: int, height: int) -> None:
-    """Change places (B, H, W, 2) in a picture to places in one with some more rows above it, in place."""
-    if above:
-        grid[..., 1].add_(1).mul_(height / (height + above)).add_(2 * above / (height + above) - 1)
+def into_margins(places: Tensor, size: tuple[int, int], above: int, beside: int) -> Tensor:
+    """Bring places (B, H, W, 2) in a picture to places in one with more rows above and columns beside it.
+
+    size: (height, width) of the picture.
+    """
+    scale, shift = _into_margins(size, above, beside)
+    return places * places.new_tensor(scale) + places.new_tensor(shift)
+
+
+def _into_margins(size: tuple[int, int], above: int, beside: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return what places in [-1, 1] are multiplied by, and what is added to them: x and y each."""
+    height, width = size
+    return (width / (width + 2 * beside), height / (height + above)), (0.0, above / (height + above))
 
 
 def resize_map(values: Tensor, size: tuple[int, int]) -> Tensor:

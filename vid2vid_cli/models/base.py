@@ -226,8 +226,13 @@ class Rest:
 class FillsMouth(Protocol):
     """A model that fills an opening mouth, and lets the user choose with what."""
 
-    def with_mouth(self, source: SourceAppearance, mouth: Mouth) -> SourceAppearance:
-        """Return a source whose opening mouth is filled with what was asked for."""
+    def with_mouth(
+        self, source: SourceAppearance, mouth: Mouth, like: SourceAppearance | None = None
+    ) -> SourceAppearance:
+        """Return a source whose opening mouth is filled with what was asked for.
+
+        like: an earlier frame of the same video, whose teeth it keeps where they are not its own.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vid2vid_cli.checkpoints.catalogue import DEFAULT_CHECKPOINT
-from vid2vid_cli.checkpoints.reading import embedded_checkpoint, find_checkpoint, read_checkpoint
+from vid2vid_cli.checkpoints.reading import embedded_checkpoint, embedded_speech, find_checkpoint, read_checkpoint
 from vid2vid_cli.checkpoints.tensor_names import why_no_family
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.matte import MatteNetwork, PersonMatte
@@ -17,6 +17,7 @@ from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel, is_facevid2vi
 from vid2vid_cli.models.fomm.model import FommModel, is_fomm
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel, is_liveportrait
 from vid2vid_cli.process.numba_cache import survive_damage
+from vid2vid_cli.speech.model import SpeechModel
 
 # Asked in this order; the first that knows the tensors of a file builds its model.
 FAMILIES = (
@@ -82,6 +83,12 @@ def load_model(checkpoint: str = DEFAULT_CHECKPOINT) -> LoadedModel:
 def load_face_analyzer() -> FaceAnalyzer:
     """Load the face networks from the embedded checkpoint, once; they run on the processor."""
     return FaceAnalyzer.from_state(embedded_checkpoint().tensors)
+
+
+@lru_cache(maxsize=1)
+def load_speech_model() -> SpeechModel:
+    """Load the networks that hear speech from the file beside the embedded checkpoint, once; on the processor."""
+    return SpeechModel.from_state(embedded_speech().tensors)
 
 
 @lru_cache(maxsize=1)

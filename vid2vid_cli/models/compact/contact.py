@@ -18,6 +18,9 @@ WIDEST = 1.35  # most that an eye opens, over its opening in the source
 LASHES = 0.034  # eye distances: a shut eye is read as open so much at most, for its lashes
 LASHES_SHARE = 0.4  # of its opening at rest: in small eyes they are read as open by less
 NEARLY_SHUT = 0.2  # of an eye's opening
+# A drawn lid has lashes as well, which hide most of what is left of a small opening: an eye that is read as open by the
+# first share, lashes left out, is drawn open by the second one.
+HALF_SHUT, HALF_DRAWN = 0.25, 0.45
 LID_REACH = 0.08  # eye distances: how far above an upper lid the skin follows it
 LIP_REACH = 0.3  # eye distances: how far around the lips the skin follows them; all of a lip does
 APART = 0.02  # eye distances: lips of a reference that are open so little are closed
@@ -69,7 +72,7 @@ class LidContact:
         for eye in self._eyes:
             rest, shut = _open_and_shut(eye, reference)
             share = ((eye.gaps(driving).mean(1, keepdim=True) - shut) / (rest - shut)).clamp(0, WIDEST)
-            faces = eye.opened(faces, eye.gaps(own) * share)
+            faces = eye.opened(faces, eye.gaps(own) * _drawn(share))
         return faces
 
     def opened_by(self, faces: Tensor, own: Tensor, shares: Tensor) -> Tensor:
@@ -90,8 +93,10 @@ class LidContact:
         for eye in self._eyes:
             rest, shut = _open_and_shut(eye, own)
             gaps = eye.gaps(faces)
-            lashed = gaps * (1 - shut / rest) + eye.gaps(own) * shut / rest
-            faces = eye.opened(faces, lashed * (gaps.mean(1, keepdim=True) / rest / NEARLY_SHUT).clamp(0, 1))
+            share = gaps.mean(1, keepdim=True) / rest
+            read = gaps * _read(share) / share.clamp_min(1e-6)
+            lashed = read * (1 - shut / rest) + eye.gaps(own) * shut / rest
+            faces = eye.opened(faces, lashed * (share / NEARLY_SHUT).clamp(0, 1))
         return faces
 
 
@@ -147,6 +152,20 @@ def _open_and_shut(eye: Opening, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean heights (B, 1) of an eye at rest, and as it reads when it is shut."""
     rest = eye.gaps(reference).mean(1, keepdim=True).clamp_min(1e-3)
     return rest, (LASHES_SHARE * rest).clamp_max(LASHES)
+
+
+def _drawn(share: Tensor) -> Tensor:
+    """Return how far eyes are drawn open that are read as open by a share of their opening, lashes left out."""
+    steep = share * (HALF_DRAWN / HALF_SHUT)
+    flat = 1 - (1 - share) * ((1 - HALF_DRAWN) / (1 - HALF_SHUT))
+    return torch.maximum(torch.minimum(steep, flat), share)
+
+
+def _read(drawn: Tensor) -> Tensor:
+    """Undo `_drawn`."""
+    steep = drawn * (HALF_SHUT / HALF_DRAWN)
+    flat = 1 - (1 - drawn) * ((1 - HALF_SHUT) / (1 - HALF_DRAWN))
+    return torch.minimum(torch.maximum(steep, flat), drawn)
 
 
 def _edges(canonical: Tensor, loop: Tensor) -> tuple[Tensor, Tensor]:

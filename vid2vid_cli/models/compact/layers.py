@@ -9,35 +9,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from vid2vid_cli.arrays import Map, Points
+from vid2vid_cli.face.filling import fill_background
+from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.geometry.grid import warp_image
 from vid2vid_cli.models.compact.mesh.square_map import cap_heights
 
-LEAST = 0.02  # of the matte: where it is less, nothing of the person is
-MARGIN = 0.03  # of the longer side: how far around the person the background is filled
-FILLED_SIDE = 384  # px: longer side of the picture in which the background is filled; what is filled is smooth
-FULL_WEIGHT = 0.05  # of the known pixels around: with this many, a coarser scale is not needed
+CAP_SHOWS = 0.35  # of its height: how much of the picture below it a cap over a cut-off head shows
+# Of the width: how much is added on both sides; and how much of the picture that shows, of its own width.
+BESIDE, BESIDE_SHOWS = 0.08, 0.5
 
 
 @dataclass(frozen=True)
 class Layers:
-    """person: (1, 4, above + H, W), premultiplied RGB and the matte. background: (1, 3, H, W). Both in [0, 1].
+    """person: (1, 4, above + H, W + 2 beside), premultiplied RGB and the matte. background: (1, 3, H, W). In [0, 1].
 
-    above: how many rows of the person lie above the picture, where its top cuts the head off.
+    above, beside: how many rows of the person lie above the picture, where its top cuts the head off, and how many
+    columns on either side, where that cuts the shoulders off.
     """
 
     person: Tensor
     background: Tensor
     above: int = 0
+    beside: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the picture."""
         return self.background.shape[2], self.background.shape[3]
+
+    @property
+    def in_picture(self) -> Tensor:
+        """The person as far as the picture shows them: (1, 4, H, W)."""
+        return self.person[..., self.above :, self.beside : self.beside + self.size[1]]
+
+    def warp(self, displacement: Tensor) -> Tensor:
+        """Return the person (1, 4, H, W) moved by a displacement, see geometry.grid.warp_image."""
+        return warp_image(self.person, displacement, above=self.above, beside=self.beside)
 
     def compose(self, person: Tensor) -> Tensor:
         """Return a moved person (1, 4, H, W) before the background: (1, 3, H, W)."""
@@ -46,60 +58,36 @@ class Layers:
 
 def split_layers(image: Tensor, matte: Map) -> Layers:
     """Split a source (1, 3, H, W) by its matte (H, W)."""
-    height, width = matte.shape
-    shrink = min(1.0, FILLED_SIDE / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
     picture = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
-    small, there = (_resize(values, size, cv2.INTER_AREA) for values in (picture, matte))
-    reach = max(1, round(MARGIN * max(size)))
-    around = cv2.dilate(there, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    known = np.asarray(around < LEAST, np.float32)
-    # From 1 where the filling shows to 0 where the picture does, over the outer half of what is filled.
-    filling = np.clip(2 - 2 * cv2.GaussianBlur(known, (0, 0), max(reach / 3, 0.5)), 0, 1) * (1 - known)
-    filled, share = (_resize(values, (width, height), cv2.INTER_LINEAR) for values in (fill(small, known), filling))
-    background = picture + share[..., None] * (filled - picture)
+    background = fill_background(picture, matte)
     moving = picture - (1 - matte[..., None]) * background
     person, above = _cap(np.concatenate([moving, matte[..., None]], -1))
-    return Layers(_as_image(person, image), _as_image(background, image), above)
+    beside = max(1, round(BESIDE * matte.shape[1]))
+    return Layers(_as_image(_widen(person, beside), image), _as_image(background, image), above, beside)
 
 
 def _cap(person: Points) -> tuple[Points, int]:
-    """Close a head that the picture's top cuts off, mirrored, in a round cap. Returns the rows above the picture, too.
+    """Close a head that the picture's top cuts off in a round cap. Returns the rows above the picture, too.
 
-    person: (H, W, 4), premultiplied.
+    person: (H, W, 4), premultiplied. The cap shows the hair right below, mirrored and drawn out: further down there may
+    be a forehead. Where nothing is cut off, an empty row keeps what lies at the top from being repeated above it. The
+    first row is always that at the top: half a pixel of it is seen.
     """
     heights = cap_heights(person[0, :, 3])
-    above = min(int(np.ceil(heights.max())) + 1 if heights.any() else 0, len(person))
+    above = min(int(np.ceil(heights.max())) + 2, len(person))
     distance = np.arange(above, 0, -1, dtype=np.float32)[:, None]
-    inside = np.clip(heights[None] - distance + 1, 0, 1)
-    return np.concatenate([person[:above][::-1] * inside[..., None], person]), above
+    inside = np.clip(np.maximum(heights, 1)[None] - distance + 1, 0, 1)
+    rows = ((distance[:, 0] - 1) * CAP_SHOWS).astype(int)
+    return np.concatenate([person[rows] * inside[..., None], person]), above
 
 
-def _resize(values: Points, size: tuple[int, int], how: int) -> Points:
-    """Resize a map to a width and height."""
-    return np.asarray(cv2.resize(values, size, interpolation=how), np.float32)
-
-
-def fill(picture: Points, known: Map) -> Points:
-    """Fill a picture (H, W, C) from its known pixels (H, W), 1 or 0, inwards from their edge.
-
-    Pull and push over a pyramid (Gortler, Grzeszczuk, Szeliski, Cohen, "The Lumigraph", 1996).
-    """
-    weights = [known[..., None]]
-    colours = [picture * known[..., None]]
-    while min(colours[-1].shape[:2]) > 2:
-        colours.append(_halve(colours[-1]))
-        weights.append(_halve(weights[-1])[..., None])
-    result = colours[-1] / np.maximum(weights[-1], 1e-6)
-    for colour, weight in zip(colours[-2::-1], weights[-2::-1], strict=True):
-        coarse = cv2.pyrUp(result, dstsize=(colour.shape[1], colour.shape[0]))
-        share = np.minimum(weight / FULL_WEIGHT, 1)
-        result = coarse + share * (colour / np.maximum(weight, 1e-6) - coarse)
-    return np.asarray(result, np.float32)
-
-
-def _halve(values: Points) -> Points:
-    return np.asarray(cv2.pyrDown(values), np.float32)
+def _widen(person: Points, beside: int) -> Points:
+    """Add columns on both sides of a person (H, W, 4): what a side cuts off goes on there, mirrored and drawn out."""
+    columns = (np.arange(beside) * BESIDE_SHOWS).astype(int)
+    goes_on = smoothstep(2 * person[:, [0, -1], 3:] - 0.5)
+    left, right = person[:, columns[::-1]] * goes_on[:, :1], person[:, -1 - columns] * goes_on[:, 1:]
+    left[:, -1:], right[:, :1] = person[:, :1], person[:, -1:]  # half a pixel of them is seen
+    return np.concatenate([left, person, right], 1)
 
 
 def _as_image(picture: Points, like: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Shut lids: the skin that an upper lid brings into view as it closes, which no pixel of an open eye shows.
 
 Stretching what lies above the eye over it would drag lashes, brows and the frames of glasses along. A lid is drawn
-instead, from the fold down: first what the source shows below the fold, where it is, then the colours of the skin above
-and below the eye, a little darker towards the edge, with the line of lashes where the lids meet. Below the lashes the
+instead, which fades in from the fold down: first what the source shows below the fold, where it is, then the colours of
+the skin above and below the eye, lit as on a ball, with the line of lashes where the lids meet. Below the lashes the
 skin fades out over the lower rim of the eye, which is often lower than the mesh has it.
 """
 
@@ -29,13 +29,17 @@ ABOVE = (0.1, 0.2, 0.3, 0.4)  # the same from fold to brow
 BELOW = (0.2, 0.4, 0.6, 0.8, 1.0)  # the same below the eye: more, so that the frames of glasses are outvoted
 # Of what is seen, by brightness: what is darker are lashes, folds and the frames of glasses, what is lighter shines.
 SKIN_FROM, SKIN_TO = 0.5, 0.8
+# What is darker than this share of the lightest is no skin at all: painted eyes behind glasses are full of lines.
+SHADOW, LIGHTEST = 0.5, 0.9
+LINE, LINE_SOFT = 0.4, 0.15  # of the skin's red, green or blue: where less of one is seen, frames of glasses are
 VARIES = 0.06  # most that the skin of one part of a lid differs from that of the whole lid
-LASHES = 0.08  # thickness of the line of lashes, in eye widths
+LASHES = 0.1  # thickness of the line of lashes, in eye widths
 SKIRT = 0.2  # eye widths below the lashes over which the skin drawn fades out: there sources show white and wet rims
-SHADE = 0.08  # how much darker a lid is at its edge than at its fold
-SOFT = 0.08  # eye widths: over which the top of a drawn lid fades in
+# A lid lies on a ball: it is lighter in its middle, and darker towards its edge and its corners.
+LIGHT, SHADE, SIDES = 0.06, 0.10, 0.16
+SOFT, SOFT_LINE = 0.2, 0.06  # eye widths: over which the top of a drawn lid fades in, and frames of glasses across it
 # Of the way from the fold to the edge of the open lid: so far the source is shown, where it is, then the drawn skin.
-KEPT_FROM, KEPT_TO = 0.15, 0.5
+KEPT, LINES_KEPT = (0.05, 0.3), (0.15, 0.5)  # the latter for lines, as frames of glasses are
 MEET = 0.1  # eye widths between lids: from there on no skin is drawn below the lashes, up to half as much all of it
 BEGIN, END = 0.1, 0.4  # of closing: from where to where a lid appears
 
@@ -100,19 +104,32 @@ def _draw_lid(size: tuple[int, int], points: Points, closing: Points, lids: Sour
     flat = np.column_stack([rows - (low + 0.5), np.zeros(len(rows))]).astype(np.float32)
     attributes = _attributes(np.linalg.norm(lower - upper, axis=1), weight, lids, eye, width_px)
     gaps = np.linalg.norm(points[LOOPS[eye, LOWER]] - points[LID[eye]], axis=1)
-    attributes = np.column_stack([attributes, np.tile(np.pad(smoothstep(2 - 2 * gaps / (MEET * width_px)), 1), 2)])
+    below_lashes = np.pad(smoothstep(2 - 2 * gaps / (MEET * width_px)), 1)
+    across = np.linspace(-1, 1, len(upper))
+    attributes = np.column_stack([attributes, np.tile(below_lashes, 2), np.tile(across, 2)]).astype(np.float32)
     drawn = rasterize(flat, attributes, _strip_triangles(len(upper)), (int(high[1] - low[1]), int(high[0] - low[0])))
     below_fold, above_bottom, share, still = np.moveaxis(drawn[..., :4], -1, 0)
     line_up = above_bottom - skirt  # px above the lower end of the lashes
     down = below_fold / np.maximum(below_fold + above_bottom, 1e-3)
-    colour = drawn[..., 4:7] * (1 - SHADE * down**2)[..., None]
-    kept = smoothstep((KEPT_TO - still) / (KEPT_TO - KEPT_FROM))[..., None]
-    colour += kept * (_look_at(lids.picture, drawn[..., 7:9]) - colour)
-    line = np.clip(1 - np.abs(line_up - thick / 2) / (0.75 * thick), 0, 1) ** 0.7
-    colour += (share * line)[..., None] * (lids.lashes[eye] - colour)
-    alpha = share * smoothstep(below_fold / max(1.5, SOFT * width_px))
+    colour = drawn[..., 4:7] * _light(down, drawn[..., 10])[..., None]
+    kept, of_lines = (smoothstep((to - still) / (to - since)) for since, to in (KEPT, LINES_KEPT))
+    seen = _look_at(lids.picture, drawn[..., 7:9])
+    # Where the lid fades in, the frame of glasses would fade out.
+    line = of_lines * smoothstep((LINE - (seen / np.maximum(colour, 1e-3)).min(-1)) / LINE_SOFT)
+    soft = (SOFT + line * (SOFT_LINE - SOFT)) * width_px
+    kept = np.maximum(kept, line)
+    colour += kept[..., None] * (seen - colour)
+    edge = np.clip(1 - np.abs(line_up - thick / 2) / (0.75 * thick), 0, 1) ** 0.7
+    colour += (share * edge)[..., None] * (lids.lashes[eye] - colour)
+    alpha = share * smoothstep(below_fold / np.maximum(1.5, soft))
     alpha *= np.maximum(np.clip(line_up, 0, 1), drawn[..., 9] * smoothstep(above_bottom / skirt))
     return Layer(int(low[0]), int(low[1]), np.asarray(colour, np.float32), alpha[..., None].astype(np.float32))
+
+
+def _light(down: Points, across: Points) -> Points:
+    """Return the light on a shut lid. down: 0 at its fold, 1 at its edge. across: -1 to 1, from corner to corner."""
+    bulge = (1 - across**2) * np.clip(4 * down * (1 - down), 0, 1)
+    return np.asarray(1 + LIGHT * bulge - SHADE * down**2 - SIDES * across**4, np.float32)
 
 
 def _strip(points: Points, below: float, eye: int) -> tuple[Points, Points]:
@@ -169,8 +186,13 @@ def _skin(colours: Points) -> Points:
     """Return what of some colours (N, ..., 3) is most likely skin: (..., 3)."""
     order = np.argsort(colours.sum(-1), axis=0, kind="stable")[..., None]
     ordered = np.take_along_axis(colours, order, 0)
-    first, last = int(SKIN_FROM * len(colours)), int(SKIN_TO * len(colours))
-    return np.asarray(ordered[first : max(last, first + 1)].mean(0), np.float32)
+    brightness, count = ordered.mean(-1), len(ordered)
+    lines = (brightness < SHADOW * brightness[int(LIGHTEST * count)]).sum(0)
+    first = lines + (SKIN_FROM * (count - lines)).astype(int)
+    last = np.maximum(lines + (SKIN_TO * (count - lines)).astype(int), first + 1)
+    place = np.arange(count).reshape(-1, *(1,) * lines.ndim)
+    is_skin = ((place >= first) & (place < last))[..., None]
+    return np.asarray((ordered * is_skin).sum(0) / is_skin.sum(0), np.float32)
 
 
 def _colours(picture: NDArray[np.floating], places: Points) -> Points:

@@ -38,8 +38,10 @@ from vid2vid_cli.models.compact.posing import CompactState, Posing
 from vid2vid_cli.models.compact.rendering import render_frame
 from vid2vid_cli.models.compact.rest import RestFinder
 from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, own_landmarks, with_face
+from vid2vid_cli.models.compact.spoken_face import SpokenFaces, carried
 from vid2vid_cli.models.compact.wrinkles import FEWEST_AT_REST, DrivingLook, RestingSkin, SkinMap
 from vid2vid_cli.models.gaze_request import GazeRequest
+from vid2vid_cli.models.speaking import SpokenFace
 from vid2vid_cli.motion import Motion, PoseOverride
 
 MOUTH_REACH, EYE_REACH = 0.7, 0.45  # eye distances: how far from lips and eyelids a region reaches
@@ -67,6 +69,7 @@ class CompactModel:
         self._matte = PersonMatte(_matte_network(state))
         self._bank = MouthBank.from_state(state)
         self._head = HeadModel.from_state(self.topology, state)
+        self._spoken = SpokenFaces(state["expression.basis"].float(), state["expression.spread"].float())
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Do nothing: the mesh is computed on the processor, in float32."""
@@ -145,11 +148,12 @@ class CompactModel:
             shading = self.skin.ratio(look.skin, rest, look.wrinkles)
         return replace(driven, mouth=look.mouth, shading=shading)
 
-    def with_mouth(self, source: SourceAppearance, mouth: Mouth) -> CompactSource:
+    def with_mouth(self, source: SourceAppearance, mouth: Mouth, like: SourceAppearance | None = None) -> CompactSource:
         """Return a source whose opening mouth is filled as asked; see models.base.FillsMouth."""
-        if not isinstance(source, CompactSource):
+        if not isinstance(source, CompactSource) or not isinstance(like, CompactSource | None):
             raise ValueError("the source appearance belongs to another family")
-        return replace(source, mouth=replace(source.mouth, kind=mouth))
+        own = source.mouth if like is None else replace(source.mouth, jaw=like.mouth.jaw, bank=like.mouth.bank)
+        return replace(source, mouth=replace(own, kind=mouth))
 
     def with_turning(self, source: SourceAppearance, turning: Turning) -> SourceAppearance:
         """Return a source that is turned by these curves; see models.calibrated_turns."""
@@ -197,6 +201,16 @@ class CompactModel:
     def weights_of(self, motion: Motion, rest: Motion) -> Tensor:
         """Return the weights that are most like a motion; see models.named_expressions."""
         return self.head_model.weights(motion.expression, rest.expression)
+
+    def spoken_motion(self, face: SpokenFace) -> Motion:
+        """Return the motion of a face that speaks; see models.speaking."""
+        weights = torch.zeros(len(face), len(self.head_model.names))
+        for name, strength in face.weights.items():
+            weights[:, self.head_model.names.index(name)] = strength
+        expression = self.head_model.expression(weights)
+        expression[:, :POINTS] += self._spoken.offsets(face.lips)
+        rotation = face.rotation
+        return Motion(rotation, carried(rotation), rotation.new_ones(len(face), 1), expression)
 
     def unrest(self, motions: Motion) -> Tensor:
         """Return how far each of some frames of one person is from rest: eyes shut, or lips open."""

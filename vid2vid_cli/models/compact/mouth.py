@@ -130,7 +130,8 @@ def find_opening(target: MouthTarget, source: SourceMouth, shown: MouthPicture |
     """Find what is to be filled; arguments as for `fill_mouth`."""
     loop, points_px = source.topology.inner_lips, target.points_px
     gaps = mouth_gaps(target.face, loop, target.width)
-    if source.shows_own:
+    # Frames of a video show other teeth each: what is seen of them would take turns with what is filled in.
+    if source.shows_own or (source.kind == "driving" and shown is None):
         moved = float(np.abs(gaps - source.gaps).max())
         hole = np.full(len(gaps), smoothstep_between(moved, MOVED_FROM, MOVED_TO))
     else:

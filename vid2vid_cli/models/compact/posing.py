@@ -31,7 +31,7 @@ UNDERTURN = (0.16, 0.25, 0.0)
 # In the same way mouths that are warped wide and brows that are warped up are read as less so than they are drawn. On
 # strangers' faces they move this much further, as a share of the movement; by eye, it looks like the driving's.
 # Frowning brows move less far: they would be squeezed onto the eyes, and not be read as lower.
-UNDERSHOWN_WIDTH, UNDERSHOWN_BROWS, UNDERSHOWN_FROWN = 0.36, 0.45, 0.2
+UNDERSHOWN_WIDTH, UNDERSHOWN_BROWS, UNDERSHOWN_FROWN = 0.36, 0.7, 0.25
 CORNER_REACH, BROW_REACH = 0.45, 0.25  # eye distances: how far around the corners of the mouth, and the brows
 SAME_FACE = (
     0.015  # eye distances: resting faces closer than this are the same person's; from twice this on, two people's

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vid2vid_cli.arrays import Points
-from vid2vid_cli.geometry.grid import below_cap, resize_planes, warp_image
+from vid2vid_cli.geometry.grid import into_margins, resize_planes
+from vid2vid_cli.models.compact.eye_layer import EyeTarget
 from vid2vid_cli.models.compact.layers import Layers
 from vid2vid_cli.models.compact.lid_layer import draw_lids
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, find_edges
-from vid2vid_cli.models.compact.mesh.placed_mesh import DRAWN_OUT, EYE, Flow, PlacedMesh
+from vid2vid_cli.models.compact.mesh.placed_mesh import DRAWN_OUT, Flow, PlacedMesh
 from vid2vid_cli.models.compact.mesh.warp import Surroundings
 from vid2vid_cli.models.compact.motion_layout import POINTS, as_cells
 from vid2vid_cli.models.compact.mouth import MouthTarget, fill_mouth
@@ -36,6 +36,7 @@ def render_frame(source: CompactSource, driven: CompactState, skin: SkinMap) -> 
     rendered = source.layers.compose(_move_person(source, mesh, driven))
     if driven.shading is not None:
         _shade(rendered, source, driven, skin)
+    _draw_eyes(rendered, source, driven)
     _shut_lids(rendered, source, driven, mesh)
     _fill_mouth(rendered, source, driven)
     return rendered
@@ -43,22 +44,18 @@ def render_frame(source: CompactSource, driven: CompactState, skin: SkinMap) -> 
 
 def _move_person(source: CompactSource, mesh: PlacedMesh, driven: CompactState) -> Tensor:
     """Warp a source's person by the mesh's flow: (1, 4, H, W)."""
-    person, above = source.layers.person, source.layers.above
-    height, width = source.layers.size
+    layers = source.layers
+    height, width = layers.size
     shrink = min(1.0, WARP_SIDE / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
     flow = mesh.flow(size)
-    look = driven.gaze[0][0].cpu().numpy() if driven.gaze.shape[1] else None
-    made_up = None
-    if look is not None:
-        made_up = source.irises.move(flow.displacement, Box.whole(size), mesh.vertices[:POINTS], look)
-    edges = find_edges(flow.displacement, (height, width), made_up)
-    displacement = torch.from_numpy(flow.displacement).to(person)[None]
-    moved = warp_image(person, _in_halves_of_sides(displacement, (height, width)), above=above)
+    edges = find_edges(flow.displacement, (height, width))
+    displacement = torch.from_numpy(flow.displacement).to(layers.person)[None]
+    moved = layers.warp(_in_halves_of_sides(displacement, (height, width)))
     if flow.mirrored is not None:
-        moved = _lay_mirrored(source.layers, moved, flow)
+        moved = _lay_mirrored(layers, moved, flow)
     if len(edges):
-        moved[0, :, edges.y, edges.x] = _cover(source, mesh, edges, look)
+        moved[0, :, edges.y, edges.x] = _cover(layers, mesh, edges)
     _soften(moved[0], mesh)
     return moved
 
@@ -87,25 +84,34 @@ def _soften(moved: Tensor, mesh: PlacedMesh) -> None:
     patch.copy_(torch.from_numpy(pixels).permute(2, 0, 1))
 
 
-def _cover(source: CompactSource, mesh: PlacedMesh, edges: EdgePixels, gaze: Points | None) -> Tensor:
+def _cover(layers: Layers, mesh: PlacedMesh, edges: EdgePixels) -> Tensor:
     """Return pixels of the person that edges pass through, (4, E), from what covers each of their samples."""
-    person, places = source.layers.person, edges.places
-    drawn = mesh.draw_at(edges, (0, 1, EYE, 2, 3, 4) if mesh.has_mirror else (0, 1, EYE))
-    if gaze is not None:
-        source.irises.move_samples(drawn, places, mesh.vertices[:POINTS], gaze)
+    person, places = layers.person, edges.places
+    drawn = mesh.draw_at(edges, range(5 if mesh.has_mirror else 2))
     samples, middles = torch.from_numpy(drawn).to(person), torch.from_numpy(places).to(person)
-    colours = _sample(source.layers, middles + samples[..., :2])
+    colours = _sample(layers, middles + samples[..., :2])
     if mesh.has_mirror:
-        mirrored = _sample(source.layers, middles + samples[..., 3:5])
-        colours += samples[..., 5] * (mirrored - colours)
+        mirrored = _sample(layers, middles + samples[..., 2:4])
+        colours += samples[..., 4] * (mirrored - colours)
     return colours.mean(1)
 
 
 def _sample(layers: Layers, places: Tensor) -> Tensor:
     """Sample the person at places (S, E, 2) in halves of the picture's longer side: (4, S, E)."""
-    grid = _in_halves_of_sides(places[None], layers.size)
-    below_cap(grid, layers.above, layers.size[0])
+    grid = into_margins(_in_halves_of_sides(places[None], layers.size), layers.size, layers.above, layers.beside)
     return functional.grid_sample(layers.person, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+
+def _draw_eyes(warped: Tensor, source: CompactSource, driven: CompactState) -> None:
+    """Draw eyes that look elsewhere over a warped image (1, 3, H, W), in place."""
+    if not driven.gaze.shape[1]:
+        return
+    height, width = warped.shape[-2:]
+    keypoints = driven.keypoints[0].cpu().numpy()
+    mesh_px = keypoints[:, :2].astype(np.float64) * (max(height, width) / 2) + (width / 2, height / 2)
+    target = EyeTarget((height, width), mesh_px, float(driven.head.scale) / source.warp.scale)
+    for layer in source.irises.draw(target, keypoints, driven.gaze[0, 0].cpu().numpy()):
+        layer.blend(warped[0])
 
 
 def _shut_lids(warped: Tensor, source: CompactSource, driven: CompactState, mesh: PlacedMesh) -> None:
@@ -145,7 +151,7 @@ def _lay_mirrored(layers: Layers, moved: Tensor, flow: Flow) -> Tensor:
     if flow.mirrored is None or flow.mirror_weight is None:
         return moved
     displacement = torch.from_numpy(flow.mirrored).to(moved)[None]
-    mirrored = warp_image(layers.person, _in_halves_of_sides(displacement, layers.size), above=layers.above)
+    mirrored = layers.warp(_in_halves_of_sides(displacement, layers.size))
     # (height, width, 1) as numpy has it, to (1, 1, height, width)
     weight = torch.from_numpy(np.ascontiguousarray(flow.mirror_weight)).to(moved).permute(2, 0, 1)[None]
     return moved + resize_planes(weight, layers.size) * (mirrored - moved)

@@ -49,15 +49,12 @@ class EdgePixels:
         return np.asarray(middles / max(self.size), np.float32)
 
 
-def find_edges(displacement: Points, size: tuple[int, int], others: NDArray[np.uint8] | None) -> EdgePixels:
+def find_edges(displacement: Points, size: tuple[int, int]) -> EdgePixels:
     """Return the pixels of a picture through which a flow's edges pass.
 
     displacement: (h, w, 2), in halves of the longer side. size: height and width of the picture, which may be larger.
-    others: (h, w), 255 at what else takes several samples.
     """
     marks = mark_jumps(displacement, np.float32(2 * JUMP_PX / max(displacement.shape)))
-    if others is not None:
-        marks |= others
     if marks.shape != size:
         # All pixels whose places are interpolated across an edge, also from a corner.
         marks = np.asarray(

@@ -47,8 +47,9 @@ class Shell:
 
     places: (RINGS, 36, 3), x and y in halves of the crop's longer side, z away. follow: (RINGS, 36, 1), how much they
     follow the head. flex: (RINGS, 36, 1), how much they follow the change of the face's outline. mirror: (RINGS, 36),
-    1 for what may be shown mirrored. behind: (RINGS, 36), added to z where nothing of the person is. back: (BACKS, 36,
-    3), hidden behind the rest in the source. back_xy: (BACKS, 36, 2), what of the source it shows.
+    1 for what may be shown mirrored. behind: (RINGS, 36), added to z where nothing of the person is. room: (RINGS, 36,
+    1), how far away the sides are that hold still, see SeenPerson.room. back: (BACKS, 36, 3), hidden behind the rest in
+    the source. back_xy: (BACKS, 36, 2), what of the source it shows.
     """
 
     places: Points
@@ -56,6 +57,7 @@ class Shell:
     flex: Points
     mirror: Points
     behind: Points
+    room: Points
     back: Points
     back_xy: Points
 
@@ -88,13 +90,13 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson) -> Shell:
     ears = float(head.in_picture(0, EARS_Z)[2])
     depth = ears - outline.heights(ears, matte).at(xy)
     places = np.concatenate([xy, depth[..., None]], -1).astype(np.float32)
-    follow = _follow(places, head, border)
+    follow = _follow(places, head, person.room(xy) / (STILL_EDGE * float((border.high - border.low).max()) / 2))
     flex = JAW_FLEX * np.clip(1 - (radii / start - 1) / JAW_REACH, 0, 1)
     mirror = ((radii - start) <= MIRRORED * (edge - start)) & (head.down(places) < NAPE_Y)
     behind = BEHIND * (matte.grown().at(xy) < NOBODY)
     behind[: FOLD + 1] = 0  # what slopes away there would let the head's back through
     back, back_xy = _close_behind(outline, places[FOLD], _has_back(places, follow, head, matte), head)
-    kinds = (places, follow, flex[..., None], mirror, behind, back, back_xy)
+    kinds = (places, follow, flex[..., None], mirror, behind, person.room(xy, below=False)[..., None], back, back_xy)
     return Shell(*(np.asarray(kind, np.float32) for kind in kinds))
 
 
@@ -118,13 +120,14 @@ def _person_ends(outline: Outline, rim: Points, matte: SquareMap) -> Points:
     return np.asarray(np.minimum(edge, outline.radius + BORDER_ROOM * (rim - outline.radius)), np.float32)
 
 
-def _follow(places: Points, head: HeadPose, border: Border) -> Points:
-    """Return how much places (..., 3) follow the head (..., 1): all of it, down to the chin."""
+def _follow(places: Points, head: HeadPose, room: Points) -> Points:
+    """Return how much places (..., 3) follow the head (..., 1): all of it, down to the chin.
+
+    room: (...), 0 at what holds still, 1 where they are free.
+    """
     height = head.chin - head.forehead
     moves = smoothstep((head.chin + NECK_END * height - head.down(places)) / ((NECK_END - NECK_BEGIN) * height))
-    half = float((border.high - border.low).max()) / 2
-    room = np.minimum(places[..., :2] - border.low, border.high - places[..., :2]).min(-1)
-    return np.asarray(moves * smoothstep(room / (STILL_EDGE * half)), np.float32)[..., None]
+    return np.asarray(moves * smoothstep(room), np.float32)[..., None]
 
 
 def _has_back(places: Points, follow: Points, head: HeadPose, matte: SquareMap) -> Points:

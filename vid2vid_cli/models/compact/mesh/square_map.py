@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 
 from vid2vid_cli.arrays import Map, Points
+from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.mesh.box import Border, Box
 
 SIDE = 96  # px: of these maps
 CAP = 0.4  # of half the width in which a frame cuts off a head: how much higher the head reaches
 HALF = 0.5  # of a matte: where the person ends
+CUT_REACH = 1  # cells along a side of the frame around where it cuts a person off, within which they count as cut off
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ class SquareMap:
         sampled = cv2.remap(self.values, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
         return np.asarray(sampled, np.float32).reshape(places.shape[:-1])
 
-    def grown(self) -> SquareMap:
-        """Return the map with the largest value around each cell."""
-        return SquareMap(np.asarray(cv2.dilate(self.values, np.ones((3, 3), np.uint8)), np.float32), self.border)
+    def grown(self, reach: int = 1) -> SquareMap:
+        """Return the map with the largest value around each cell. reach: in cells."""
+        around = np.ones((2 * reach + 1,) * 2, np.uint8)
+        return SquareMap(np.asarray(cv2.dilate(self.values, around), np.float32), self.border)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,23 @@ class SeenPerson:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         values = cv2.warpAffine(blurred, affine, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return cls(SquareMap(np.asarray(values, np.float32), border), Box.whole((height, width)))
+
+    def room(self, places: Points, *, below: bool = True) -> Map:
+        """Return how far it is from places (..., 2) to what holds still: (...), not negative.
+
+        The border is still, and so are both sides and the lower edge of the frame where they cut the person off: what
+        moves inwards there would draw the frame's edge after it. below: count the lower edge.
+        """
+        border, frame, step = self.matte.border, self.frame, self.matte.step
+        room = np.minimum(places - border.low, border.high - places).min(-1)
+        cut = SquareMap(np.asarray(cv2.blur(self.matte.grown(CUT_REACH).values, (2 * CUT_REACH + 1,) * 2)), border)
+        within = np.clip(places, frame.low + step, frame.high - step)
+        for axis, edge, inwards in ((0, frame.left, 1), (0, frame.right, -1), (1, frame.bottom, -1))[: 2 + below]:
+            at_edge = within.astype(np.float32)
+            at_edge[..., axis] = edge + inwards * step[axis]
+            nearer = np.minimum(room, inwards * (places[..., axis] - edge))
+            room = room + smoothstep(cut.at(at_edge)) * (nearer - room)
+        return np.asarray(room.clip(0), np.float32)
 
     def completed(self) -> SquareMap:
         """Return the matte of a head that ends in a round cap where the frame's top cuts it off."""

@@ -69,8 +69,6 @@ class MeshWarp:
         self._rest_shell = pose.undo_array(shell.places.reshape(-1, 3))
         self._rest_back = pose.undo_array(shell.back.reshape(-1, 3))
         self._still = _still_vertices(outline, self._border)
-        xy = shell.places[..., :2]
-        self._room = np.minimum(xy - self._border.low, self._border.high - xy).min(-1, keepdims=True).clip(0)
         vertices = points[:, :2], shell.places[..., :2].reshape(-1, 2), self._still[:, :2], shell.back_xy.reshape(-1, 2)
         self.source_xy = np.concatenate(vertices).astype(np.float32)
         self._loops = np.concatenate(opening_loops(topology))
@@ -79,6 +77,11 @@ class MeshWarp:
         self._hidden = topology.spread(_hidden_weights(self._facing, self._facing[topology.mirror]), times=3)
         self._parts = self._name_parts()
         self._lids = Eyelids(points, float(pose.scale))
+
+    @property
+    def scale(self) -> float:
+        """Of the source's own head: halves of the crop's longer side that an eye distance takes."""
+        return float(self._pose.scale)
 
     def _stitch(self) -> Indices:
         """Return all triangles: of the face, around it, out to the crop's corners, and of the head's back."""
@@ -132,7 +135,8 @@ class MeshWarp:
         cells = surroundings.shared()
         px = np.asarray((target_xy - low) * (len(cells) / (high - low)) - 0.5, np.float32)[None]
         found = cv2.remap(cells, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]  # type: ignore[call-overload]
-        room = np.minimum(target_xy - low, high - target_xy).min(-1) / float((high - low).max())
+        room = np.minimum(target_xy - low, high - target_xy).min(-1, initial=np.inf)
+        room = np.minimum(room, self._shell.room.ravel()) / float((high - low).max())
         # Another head, with other hair, moves as its own pose says.
         head = (1 - surroundings.alike) * self._shell.follow.reshape(-1, 1)
         moved = found * (high - low) / 2 * (1 - head) * smoothstep(room / STILL_EDGE)[:, None]
@@ -145,7 +149,7 @@ class MeshWarp:
         by = shell.follow * (turned - shell.places)
         # Nothing leaves the border, which would tear there.
         length = np.linalg.norm(by[..., :2], axis=-1, keepdims=True)
-        moved = shell.places + by * np.minimum(1, MOST_OF_ROOM * self._room / np.maximum(length, 1e-6))
+        moved = shell.places + by * np.minimum(1, MOST_OF_ROOM * shell.room / np.maximum(length, 1e-6))
         bend = keypoints[self._topology.oval] - pose.apply_array(self._rest_outline)
         moved[..., :2] += shell.flex * bend[:, :2]
         moved[..., 2] += shell.behind

@@ -1,0 +1,114 @@
+"""How the camera of a clip moves, seen on what is behind its person.
+
+Points of the background are followed from frame to frame (Lucas, Kanade, "An Iterative Image Registration Technique",
+IJCAI 1981), and a similarity is fitted to most of them (RANSAC, Fischler, Bolles, 1981): a passer-by does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.face.matte import Mask
+
+Similarity2D = NDArray[np.float64]
+"""(3, 3): from a place to where it has moved, in halves of the longer side from the middle of the picture."""
+
+SIDE_PX = 320  # longer side of the pictures that are compared
+GROWN, NOBODY = 0.03, 0.1  # of the longer side, how far around a person nothing is followed; of the matte
+MOST_POINTS, FEWEST = 200, 8
+APART_PX, THERE_AND_BACK_PX, AGREEING_PX = 6.0, 0.5, 1.0
+QUALITY = 0.01  # of the best corner's
+RENEW = 0.5  # of a key frame's points: when fewer are still in view, this frame is the next one's key
+LEAST_PX = 0.15  # of the compared picture: a camera that moves less stands still
+
+
+@dataclass(frozen=True)
+class KeyFrame:
+    """A frame whose background is followed. points: (N, 2), px. since_first: how the camera had moved by then."""
+
+    gray: NDArray[np.uint8]
+    points: Points
+    since_first: Similarity2D
+
+
+class CameraTracker:
+    """Follows the camera of one clip, frame after frame."""
+
+    def __init__(self, matte: Callable[[Frame], Mask]) -> None:
+        """matte: finds the person in a frame (H, W, 3)."""
+        self._matte = matte
+        self._key: KeyFrame | None = None
+        self._last: Points = np.zeros((0, 2), np.float32)
+        self._moved: Similarity2D = np.eye(3)
+
+    def __call__(self, frame: Frame) -> Similarity2D:
+        """Return how the background has moved since the first frame, seen in the next one (H, W, 3)."""
+        scale = min(1.0, SIDE_PX / max(frame.shape[:2]))
+        size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
+        small = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+        gray = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        if self._key is None or self._key.gray.shape != gray.shape:
+            self._begin(small, gray)
+            return self._moved
+        before, after = self._follow(self._key, gray)
+        moved = _similarity(before, after, gray.shape)
+        if moved is not None:  # otherwise it is held: the person hides all, or the scene has changed
+            self._moved = moved @ self._key.since_first
+        if len(before) < RENEW * len(self._key.points):
+            self._begin(small, gray)
+        return self._moved
+
+    def _begin(self, small: Frame, gray: NDArray[np.uint8]) -> None:
+        """Make a frame the key of those that come."""
+        reach = 2 * round(GROWN * max(gray.shape)) + 1
+        person = cv2.dilate(self._matte(small), np.ones((reach, reach), np.uint8))
+        behind = np.asarray(person < NOBODY, np.uint8)
+        found = cv2.goodFeaturesToTrack(gray, MOST_POINTS, QUALITY, APART_PX, mask=behind)
+        points = np.zeros((0, 2), np.float32) if found is None else np.asarray(found.reshape(-1, 2), np.float32)
+        self._key, self._last = KeyFrame(gray, points, self._moved), points
+
+    def _follow(self, key: KeyFrame, gray: NDArray[np.uint8]) -> tuple[Points, Points]:
+        """Return points of the key frame and where they are now, (N, 2) each: those that lead back to themselves."""
+        if len(key.points) < FEWEST:
+            return key.points[:0], key.points[:0]
+        flags = cv2.OPTFLOW_USE_INITIAL_FLOW
+        now, there, _ = cv2.calcOpticalFlowPyrLK(key.gray, gray, key.points, self._last.copy(), flags=flags)
+        back, returned, _ = cv2.calcOpticalFlowPyrLK(gray, key.gray, now, key.points.copy(), flags=flags)
+        self._last = np.asarray(now, np.float32)
+        away = np.linalg.norm(back - key.points, axis=1)
+        kept = (there.ravel() > 0) & (returned.ravel() > 0) & (away < THERE_AND_BACK_PX)
+        return key.points[kept], np.asarray(now[kept], np.float32)
+
+
+def _similarity(before: Points, after: Points, size: tuple[int, ...]) -> Similarity2D | None:
+    """Fit a similarity to most of some points (N, 2) in px of a picture (height, width); None if too few agree."""
+    if len(before) < FEWEST:
+        return None
+    half, middle = max(size) / 2, np.array([size[1], size[0]]) / 2 - 0.5
+    cv2.setRNGSeed(1)
+    fitted, agree = cv2.estimateAffinePartial2D(
+        before - middle, after - middle, method=cv2.RANSAC, ransacReprojThreshold=AGREEING_PX
+    )
+    if fitted is None or agree.sum() < FEWEST:
+        return None
+    # Of four numbers, at the corner, where they add up.
+    furthest = np.abs(fitted - np.eye(2, 3)) @ np.array([size[1] / 2, size[0] / 2, 1])
+    if furthest.max() < LEAST_PX:
+        return np.eye(3)
+    return np.vstack([np.column_stack([fitted[:, :2], fitted[:, 2] / half]), [0, 0, 1]])
+
+
+def move_picture(picture: Frame, moved: Similarity2D) -> Frame:
+    """Return a picture (H, W, 3) moved as a whole; what comes in from beyond its edge is mirrored."""
+    height, width = picture.shape[:2]
+    half, middle = max(height, width) / 2, np.array([width, height]) / 2 - 0.5
+    affine = moved[:2].copy()
+    affine[:, 2] = moved[:2, 2] * half + middle - moved[:2, :2] @ middle
+    shown = cv2.warpAffine(picture, affine, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(shown, np.uint8)

@@ -1,0 +1,55 @@
+"""Fill the background where a person stands, inwards from its edge."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vid2vid_cli.arrays import Map, Points
+
+LEAST = 0.02  # of the matte: where it is less, nothing of the person is
+MARGIN = 0.03  # of the longer side: how far around the person the background is filled
+FILLED_SIDE = 384  # px: longer side of the picture in which the background is filled; what is filled is smooth
+FULL_WEIGHT = 0.05  # of the known pixels around: with this many, a coarser scale is not needed
+
+
+def fill_background(picture: Points, matte: Map) -> Points:
+    """Return a picture (H, W, C) without the person. matte: (H, W) in [0, 1]."""
+    height, width = matte.shape
+    shrink = min(1.0, FILLED_SIDE / max(height, width))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    small, there = (_resize(values, size, cv2.INTER_AREA) for values in (picture, matte))
+    reach = max(1, round(MARGIN * max(size)))
+    around = cv2.dilate(there, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    known = np.asarray(around < LEAST, np.float32)
+    # From 1 where the filling shows to 0 where the picture does, over the outer half of what is filled.
+    filling = np.clip(2 - 2 * cv2.GaussianBlur(known, (0, 0), max(reach / 3, 0.5)), 0, 1) * (1 - known)
+    filled, share = (_resize(values, (width, height), cv2.INTER_LINEAR) for values in (fill(small, known), filling))
+    return np.asarray(picture + share[..., None] * (filled - picture), np.float32)
+
+
+def fill(picture: Points, known: Map) -> Points:
+    """Fill a picture (H, W, C) from its known pixels (H, W), 1 or 0, inwards from their edge.
+
+    Pull and push over a pyramid (Gortler, Grzeszczuk, Szeliski, Cohen, "The Lumigraph", 1996).
+    """
+    weights = [known[..., None]]
+    colours = [picture * known[..., None]]
+    while min(colours[-1].shape[:2]) > 2:
+        colours.append(_halve(colours[-1]))
+        weights.append(_halve(weights[-1])[..., None])
+    result = colours[-1] / np.maximum(weights[-1], 1e-6)
+    for colour, weight in zip(colours[-2::-1], weights[-2::-1], strict=True):
+        coarse = cv2.pyrUp(result, dstsize=(colour.shape[1], colour.shape[0]))
+        share = np.minimum(weight / FULL_WEIGHT, 1)
+        result = coarse + share * (colour / np.maximum(weight, 1e-6) - coarse)
+    return np.asarray(result, np.float32)
+
+
+def _resize(values: Points, size: tuple[int, int], how: int) -> Points:
+    """Resize a map to a width and height."""
+    return np.asarray(cv2.resize(values, size, interpolation=how), np.float32)
+
+
+def _halve(values: Points) -> Points:
+    return np.asarray(cv2.pyrDown(values), np.float32)
