@@ -48,12 +48,28 @@ class NonFiniteError(Vid2VidError):
     """A network returned numbers that are infinite or undefined."""
 
 
+class CredentialsError(Vid2VidError):
+    """A signing key that cannot be used, or an output that cannot be signed."""
+
+
+class NoPlaceForKeyError(CredentialsError):
+    """There is no key, and nowhere to keep one: outputs can be made all the same, unsigned."""
+
+
 class MotionFileError(Vid2VidError):
     """A motion file that is damaged, of a newer schema, or of another family."""
 
 
 class CallFileError(Vid2VidError):
     """A call file or stream that is damaged, of a newer version, or of another family."""
+
+
+class VoiceError(Vid2VidError):
+    """A program that reads texts aloud is missing or has failed."""
+
+
+class TranscriptError(Vid2VidError):
+    """A transcript or text that cannot be read, or that does not match its sound."""
 
 
 def describe_failure(error: BaseException) -> tuple[str, int]:

@@ -16,15 +16,20 @@ from vid2vid_cli.errors import UsageError, one_line
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 
 OWN_COLUMNS = ("command", "source", "driving", "output")
+ANGLES = ("yaw", "pitch", "roll")
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One row of a table. where: its file and line, for messages. cells: by column; empty ones are left out."""
+    """One row of a table. where: its file and line, for messages. cells: by column; empty ones are left out.
+
+    has_decimal_commas: whether 0,5 means a half.
+    """
 
     where: str
     cells: Mapping[str, Any]
+    has_decimal_commas: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,9 @@ def _read_rows(path: Path) -> Iterator[ManifestRow]:
 def _read_csv(path: Path) -> Iterator[ManifestRow]:
     # utf-8-sig: spreadsheets put a byte order mark in front of UTF-8.
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
+        separator = _separator(file.readline())
+        file.seek(0)
+        reader = csv.DictReader(file, delimiter=separator, strict=True)
         names = [_column(name) for name in reader.fieldnames or ()]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -84,9 +91,13 @@ def _read_csv(path: Path) -> Iterator[ManifestRow]:
             where = f"{path}:{reader.line_num}"
             if None in cells:  # the reader's key for surplus cells
                 raise UsageError(f"{where}: has more cells than the first row has columns")
-            yield ManifestRow(
-                where, {_column(name): cell.strip() for name, cell in cells.items() if (cell or "").strip()}
-            )
+            filled = {_column(name): cell.strip() for name, cell in cells.items() if (cell or "").strip()}
+            yield ManifestRow(where, filled, has_decimal_commas=separator == ";")
+
+
+def _separator(header: str) -> str:
+    """Return what stands between the columns: a comma, or what spreadsheets write where that is the decimal point."""
+    return max(",;\t", key=header.count)  # the first of them if there is one column alone
 
 
 def _read_jsonl(path: Path) -> Iterator[ManifestRow]:
@@ -150,7 +161,9 @@ def _with_cells(options: Options, row: ManifestRow) -> Options:
         if column not in columns:
             raise UsageError(f"{row.where}: column {column}: {_unknown(column, options)}")
         meant = columns[column]
-        value = _convert(cell, meant.hint, f"{row.where}: {column} {one_line(str(cell))}")
+        is_number = meant.option in ANGLES or float in _kinds(meant.hint)
+        plain = cell.replace(",", ".") if row.has_decimal_commas and is_number else cell
+        value = _convert(plain, meant.hint, f"{row.where}: {column} {one_line(str(cell))}")
         changed[meant.option] = not value if meant.is_opposite else value
     try:
         return replace(options, **changed)
@@ -189,9 +202,8 @@ def _flags(field: Field[Any]) -> Iterator[tuple[str, bool]]:
 
 def _convert(cell: Any, hint: Any, where: str) -> Any:
     """Turn a cell into a value of the option's type. where: for messages."""
-    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     # `float | None` takes numbers only: a cell cannot say None, it is left empty.
-    kind = next(kind for kind in kinds if kind is not type(None))
+    kind = next(kind for kind in _kinds(hint) if kind is not type(None))
     if get_origin(kind) is Literal:
         if cell not in get_args(kind):
             raise UsageError(f"{where}: write one of {', '.join(map(str, get_args(kind)))}")
@@ -204,6 +216,10 @@ def _convert(cell: Any, hint: Any, where: str) -> Any:
         return kind(str(cell)) if kind in (int, float) else str(cell)
     except ValueError as error:
         raise UsageError(f"{where}: write a {'whole number' if kind is int else 'number'}") from error
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def _truth(cell: Any, where: str) -> bool:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vid2vid_cli.batch.jobs import Job
 from vid2vid_cli.batch.report import Outcome, failure
 from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.credentials.signing import sidecar_of
 from vid2vid_cli.media.publishing import publish, publish_frames
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.process.scratch import Scratch, sweep
@@ -183,10 +184,15 @@ def _with_names(outcome: Outcome, local: Job, job: Job) -> Outcome:
 
 
 def pack_output(path: Path) -> bytes:
-    """Return an output as the bytes of a tar archive, in which the file or the folder of frames is called `output`."""
+    """Return an output as the bytes of a tar archive, in which the file or the folder of frames is called `output`.
+
+    Credentials beside it go along.
+    """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.add(path, "output")
+        if sidecar_of(path).is_file():
+            archive.add(sidecar_of(path), sidecar_of(Path("output")).name)
     return packed.getvalue()
 
 

@@ -24,7 +24,7 @@ from vid2vid_cli.media.publishing import publish
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving.base import Driving
 from vid2vid_cli.pipeline.driving.live import STANDARD, open_live
-from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup, SpeechSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.options import EncodeOptions
@@ -152,7 +152,13 @@ def _open(driving: str | Path, options: EncodeOptions, engine: Engine, log: Warn
     select = parse_face(options.driving_face, "driving-face")
     # What moves beside the head is not sent: it is far more numbers than the few of the face.
     setup = ReaderSetup(
-        engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels, follows=False
+        engine.loaded.model,
+        engine.analyzer,
+        select,
+        engine.device,
+        max_pixels=options.max_pixels,
+        follows=False,
+        speech=SpeechSetup(options.head, options.seed),
     )
     if options.live:
         return open_live(sys.stdin.fileno(), setup, log.warn)

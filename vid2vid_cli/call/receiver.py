@@ -32,7 +32,8 @@ from vid2vid_cli.pipeline.pose import AXES, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.reenact import play, write_options_of
-from vid2vid_cli.pipeline.source import Source, check_picture
+from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source_faces import check_picture
 from vid2vid_cli.process.scratch import Scratch
 
 
@@ -118,7 +119,7 @@ def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> Dec
         scene = request.open_scene(engine, source, call)
         set_background(scene, options, None if str(screen.target) == STANDARD else screen.target, log.warn)
         scene.find_reference(options.reference_frame)
-        provenance = provenance_of(engine.loaded, options, source=screen.source)
+        provenance = provenance_of(engine.loaded, options, log, source=screen.source)
         writing = write_options_of(scene, options, provenance, log)
         film = partial(play, scene, screen.target, writing, log, open_output=screen.open_writer)
         result = _show(film, call, options.dtype, hooks)

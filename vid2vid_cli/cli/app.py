@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,18 +16,24 @@ from vid2vid_cli.cli.batch import batch
 from vid2vid_cli.cli.call import decode, encode, info
 from vid2vid_cli.cli.console import write_result
 from vid2vid_cli.cli.controls import controls
+from vid2vid_cli.cli.credentials import app as credentials
 from vid2vid_cli.cli.doctor import doctor
+from vid2vid_cli.cli.dub import dub
 from vid2vid_cli.cli.evaluate import evaluate
 from vid2vid_cli.cli.faces import faces
 from vid2vid_cli.cli.failure import INTERRUPTED, fail
 from vid2vid_cli.cli.motion import motion
 from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
+from vid2vid_cli.cli.say import say
 from vid2vid_cli.cli.signals import signals_clean_up
+from vid2vid_cli.cli.speak import speak
+from vid2vid_cli.cli.transcript import transcript
+from vid2vid_cli.cli.verify import verify
+from vid2vid_cli.cli.versions import versions
 from vid2vid_cli.cli.weights import app as weights
 from vid2vid_cli.errors import UsageError, describe_failure
 from vid2vid_cli.process.shutdown import clean_up
-from vid2vid_cli.version import __version__
 
 USAGE = UsageError.exit_code
 NARROW = 80
@@ -33,18 +41,20 @@ NARROW = 80
 
 app = typer.Typer(
     name="vid2vid",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 COMMANDS = {
     command.__name__: command
-    for command in (reenact, rotate, motion, encode, decode, info, faces, controls, batch, doctor)
+    for command in (
+        *(reenact, speak, say, dub, transcript, rotate, motion, encode, decode, info, faces, controls, batch),
+        *(verify, doctor),
+    )
 }
 for command in COMMANDS.values():
     app.command()(command)
-GROUPS = {"evaluate": evaluate, "weights": weights}
+GROUPS = {"evaluate": evaluate, "weights": weights, "credentials": credentials}
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 
@@ -52,11 +62,13 @@ for name, group in GROUPS.items():
 @app.callback(invoke_without_command=True)
 def vid2vid(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the versions of vid2vid, torch and ffmpeg, and exit.")
+    ] = False,
 ) -> int:
     """Animate a portrait with the motion of a video, or turn its head."""
     if version:
-        write_result(f"vid2vid {__version__}")
+        write_result(versions())
         raise typer.Exit(0)
     if context.invoked_subcommand is None:  # show the page, but let a script see that nothing was done
         write_result(context.get_help())
@@ -111,7 +123,14 @@ def _report_usage_error(error: Exception, arguments: list[str]) -> int:
     # Typer writes sentences, some over several lines; ours are one line without a full stop.
     text = " ".join(str(message()).rstrip(". ").replace("Value error, ", "").split())
     page = f"vid2vid {named} --help".replace("  ", " ")
-    return fail(f"{text[:1].lower()}{text[1:]}; see {page}", getattr(error, "exit_code", USAGE))
+    cure = _hint_at_names(arguments) or f"see {page}"
+    return fail(f"{text[:1].lower()}{text[1:]}; {cure}", getattr(error, "exit_code", USAGE))
+
+
+def _hint_at_names(arguments: list[str]) -> str:
+    """Say how to write the first file whose name begins like an option; "" if there is none."""
+    file = next((each for each in arguments if each.startswith("-") and Path(each).exists()), None)
+    return "" if file is None else f"if you mean the file, write .{os.sep}{file}"
 
 
 def _command_in(arguments: list[str]) -> str:

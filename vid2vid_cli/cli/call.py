@@ -10,6 +10,7 @@ from vid2vid_cli.cli.console import Reporter, Verbosity, result_facts, summary
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
+from vid2vid_cli.cli.verify import credentials_of, may_have_credentials
 from vid2vid_cli.errors import one_line
 from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions
 
@@ -101,12 +102,20 @@ def decode(
 @takes_options
 @guarded
 def info(
-    call: Annotated[str, typer.Argument(metavar="CALL", help="A file that vid2vid encode wrote.")],
+    call: Annotated[
+        str, typer.Argument(metavar="CALL", help="A file that vid2vid encode wrote, or a picture or film.")
+    ],
     *,
     verbosity: Verbosity,
 ) -> None:
-    """Describe a call: what it holds, how many bytes each part takes, and what is damaged."""
+    """Describe a call: what it holds, how many bytes each part takes, and what is damaged.
+
+    Of a picture or a film, say in a line what its content credentials are worth; vid2vid verify says more.
+    """
     with Reporter(verbosity) as reporter:
+        if may_have_credentials(call):
+            reporter.print_result(*credentials_of(call))
+            return
         with signals_held():
             from vid2vid_cli.call.info import describe_call
 

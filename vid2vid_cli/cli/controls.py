@@ -28,6 +28,12 @@ def controls(
         str | None, typer.Option("--output", "-o", help="Write a sheet of pictures, each expression at full strength.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing sheet.")] = False,
+    credentials: Annotated[
+        bool | None, typer.Option("--credentials/--no-credentials", help="Sign the sheet (on by default).")
+    ] = None,
+    watermark: Annotated[
+        bool | None, typer.Option("--watermark/--no-watermark", help="Mark the sheet invisibly (on by default).")
+    ] = None,
     *,
     verbosity: Verbosity,
 ) -> None:
@@ -42,7 +48,8 @@ def controls(
             from vid2vid_cli.pipeline.controls import draw_controls
             from vid2vid_cli.pipeline.options import RotateOptions
 
-        result = draw_controls(source, output, RotateOptions(force=force), hooks=reporter.hooks)
+        options = RotateOptions(force=force, credentials=credentials, watermark=watermark)
+        result = draw_controls(source, output, options, hooks=reporter.hooks)
     reporter.print_summary(result)
 
 

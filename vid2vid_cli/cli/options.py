@@ -10,10 +10,11 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from vid2vid_cli.cli.completion import OF_OPTIONS
 from vid2vid_cli.errors import UsageError
 
 PANELS = (
-    *("Batch", "Judging", "Motion", "Head pose", "Expression", "Picture", "Time"),
+    *("Batch", "Judging", "Motion", "Head pose", "Expression", "Words", "Voice", "Sound", "Picture", "Time"),
     *("Encoding", "Output", "Network", "Engine", "Messages"),
     *("Only for -c liveportrait", "Only for -c facevid2vid and fomm"),
 )
@@ -72,6 +73,7 @@ def _parameter(field: Field[Any], hint: Any) -> inspect.Parameter:
         help=field.metadata.get("help"),
         rich_help_panel=field.metadata.get("panel") or None,
         metavar=field.metadata.get("metavar") or None,
+        autocompletion=OF_OPTIONS.get(field.name),
     )
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(field.name, kind, default=field.default, annotation=Annotated[hint, option])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vid2vid_cli.cli.completion import complete_checkpoint
 from vid2vid_cli.cli.console import Reporter, Verbosity, write_result
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
@@ -19,9 +20,23 @@ if TYPE_CHECKING:
     from vid2vid_cli.pipeline.weights.inventory import WeightsStatus
 
 NAMES_SHOWN = 5  # of missing or unexpected tensors
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `weights list`.")]
-AnyName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A name from `weights list`; default: all.")]
-AnyFile = Annotated[str, typer.Argument(metavar="FILE", help="File or folder of weights, or a name in `weights list`.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name from `weights list`.", autocompletion=complete_checkpoint)
+]
+AnyName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]", help="A name from `weights list`; default: all.", autocompletion=complete_checkpoint
+    ),
+]
+AnyFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="File or folder of weights, or a name in `weights list`.",
+        autocompletion=complete_checkpoint,
+    ),
+]
 
 
 def weights(context: typer.Context) -> int:

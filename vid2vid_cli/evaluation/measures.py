@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.arrays import Frame
+from vid2vid_cli.errors import UsageError
 
 PixelPoints = NDArray[np.float64]
 Scores = Mapping[str, float | None]
@@ -30,6 +31,16 @@ class Window(NamedTuple):
 
 
 EVERYTHING = Window(slice(None), slice(None))
+
+
+def require_similarity() -> None:
+    """Raise UsageError if the package that measures similarity is missing."""
+    try:
+        import torchmetrics.functional.image  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"evaluate self: torchmetrics does not load ({error}); pip install 'vid2vid[evaluate]'"
+        ) from error
 
 
 def mean_error(one: Frame, other: Frame, window: Window = EVERYTHING) -> float:

@@ -30,6 +30,12 @@ class JudgeOptions:
     csv: str | None = option(None, "Write all scores to this .csv file.", panel="Output")
     sheet: str | None = option(None, "Write a picture that shows the compared frames side by side.", panel="Output")
     force: bool = option(False, "Overwrite existing outputs.", panel="Output")
+    credentials: bool | None = option(
+        None, "Sign the sheet (on by default).", "--credentials/--no-credentials", panel="Output"
+    )
+    watermark: bool | None = option(
+        None, "Put an invisible watermark into the sheet (on by default).", "--watermark/--no-watermark", panel="Output"
+    )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from vid2vid_cli.evaluation.options import EvaluateClipsOptions, EvaluateTurnsOp
 from vid2vid_cli.evaluation.report import Evaluation, FigureRow, check_csv, write_csv
 from vid2vid_cli.evaluation.sheet import Sheet, check_sheet
 from vid2vid_cli.media.files import require_file
+from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
@@ -56,7 +57,10 @@ class EvaluationRun:
         options, loaded, judges = self.options, self.setup.engine.loaded, self.setup.judges
         # Only what changes the figures: paths, threads and the like would make equal runs look different.
         settings = {name: value for name, value in asdict(options).items() if name in SETTINGS}
-        self.sheet.write(options.sheet, force=options.force, warn=self.log.warn)
+        provenance = Provenance(
+            command="evaluate", credentials=options.credentials, watermark=options.watermark, log=self.log
+        )
+        self.sheet.write(options.sheet, force=options.force, provenance=provenance, warn=self.log.warn)
         evaluation = Evaluation(
             kind,
             loaded.path,

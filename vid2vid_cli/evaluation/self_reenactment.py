@@ -21,6 +21,7 @@ from vid2vid_cli.evaluation.measures import (
     mean_error,
     multiscale_similarity,
     peak_signal_to_noise,
+    require_similarity,
     similarity,
     window_around,
 )
@@ -56,6 +57,7 @@ def evaluate_self(
     Raises a subclass of Vid2VidError whose text is one line. In a folder, clips that cannot be judged are left out.
     """
     clips, options = Path(clips), options or EvaluateClipsOptions()
+    require_similarity()
     run = start_run(options, [clips], model, hooks, columns=4)
     found = run.material.clips(clips)
     progress = counted(run.hooks, sum(clip.due(options) for clip in found))

@@ -14,6 +14,7 @@ from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.files import check_output
 from vid2vid_cli.media.image import contact_sheet, write_image
+from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.pipeline.output import PICTURES, is_picture_name
 
 MOST_ROWS = 24
@@ -48,12 +49,12 @@ class Sheet:
         cells = [SheetCell(resize_frame(cell.picture, size), cell.label) for cell in row]
         self._cells += [*cells, *[blank] * (self._columns - len(cells))]
 
-    def write(self, path: str | None, *, force: bool, warn: Callable[[str], None]) -> None:
+    def write(self, path: str | None, *, force: bool, provenance: Provenance, warn: Callable[[str], None]) -> None:
         """Write all rows as one picture, if a path is given."""
         if path is None or not self._cells:
             return
         pictures, labels = [cell.picture for cell in self._cells], [shorten(cell.label) for cell in self._cells]
-        write_image(path, contact_sheet(pictures, self._columns, labels), force=force)
+        write_image(path, contact_sheet(pictures, self._columns, labels), provenance=provenance, force=force)
         if self._left_out:
             warn(f"{path}: shows the first {MOST_ROWS} rows, {self._left_out} more were left out")
 

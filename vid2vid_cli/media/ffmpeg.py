@@ -18,13 +18,15 @@ from typing import IO, cast
 import imageio_ffmpeg
 
 from vid2vid_cli.errors import MediaError
+from vid2vid_cli.media.motion_jpeg import is_motion_jpeg
 from vid2vid_cli.process.shutdown import Cleaner, CleanupStage, register_cleaner, signals_delayed
 from vid2vid_cli.process.streaming import AbandonedError, is_abandoned
 
 # Only formats that hold pictures or sound themselves: no playlists, which name other files, and no text as pictures.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,asf,ogg,nut,mxf,dv,"
-    "yuv4mpegpipe,rm,vob,gif,apng,webp_anim,wav,w64,aiff,mp3,aac,ac3,flac,opus,amr,caf"
+    "yuv4mpegpipe,rm,vob,gif,apng,webp_anim,mjpeg,mpjpeg,wav,w64,aiff,mp3,aac,ac3,eac3,dts,flac,opus,amr,caf,au,wv,"
+    "tta,ape,tak,voc"
 )
 PIPE_BYTES = 1 << 20
 """The size asked for a pipe, so that the two sides do not wait for each other at every 64 KiB."""
@@ -76,6 +78,13 @@ def has_decoder(name: str) -> bool:
     return re.search(rf"(?m)^ \S+ +{re.escape(name)} ", listed) is not None
 
 
+@cache
+def has_demuxer(name: str) -> bool:
+    """Say whether this build of ffmpeg reads a format of files; some came with later versions."""
+    listed = run(["-v", "quiet", "-demuxers"], f"{executable()}: does not list its formats")
+    return re.search(rf"(?m)^ \S+ +(\S+,)?{re.escape(name)}[, ]", listed) is not None
+
+
 def each_frame_once() -> list[str]:
     """Return the option that keeps ffmpeg from repeating or dropping frames; it was renamed in 5.1."""
     return ["-fps_mode" if version() >= (5, 1) else "-vsync", "passthrough"]
@@ -83,7 +92,8 @@ def each_frame_once() -> list[str]:
 
 def file_input(path: Path, *before: str) -> list[str]:
     """Return the arguments for an input file. before: its options. No name can act as a protocol or a pattern."""
-    return ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS, *before, "-i", f"file:{path}"]
+    kind = ["-f", "mjpeg"] if is_motion_jpeg(path) else []  # called .jpg, it would be a picture to ffmpeg
+    return ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS, *kind, *before, "-i", f"file:{path}"]
 
 
 def error_line(log: str) -> str:

@@ -20,6 +20,7 @@ from vid2vid_cli.media.png_colour import ColourSpace, colour_space_of, to_srgb
 from vid2vid_cli.media.provenance import MARKED, Provenance
 from vid2vid_cli.media.publishing import published, tags_of
 from vid2vid_cli.media.still import open_still
+from vid2vid_cli.media.watermark.marking import marked_provenance, watermarker_for
 
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 FEW = 0.001  # of the pixels: a picture with fewer transparent ones is taken for opaque
@@ -145,6 +146,9 @@ def write_image(path: str | Path, frame: Frame, *, provenance: Provenance | None
     if path.suffix.lower() not in _WRITTEN:
         raise MediaError(f"{path}: pictures are written as {', '.join(_WRITTEN)}")
     _check_frame(frame)
+    watermarker = watermarker_for(provenance, frame.shape[:2])
+    if watermarker is not None:
+        frame, provenance = watermarker(frame), marked_provenance(provenance)
     with published(path, provenance, force=force) as temporary:
         try:
             save_still(temporary, frame, provenance)

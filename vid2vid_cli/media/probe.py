@@ -14,8 +14,9 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.ffmpeg import Child, file_input
+from vid2vid_cli.media.ffmpeg import Child, file_input, has_demuxer
 from vid2vid_cli.media.files import MAX_PIXELS, check_pixels, require_file
+from vid2vid_cli.media.motion_jpeg import is_motion_jpeg
 from vid2vid_cli.media.rate import Stamps, measure_rate
 from vid2vid_cli.media.still import open_still
 
@@ -72,7 +73,7 @@ def probe_video(path: str | Path, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     require_file(path)
     arguments = [*file_input(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
     with Child(arguments, str(path), has_stdout=True) as child:
-        tick_s, packets = _read_packets(child)
+        tick_s, packets = read_packets(child)
         if child.wait() < 0:
             raise MediaError(f"{path}: reading broke off: {child.error_line()}; run it again")
         log = child.log()
@@ -99,7 +100,7 @@ class Packets:
         self.durations.append(duration)
 
 
-def _read_packets(child: Child) -> tuple[Fraction, Packets]:
+def read_packets(child: Child) -> tuple[Fraction, Packets]:
     """Parse lines of `stream, dts, pts, duration, size, checksum[, flags]`; keep the packets that are shown."""
     tick_s, packets = Fraction(1), Packets()
     for line in _lines(child):
@@ -144,6 +145,9 @@ def _stamps(packets: Packets, tick_s: Fraction) -> Stamps:
 
 
 def _why_no_video(path: Path, log: str, reason: str) -> str:
+    with path.open("rb") as file:
+        if file.read(12)[8:] == b"WEBP" and not has_demuxer("webp_anim"):
+            return f"{path}: this ffmpeg reads no animated WebP; pip install -U imageio-ffmpeg, or convert it to GIF"
     streams = [found for found in map(_STREAM.search, log.splitlines()) if found]
     if any(stream[2] == "Audio" for stream in streams):
         return f"{path}: holds sound but no moving picture; name a video"
@@ -232,8 +236,9 @@ def _hdr(colour: str) -> Literal["PQ", "HLG"] | None:
 
 
 def sniff(path: str | Path) -> Literal["still", "video"]:
-    """Tell a still from a video by content, never by name. An animated GIF, PNG or WebP is a video.
+    """Tell a still from a video by content, never by name.
 
+    An animated GIF, PNG or WebP is a video, and so are several JPEGs in one file.
     Whatever is not a still is taken for a video without a closer look: `probe_video` finds out whether it is one.
     """
     path = Path(path)
@@ -241,7 +246,7 @@ def sniff(path: str | Path) -> Literal["still", "video"]:
     try:
         with open_still(path) as opened:
             moves = opened.format in {"GIF", "PNG", "WEBP", "AVIF"} and getattr(opened, "is_animated", False)
-            return "video" if moves else "still"
+            return "video" if moves or (opened.format == "JPEG" and is_motion_jpeg(path)) else "still"
     except UnidentifiedImageError:
         return "video"
     except (OSError, SyntaxError, ValueError) as error:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,18 +34,71 @@ class Ingredient:
         return hash_file(self.path) if self.path.is_file() else None
 
 
+class Listener(Protocol):
+    """Is told in one line what users should know of the sealing."""
+
+    def warn(self, text: str) -> None:
+        """Take a warning."""
+        ...
+
+    def lose(self, text: str) -> None:
+        """Take what is missing in the output."""
+        ...
+
+
+class _LogListener:
+    """Writes to Python's log, where nobody else listens."""
+
+    def warn(self, text: str) -> None:
+        logging.getLogger(__name__).warning(text)
+
+    lose = warn
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where an output comes from.
 
     mark: the line that calls it synthetic. checkpoint: sha256 of the weights, None where none were used.
-    settings: the options that it was made with, by name.
+    settings: the options that it was made with, by name. command: the one that made it. edited_role: of the input that
+    the output is an edited version of; None for an output that is new. edited_words: of speech, that were changed.
+    credentials, watermark: whether it gets them; None: yes, unless VID2VID_CREDENTIALS or VID2VID_WATERMARK is 0.
+    is_watermarked: whether its frames carry the watermark.
     """
 
     mark: str = SYNTHETIC_MARK
     inputs: tuple[Ingredient, ...] = ()
     checkpoint: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
+    command: str = ""
+    edited_role: str | None = None
+    edited_words: tuple[str, ...] = ()
+    credentials: bool | None = None
+    watermark: bool | None = None
+    is_watermarked: bool = False
+    log: Listener = field(default=_LogListener(), compare=False, repr=False)
+
+    @property
+    def wants_credentials(self) -> bool:
+        """Whether the output is to be signed."""
+        return _is_wanted(self.credentials, "VID2VID_CREDENTIALS")
+
+    @property
+    def wants_watermark(self) -> bool:
+        """Whether frames are to carry a watermark."""
+        return _is_wanted(self.watermark, "VID2VID_WATERMARK")
+
+    @cached_property
+    def number(self) -> int:
+        """The 48 bits that stand for this origin in a watermark: the same origin has the same number."""
+        inputs = [(each.role, each.sha256) for each in self.inputs]
+        settings = {name: str(value) for name, value in self.settings.items()}
+        facts = json.dumps([self.mark, self.command, inputs, self.checkpoint, settings], sort_keys=True)
+        return int.from_bytes(hashlib.sha256(facts.encode()).digest()[:6], "big")
+
+
+def _is_wanted(asked: bool | None, variable: str) -> bool:
+    return os.environ.get(variable, "1") != "0" if asked is None else asked
 
 
 MARKED = Provenance()

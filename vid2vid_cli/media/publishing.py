@@ -12,12 +12,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.media.credentials.signing import ContentCredentials, sidecar_of
 from vid2vid_cli.media.files import open_scratch, replaced_frames
 from vid2vid_cli.media.mark import MetadataMark
 from vid2vid_cli.media.provenance import Provenance, Seal
 from vid2vid_cli.process.shutdown import signals_delayed
 
-SEALS: tuple[Seal, ...] = (MetadataMark(),)
+SEALS: tuple[Seal, ...] = (MetadataMark(), ContentCredentials())
 """What every output with a provenance gets, in this order. A new seal is one file and one entry here."""
 
 
@@ -39,7 +40,9 @@ def publish(temporary: Path, path: Path, provenance: Provenance | None, *, force
     """
     if force:
         _seal(temporary, provenance)
-        _replace(temporary, path)
+        with signals_delayed():
+            _replace(temporary, path)
+            _move_sidecar(temporary, path)
         return
     name = keep(temporary, path, provenance)
     if name != path:
@@ -70,7 +73,10 @@ def keep(temporary: Path, path: Path, provenance: Provenance | None) -> Path:
     """Seal and publish a file under the first free name: `path`, or one like `film-2.mp4` beside it. Return that."""
     _seal(temporary, provenance)
     names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
-    return next(name for name in itertools.chain([path], names) if _take_name(temporary, name))
+    with signals_delayed():
+        taken = next(name for name in itertools.chain([path], names) if _take_name(temporary, name))
+        _move_sidecar(temporary, taken)
+    return taken
 
 
 @contextmanager
@@ -99,6 +105,15 @@ def _replace(temporary: Path, path: Path) -> None:
         temporary.replace(path)
     except OSError as error:
         raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _move_sidecar(temporary: Path, path: Path) -> None:
+    """Name the credentials beside a file after it; those of a file that was replaced would call the new one forged."""
+    sidecar = sidecar_of(temporary)
+    if sidecar.is_file():
+        _replace(sidecar, sidecar_of(path))
+    elif not path.is_dir():
+        sidecar_of(path).unlink(missing_ok=True)
 
 
 def _take_name(temporary: Path, path: Path) -> bool:

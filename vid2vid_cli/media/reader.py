@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,8 @@ _TONE_MAP = (
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
+FEW = 0.001  # of the pixels: a frame with fewer transparent ones is taken for opaque
+
 log = logging.getLogger(__name__)
 
 
@@ -40,8 +43,8 @@ class ReadOptions:
     end_s: float | None = None
     fps: Fraction | None = None
     """Resample to this rate by time stamps, repeating and dropping frames. None keeps every frame."""
-    background: Colour = WHITE
-    """What shows through transparent parts of an animation."""
+    background: Colour | None = WHITE
+    """What shows through transparent parts of a clip. None: frames of clips that may have some keep their alpha."""
     warn: Callable[[str], None] = log.warning
     """Called with one line about a file that ends early or is damaged."""
 
@@ -51,7 +54,7 @@ class ReadOptions:
             raise ValueError(f"no time between start_s={self.start_s} and end_s={self.end_s}")
         if self.fps is not None and self.fps <= 0:
             raise ValueError(f"fps must be positive, not {self.fps}")
-        if not all(0 <= part <= 255 for part in self.background):
+        if self.background is not None and not all(0 <= part <= 255 for part in self.background):
             raise ValueError(f"background must be three numbers from 0 to 255, not {self.background}")
 
 
@@ -68,8 +71,10 @@ def frames_to_read(info: VideoInfo, options: ReadOptions | None = None) -> int:
     return max(0, round((end_s - start_s) * (options.fps or info.fps)))
 
 
-def read_video(path: str | Path, options: ReadOptions | None = None, info: VideoInfo | None = None) -> Iterator[Frame]:
-    """Yield the frames (H, W, 3) of a video, upright, uint8 RGB, each a new array.
+def read_video(
+    path: str | Path, options: ReadOptions | None = None, info: VideoInfo | None = None
+) -> Generator[Frame, None, None]:
+    """Yield the frames (H, W, 3) of a video, upright, uint8 RGB, each a new array; see ReadOptions.background.
 
     A clip of constant rate yields exactly its frames. One of variable rate is resampled to `info.fps`.
     A damaged file yields what can be decoded, then calls `options.warn`; MediaError if that is nothing.
@@ -181,14 +186,23 @@ def _may_be_transparent(info: VideoInfo) -> bool:
     )
 
 
-def _cut_frames(child: Child, info: VideoInfo, background: Colour) -> Iterator[Frame]:
+def shows_through(path: str | Path, info: VideoInfo) -> bool:
+    """Say whether the first frame of a video shows what lies behind it in more than a few places."""
+    if not _may_be_transparent(info):
+        return False
+    frames = read_video(path, ReadOptions(background=None, warn=lambda _line: None), info)
+    with contextlib.closing(frames):
+        return bool((next(frames)[..., 3] < 128).mean() > FEW)
+
+
+def _cut_frames(child: Child, info: VideoInfo, background: Colour | None) -> Iterator[Frame]:
     channels = 4 if _may_be_transparent(info) else 3
     while True:
         # A new array for each frame: the last one may still be in use in another thread.
         frame: Frame = np.empty((info.height, info.width, channels), np.uint8)
         if not _fill(child, frame.data.cast("B")):
             return
-        yield frame if channels == 3 else lay_over(background, frame)
+        yield frame if channels == 3 or background is None else lay_over(background, frame)
 
 
 def _fill(child: Child, buffer: memoryview) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -17,6 +18,7 @@ from vid2vid_cli.media.files import check_output, names_folder, open_scratch
 from vid2vid_cli.media.gif import make_gif
 from vid2vid_cli.media.image import save_still
 from vid2vid_cli.media.publishing import keep, publish, publish_frames
+from vid2vid_cli.media.watermark.marking import marked_provenance, watermarker_for
 from vid2vid_cli.media.webp import describe_webp
 from vid2vid_cli.process.scratch import Scratch
 
@@ -38,6 +40,9 @@ class FrameWriter(ABC):
     """Takes frames one by one. Publishes them if the `with` block ends well, else removes all traces."""
 
     def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
+        self._watermarker = watermarker_for(options.provenance, size)
+        if self._watermarker is not None:
+            options = replace(options, provenance=marked_provenance(options.provenance))
         self.path, self.size, self.options = path, size, options
         self.frame_count = 0
 
@@ -46,6 +51,8 @@ class FrameWriter(ABC):
         shape = (*self.size, 4 if self.options.has_alpha else 3)
         if frame.dtype != np.uint8 or frame.shape != shape:
             raise ValueError(f"expected a frame uint8 {shape}, got {frame.dtype} {frame.shape}")
+        if self._watermarker is not None:
+            frame = self._watermarker(frame)
         # Both writers below need the rows one after the other in memory.
         self._put(np.ascontiguousarray(frame))
         self.frame_count += 1

@@ -18,6 +18,7 @@ from vid2vid_cli.media.publishing import tags_of
 from vid2vid_cli.media.writer import FrameWriter
 
 NAME = "standard output"
+UNSIGNED = "Xunsigned"
 LARGEST_SD = (576, 1279)  # (height, width): a larger picture counts as HD
 
 
@@ -63,6 +64,7 @@ def y4m_header(size: tuple[int, int], options: WriteOptions) -> bytes:
     comment = tags_of(options.provenance).get("comment")
     if comment:
         words.append(f"X{comment.replace(' ', '_')}")  # a space would end the comment
+        words.append(UNSIGNED)  # a pipe has no place for credentials
     return " ".join(words).encode() + b"\n"
 
 

@@ -19,14 +19,22 @@ from vid2vid_cli.pipeline.finite import frame_of, require_finite_state
 class Animator:
     """Moves one face of a source. It keeps no state: frames may be asked for in any order."""
 
-    def __init__(self, model: ReenactmentModel, face: SourceAppearance, subject: Path, mouth: Mouth = "auto") -> None:
+    def __init__(
+        self,
+        model: ReenactmentModel,
+        face: SourceAppearance,
+        subject: Path,
+        mouth: Mouth = "auto",
+        *,
+        like: SourceAppearance | None = None,
+    ) -> None:
         """Take a face that `model.appearance` has read. subject: the source's file, for error messages.
 
-        mouth: what fills an opening mouth, where the family knows of any.
+        mouth: what fills an opening mouth, where the family knows of any. like: see models.base.FillsMouth.
         """
         self._model, self._face, self._subject = model, face, subject
         if isinstance(model, FillsMouth):
-            self._face = model.with_mouth(face, mouth)
+            self._face = model.with_mouth(face, mouth, like)
 
     @torch.inference_mode()
     def frame(

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from vid2vid_cli.arrays import Frame
+from vid2vid_cli.errors import UsageError
+from vid2vid_cli.face.camera import CameraTracker, move_picture
 from vid2vid_cli.face.compositing import (
     SteadyMasks,
     blend,
@@ -19,7 +21,9 @@ from vid2vid_cli.face.compositing import (
     lay_on,
     with_alpha,
 )
+from vid2vid_cli.face.filling import fill_background
 from vid2vid_cli.face.matte import Mask
+from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.colour import Colour
 from vid2vid_cli.media.encoder import holds_alpha
 from vid2vid_cli.media.image import read_image
@@ -38,6 +42,9 @@ class Ground(ABC):
     @abstractmethod
     def next(self, size: tuple[int, int]) -> Frame:
         """Return what lies behind the next frame, (H, W, 3) of this size."""
+
+    def watch(self, driving: Frame) -> None:  # noqa: B027  most do not move with it
+        """See the driving's picture (h, w, 3) that moves the next frame."""
 
     def close(self) -> None:  # noqa: B027  most have opened nothing
         """Release what has been opened."""
@@ -87,25 +94,54 @@ class VideoGround(Ground):
         self._frames.close()
 
 
+class MovedGround(Ground):
+    """The source's own background, filled where the person stands, moved as the driving's camera moves."""
+
+    def __init__(self, source: Frame) -> None:
+        """Fill the background of a source (H, W, 3)."""
+        matte = load_person_matte()
+        filled = fill_background(source.astype(np.float32), matte.of_frame(source))
+        self._picture = np.asarray(np.clip(filled + 0.5, 0, 255), np.uint8)
+        self._camera = CameraTracker(matte.of_frame)
+        self._moved = np.eye(3)
+
+    def watch(self, driving: Frame) -> None:  # noqa: D102
+        self._moved = self._camera(driving)
+
+    def next(self, size: tuple[int, int]) -> Frame:  # noqa: D102
+        moved = move_picture(self._picture, self._moved)
+        return moved if moved.shape[:2] == size else resize_frame(moved, size)
+
+
 class Backdrop:
     """Changes what is behind the person in frames that follow one another."""
 
     def __init__(
-        self, replace: Callable[[Frame, Mask], Frame], warn: Callable[[str], None], ground: Ground | None = None
+        self,
+        replace: Callable[[Frame, Mask], Frame],
+        warn: Callable[[str], None],
+        ground: Ground | None = None,
+        *,
+        quickly: bool = False,
     ) -> None:
         """Take what makes a frame of a frame and its mask.
 
         warn: takes a line if the first frame shows nobody. ground: what lies behind frames that are transparent
-        already, and is closed in the end.
+        already, and is closed in the end. quickly: whether a mask is good enough that takes half of the time.
         """
-        self._replace, self._warn, self._ground = replace, warn, ground
+        self._replace, self._warn, self._ground, self._quickly = replace, warn, ground, quickly
         self._steady: SteadyMasks | None = None
 
-    def __call__(self, frame: Frame) -> Frame:
-        """Return the next frame (H, W, 3), or (H, W, 4) with straight alpha, before its new background."""
+    def __call__(self, frame: Frame, driving: Frame | None = None) -> Frame:
+        """Return the next frame (H, W, 3), or (H, W, 4) with straight alpha, before its new background.
+
+        driving: the driving's picture, if there is one.
+        """
+        if driving is not None and self._ground is not None:
+            self._ground.watch(driving)
         if frame.shape[2] == 4:
             return frame if self._ground is None else lay_on(frame, self._ground.next((frame.shape[0], frame.shape[1])))
-        mask = load_person_matte().of_frame(frame)
+        mask = load_person_matte().of_frame(frame, quickly=self._quickly)
         if self._steady is None:
             self._steady = SteadyMasks()
             if mask.mean() < NOBODY:
@@ -137,7 +173,7 @@ def open_backdrop(
 ) -> Backdrop:
     """Open what a background names. fps: of the output."""
     if background.kind == "blur":
-        return Backdrop(blur_background, warn)
+        return Backdrop(blur_background, warn, quickly=True)  # what is behind has the same colours as before
     if background.kind == "transparent":
         return Backdrop(cut_out, warn)
     ground: Ground = ColourGround(background.colour)
@@ -158,16 +194,32 @@ def set_background(
     source = scene.source
     background = parse_background(source.options.background)
     is_see_through = background.kind != "colour" and source.is_see_through
-    if background.kind in ("keep", "blur") and is_see_through:
+    if background.kind in ("keep", "follow", "blur") and is_see_through:
         # Its background is nothing: it stays so where the output can say so.
         if encoding is not None and target is not None and keeps_alpha(target, encoding):
             scene.show_alpha()
         return
     if background.kind == "keep" or (background.kind == "colour" and source.is_see_through):
         return  # the source was laid on its colour when it was read
+    if background.kind == "follow":
+        ground = open_moved_ground(scene)
+        scene.replace_background(Backdrop(place_before(ground), warn, ground))
+        return
     if is_see_through:
         scene.show_alpha()
     scene.replace_background(open_backdrop(background, scene.fps, source.options, warn))
+
+
+def open_moved_ground(scene: Scene) -> MovedGround:
+    """Return the ground that moves with the driving's camera. UsageError where there is none to follow."""
+    source, driving = scene.source, scene.driving
+    if source.is_video:
+        raise UsageError(f"{source.path}: --background follow: a video has a camera of its own; take a picture")
+    if driving.picture_size is None:
+        raise UsageError(f"{driving.path}: --background follow: has no pictures of what a camera saw; take a video")
+    if not source.options.paste_back:
+        raise UsageError("--background follow: moves the whole picture; leave out --crop-only")
+    return MovedGround(next(source.frames()).frame)
 
 
 def keeps_alpha(target: str | Path, options: EncodingOptions) -> bool:

@@ -15,9 +15,10 @@ from vid2vid_cli.media.files import shown
 from vid2vid_cli.media.probe import sniff
 from vid2vid_cli.pipeline.options import EncodingOptions, PictureOptions
 
-Kind = Literal["keep", "blur", "transparent", "colour", "picture", "video"]
-CHOICES = "keep, blur, transparent, a colour such as gray or #rrggbb, or the name of a picture or video"
+Kind = Literal["keep", "follow", "blur", "transparent", "colour", "picture", "video"]
+CHOICES = "keep, follow, blur, transparent, a colour such as gray or #rrggbb, or the name of a picture or video"
 ALPHA_OUTPUTS = ".png .webp .gif .webm .mov, or a folder of frames"
+WORDS: dict[str, Kind] = {"keep": "keep", "follow": "follow", "blur": "blur", "transparent": "transparent"}
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,8 @@ class Background:
 
 def parse_background(text: str) -> Background:
     """Parse --background. A word or a colour counts before a file of the same name."""
-    if text == "keep":
-        return Background("keep")
-    if text == "blur":
-        return Background("blur")
-    if text == "transparent":
-        return Background("transparent")
+    if text in WORDS:
+        return Background(WORDS[text])
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]  # #rrggbbaa has a fourth, which a background cannot use
     except ValueError:
@@ -56,6 +53,11 @@ def _parse_file(text: str) -> Background:
     if not is_file:
         raise UsageError(f"--background {shown(text)}: there is no such file; write {CHOICES}")
     return Background("picture" if sniff(path) == "still" else "video", path=path)
+
+
+def follows_camera(options: PictureOptions) -> bool:
+    """Say whether the background is to move with the driving's camera, which takes the driving's pictures."""
+    return parse_background(options.background).kind == "follow"
 
 
 def wants_alpha(options: PictureOptions) -> bool:

@@ -65,7 +65,7 @@ def draw_controls(
         views.append(_cut(animator.frame_at_rest(None, weights), found))
         count()
     sheet = contact_sheet(views, COLUMNS, ["at rest", *NAMES])
-    provenance = provenance_of(engine.loaded, options, source=path)
+    provenance = provenance_of(engine.loaded, options, log, source=path)
     write_image(output, sheet, provenance=provenance, force=options.force)
     seconds = time.perf_counter() - began
     size = sheet.shape[0], sheet.shape[1]

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vid2vid_cli.process.scratch import Scratch
 from vid2vid_cli.version import __version__
 
+if TYPE_CHECKING:
+    from vid2vid_cli.checkpoints.reading import LoadedFile
+
 OLDEST_PYTHON = (3, 10)
 # By pip's names. torch has a check of its own, since it may be installed and not work.
-NEEDED = ("numpy", "numba", "pillow", "safetensors", "imageio-ffmpeg", "typer", "rich")
+NEEDED = ("numpy", "numba", "pillow", "safetensors", "imageio-ffmpeg", "typer", "rich", "cryptography")
+HEADLESS = "opencv-python-headless"
+# All of them write the same folder cv2, each over the files of the one before.
+OPENCV_WHEELS = (HEADLESS, "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 FREE_MB = 200  # room for the intermediate files of a short clip
 
 
@@ -64,6 +72,7 @@ def _examinations() -> list[Examination]:
         Examination("vid2vid", lambda: f"{__version__} in {Path(__file__).parents[1]}", reinstall),
         Examination("torch", _torch, "pip install --force-reinstall torch"),
         *(Examination(name, _package(name), f"pip install --force-reinstall {name}") for name in NEEDED),
+        Examination("opencv", _opencv, f"pip uninstall -y {' '.join(OPENCV_WHEELS)}; pip install {HEADLESS}"),
         Examination("devices", _devices, "pip install --force-reinstall torch"),
         Examination("cores", _cores, "give the process at least one core"),
         Examination(
@@ -74,9 +83,11 @@ def _examinations() -> list[Examination]:
             for codec, suffix in (("libx264", ".mp4"), ("libvpx-vp9", ".webm"))
         ),
         Examination("checkpoint", _checkpoint, reinstall),
+        Examination("speech", _speech, reinstall),
         Examination("pulled weights", _pulled, "vid2vid weights pull NAME downloads them again"),
         Examination("example", _example, reinstall),
         Examination("numba cache", _numba_cache, "set NUMBA_CACHE_DIR to a folder that can be written"),
+        Examination("signing key", _signing_key, "vid2vid credentials new makes a key that works"),
         Examination("temporary folder", _temporary, "free some space there, or set TMPDIR to another folder"),
     ]
 
@@ -108,6 +119,30 @@ def _package(name: str) -> Callable[[], str]:
         return metadata.version(name)
 
     return look
+
+
+def _opencv() -> str:
+    """Report which wheels of OpenCV are installed, of which there should be one, and that what they left works."""
+    wheels = _versions_of(OPENCV_WHEELS)
+    listed = " and ".join(f"{name} {version}" for name, version in wheels.items())
+    if len(set(wheels.values())) > 1:
+        raise CheckFailedError(f"{listed}: they have overwritten each other's files; keep one")
+    import cv2
+    import numpy as np
+
+    if cv2.resize(np.full((4, 4), 100, np.uint8), (2, 2)).tolist() != [[100, 100], [100, 100]]:
+        raise CheckFailedError(f"{cv2.__version__} resizes wrongly")
+    warning = "; they share their files, so never uninstall one alone" if len(wheels) > 1 else ""
+    return f"{listed or cv2.__version__}{warning}"
+
+
+def _versions_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _devices() -> str:
@@ -143,7 +178,7 @@ def _encoder(suffix: str) -> Callable[[], str]:
 
         with Scratch(Path(tempfile.gettempdir()) / "doctor") as scratch:
             clip = scratch.file(f"clip{suffix}")
-            with open_writer(clip, (64, 64), WriteOptions(fps=Fraction(25))) as writer:
+            with open_writer(clip, (64, 64), WriteOptions(fps=Fraction(25), provenance=None)) as writer:
                 for level in (50, 100, 150):
                     writer.write(np.full((64, 64, 3), level, np.uint8))
             levels = [float(frame.mean()) for frame in read_video(clip)]
@@ -158,24 +193,47 @@ def _encoder(suffix: str) -> Callable[[], str]:
 
 
 def _checkpoint() -> str:
-    from vid2vid_cli.checkpoints.cache import recorded_sha256
-    from vid2vid_cli.checkpoints.reading import EMBEDDED, bundled_file, embedded_checkpoint
+    from vid2vid_cli.checkpoints.reading import EMBEDDED, embedded_checkpoint
     from vid2vid_cli.models.registry import load_face_analyzer, load_model
 
     file = embedded_checkpoint()
-    recorded = recorded_sha256(bundled_file("weights", "SHA256SUMS"), EMBEDDED)
-    if file.sha256 != recorded:
-        raise CheckFailedError(f"{file.path}: sha256 is {file.sha256}, but {recorded} is recorded")
+    found = _as_recorded(file, EMBEDDED)
     load_model()
     load_face_analyzer()
+    return found
+
+
+def _speech() -> str:
+    from vid2vid_cli.checkpoints.reading import EMBEDDED_SPEECH, embedded_speech
+    from vid2vid_cli.models.registry import load_speech_model
+
+    found = _as_recorded(embedded_speech(), EMBEDDED_SPEECH)
+    load_speech_model()
+    return found
+
+
+def _as_recorded(file: LoadedFile, name: str) -> str:
+    """Compare a file that comes with the package with the sha256 that is recorded for it."""
+    from vid2vid_cli.checkpoints.cache import recorded_sha256
+    from vid2vid_cli.checkpoints.reading import bundled_file
+
+    recorded = recorded_sha256(bundled_file("weights", "SHA256SUMS"), name)
+    if file.sha256 != recorded:
+        raise CheckFailedError(f"{file.path}: sha256 is {file.sha256}, but {recorded} is recorded")
     megabytes = file.path.stat().st_size / 1e6
     return f"{file.path} ({megabytes:.1f} MB), sha256 {file.sha256} as recorded"
 
 
 def _pulled() -> str:
     """Report what the caches hold, by sizes and times, without reading the files."""
+    from vid2vid_cli.checkpoints.cache import home
+    from vid2vid_cli.errors import WeightsError
     from vid2vid_cli.pipeline.weights.inventory import list_weights
 
+    try:
+        home()
+    except WeightsError as error:
+        return f"none; none are needed ({error})"
     here = [each for each in list_weights() if not each.checkpoint.is_embedded and each.path is not None]
     wrong = [each.problem for each in here if each.is_wrong]
     if wrong:
@@ -196,6 +254,25 @@ def _numba_cache() -> str:
     # numba compiles into a folder beside the module, or one of the user's if that cannot be written.
     folder = Path(str(rasterizer._fill.stats.cache_path))
     return f"{folder}, {_write_into(folder)}"
+
+
+def _signing_key() -> str:
+    """Report the key that signs outputs. One is made when there is something to sign, not here."""
+    import c2pa
+
+    from vid2vid_cli.errors import NoPlaceForKeyError
+    from vid2vid_cli.media.credentials import keys
+
+    try:
+        path = keys.folder() / keys.SIGNING
+    except NoPlaceForKeyError as error:
+        return f"none, outputs are not signed: {error}"
+    if not path.exists():
+        return f"none yet, the first output makes {path}; c2pa {c2pa.sdk_version()}"
+    signing = keys.load(path)
+    signing.check()
+    worth = "made by vid2vid" if signing.is_self_made else "your own"
+    return f"{path}, {worth}, {signing.algorithm}, valid until {signing.valid_until}; c2pa {c2pa.sdk_version()}"
 
 
 def _temporary() -> str:

@@ -19,7 +19,7 @@ from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.motion_file import MotionFile
 from vid2vid_cli.pipeline.driving.base import FileDriving
 from vid2vid_cli.pipeline.driving.live_link import take_of_motion
-from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup, SpeechSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.expression import require_names
@@ -39,7 +39,7 @@ def extract_motion(
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
 ) -> Result:
-    """Write the motion of a driving (a video, picture, call, take or motion file) as a motion file, or a take (.csv).
+    """Write the motion of a driving (a video, picture, sound, call, take or motion file) as a motion file or a take.
 
     Frames without a face hold the last motion and are marked; those before the first face get the first motion.
     Raises a subclass of Vid2VidError whose text is one line; no partial file is left behind then.
@@ -54,7 +54,14 @@ def extract_motion(
     if target.suffix.lower() == ".csv":
         require_names(engine.loaded.model, str(target))
     select = parse_face(options.driving_face, "driving-face")
-    setup = ReaderSetup(engine.loaded.model, engine.analyzer, select, engine.device, max_pixels=options.max_pixels)
+    setup = ReaderSetup(
+        engine.loaded.model,
+        engine.analyzer,
+        select,
+        engine.device,
+        max_pixels=options.max_pixels,
+        speech=SpeechSetup(options.head, options.seed),
+    )
     with closing(open_driving(Path(driving), reading_options(options, log), setup)) as clip:
         smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
         motions, found, skipped = _collect(clip, options, smoother, hooks)

@@ -8,11 +8,13 @@ from pathlib import Path
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.mesh import Select
+from vid2vid_cli.media.files import require_file
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.backdrop import set_background
+from vid2vid_cli.pipeline.background import follows_camera
 from vid2vid_cli.pipeline.driving.base import Driving, FileDriving
-from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup, SpeechSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.expression import parse_expressions, parse_gaze
@@ -24,7 +26,8 @@ from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, parse
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 from vid2vid_cli.pipeline.scene import Scene
-from vid2vid_cli.pipeline.source import Source, check_picture
+from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source_faces import check_picture
 
 
 @dataclass(frozen=True)
@@ -48,22 +51,29 @@ class SceneRequest:
         check_picture(options)
         return cls(options, sweeps, reading, parse_face(options.driving_face, "driving-face"))
 
-    def open_driving(self, path: Path, engine: Engine) -> FileDriving:
-        """Open the driving."""
+    def open_driving(
+        self, path: Path, engine: Engine, source: Source | None = None, kind: type[FileDriving] | None = None
+    ) -> FileDriving:
+        """Open the driving. source: if it is a video, a sound drives at its rate. kind: None goes by the content."""
         options = self.options
+        source_fps = None if source is None or source.info is None else source.info.fps
         setup = ReaderSetup(
             engine.loaded.model,
             engine.analyzer,
             self.driving_face,
             engine.device,
             engine.memory,
-            needs_pictures=options.compare,
+            needs_pictures=options.compare or follows_camera(options),
             max_pixels=options.max_pixels,
             follows=options.body,
             shows=options.mouth in ("auto", "driving"),
             wrinkles=shown_wrinkles(options),
+            speech=SpeechSetup(options.head, options.seed, source_fps),
         )
-        return open_driving(path, self.reading, setup)
+        if kind is None:
+            return open_driving(path, self.reading, setup)
+        require_file(path)
+        return kind.open(path, self.reading, setup)
 
     def open_scene(self, engine: Engine, source: Source, driving: Driving) -> Scene:
         """Bring source and driving together. The reference frame is found later, by `Scene.find_reference`."""
@@ -87,8 +97,8 @@ def open_scene(
     """Open a source and a driving as a scene, which yields frames; nothing is written.
 
     source: a picture or a video by its path, or a picture as uint8 RGB (height, width, 3). driving: a video, GIF,
-    picture, motion file or call by its path, or an open `Driving`. options: as for `reenact`; those for encoding and
-    sound are ignored. model: loaded before with `load_model`, to spare loading it again.
+    picture, sound, motion file or call by its path, or an open `Driving`. options: as for `reenact`; those for encoding
+    and sound are ignored. model: loaded before with `load_model`, to spare loading it again.
 
         with open_scene("portrait.jpg", "talk.mp4") as scene:
             for frame, info in scene:
@@ -101,10 +111,11 @@ def open_scene(
     engine = start_engine(options, model, memory)
     # Only the loaded checkpoint says which family it is.
     check_family(engine.loaded.family, request.sweeps, options.region)
-    opened = driving if isinstance(driving, Driving) else request.open_driving(Path(driving), engine)
+    shown = Source(source, options, engine, log.warn)
+    opened = driving if isinstance(driving, Driving) else request.open_driving(Path(driving), engine, shown)
     # The scene closes the driving, but there is no scene yet if one of these steps fails.
     try:
-        scene = request.open_scene(engine, Source(source, options, engine, log.warn), opened)
+        scene = request.open_scene(engine, shown, opened)
         set_background(scene, None, None, log.warn)
         if options.relative:
             scene.find_reference(options.reference_frame)

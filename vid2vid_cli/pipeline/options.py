@@ -21,6 +21,7 @@ Loop = Literal["forward", "pingpong"]
 Rate = Literal["low", "medium", "high"]
 CallAudio = Literal["copy", "opus", "none"]
 Detector = Literal["built-in", "face-alignment"]
+HeadMotion = Literal["still", "calm", "lively"]
 _ANGLE = {"panel": "Head pose", "metavar": "DEGREES"}
 _TIME, _RATE = {"panel": "Time", "metavar": "TIME"}, {"panel": "Time", "metavar": "RATE"}
 _LIVEPORTRAIT, _FACEVID2VID = {"panel": "Only for -c liveportrait"}, {"panel": "Only for -c facevid2vid and fomm"}
@@ -56,7 +57,9 @@ class EngineOptions:
     device: str = option("auto", "Device of the networks: auto, cpu, cuda, cuda:N or mps.", panel="Engine")
     dtype: DType = option("float32", "Precision of the networks, in families that have some.", panel="Engine")
     threads: int = option(0, "CPU threads of the networks; 0 leaves one core to decoding and encoding.", panel="Engine")
-    detector: Detector = option("built-in", "Face detector; face-alignment downloads its own weights.", panel="Engine")
+    detector: Detector = option(
+        "built-in", "Face detector; face-alignment (extra landmarks) downloads its own weights.", panel="Engine"
+    )
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,12 @@ class PictureOptions(LimitOptions):
     face: str = option(
         "largest", "Which face of the source: largest, center, an index from the left, or all.", panel="Picture"
     )
+    face_box: str | None = option(
+        None,
+        "Where the face of the source is, in pixels, where none is found: drawings, for instance.",
+        panel="Picture",
+        metavar="X,Y,WIDTH,HEIGHT",
+    )
     paste_back: bool = option(
         True,
         "Paste the face back into the whole source, or output the crop alone.",
@@ -145,7 +154,9 @@ class PictureOptions(LimitOptions):
         panel="Picture",
     )
     size: int | None = option(None, "Longer side of the output in pixels; default: as the source.", panel="Picture")
-    background: str = option("keep", "Behind the person: keep, blur, transparent, COLOUR or FILE.", panel="Picture")
+    background: str = option(
+        "keep", "Behind the person: keep, follow, blur, transparent, COLOUR or FILE.", panel="Picture"
+    )
 
 
 @dataclass(frozen=True)
@@ -160,6 +171,18 @@ class EncodingOptions:
     )
     preset: str | None = option(None, "Speed preset of the encoder.", panel="Encoding")
     force: bool = option(False, "Overwrite an existing output.", panel="Encoding")
+    credentials: bool | None = option(
+        None,
+        "Sign the output: what made it, and from what (on by default).",
+        "--credentials/--no-credentials",
+        panel="Encoding",
+    )
+    watermark: bool | None = option(
+        None,
+        "Put an invisible watermark into the pictures (on by default).",
+        "--watermark/--no-watermark",
+        panel="Encoding",
+    )
 
 
 @dataclass(frozen=True)
@@ -176,6 +199,8 @@ class DrivingOptions:
     start: str | None = option(None, "Start time in the driving: seconds or [H:]MM:SS.", **_TIME)
     end: str | None = option(None, "End time in the driving: seconds or [H:]MM:SS.", **_TIME)
     fps: str | None = option(None, "Frame rate, such as 25 or 30000/1001; default: as the driving.", **_RATE)
+    head: HeadMotion = option("calm", "A sound as driving: how the head moves while it speaks.", panel="Sound")
+    seed: int = option(0, "A sound as driving: another number, other blinks, glances and head motion.", panel="Sound")
 
 
 @dataclass(frozen=True)
@@ -221,6 +246,20 @@ class ReenactOptions(
     wrinkles: float = option(1.0, "How much of the driving's wrinkles shows: 0 none, 1 all (compact).", panel="Motion")
     audio: Audio = option("driving", "Where the sound of the output comes from.", panel="Time")
     compare: bool = option(False, "Show source, driving and result side by side.", "--compare", panel="Picture")
+
+
+@dataclass(frozen=True)
+class SpeakOptions(ReenactOptions):
+    """The options of `speak`, besides its three files."""
+
+    # A mouth that was heard does not tremble as one that was seen.
+    smooth: float = option(0.0, "Smoothing of the motion against jitter: 0 none, 1 strong, at most 10.", panel="Motion")
+    source_video: bool = option(
+        False,
+        "Keep the head, the eyes and all else of SOURCE, a video, as filmed; change the mouth alone.",
+        "--source-video",
+        panel="Sound",
+    )
 
 
 @dataclass(frozen=True)

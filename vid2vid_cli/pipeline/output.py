@@ -56,6 +56,13 @@ def check_target(target: str | Path, options: EncodingOptions, *, is_clip: bool)
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
 
 
+def unused_encoding(target: str | Path, options: EncodingOptions, fps: str | None = None) -> str | None:
+    """Return a note on options of videos that mean nothing for a picture. fps: the rate that was asked for."""
+    given = {"--codec": options.codec, "--crf": options.crf, "--preset": options.preset, "--fps": fps}
+    names = ", ".join(name for name, value in given.items() if value is not None)
+    return f"{names}: without effect, since {target} is a picture" if names and is_picture_name(target) else None
+
+
 def may_move(path: str | Path) -> bool:
     """Say whether a picture of this name may be an animation."""
     return Path(path).suffix.lower() == ".webp"

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vid2vid_cli.errors import UsageError
-from vid2vid_cli.face.mesh import Select
+from vid2vid_cli.face.mesh import Box, Select
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.pipeline.options import DrivingOptions
 from vid2vid_cli.pipeline.progress import WarningLog
 
 MOST_STEPS = 100_000
 MOST_DEG = 360
+MOST_PX = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,20 @@ def parse_face(text: str, name: str = "face") -> Select:
     if is_index(text):
         return int(text)
     raise UsageError(f"--{name} {text}: write largest, center or an index from the left (0, 1, ...)")
+
+
+def parse_face_box(text: str | None) -> Box | None:
+    """Parse X,Y,WIDTH,HEIGHT of a face in pixels into left, top, right and bottom."""
+    if text is None:
+        return None
+    try:
+        left, top, width, height = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--face-box {text}: write X,Y,WIDTH,HEIGHT in pixels, such as 120,80,200,240") from error
+    # Written so that NaN fails too.
+    if not (max(abs(left), abs(top)) < MOST_PX and 1 <= min(width, height) <= max(width, height) < MOST_PX):
+        raise UsageError(f"--face-box {text}: WIDTH and HEIGHT must be at least 1 pixel, and all below {MOST_PX}")
+    return left, top, left + width, top + height
 
 
 def is_index(text: str) -> bool:

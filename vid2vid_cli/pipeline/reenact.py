@@ -15,14 +15,14 @@ from vid2vid_cli.media.video import WriteOptions, audio_of, open_writer
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.backdrop import set_background
 from vid2vid_cli.pipeline.background import check_transparency, clip_suffix
-from vid2vid_cli.pipeline.driving.base import Driving
+from vid2vid_cli.pipeline.driving.base import Driving, FileDriving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.family_request import check_family
 from vid2vid_cli.pipeline.finite import retried_in_float32
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.open_scene import SceneRequest
 from vid2vid_cli.pipeline.options import ReenactOptions
-from vid2vid_cli.pipeline.output import OpenWriter, check_target, write_frames, write_options
+from vid2vid_cli.pipeline.output import OpenWriter, check_target, unused_encoding, write_frames, write_options
 from vid2vid_cli.pipeline.pose import warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
@@ -41,13 +41,17 @@ def reenact(
     model: LoadedModel | None = None,
     hooks: Hooks | None = None,
     memory: Memory | None = None,
+    kind: type[FileDriving] | None = None,
+    keeps_around_mouth: bool = False,
 ) -> Result:
     """Animate a source with the motion of a driving and write the result.
 
-    source: image or video. driving: video, GIF, image, motion file or call. output: .mp4 .mov .mkv .webm .gif .webp, a
-    folder for PNG frames, or a picture where driving and source are pictures; default `{source}--{driving}.mp4` in the
-    current folder (.png for a picture, .webm if it is to be transparent). model: loaded before with `load_model`, to
-    spare loading it again. memory: of earlier jobs, to spare looking again at a source or a driving.
+    source: image or video. driving: video, GIF, image, sound, motion file or call. output: .mp4 .mov .mkv .webm .gif
+    .webp, a folder for PNG frames, or a picture where driving and source are pictures; default
+    `{source}--{driving}.mp4` in the current folder (.png for a picture, .webm if it is to be transparent). model:
+    loaded before with `load_model`, to spare loading it again. memory: of earlier jobs, to spare looking again at a
+    source or a driving. kind: of the driving; None goes by its content. keeps_around_mouth: leave all but the lower
+    face as the source shows it.
     Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
     """
     began = time.perf_counter()
@@ -61,15 +65,18 @@ def reenact(
     engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, request.sweeps, options.region)
     check_source(source, driving)
-    with closing(request.open_driving(driving, engine)) as opened:
-        scene = request.open_scene(engine, Source(source, options, engine, log.warn), opened)
+    shown = Source(source, options, engine, log.warn)
+    with closing(request.open_driving(driving, engine, shown, kind)) as opened:
+        scene = request.open_scene(engine, shown, opened)
+        if keeps_around_mouth:
+            scene.keep_around_mouth()
         is_clip = scene.source.is_video or not opened.is_still
         target = output if output is not None else _default_output(scene.source, opened, is_clip=is_clip)
         # Again, now that the name is certain; before the reference frame is searched, which takes seconds.
         check_output(target, force=options.force, inputs=(source, driving))
         check_target(target, options, is_clip=is_clip)
-        note = swap_note(source, driving)
-        if note is not None:
+        notes = swap_note(source, driving), None if is_clip else unused_encoding(target, options, options.fps)
+        for note in filter(None, notes):
             log.warn(note)
         set_background(scene, options, target, log.warn)
         warn_of_range(engine.loaded.model, request.sweeps, options, log)
@@ -78,7 +85,7 @@ def reenact(
         # A file always knows its length: `total` is None for live drivings only.
         if (scene.total or 0) < opened.count:
             log.warn(f"{source}: shorter than the driving; the output ends with it")
-        provenance = provenance_of(engine.loaded, options, source=source, driving=driving)
+        provenance = provenance_of(engine.loaded, options, log, source=source, driving=driving)
         writing = write_options_of(scene, options, provenance, log)
         result = play(scene, target, writing, log, hooks or Hooks())
     return replace(result, seconds=time.perf_counter() - began)

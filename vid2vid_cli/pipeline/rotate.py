@@ -33,14 +33,22 @@ from vid2vid_cli.pipeline.finite import retried_in_float32
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.motion_controls import MotionControls
 from vid2vid_cli.pipeline.options import RotateOptions
-from vid2vid_cli.pipeline.output import check_target, is_picture_name, write_frames, write_options
+from vid2vid_cli.pipeline.output import (
+    check_target,
+    is_picture_name,
+    may_move,
+    unused_encoding,
+    write_frames,
+    write_options,
+)
 from vid2vid_cli.pipeline.parsing import parse_fps
 from vid2vid_cli.pipeline.pose import AXES, Sweeps, parse_sweeps, warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.roles import check_source
 from vid2vid_cli.pipeline.scene import Scene
-from vid2vid_cli.pipeline.source import Source, check_picture
+from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source_faces import check_picture
 from vid2vid_cli.pipeline.unseen_side import warn_of_unseen_side
 
 EXAMPLE = "portrait.jpg"
@@ -90,9 +98,12 @@ def rotate(
     check_output(target, force=options.force, inputs=[path])
     check_target(target, options, is_clip=turned.is_video)  # the views of a still may stand in one picture
     _check_loop(target, options, is_sweep=views > 1 and not turned.is_video)
+    note = None if may_move(target) and views > 1 else unused_encoding(target, options)
+    if note is not None:
+        log.warn(note)
     set_background(scene, options, target, log.warn)
     _warn_of_turns(engine.loaded.model, turned, sweeps, options, log)
-    writing = _write_options(scene, options, provenance_of(engine.loaded, options, source=path), log)
+    writing = _write_options(scene, options, provenance_of(engine.loaded, options, log, source=path), log)
     labels = view_labels(sweeps, expressions, views)
     frames, size = _write(target, scene, writing, labels, options, hooks=hooks or Hooks())
     lost = scene.counts.source_lost

@@ -14,11 +14,10 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.face.compositing import alpha_between, side_by_side
 from vid2vid_cli.geometry.regions import Mouth
-from vid2vid_cli.media.colour import BLACK
 from vid2vid_cli.models.base import Follows, KnowsRest, ReenactmentModel, SourceAppearance
 from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, join_motions, restrict_motion
 from vid2vid_cli.pipeline.animator import Animator
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference, ShotStart
 from vid2vid_cli.pipeline.expression import require_gaze, require_names, weights_at
 from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.finite import require_finite_motion
@@ -29,6 +28,7 @@ from vid2vid_cli.pipeline.turning import TurnCalibration
 from vid2vid_cli.process.streaming import prefetch
 from vid2vid_cli.smoothing import MotionSmoother
 
+ON_BLACK = 1 << 16  # added to the number of a face on black, which moves exactly as on its own ground
 SAMPLED_FPS, SAMPLED_FRAMES = Fraction(8), 32  # of a source video, to see how its faces rest
 
 
@@ -63,8 +63,8 @@ class FaceCounts:
 class ReplacesBackground(Protocol):
     """Changes what is behind the person in frames that follow one another."""
 
-    def __call__(self, frame: Frame) -> Frame:
-        """Return the next frame with another background; its alpha may come or go."""
+    def __call__(self, frame: Frame, driving: Frame | None) -> Frame:
+        """Return the next frame with another background; its alpha may come or go. driving: its picture."""
         ...
 
     def close(self) -> None:
@@ -100,6 +100,7 @@ class Scene:
         self.reference: Reference | None = None
         """What counts in the driving as the source's rest; None: motion is taken as it is."""
         self._own_rests: dict[int, Motion] = {}  # of the faces of a source video, by their place
+        self._first_seen: dict[int, SourceAppearance] = {}  # of a source video: the teeth of one frame serve for all
         self._rested: dict[int, tuple[SourceAppearance, SourceAppearance]] = {}
         self.look_at_rest: object | None = None
         """What the family shows of the driving at rest, see models.base.ShowsDriving."""
@@ -108,7 +109,6 @@ class Scene:
         # A video's own mouth shows teeth in some frames only: fillings that take turns would flicker.
         self._mouth: Mouth = "driving" if source.is_video and controls.mouth == "auto" else controls.mouth
         self._shows_all_three = False
-        self._on_black: SourceFrame | None = None  # a transparent still on another ground than its own
         self._backdrop: ReplacesBackground | None = None
         self._turns = None if source.is_video else TurnCalibration(model, source.analyzer)
         if controls.gaze is not None:
@@ -150,9 +150,13 @@ class Scene:
         """Show source and driving beside every frame."""
         self._shows_all_three = True
 
+    def keep_around_mouth(self) -> None:
+        """Leave all but the lower face as the source shows it, to the bit."""
+        self._finish.keeps_around_mouth = True
+
     def show_alpha(self) -> None:
-        """Leave a transparent still transparent. Every frame is then rendered twice."""
-        self._on_black = self.source.still_on(BLACK)
+        """Leave a transparent source transparent. Every frame is then rendered twice."""
+        self.source.show_alpha()
 
     def replace_background(self, backdrop: ReplacesBackground) -> None:
         """Put something else behind the person."""
@@ -170,12 +174,14 @@ class Scene:
                 self._backdrop.close()
 
     def _play(self) -> Iterator[tuple[Frame, FrameInfo]]:
-        smoother = MotionSmoother(self.controls.smooth, float(self.driving.fps)) if self.controls.smooth else None
+        smoother = self._new_smoother()
         last: Frame | None = None
         numbers, total = itertools.count(), self.total or 0  # a live call takes one angle, which lasts
         for index, (source, driven) in enumerate(zip(self.source.frames(self.fps), self._driven(), strict=False)):
             if driven is None:
                 continue
+            if driven.starts is not None:
+                smoother = self._begin_shot(driven.starts)
             is_repeat = driven.is_repeat and last is not None
             if last is None or not is_repeat:
                 self._count(source)
@@ -187,6 +193,15 @@ class Scene:
             raise self.driving.no_face()
         if not self.counts.source_seen:
             raise self.source.no_face()
+
+    def _new_smoother(self) -> MotionSmoother | None:
+        return MotionSmoother(self.controls.smooth, float(self.driving.fps)) if self.controls.smooth else None
+
+    def _begin_shot(self, starts: ShotStart) -> MotionSmoother | None:
+        """Take the rest of another shot of the driving; return a smoother that knows nothing of the one before."""
+        self.reference, self.look_at_rest = starts.reference, starts.look_at_rest
+        self._rested.clear()
+        return self._new_smoother()
 
     def __enter__(self) -> Scene:
         return self
@@ -227,7 +242,7 @@ class Scene:
         return driven if smoother is None else replace(driven, motion=smoother(motion))
 
     def _count(self, source: SourceFrame) -> None:
-        is_seen = any(face.appearance is not None for face in source.faces)
+        is_seen = not source.mouth_share or any(face.appearance is not None for face in source.faces)
         self.counts.source_seen += is_seen
         self.counts.source_lost += not is_seen
 
@@ -237,11 +252,11 @@ class Scene:
         added = None if self._names is None else weights_at(self._names, self.controls.expressions, share)
         asked = Asked(pose, added, self.controls.gaze)
         frame = self._render_source(source, driven, asked)
-        if self._on_black is not None:
+        if source.on_black is not None:
             # How far two grounds show through a rendering is its alpha, whatever the family does to a picture.
-            frame = alpha_between(frame, self._render_source(self._on_black, driven, asked, first=len(source.faces)))
+            frame = alpha_between(frame, self._render_source(source.on_black, driven, asked, first=ON_BLACK))
         if self._backdrop is not None:
-            frame = self._backdrop(frame)
+            frame = self._backdrop(frame, driven.picture)
         return side_by_side(source.frame, driven.picture, frame) if self._shows_all_three else frame
 
     def _render_source(self, source: SourceFrame, driven: DrivenFrame, asked: Asked, first: int = 0) -> Frame:
@@ -262,7 +277,8 @@ class Scene:
         if reference is not None and isinstance(self._model, KnowsRest):
             appearance = self._at_rest(self._model, number, appearance, reference)
         appearance = self._calibrated(number, appearance, asked.pose)
-        animator = Animator(self._model, appearance, self.source.path, self._mouth)
+        like = self._first_seen.setdefault(number, appearance) if self.source.is_video else None
+        animator = Animator(self._model, appearance, self.source.path, self._mouth, like=like)
         motion = self._controlled(base, driven.motion)
         gaze, added = asked.gaze, asked.expression
         at_rest = self.look_at_rest
@@ -272,9 +288,7 @@ class Scene:
         """Return a face of a still that looks turned as asked. A video's frames would each be turned by another law."""
         if self._turns is None:
             return appearance
-        # On another ground a face moves exactly as on its own.
-        place = number if self._on_black is None else number % len(self._on_black.faces)
-        return self._turns.calibrated(place, appearance, pose)
+        return self._turns.calibrated(number % ON_BLACK, appearance, pose)
 
     def _at_rest(
         self, model: KnowsRest, number: int, appearance: SourceAppearance, reference: Motion
@@ -282,7 +296,7 @@ class Scene:
         """Return a source whose rest is what driven parts of it start from: lips closed, a source video's face calm."""
         seen = self._rested.get(number)
         if seen is None or seen[0] is not appearance:  # a picture stays the same from frame to frame
-            rest = model.rested(appearance, reference, self._own_rests.get(number))
+            rest = model.rested(appearance, reference, self._own_rests.get(number % ON_BLACK))
             rest = self._controlled(appearance.motion, rest, at_most=1.0)
             seen = self._rested[number] = appearance, replace(appearance, rest=rest)
         return seen[1]

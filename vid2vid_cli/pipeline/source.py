@@ -13,43 +13,60 @@ from typing import cast
 import numpy as np
 import torch
 
-from vid2vid_cli.arrays import Frame
-from vid2vid_cli.errors import NoFaceError, UsageError, Vid2VidError
+from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.errors import Vid2VidError
 from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, crop_around, crop_frame
 from vid2vid_cli.face.frames import image_of
-from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, face_from_landmarks, select_face
+from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.face.placing import glide_crop, has_left, private_room, scale_face
-from vid2vid_cli.media.colour import Colour
+from vid2vid_cli.media.colour import BLACK, Colour
 from vid2vid_cli.media.image import is_see_through, read_image
-from vid2vid_cli.media.video import ReadOptions, frames_to_read, probe_video, read_video, sniff
+from vid2vid_cli.media.video import (
+    ReadOptions,
+    frames_to_read,
+    lay_over,
+    probe_video,
+    read_video,
+    shows_through,
+    sniff,
+)
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.pipeline.appearance import remembered_appearance
 from vid2vid_cli.pipeline.background import parse_background
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import PictureOptions
-from vid2vid_cli.pipeline.output import check_size, fit_size
-from vid2vid_cli.pipeline.parsing import parse_face
+from vid2vid_cli.pipeline.output import fit_size
+from vid2vid_cli.pipeline.source_faces import SourceFaces
 
 UNNAMED = "the given picture"  # what messages call a source that is no file
-PLAINLY_LARGE = 0.3  # of the shorter side: a face of this size is what the picture is about
 
 
 @dataclass(frozen=True)
 class SourceFace:
-    """One face of a source frame: where it is and whose it is. appearance: None while the face is out of sight."""
+    """One face of a source frame: where it is and whose it is. appearance: None while the face is out of sight.
+
+    landmarks_px: (470, 3) in px of the frame, of a face that is seen.
+    """
 
     crop: FaceCrop
     appearance: SourceAppearance | None
+    landmarks_px: Points | None = None
 
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """A frame of the source and the faces in it that will move. There are none before the first face is seen."""
+    """A frame of the source and the faces in it that will move. There are none before the first face is seen.
+
+    mouth_share: how much of a new mouth shows where all around it stays, in [0, 1]; at 0 the frame stays as it is.
+    """
 
     frame: Frame
     faces: Sequence[SourceFace]
+    on_black: SourceFrame | None = None
+    """The same on black, if the source's alpha is to be shown: from both it is found again."""
+    mouth_share: float = 1.0
 
 
 class Source:
@@ -67,8 +84,9 @@ class Source:
             raise ValueError(f"a picture is uint8 (H, W, 3), not {self._picture.dtype} {self._picture.shape}")
         self.path = Path(UNNAMED) if isinstance(subject, np.ndarray) else Path(subject)
         self.options, self._engine, self._warn = options, engine, warn
-        self._select = check_picture(options)
+        self._faces = SourceFaces(self.path, options, engine.analyzer, self._memory, warn)
         self._background = parse_background(options.background).colour
+        self._shows_alpha = False
         is_video = self._picture is None and sniff(self.path) == "video"
         self.info = probe_video(self.path, options.max_pixels) if is_video else None
 
@@ -84,8 +102,14 @@ class Source:
 
     @cached_property
     def is_see_through(self) -> bool:
-        """Whether it is a still with transparent parts. Those of videos are laid on a colour."""
-        return self._picture is None and not self.is_video and is_see_through(self.path)
+        """Whether parts of it are transparent; the first frame of a video tells."""
+        if self._picture is not None:
+            return False
+        return is_see_through(self.path) if self.info is None else shows_through(self.path, self.info)
+
+    def show_alpha(self) -> None:
+        """Give every frame on black as well."""
+        self._shows_alpha = True
 
     def frame_count(self, fps: Fraction | None = None) -> int:
         """Return how many frames a video has at a rate; 0 for an image, which never ends."""
@@ -93,7 +117,10 @@ class Source:
 
     def frames(self, fps: Fraction | None = None) -> Iterator[SourceFrame]:
         """Yield source frames: an image without end; a video at the given rate until it is over."""
-        return itertools.repeat(self._still) if self.info is None else self._clip(self._reading(fps))
+        if self.info is not None:
+            return self._clip(self._reading(fps))
+        on_black = self._still_on(BLACK) if self._shows_alpha else None
+        return itertools.repeat(replace(self._still, on_black=on_black))
 
     def first_appearance(self) -> SourceAppearance:
         """Return the appearance of the first face that is seen. NoFaceError if none is."""
@@ -104,14 +131,13 @@ class Source:
 
     def no_face(self) -> Vid2VidError:
         """Return the error for a source that never shows a face, or never the chosen one."""
-        if isinstance(self._select, int) and self._select > 0:
-            return UsageError(f"--face {self._select}: {self.path} never shows that many; see vid2vid faces")
-        return NoFaceError(f"{self.path}: no face found; use a picture where a face is larger and less hidden")
+        return self._faces.no_face()
 
     def _reading(self, fps: Fraction | None) -> ReadOptions:
         # At its own rate a clip is read frame by frame; a filter of the same rate could still drop or repeat some.
         resampled = None if self.info is None or fps == self.info.fps else fps
-        return ReadOptions(fps=resampled, background=self._background, warn=self._warn)
+        background = None if self._shows_alpha else self._background
+        return ReadOptions(fps=resampled, background=background, warn=self._warn)
 
     @cached_property
     def _still(self) -> SourceFrame:
@@ -127,15 +153,12 @@ class Source:
         """Give the memory of earlier jobs. It goes by the content of files, so a picture that is no file has none."""
         return None if self._picture is not None else self._engine.memory
 
-    def still_on(self, colour: Colour) -> SourceFrame:
+    def _still_on(self, colour: Colour) -> SourceFrame:
         """Return a transparent still as it looks on another colour, its faces in the same places."""
         picture = read_image(self.path, background=colour, max_pixels=self.options.max_pixels)
         _, placed = self._place(self._read_still())
         frame, _ = self._sized(picture)
-        alike = [
-            self._appear_like(own, frame, face, crop)
-            for own, (face, crop) in zip(self._still.faces, placed, strict=True)
-        ]
+        alike = [self._appear_like(own, frame, face) for own, (face, _) in zip(self._still.faces, placed, strict=True)]
         return SourceFrame(frame, alike)
 
     def _read_still(self) -> Frame:
@@ -150,16 +173,7 @@ class Source:
     def _place(self, picture: Frame) -> tuple[Frame, list[tuple[Face, FaceCrop]]]:
         """Return a still in the size of the output, and the faces that move with their crops."""
         # At the picture's own size, so that the numbers of faces do not depend on the size of the output.
-        faces = self._look(picture)
-        if not faces:
-            raise self.no_face()
-        chosen = faces
-        if self._select is not None:
-            one = select_face(faces, self._select, picture)
-            if one is None:
-                last = len(faces) - 1
-                raise UsageError(f"--face {self._select}: {self.path} has faces 0 to {last}; see vid2vid faces")
-            chosen = [one]
+        faces, chosen = self._faces.of_still(picture)
         frame, scale = self._sized(picture)
         everybody = [scale_face(face, scale) for face in faces]
         sized = [scale_face(face, scale) for face in chosen]
@@ -168,48 +182,41 @@ class Source:
     def _key(self, memory: Memory, *what: object) -> str:
         """Name what is computed of a still, with the options that it depends on."""
         options = self.options
-        return memory.key(self.path, *what, options.face, options.size, options.paste_back, tuple(self._background))
-
-    def _look(self, picture: Frame) -> list[Face]:
-        """Find the faces of a still, or recall them."""
-        memory = self._memory
-        if memory is None:
-            return self._find(picture)
-        key = memory.key(self.path, "faces", self._select == "largest", tuple(self._background))
-        known = memory.recall_tensors(key, "faces")
-        if known is not None and known.keys() == {"landmarks", "scores"}:
-            return list(map(face_from_landmarks, known["landmarks"].numpy(), known["scores"].tolist()))
-        faces = self._find(picture)
-        landmarks = torch.from_numpy(np.array([face.landmarks_px for face in faces], np.float32))
-        scores = torch.tensor([face.score for face in faces], dtype=torch.float64)
-        memory.keep_tensors(key, "faces", {"landmarks": landmarks, "scores": scores})
-        return faces
-
-    def _find(self, picture: Frame) -> list[Face]:
-        """Find the faces of a still."""
-        # The quick search misses small faces only: it is enough if the largest one plainly is what the picture shows.
-        if self._select == "largest":
-            faces = self._engine.analyzer.faces(picture)
-            if any(face.size_px > PLAINLY_LARGE * min(picture.shape[:2]) for face in faces):
-                return faces
-        return self._engine.analyzer.faces(picture, thorough=True)
+        chosen = options.face, options.face_box, options.size, options.paste_back
+        return memory.key(self.path, *what, *chosen, tuple(self._background))
 
     def _clip(self, reading: ReadOptions) -> Iterator[SourceFrame]:
+        follow = self.follower()
+        for picture in read_video(self.path, reading, self.info):
+            yield follow(picture)
+
+    def follower(self) -> Callable[..., SourceFrame]:
+        """Return a function that finds the faces of pictures (H, W, 3) which follow each other."""
         trackers: list[FaceTracker] = []
         crops: dict[int, FaceCrop] = {}
-        for picture in read_video(self.path, reading, self.info):
-            trackers = trackers or self._trackers(picture)
+
+        def follow(read: Frame, mouth_share: float = 1.0) -> SourceFrame:
+            picture = read if read.shape[2] == 3 else lay_over(self._background, read)
+            trackers.extend([] if trackers else self._faces.trackers(picture))
             frame, scale = self._sized(picture)
             seen = {k: scale_face(f, scale) for k, t in enumerate(trackers) if (f := t.update(picture)) is not None}
             for k, face in seen.items():
                 crops[k] = self._next_crop(crops.get(k), frame, face, list(seen.values()))
-            yield SourceFrame(frame, [self._appear(frame, seen.get(k), crop) for k, crop in sorted(crops.items())])
+            faces = [self._appear(frame, seen.get(k), crop) for k, crop in sorted(crops.items())]
+            on_black = None
+            if read.shape[2] == 4:
+                black, _ = self._sized(lay_over(BLACK, read))
+                alike = (
+                    self._appear_like(own, black, seen.get(k)) for own, k in zip(faces, sorted(crops), strict=True)
+                )
+                on_black = SourceFrame(black, list(alike))
+            return SourceFrame(frame, faces, on_black, mouth_share)
 
-    def _trackers(self, picture: Frame) -> list[FaceTracker]:
-        analyzer = self._engine.analyzer
-        if self._select is not None:
-            return [FaceTracker(analyzer, self._select)]
-        return [FaceTracker(analyzer, start=face) for face in analyzer.faces(picture, thorough=True)]
+        return follow
+
+    def sized(self, picture: Frame) -> Frame:
+        """Return a picture in the size of the output."""
+        return self._sized(picture)[0]
 
     def _next_crop(self, last: FaceCrop | None, frame: Frame, face: Face, everybody: list[Face]) -> FaceCrop:
         """Return the crop of a face that moves: it stays as long as the face is well inside, or glides after it."""
@@ -234,17 +241,17 @@ class Source:
         image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
         if memory is None or self.is_video:
-            return SourceFace(crop, model.appearance(image, landmarks))
+            return SourceFace(crop, model.appearance(image, landmarks), face.landmarks_px)
         key = self._key(memory, "appearance", number)
-        return SourceFace(crop, remembered_appearance(memory, key, model, image, landmarks))
+        return SourceFace(crop, remembered_appearance(memory, key, model, image, landmarks), face.landmarks_px)
 
-    def _appear_like(self, own: SourceFace, frame: Frame, face: Face, crop: FaceCrop) -> SourceFace:
+    def _appear_like(self, own: SourceFace, frame: Frame, face: Face | None) -> SourceFace:
         """Compute what the model keeps of a face on another ground; it moves exactly as `own` does."""
-        model = self._engine.loaded.model
+        if own.appearance is None or face is None:
+            return own
+        model, crop = self._engine.loaded.model, own.crop
         image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        if own.appearance is None:
-            return SourceFace(crop, None)
         made = model.appearance(image, landmarks)
         return SourceFace(crop, replace(made, canonical=own.appearance.canonical, motion=own.appearance.motion))
 
@@ -254,14 +261,3 @@ class Source:
             return picture, 1.0
         frame = resize_frame(picture, fit_size(picture.shape[:2], self.options.size))
         return frame, max(frame.shape[:2]) / max(picture.shape[:2])
-
-
-def check_picture(options: PictureOptions) -> Select | None:
-    """Check the options for a picture without opening it. Returns which face moves, None for all."""
-    parse_background(options.background)
-    check_size(options.size)
-    if options.face != "all":
-        return parse_face(options.face)
-    if not options.paste_back:
-        raise UsageError("--face all: needs --paste-back; choose one face for --crop-only")
-    return None

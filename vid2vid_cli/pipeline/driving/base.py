@@ -19,6 +19,17 @@ from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
 
 
 @dataclass(frozen=True)
+class ShotStart:
+    """What counts from the first frame of another shot on.
+
+    reference: as in `Driving.find_reference`. look_at_rest: as in `Driving.look_at_rest`.
+    """
+
+    reference: Reference
+    look_at_rest: object | None
+
+
+@dataclass(frozen=True)
 class DrivenFrame:
     """One driving frame.
 
@@ -28,6 +39,7 @@ class DrivenFrame:
     look: what the family shows of the frame itself, see models.base.ShowsDriving; None for nothing.
     is_repeat: whether to show the previous output frame again instead of rendering, if there is one.
     arrived_s: when the frame came in, by time.perf_counter; None unless the driving is live.
+    starts: what counts from here on, where another shot begins in which motion is relative to another rest.
     """
 
     motion: Motion | None
@@ -36,6 +48,7 @@ class DrivenFrame:
     is_repeat: bool = False
     arrived_s: float | None = None
     look: object | None = None
+    starts: ShotStart | None = None
 
 
 @dataclass(frozen=True)
@@ -44,16 +57,17 @@ class Reference:
 
     motion: of one frame. frame: the driving's frame that its head pose is of; None if that is no frame of it.
     rest_frames: over how many frames its expression was estimated; 0 if it is that of `frame`. has_rest: whether the
-    face is ever at rest in them.
+    face is ever at rest in them. name: what it is called where no frame shows it.
     """
 
     motion: Motion
     frame: int | None = None
     rest_frames: int = 0
     has_rest: bool = True
+    name: str = "the call's picture"
 
     def __str__(self) -> str:
-        pose = "the call's picture" if self.frame is None else f"frame {self.frame}"
+        pose = self.name if self.frame is None else f"frame {self.frame}"
         if not self.rest_frames:
             return pose
         hint = "" if self.has_rest else " (a guess, since its lips never close; --reference-frame N may know better)"

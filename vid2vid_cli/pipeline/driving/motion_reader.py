@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -20,8 +21,18 @@ from vid2vid_cli.media.files import MAX_PIXELS
 from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel, ShowsDriving
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.memory import Memory
+from vid2vid_cli.pipeline.options import HeadMotion
 
 KEPT_PX = 768  # longer side of a crop that is kept for a while: more of the skin than is ever compared
+
+
+@dataclass(frozen=True)
+class SpeechSetup:
+    """How a sound drives. head, seed: how the head moves, see bearing.py. fps: frames a second; None: as usual."""
+
+    head: HeadMotion = "calm"
+    seed: int = 0
+    fps: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class ReaderSetup:
     shown, and not only their motion is wanted. max_pixels: a larger frame is refused.
     follows: whether movement beside the head counts, see models.base.Follows. shows: whether the model may show parts
     of the driving's pictures, its mouth or, by the share `wrinkles`, its skin's light: see models.base.ShowsDriving.
+    speech: how a driving moves that is a sound.
     """
 
     model: ReenactmentModel
@@ -44,6 +56,7 @@ class ReaderSetup:
     follows: bool = True
     shows: bool = False
     wrinkles: float = 0.0
+    speech: SpeechSetup = SpeechSetup()
 
     @property
     def looks(self) -> bool:

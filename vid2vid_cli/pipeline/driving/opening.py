@@ -11,11 +11,16 @@ from vid2vid_cli.pipeline.driving.call_file import CallDriving
 from vid2vid_cli.pipeline.driving.live_link import LiveLinkDriving
 from vid2vid_cli.pipeline.driving.motion_file import MotionFileDriving
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.speech import SpeechDriving
 from vid2vid_cli.pipeline.driving.still import StillDriving
 from vid2vid_cli.pipeline.driving.video import VideoDriving
 
-# Asked in this order, cheapest first: a few bytes, then a picture's header. VideoDriving takes all that is left.
-KINDS: tuple[type[FileDriving], ...] = (MotionFileDriving, CallDriving, LiveLinkDriving, StillDriving, VideoDriving)
+# Asked in this order, cheapest first: a few bytes, then a picture's header, then ffmpeg. VideoDriving takes all that is
+# left.
+KINDS: tuple[type[FileDriving], ...] = (
+    *(MotionFileDriving, CallDriving, LiveLinkDriving),
+    *(StillDriving, SpeechDriving, VideoDriving),
+)
 
 
 def open_driving(path: Path, reading: ReadOptions, setup: ReaderSetup) -> FileDriving:

@@ -6,17 +6,18 @@ import collections
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar
 
 from vid2vid_cli.arrays import Frame
-from vid2vid_cli.errors import UsageError, Vid2VidError
+from vid2vid_cli.errors import NoFaceError, UsageError, Vid2VidError
 from vid2vid_cli.face.crop import FaceCrop
 from vid2vid_cli.media.suffixes import VIDEO_SUFFIXES
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video
 from vid2vid_cli.models.base import ReenactmentModel, ShowsDriving
 from vid2vid_cli.motion import Motion, join_motions
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference
+from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference, ShotStart
 from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, cut_out, look_at
 from vid2vid_cli.pipeline.driving.reference import (
     REFERENCE_CANDIDATES,
@@ -28,11 +29,21 @@ from vid2vid_cli.pipeline.driving.reference import (
     reference_step,
     unlikeness,
 )
+from vid2vid_cli.pipeline.driving.shots import number_shots
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
 from vid2vid_cli.pipeline.memory import Memory, Recording
 from vid2vid_cli.process.streaming import prefetch
 
 PREFETCHED = 4  # decoded frames that wait while the networks are at work
+MOST_CUTS_TOLD = 5
+
+
+@dataclass(frozen=True)
+class ShotReading:
+    """How a shot is read, and what counts from its first frame on."""
+
+    watcher: FaceWatcher
+    starts: ShotStart | None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -44,6 +55,11 @@ class VideoDriving(FileDriving):
     reading: ReadOptions
     info: VideoInfo
     watcher: FaceWatcher
+    # For whom the reference was found: each later shot gets one of its own. None where motion is absolute.
+    _asked: tuple[ReenactmentModel, Motion] | None = field(default=None, init=False)
+    _begins: ShotStart | None = field(default=None, init=False)  # what was found then
+    _cuts: int = field(default=0, init=False)  # met so far, in this run
+    _is_one_shot: bool = field(default=False, init=False)  # whether only the first shot is read
     # The candidates for the reference, and what their crops show; None until they have been seen.
     _seen: list[tuple[FrameReading, Frame, FaceCrop]] | None = field(default=None, init=False)
 
@@ -77,9 +93,65 @@ class VideoDriving(FileDriving):
         """Yield the frames of the clip; what is remembered of them is not computed again."""
         memory = self._memory
         if memory is None:
-            return self.watcher.watch(self._pictures())
+            return self._watch(self._pictures())
         known = memory.recall_motion(self._key(memory, "frames"))
         return self._watch_and_record(memory) if known is None else self._replay(known)
+
+    def _watch(self, pictures: Iterator[Frame]) -> Iterator[DrivenFrame]:
+        """Watch the clip shot by shot: each that shows a face is read in a crop, and has a rest, of its own."""
+        frames, last = 0, DrivenFrame(None, found=False, picture=None)
+        current = ShotReading(self.watcher, self._begins)
+        known = {0: current}
+        for shot, numbered in itertools.groupby(number_shots(pictures), itemgetter(0)):
+            if shot not in known and last.motion is not None:  # what comes before the first face is no shot
+                known[shot] = self._read_shot(frames) or current
+            before, current = current, known.setdefault(shot, current)
+            starts = None if current is before else current.starts
+            for driven in current.watcher.watch(picture for _, picture in numbered):
+                held = driven if driven.motion is not None else replace(driven, motion=last.motion, look=last.look)
+                last = replace(held, starts=starts)
+                yield last
+                starts, frames = None, frames + 1
+
+    def _read_shot(self, frame: int) -> ShotReading | None:
+        """Begin to read the shot that begins with a frame; None if it shows no face at first."""
+        later = self._from_shot(frame)
+        try:
+            starts = self._start(later, frame + 1)
+        except NoFaceError:
+            return None
+        self._cuts += 1
+        if self._cuts <= MOST_CUTS_TOLD:
+            self.reading.warn(self._cut_note(frame, starts, is_last=self._cuts == MOST_CUTS_TOLD))
+        return ShotReading(later.watcher, starts)
+
+    def _from_shot(self, first: int) -> VideoDriving:
+        """Return the clip from a frame on, read anew, with no memory: what is remembered of a clip is of one shot."""
+        setup = replace(self.watcher.setup, memory=None)
+        # Rounded up: the last frame of the shot before it would count as one of this shot.
+        begin_s = max(self.reading.start_s or 0, self.info.start_s) + float((first + 1) / self.fps)
+        reading = replace(self.reading, start_s=begin_s, warn=lambda text: None)
+        later = replace(self, reading=reading, count=self.count - first - 1, watcher=FaceWatcher(setup))
+        later._is_one_shot = True
+        return later
+
+    def _start(self, later: VideoDriving, first: int) -> ShotStart | None:
+        """Find the rest of a later shot, whose first frame has this number; None where motion is absolute.
+
+        NoFaceError if the shot shows no face at first.
+        """
+        if later.count < 1:
+            raise self.no_face()
+        if self._asked is None:
+            collections.deque(itertools.islice(later._read_candidates(), 1), maxlen=0)
+            return None
+        reference = later.find_reference(*self._asked, "auto")
+        return ShotStart(replace(reference, frame=first + (reference.frame or 0)), later.look_at_rest(reference.motion))
+
+    def _cut_note(self, frame: int, starts: ShotStart | None, *, is_last: bool) -> str:
+        rest = "" if starts is None else f"; from there on {starts.reference} counts"
+        rest += "; further cuts are not named" if is_last else ""
+        return f"{self.path}: another shot begins at frame {frame} ({float(frame / self.fps):.2f} s){rest}"
 
     def _pictures(self, step: int = 1, warn: Callable[[str], None] | None = None) -> Iterator[Frame]:
         """Decode every `step`th frame. warn: takes a line about damage, instead of the reader's own."""
@@ -96,11 +168,13 @@ class VideoDriving(FileDriving):
                 recorder.warnings.append(text)
                 self.reading.warn(text)
 
-            for driven in self.watcher.watch(self._pictures(warn=warn)):
+            for driven in self._watch(self._pictures(warn=warn)):
                 recorder.append(driven.motion, found=driven.found)
                 yield driven
-            # A run that is broken off before this line records nothing.
-            recorder.finish(self.watcher.crop)
+            # A run that is broken off before this line records nothing, nor does a clip of several shots: their rests
+            # are not the same for every source.
+            if not self._cuts:
+                recorder.finish(self.watcher.crop)
 
     def _replay(self, known: Recording) -> Iterator[DrivenFrame]:
         """Yield remembered motion; the clip is decoded only if its pictures, or parts of them, are shown."""
@@ -124,9 +198,13 @@ class VideoDriving(FileDriving):
         """Return a frame by its number, or for `auto` the rest in the seconds after the first face."""
         if frame == "picture":
             raise no_key_picture(self.path)
+        self._asked = model, own
         if frame != "auto":
-            return reference_of_frame(self._preview(), frame, self.count, self.path)
-        return auto_reference(model, self._candidates(), own)
+            reference = reference_of_frame(self._preview(), frame, self.count, self.path)
+        else:
+            reference = auto_reference(model, self._candidates(), own)
+        self._begins = ShotStart(reference, None)
+        return reference
 
     def leave_face(self) -> None:
         """Leave the face out of comparisons, unless they are remembered for other sources."""
@@ -165,13 +243,19 @@ class VideoDriving(FileDriving):
         return candidates
 
     def _read_candidates(self) -> Iterator[Candidate | None]:
-        """Read the pictures in which the reference is sought; None for one that shows no face."""
+        """Read the pictures in which the reference is sought; None for one that shows no face.
+
+        They are of one shot, the first that shows a face.
+        """
         # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
         step = reference_step(self.fps)
-        readings = enumerate(self.watcher.readings(self._pictures(step)))
-        self._seen, count = [], 0
-        while count < REFERENCE_CANDIDATES and (numbered := next(readings, None)) is not None:
-            place, (picture, reading) = numbered
+        shots, pictures = itertools.tee(itertools.islice(number_shots(self._pictures()), 0, None, step))
+        readings = zip(shots, self.watcher.readings(picture for _, picture in pictures), strict=True)
+        self._seen, count, first = [], 0, 0
+        for place, ((shot, _), (picture, reading)) in enumerate(readings):
+            if count >= REFERENCE_CANDIDATES or ((count or self._is_one_shot) and shot != first):
+                break
+            first = shot
             if reading is not None and self.watcher.crop is not None:
                 count += 1
                 self._see(picture, reading, self.watcher.crop)
@@ -207,7 +291,10 @@ class VideoDriving(FileDriving):
         apart = unlikeness(setup.model, join_motions([reading.motion for reading, _, _ in seen]), reference)
         nearest = [seen[index] for index in apart.argsort(stable=True)[:RESTING_FRAMES].tolist()]
         looks = [look_at(setup, picture, crop, reading.complete()) for reading, picture, crop in nearest]
-        return setup.model.look_at_rest(looks)
+        look = setup.model.look_at_rest(looks)
+        if self._begins is not None:
+            self._begins = replace(self._begins, look_at_rest=look)
+        return look
 
     def no_face(self) -> Vid2VidError:
         """Return the error for a clip in which no face, or not the chosen one, is ever seen."""
