@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +17,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, and for all
 import pytest
 
 from tests.support.folders import MEDIA, summaries
+
+# Tests compare pixels and files exactly; those of credentials and watermarks ask for them (see `signing`).
+os.environ["VID2VID_CREDENTIALS"] = os.environ["VID2VID_WATERMARK"] = "0"
+# Never the user's own key, not even by mistake, and by no process that a test starts.
+os.environ["VID2VID_CONFIG"] = tempfile.mkdtemp(prefix="vid2vid-tests-")
+atexit.register(shutil.rmtree, os.environ["VID2VID_CONFIG"], ignore_errors=True)
 
 if TYPE_CHECKING:  # the fixtures import what is heavy, so that a file that needs none of it begins at once
     from PIL import Image
@@ -58,6 +67,16 @@ def own_signals() -> Iterator[None]:
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
+
+
+# --- credentials ---
+
+
+@pytest.fixture
+def signing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sign and watermark outputs, as everybody's are, with a key that all tests share."""
+    monkeypatch.delenv("VID2VID_CREDENTIALS")
+    monkeypatch.delenv("VID2VID_WATERMARK")
 
 
 # --- faces ---

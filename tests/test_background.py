@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.clips import ffmpeg, make_clip
+from tests.support.clips import animation, decoded, make_clip
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.call.receiver import check_live
 from vid2vid_cli.errors import MediaError, UsageError
@@ -219,22 +219,6 @@ def alpha_frames(count: int = 5) -> list[Frame]:
         frame[48:60, :, 3] = 128
         frames.append(frame)
     return frames
-
-
-def decoded(path: Path, size: tuple[int, int], *decoder: str) -> np.ndarray:
-    """Read a clip of frames of a size back as RGBA, by ffmpeg."""
-    raw = ffmpeg(*decoder, "-i", path, "-f", "rawvideo", "-pix_fmt", "rgba", "-")
-    return np.frombuffer(raw, np.uint8).reshape(-1, *size, 4)
-
-
-def animation(path: Path) -> np.ndarray:
-    """Read an animation back as RGBA, by Pillow."""
-    with Image.open(path) as opened:
-        frames = []
-        for number in range(opened.n_frames):  # type: ignore[attr-defined]
-            opened.seek(number)
-            frames.append(np.array(opened.convert("RGBA")))
-    return np.stack(frames)
 
 
 @pytest.mark.parametrize("name", ["a.webm", "a.mov", "a.gif", "a.webp", "frames"])

@@ -125,6 +125,17 @@ def test_any_option_of_both_commands_is_a_column(material: Path) -> None:
     assert job.source == Path("bob.png") and Job.from_json(json.loads(json.dumps(job.to_json()))) == job
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_tables_of_spreadsheets_that_write_decimal_commas_are_read(separator: str) -> None:
+    rows = [["source", "driving", "yaw", "strength", "gaze"], ["a, b.png", "c.mp4", "-12,5", "0,5", "3,-2"]]
+    decimal = "," if separator == ";" else "."
+    rows[1][2:4] = [cell.replace(",", decimal) for cell in rows[1][2:4]]
+    Path("jobs.csv").write_text("\r\n".join(separator.join(row) for row in rows))
+    (job,) = make_jobs(None, "out", ReenactOptions(), BatchOptions(manifest="jobs.csv"))
+    assert isinstance(job.options, ReenactOptions) and job.source == Path("a, b.png")
+    assert (job.options.yaw, job.options.strength, job.options.gaze) == ("-12.5", 0.5, "3,-2")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -23,7 +23,7 @@ from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.errors import MediaError, NoFaceError, UsageError, WeightsError, one_line
-from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions, option
+from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions, SpeakOptions, option
 
 pytestmark = pytest.mark.usefixtures("own_signals")
 
@@ -93,10 +93,11 @@ CHOSEN = {
     "Mouth": "bank",
     "Loop": "pingpong",
     "Detector": "face-alignment",
+    "HeadMotion": "lively",
 }
 
 
-@pytest.mark.parametrize("group", [ReenactOptions, RotateOptions, MotionOptions])
+@pytest.mark.parametrize("group", [ReenactOptions, RotateOptions, MotionOptions, SpeakOptions])
 def test_every_option_of_a_pipeline_reaches_it(group: type[Any]) -> None:
     seen: list[Any] = []
 
@@ -131,6 +132,16 @@ def test_a_mistake_is_told_in_one_line(arguments: list[str], words: str, capsys:
     assert said.out == ""
     assert said.err.startswith("error: ") and said.err.count("\n") == 1 and "Value error" not in said.err
     assert words in said.err
+
+
+def test_a_file_called_like_an_option_gets_the_way_to_write_it(
+    own_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("-man.jpg").touch()
+    assert main(["rotate", "-man.jpg", "--yaw", "3"]) == 2
+    assert capsys.readouterr().err == "error: no such option: -m; if you mean the file, write ./-man.jpg\n"
+    assert main(["rotate", "-woman.jpg", "--yaw", "3"]) == 2
+    assert "see vid2vid rotate --help" in capsys.readouterr().err
 
 
 def test_a_mistake_names_the_page_that_helps(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,7 +211,7 @@ def test_quiet_and_json_say_what_they_should(capsys: pytest.CaptureFixture[str])
 def test_the_installed_command_prints_its_version() -> None:
     command = Path(sys.executable).with_name("vid2vid")
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == (f"vid2vid {__version__}\n", "")
+    assert (done.stdout.splitlines()[0], done.stderr) == (f"vid2vid {__version__}", "")
 
 
 SAYS_MUCH = """

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.crop import Room, crop_around, crop_frame
-from vid2vid_cli.face.eyes import IRISES, LOOPS, LOWER, UPPER, EyeFrame
+from vid2vid_cli.face.eyes import INNER, IRISES, LOOPS, LOWER, OUTER, UPPER, EyeFrame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact import rendering
-from vid2vid_cli.models.compact.gaze import RIM
 from vid2vid_cli.models.compact.iris_size import USUAL, iris_radius
 from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, find_edges, mark_jumps, rasterize_at
 from vid2vid_cli.models.compact.model import CompactModel
@@ -26,6 +25,7 @@ from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.motion import Motion, PoseOverride
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
+RIM = np.concatenate([LOOPS[:, OUTER : INNER + 1], LOOPS[:, UPPER][:, ::-1]], 1)  # the openings as polygons, (2, 16)
 FINE = 16  # by which an expected coverage is drawn larger
 SCALE = 2  # by which the portrait is enlarged: its eyes are small
 
@@ -62,7 +62,7 @@ def test_an_edge_is_where_places_jump_and_not_where_a_surface_is_stretched() -> 
 def test_no_pixel_of_a_picture_between_two_sides_of_an_edge_is_missed_where_the_flow_is_smaller() -> None:
     flow = np.zeros((10, 10, 2), np.float32)
     flow[:, 5:] = 1
-    edges = find_edges(flow, (40, 40), None)
+    edges = find_edges(flow, (40, 40))
     interpolated = np.flatnonzero(np.abs(cv2.resize(flow[..., 0], (40, 40))[0] - 0.5) < 0.5)
     assert set(interpolated) <= set(edges.x.tolist()) and set(edges.y.tolist()) == set(range(40))
 

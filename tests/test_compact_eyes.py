@@ -242,6 +242,30 @@ def test_glasses_between_fold_and_lid_stay_where_they_are(model: CompactModel, s
     assert (shut[y, x, 1] - shut[y, x, 0]).min() > 0.2
 
 
+def test_a_lid_grows_out_of_its_fold_and_is_lightest_in_its_middle(model: CompactModel, sitter: Sitter) -> None:
+    """A lid of one colour with an edge all around looks as if it were glued on."""
+    points, grey = sitter.points[:POINTS].astype(np.float32), np.full_like(sitter.picture, 128)
+    shut_points = with_right_eye_shut(sitter)
+    fold, edge = points[FOLD[0], :2], shut_points[LOOPS[0, UPPER], :2]
+    shut, covered = drawn_over(grey / 255.0, shut_points, read_lids(sitter.image(grey), points))
+
+    def at(values: np.ndarray, down: float) -> np.ndarray:
+        x, y = (fold + down * (edge - fold)).round().astype(int).T
+        return np.asarray(values[y, x])
+
+    assert at(covered, 0.1).max() < 0.5
+    assert at(covered, 0.8)[2:5].min() > 0.95
+    light = at(shut[..., 1], 0.5)
+    assert light[3] > 1.02 * 128 / 255 and light[[0, 6]].max() < light[3] - 0.02
+
+
+def test_lines_around_painted_eyes_are_not_taken_for_skin(model: CompactModel, sitter: Sitter) -> None:
+    points, lined = sitter.points[:POINTS].astype(np.float32), np.full_like(sitter.picture, 200)
+    plain = read_lids(sitter.image(lined), points).skin
+    lined[::2] = lined[1::6] = 20  # two of three rows
+    assert np.abs(read_lids(sitter.image(lined), points).skin - plain).max() < 0.1
+
+
 def test_eyes_that_are_half_shut_are_not_drawn_over(model: CompactModel, sitter: Sitter) -> None:
     points = sitter.points[:POINTS].astype(np.float32).copy()
     upper, lower = points[LOOPS[0, UPPER]].copy(), points[LOOPS[0, LOWER]]

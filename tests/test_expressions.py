@@ -127,7 +127,10 @@ def test_a_fit_finds_what_was_asked_for(head: HeadModel) -> None:
 
 
 def test_a_fit_keeps_how_far_eyes_are_open(head: HeadModel, model: LoadedModel) -> None:
-    """Lids that move as no expression does: their opening counts, less two fifths for the lashes of the mean eye."""
+    """Lids that move as no expression does: their opening counts, less two fifths for the lashes of the mean eye.
+
+    What is left is drawn a little wider, for the lashes that a drawn lid has.
+    """
     assert isinstance(model.model, CompactModel)
     topology = model.model.topology
     lids, mean = LidContact(topology), topology.canonical[None]
@@ -136,7 +139,7 @@ def test_a_fit_keeps_how_far_eyes_are_open(head: HeadModel, model: LoadedModel) 
     expression = torch.cat([faces - mean, torch.zeros(2, 1, 3)], 1)
     weights = head.weights(expression, torch.zeros(1, 469, 3))
     found = lids.shares(mean + head.offsets(weights)[:, :468], mean)
-    assert torch.allclose(found, torch.tensor([[1 / 3, 5 / 6], [0.0, 4 / 3]]), atol=0.02)
+    assert torch.allclose(found, torch.tensor([[0.51, 0.88], [0.0, 4 / 3]]), atol=0.02)
 
 
 def test_a_fit_is_the_best_within_its_bounds() -> None:
@@ -223,7 +226,7 @@ EFFECTS: list[tuple[str, Callable[[Points], float], float]] = [
     ("browDown=1", height(336), -0.015),
     ("eyeLookOut_L=1,eyeLookIn_R=1", iris(0), 0.03),
     ("eyeLookOut_R=1,eyeLookIn_L=1", iris(0), -0.03),
-    ("eyeLookUp=0.8", iris(1), -0.01),
+    ("eyeLookUp=0.8", iris(1), -0.006),  # under the upper lid, little of the way is read
 ]
 
 

@@ -16,6 +16,7 @@ FLOORS = {
     "__init__": 5,  # names the public API, and imports it when it is first used
     "batch": 5,
     "call": 5,
+    "dubbing": 5,
     "evaluation": 5,
     "pipeline": 4,
     "models": 3,
@@ -23,6 +24,7 @@ FLOORS = {
     "codec": 2,
     "face": 2,
     "media": 2,
+    "speech": 2,
     "motion": 1,
     "motion_file": 1,
     "process": 1,

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.models.compact.layers import MARGIN, fill, split_layers
+from vid2vid_cli.face.filling import MARGIN, fill
+from vid2vid_cli.models.compact.layers import split_layers
 
 SIDE = 200
 Map = NDArray[np.float32]
@@ -45,19 +46,50 @@ MATTES = {
 def test_a_person_who_does_not_move_gives_back_the_picture_whatever_the_matte(name: str) -> None:
     picture = textured()
     layers = split_layers(picture, MATTES[name])
-    assert (layers.compose(layers.person[:, :, layers.above :]) - picture).abs().max() < 1e-5
+    assert (layers.compose(layers.in_picture) - picture).abs().max() < 1e-5
 
 
 def test_a_head_that_the_top_cuts_off_is_closed_in_a_round_cap() -> None:
-    """Further down, a moved head shows more than the picture has: its own hair mirrored, and then nothing."""
+    """Further down, a moved head shows more than the picture has: the hair right below it, and then nothing."""
     matte = np.zeros((SIDE, SIDE), np.float32)
     matte[:100, 60:140] = 1
     layers = split_layers(textured(), matte)
-    cap = layers.person[0, :, : layers.above]
-    assert 10 < layers.above < 25 and torch.equal(cap[:, -1, 100], layers.person[0, :, layers.above, 100])
+    cap = layers.person[0, :, : layers.above, layers.beside : -layers.beside]
+    assert 10 < layers.above < 25 and torch.equal(cap[:, -1, 100], layers.in_picture[0, :, 0, 100])
     widths = (cap[3] > 0.5).sum(1)
     assert widths[0] == 0 and (widths.diff() >= 0).all() and 70 < widths[-1] <= 80
-    assert split_layers(textured(), np.roll(matte, 50, 0)).above == 0
+
+
+def test_the_cap_of_a_head_shows_no_forehead() -> None:
+    """Hair reaches less far down the picture than the cap rises above it."""
+    matte = np.zeros((SIDE, SIDE), np.float32)
+    matte[:100, 20:180] = 1
+    picture = textured() * 0.1
+    picture[:, :, 14:100, 20:180] = 0.9
+    layers = split_layers(picture, matte)
+    assert layers.above > 28
+    assert layers.person[0, :3, : layers.above].max() < 0.2
+
+
+def test_shoulders_that_a_side_cuts_off_go_on_beside_the_picture() -> None:
+    matte = np.zeros((SIDE, SIDE), np.float32)
+    matte[120:, 50:] = 1
+    layers = split_layers(textured(), matte)
+    person, beside = layers.person[0, :, layers.above :], layers.beside
+    assert beside > 10 and torch.equal(person[:, 130:, -beside], person[:, 130:, -beside - 1])
+    assert (
+        person[3, 130:, -beside:].min() == 1 and (person[:3, 130:, -1] - person[:3, 130:, -beside]).abs().mean() > 0.2
+    )
+    assert not person[:, :, : beside - 1].any() and not person[:, :100, 1 - beside :].any()
+
+
+def test_what_lies_at_the_top_is_not_repeated_above_the_picture() -> None:
+    """Beside a head that ends below the top, the person layer holds what the filled background lacks."""
+    matte = np.zeros((SIDE, SIDE), np.float32)
+    matte[4:100, 60:140] = 1
+    layers = split_layers(textured(), matte)
+    assert layers.in_picture[0, :, 0].abs().max() > 0.05
+    assert layers.above == 2 and not layers.person[0, :, 0].any()
 
 
 def test_far_from_the_person_the_background_is_the_picture_bit_by_bit() -> None:
@@ -66,7 +98,7 @@ def test_far_from_the_person_the_background_is_the_picture_bit_by_bit() -> None:
     far = torch.from_numpy(disc(50 + 6 + 3 * MARGIN * SIDE) == 0)
     assert far.float().mean() > 0.3
     assert torch.equal(layers.background[..., far], picture[..., far])
-    assert not layers.person[..., far].any()
+    assert not layers.in_picture[..., far].any()
 
 
 def test_behind_the_person_is_nothing_of_the_person() -> None:
@@ -81,7 +113,7 @@ def test_behind_the_person_is_nothing_of_the_person() -> None:
 def test_a_person_is_laid_before_the_background_where_they_move_to() -> None:
     picture, matte = textured(), disc(30, x=60, soft=1)
     layers = split_layers(picture, matte)
-    moved = layers.compose(torch.roll(layers.person, 80, -1))
+    moved = layers.compose(torch.roll(layers.in_picture, 80, -1))
     there = torch.from_numpy(disc(28, x=140) == 1)
     assert (moved - torch.roll(picture, 80, -1)).abs()[..., there].max() < 1e-5
     left = torch.from_numpy(disc(28, x=60) == 1)

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 
 import pytest
 
+from vid2vid_cli.version import __version__
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def build(target: str, source: Path, folder: Path) -> Path:
     pytest.importorskip("hatchling", reason="hatchling, which builds the wheel, is missing; install the extra dev")
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    built = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    (path,) = folder.glob("*.whl")
+    (path,) = folder.iterdir()
     return path
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("sdist", REPOSITORY, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from the source distribution, as who installs that does."""
+    folder = tmp_path_factory.mktemp("source")
+    with tarfile.open(source) as archive:
+        archive.extractall(folder, filter="data")
+    (top,) = folder.iterdir()
+    return build("wheel", top, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +65,11 @@ def run_elsewhere(unpacked: Path, folder: Path, code: str) -> str:
     "name",
     [
         "weights/compact.safetensors",
+        "weights/speech.safetensors",
         "weights/MODEL_CARD.md",
-        "weights/NOTICE",
         "examples/portrait.jpg",
         "examples/driving.mp4",
+        "examples/voice.flac",
         "py.typed",
     ],
 )
@@ -57,6 +77,15 @@ def test_wheel_carries_its_data_unchanged(unpacked: Path, name: str) -> None:
     inside = unpacked / "vid2vid_cli" / name
     beside = REPOSITORY / ("vid2vid_cli" if name == "py.typed" else "") / name
     assert inside.read_bytes() == beside.read_bytes()
+
+
+def test_wheel_carries_all_weights_whatever_they_are_called(wheel: Path) -> None:
+    folder = REPOSITORY / "weights"
+    beside = {path.name for path in folder.iterdir()} - {"NOTICE"}  # once, among the licences
+    with zipfile.ZipFile(wheel) as archive:
+        inside = [Path(name) for name in archive.namelist()]
+    assert {path.name for path in inside if path.parts[:2] == ("vid2vid_cli", "weights")} == beside
+    assert [path.parts[1:] for path in inside if path.name == "NOTICE"] == [("licenses", "weights", "NOTICE")]
 
 
 def test_wheel_carries_every_module_and_nothing_foreign(wheel: Path) -> None:
@@ -101,3 +130,35 @@ def test_installed_wheel_says_so_when_its_weights_are_gone(wheel: Path, tmp_path
     )
     message = run_elsewhere(site, tmp_path, code)
     assert "compact.safetensors" in message and "install vid2vid again" in message
+
+
+# --- what the index is told ---
+
+
+@pytest.fixture(scope="module")
+def told(unpacked: Path) -> Message:
+    (information,) = unpacked.glob("vid2vid-*.dist-info")
+    return message_from_bytes((information / "METADATA").read_bytes())
+
+
+def test_the_index_would_take_both_files(source: Path, wheel: Path) -> None:
+    pytest.importorskip("twine", reason="twine is missing; install the extra dev")
+    command = [sys.executable, "-m", "twine", "--no-color", "check", "--strict", str(source), str(wheel)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout.count("PASSED")) == (0, 2), checked.stdout + checked.stderr
+
+
+def test_the_metadata_names_who_made_it_and_what_it_runs_on(told: Message) -> None:
+    assert (told["Name"], told["Version"], told["Author"]) == ("vid2vid", __version__, "vid2vid maintainers")
+    assert told["License-Expression"] == "Apache-2.0"
+    assert set(told.get_all("License-File", [])) == {"LICENSE", "weights/NOTICE"}
+    urls = dict(line.split(", ", 1) for line in told.get_all("Project-URL", []))
+    assert urls and all(url.startswith("https://") and "example" not in url for url in urls.values())
+    pythons = [line.rpartition(" ")[2] for line in told.get_all("Classifier", []) if ":: Python :: 3." in line]
+    assert pythons and min(tuple(map(int, each.split("."))) for each in pythons) >= (3, 10)
+
+
+def test_the_changelog_has_this_version_below_what_is_unreleased() -> None:
+    lines = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    first, second = [line for line in lines if line.startswith("## ")][:2]
+    assert first == "## [Unreleased]" and re.fullmatch(rf"## \[{re.escape(__version__)}\] - 20\d\d-\d\d-\d\d", second)

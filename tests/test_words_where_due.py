@@ -8,6 +8,7 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,6 +19,7 @@ from vid2vid_cli.checkpoints.catalogue import HubAddress
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MediaError, WeightsError
 from vid2vid_cli.media.files import require_file
+from vid2vid_cli.models.registry import load_face_analyzer
 from vid2vid_cli.pipeline.weights.options import PullOptions
 from vid2vid_cli.pipeline.weights.pull import pull_weights
 
@@ -94,6 +96,52 @@ def test_times_in_a_picture_are_not_ignored_in_silence(source: str, inputs: Path
     assert "face.png: is a picture, in which --start and --end choose nothing" in capsys.readouterr().err
     assert main(["motion", "face.png", "-o", "o.safetensors", "--start", "0"]) == 0
     assert "--start and --end choose nothing" in capsys.readouterr().err
+
+
+def test_options_of_videos_are_not_ignored_in_silence(inputs: Path, capsys: Said) -> None:
+    assert main(["reenact", "face.png", "face.png", "-o", "n.png", "--crf", "20", "--fps", "30"]) == 0
+    assert "--crf, --fps: without effect, since n.png is a picture" in capsys.readouterr().err
+    assert main(["rotate", "face.png", "--yaw=0:4:4", "-o", "r.png", "--preset", "slow", "--size", "128"]) == 0
+    assert "--preset: without effect, since r.png is a picture" in capsys.readouterr().err
+    assert main(["rotate", "face.png", "--yaw=0:4:4", "-o", "r.mp4", "--preset", "veryfast", "--size", "128"]) == 0
+    assert "without effect" not in capsys.readouterr().err
+
+
+# --- faces that are hard to find ---
+
+
+def test_a_face_cut_by_the_edge_is_used_with_a_word(inputs: Path, capsys: Said) -> None:
+    picture = Image.open("face.png")
+    picture.crop((picture.width // 2, 0, *picture.size)).save("half.png")
+    assert main(["rotate", "half.png", "--yaw", "10", "-o", "r.png"]) == 0
+    assert "the picture's edge cuts the face" in capsys.readouterr().err
+    assert main(["rotate", "face.png", "--yaw", "10", "-o", "w.png"]) == 0
+    assert "cuts" not in capsys.readouterr().err
+
+
+def test_a_face_that_nobody_finds_is_placed_by_hand(media_dir: Path, inputs: Path, capsys: Said) -> None:
+    hill = media_dir / "sources" / "s23_no_face.jpg"
+    assert main(["rotate", str(hill), "--yaw", "20", "-o", "r.png"]) == 3
+    assert "--face-box X,Y,WIDTH,HEIGHT" in capsys.readouterr().err
+    box = ("--face-box", "900,400,500,600")
+    assert main(["rotate", str(hill), "--yaw", "20", "-o", "r.png", *box]) == 0
+    changed = np.abs(np.array(Image.open("r.png").convert("L"), int) - np.array(Image.open(hill).convert("L"))) > 25
+    y, x = np.nonzero(changed)
+    assert 900 < np.median(x) < 1400 and 400 < np.median(y) < 1000
+    for wrong in ("1,2,3", "a,b,c,d", "1,1,0,5", "nan,1,5,5"):
+        assert main(["rotate", str(hill), "--yaw", "20", "-o", "n.png", "--face-box", wrong]) == 2
+    assert main(["rotate", str(hill), "--yaw", "20", "-o", "n.png", "--face", "all", *box]) == 2
+    assert "--face-box names the one face already" in capsys.readouterr().err and not Path("n.png").exists()
+
+
+def test_a_placed_face_is_the_one_in_the_box(inputs: Path) -> None:
+    analyzer = load_face_analyzer()
+    frame = np.array(Image.open("face.png").convert("RGB"))
+    (found,) = analyzer.faces(frame)
+    left, top, right, bottom = found.box
+    side = found.size_px * 0.1  # nobody draws a box to the pixel
+    placed = analyzer.face_in(frame, (left - side, top + side / 2, right + side / 2, bottom))
+    assert np.abs(placed.landmarks_px - found.landmarks_px)[:, :2].max() < 0.04 * found.size_px
 
 
 def test_turning_a_profile_to_the_camera_is_warned_of(inputs: Path, capsys: Said) -> None:

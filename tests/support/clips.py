@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from vid2vid_cli.media.ffmpeg import executable
 
@@ -76,3 +77,19 @@ def packets(path: Path, stream: str) -> list[tuple[float, float]]:
 def end_of(path: Path, stream: str) -> float:
     """Tell when a stream ends, in seconds."""
     return max(time_s + duration_s for time_s, duration_s in packets(path, stream))
+
+
+def decoded(path: Path, size: tuple[int, int], *decoder: str) -> npt.NDArray[np.uint8]:
+    """Read a clip of frames of a size back as RGBA, by ffmpeg."""
+    raw = ffmpeg(*decoder, "-i", path, "-f", "rawvideo", "-pix_fmt", "rgba", "-")
+    return np.frombuffer(raw, np.uint8).reshape(-1, *size, 4)
+
+
+def animation(path: Path) -> npt.NDArray[np.uint8]:
+    """Read an animation back as RGBA, by Pillow."""
+    with Image.open(path) as opened:
+        frames = []
+        for number in range(opened.n_frames):  # type: ignore[attr-defined]
+            opened.seek(number)
+            frames.append(np.array(opened.convert("RGBA")))
+    return np.stack(frames)
