@@ -4,16 +4,20 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out
 PYTEST_FLAGS ?=
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 BENCH_FLAGS ?=
 BENCH_CODEC_FLAGS ?=
 EVALUATE_FLAGS ?=
 EXPRESSION_FLAGS ?=
+SPEECH_FLAGS ?=
+PYTHONS ?=
+JUDGE ?=
+JUDGE_PYTHON ?= python3
 MEDIA ?= $(or $(VID2VID_MEDIA),../shared/media)
 
-# Files of tests that take seconds: add one here if it does. Long ones stand first, so that two workers end together.
-FAST_TESTS := options families properties codec cli checkpoint rewrites skipped_lines geometry motion weights_pull \
-	floors media_encoder_check streaming y4m layers shell checkpoint_file
+# Files of tests that take seconds: add one here if it does. Long ones stand first, so that the workers end together.
+FAST_TESTS := options families properties codec cli checkpoint rewrites skipped_lines geometry motion weights_pull completion \
+	floors watermark media_encoder_check streaming y4m layers shell checkpoint_file transcript dubbing_words
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
@@ -23,7 +27,7 @@ ONNX := $(VENV)/.installed-onnx
 DOCS := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint type bench families runtimes bench-codec evaluate expression docs format clean
+.PHONY: help demo test test-fast pythons lint type bench families runtimes bench-codec evaluate expression speech docs man format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +43,9 @@ test: $(DEV)  ## Run the tests; PYTEST_FLAGS="-k media -x" narrows them, TEST_WO
 
 test-fast: $(DEV)  ## Run the tests of FAST_TESTS alone, in less than two minutes: while you work
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(FAST_TESTS:%=tests/test_%.py) $(PYTEST_FLAGS)
+
+pythons:  ## Run FAST_TESTS under every Python from 3.10 on that is installed; PYTHONS="3.10 3.12" under these
+	$(PYTHON) tests/try_pythons.py --only "$(PYTHONS)" $(FAST_TESTS:%=tests/test_%.py)
 
 lint: $(DEV)  ## Check style and formatting
 	$(BIN)/ruff check
@@ -59,15 +66,25 @@ runtimes: $(ONNX)  ## Measure other runtimes on their generators; needs golden v
 bench-codec: $(DEV)  ## Measure calls beside video codecs on the clips of MEDIA; BENCH_CODEC_FLAGS=--quick is shorter, --live one call
 	$(BIN)/python -m benchmarks.codec --media $(MEDIA) $(BENCH_CODEC_FLAGS)
 
-evaluate: $(RUNTIME)  ## Measure the checkpoint on the clips of MEDIA/drivings; EVALUATE_FLAGS="--csv figures.csv" does more
+evaluate: $(DEV)  ## Measure the checkpoint on the clips of MEDIA/drivings; EVALUATE_FLAGS="--csv figures.csv" does more
 	$(BIN)/vid2vid evaluate self $(MEDIA)/drivings $(EVALUATE_FLAGS)
 
 expression: $(DEV)  ## Measure how much of the expressions in MEDIA/drivings arrives in MEDIA/sources, stage by stage
 	$(BIN)/python -m training.expression $(MEDIA) $(EXPRESSION_FLAGS)
 
+speech: $(DEV)  ## Measure how well mouths follow the talking clips in MEDIA; JUDGE=expression.py JUDGE_PYTHON=ITS_PYTHON reads rendered films too
+	$(BIN)/python -m training.speech_figures $(MEDIA) --cache $(OUT)/speech
+	$(BIN)/python -m training.words_judge $(MEDIA)
+	$(if $(JUDGE),$(BIN)/python -m training.speech_films $(MEDIA) --judge $(JUDGE) --judge-python $(JUDGE_PYTHON) \
+		--out $(OUT)/speech $(SPEECH_FLAGS),@echo "For films that a tracker of your choice reads, name JUDGE: see training/speech_films.py")
+
 docs: $(DOCS)  ## Build the site of docs/ into build/docs; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet  # a notice about a version that is not used
 	@echo "Open build/docs/index.html"
+
+man: $(RUNTIME)  ## Write the manual page, made from the help, into build/man
+	$(BIN)/python docs/man_page.py
+	@echo "Read it with: man build/man/vid2vid.1"
 
 format: $(DEV)  ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix

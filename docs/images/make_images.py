@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -28,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"
 PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 MOMENTS = (0, 22, 40, 62, 78, 91)  # frames of the driving clip: rest, a turn, smile, surprise, frown, wink
-SIDE_PX = 200
+SIDE_PX, FAILURE_PX = 200, 300
 MOVING_MOMENTS = range(0, 120, 2)  # 12.5 frames/s
 MOVING_SIDE_PX = 280
 MOVING_PAINTING = "s01_mona_lisa.jpg"
@@ -39,8 +40,19 @@ SHEETS = {
     "nobody": ("s27_ai_woman.png", "d06_man_mouth_wide_audio.mp4", (0, 27, 63, 81, 117, 135)),
     "painted_man": ("s08_painted_man_glasses.png", "d06_man_mouth_wide_audio.mp4", (0, 27, 63, 81, 117, 135)),
 }
+# Who speaks the bundled sound, and frames of it: shut in a pause, m, o, teeth on f, open, round, b, open.
+SPEAKING = ("s27_ai_woman.png", "s01_mona_lisa.jpg", "s08_painted_man_glasses.png")
+SPOKEN = (0, 9, 19, 29, 33, 57, 82, 100)
+VOICE = EXAMPLES / "voice.flac"
 # Portraits that are turned from side to side, one a row.
 TURNED = ("s01_mona_lisa.jpg", "s02_pearl_earring.jpg", "s27_ai_woman.png", "s08_painted_man_glasses.png")
+# What still fails: heads half in profile that are turned to the camera, and heads that are turned too far.
+FAILURES = {
+    "s02_pearl_earring.jpg": RotateOptions(frontalize=True),
+    "s08_painted_man_glasses.png": RotateOptions(frontalize=True),
+    "s01_mona_lisa.jpg": RotateOptions(yaw="-45"),
+    "s27_ai_woman.png": RotateOptions(yaw="45"),
+}
 
 
 def main() -> None:
@@ -56,8 +68,13 @@ def main() -> None:
         for name, (portrait, clip, moments) in SHEETS.items():
             frames = move(folder / "sources" / portrait, folder / "drivings" / clip, moments, model)
             save(HERE / f"{name}.jpg", [contact_sheet(frames, len(moments))])
+        speakers = [folder / "sources" / name for name in SPEAKING]
+        spoken = [frame for who in speakers for frame in move(who, VOICE, SPOKEN, model)]
+        save(HERE / "speech.jpg", [contact_sheet(spoken, len(SPOKEN))])
         rows = [turned(folder / "sources" / portrait, "-40:40:20", model) for portrait in TURNED]
         save(HERE / "turned.jpg", [contact_sheet(rows, 1)])
+        views = [view(folder / "sources" / portrait, options, model) for portrait, options in FAILURES.items()]
+        save(HERE / "failures.jpg", [contact_sheet(views, len(views))])
 
 
 def turned(portrait: Path, yaw: str, model: LoadedModel) -> Frame:
@@ -66,6 +83,14 @@ def turned(portrait: Path, yaw: str, model: LoadedModel) -> Frame:
         result = Path(folder) / "turned.png"
         rotate(portrait, result, RotateOptions(yaw=yaw, paste_back=False, columns=5, size=240), model=model)
         return read_image(result)
+
+
+def view(portrait: Path, options: RotateOptions, model: LoadedModel) -> Frame:
+    """Return one view of a portrait, small."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "view.png"
+        rotate(portrait, result, replace(options, paste_back=False), model=model)
+        return resize_frame(read_image(result), (FAILURE_PX, FAILURE_PX))
 
 
 def moving_frames(portraits: Sequence[Path], model: LoadedModel) -> list[Frame]:
