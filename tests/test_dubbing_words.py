@@ -254,6 +254,19 @@ def test_what_was_said_itself_is_found_again_unbroken() -> None:
     assert not made.at(2.0).any(), "it rests in silence"
 
 
+def test_the_mouth_parts_before_it_speaks_as_it_did_in_the_footage() -> None:
+    phones = [Phone("L", 2.0, 2.1), Phone("EY", 2.1, 2.3)]
+    wanted = units_of(-1, [Phone(each.name, each.start_s + 1, each.end_s + 1) for each in phones])
+    known = units_of(0, phones)
+    chosen = choose_units(wanted, known, known_lips)
+    assert chosen is not None
+    made = Recombined(wanted, chosen, known, known_lips, 0.04)
+    before = [float(made.at(time_s)[0, 1]) for time_s in (2.5, 2.7, 2.85, 2.95)]
+    assert before[0] == 0 < before[1] < before[2] < before[3] < 2.0, "the footage is 2 open where the sound begins"
+    mid = [Unit(unit.source, unit.name, "T", "T", unit.start_s, unit.end_s) for unit in chosen]
+    assert not Recombined(wanted, [wanted[0], *mid[1:]], [], known_lips, 0.04).at(2.9).any(), "of a word in the middle"
+
+
 def test_lips_are_shut_in_the_frame_that_shows_p_b_or_m() -> None:
     wanted = units_of(-1, [Phone("AA", 0.0, 0.2), Phone("B", 0.2, 0.24), Phone("AA", 0.24, 0.5)])
     chosen = [Unit(0, unit.name, "AA", "AA", 3.0, 3.2) for unit in wanted]

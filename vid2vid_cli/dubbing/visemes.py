@@ -37,6 +37,7 @@ LENGTH, JOIN, JUMP = (
     6.0,
 )  # what a ratio e of lengths costs, a join, and a jump of the mouth by an eye distance
 HALF_FADE_S = 0.03
+LINGER_S = 0.4  # how long before and after what is said the mouth is not yet, or no longer, at rest
 ALIKE, GAIN = 3, 1.1  # how many more units are averaged, and what that costs of their movement
 
 
@@ -163,7 +164,7 @@ class Recombined:
         share = (time_s - wanted.start_s) / wanted.length_s
         total, weight = np.zeros((len(MOUTH_POINTS), 3), np.float32), 0.0
         if chosen.name == SILENCE:
-            return total
+            return self._in_silence(index, time_s)
         # What is alike is averaged: a single utterance has whims that another one need not have.
         costs = [0.0, *(_cost(wanted, other) for other in self._alike[index])]
         for unit, cost in zip([chosen, *self._alike[index]], costs, strict=True):
@@ -171,6 +172,25 @@ class Recombined:
             if found is not None:
                 total, weight = total + np.float32(np.exp(-cost)) * found, weight + float(np.exp(-cost))
         return np.asarray(GAIN / weight * total if weight else total, np.float32)
+
+    def _in_silence(self, index: int, time_s: float) -> Lips:
+        """Return the lips where nothing is said: at rest, but parted just before a sound and after it, as they were."""
+        silence, total = self._wanted[index], np.zeros((len(MOUTH_POINTS), 3), np.float32)
+        for other, border_s, is_next in ((index + 1, silence.end_s, True), (index - 1, silence.start_s, False)):
+            away_s = abs(time_s - border_s)
+            if not 0 <= other < len(self._wanted) or away_s >= LINGER_S:
+                continue
+            seen = [
+                found
+                for unit in (self._chosen[other], *self._alike[other])
+                if (unit.before if is_next else unit.after) == SILENCE
+                and (found := self._lips_at(unit.source, unit.start_s - away_s if is_next else unit.end_s + away_s))
+                is not None
+            ]
+            if seen:
+                share = 0.5 + 0.5 * float(np.cos(np.pi * away_s / LINGER_S))
+                total = total + np.float32(share) * np.mean(seen, 0, np.float32)
+        return np.asarray(total, np.float32)
 
     def _closure(self, time_s: float) -> float:
         """Return how surely lips are shut: the frame nearest to the middle of p, b or m shows them so."""
