@@ -254,7 +254,7 @@ def test_another_sound_moves_the_mouth_alone_and_lets_the_film_go_there_and_back
         (["--replace", "but="], "nothing stands behind the ="),
         (["--replace", "but=zebra", "--voice-command", "no-such-prog {text} {out}"], "no-such-prog: no such program"),
         (["--replace", "but=zebra", "--sound", "none.wav"], "none.wav: no such file"),
-        (["--delete", "but", "--library", "none.mkv"], "none.mkv: no such file"),
+        (["--delete", "but", "--footage", "none.mkv"], "none.mkv: no such file"),
         (["--delete", "but", "--face", "all"], "one person is dubbed at a time"),
         (["--delete", "but", "--crop-only"], "a dubbed film stays whole"),
     ],

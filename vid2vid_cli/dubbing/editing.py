@@ -73,8 +73,8 @@ def said_in(video: Path, options: DubOptions, warn: Warn) -> RevisedTranscript:
 
 
 def read_library(options: DubOptions, warn: Warn) -> list[Said]:
-    """Return the clips of the library with what is said in them."""
-    return [Said(number, Path(clip), _beside(Path(clip), warn)) for number, clip in enumerate(options.library or (), 1)]
+    """Return the other clips of the person with what is said in them."""
+    return [Said(number, Path(clip), _beside(Path(clip), warn)) for number, clip in enumerate(options.footage or (), 1)]
 
 
 def _beside(clip: Path, warn: Warn) -> Transcript:

@@ -25,7 +25,7 @@ class DubOptions(VoiceOptions, TextOptions, EncodingOptions, PictureOptions, Eng
     transcript: str | None = option(
         None, "What is said, as `transcript` wrote it; words with `new` in it change.", metavar="FILE", **_WORDS
     )
-    library: list[str] | None = option(
+    footage: list[str] | None = option(
         None,
         "Another clip of the same person to take words from, with its transcript (.json, .vtt) or text (.txt) beside.",
         metavar="CLIP",
