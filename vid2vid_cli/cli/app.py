@@ -14,7 +14,7 @@ import typer.main
 
 from vid2vid_cli.cli.batch import batch
 from vid2vid_cli.cli.call import decode, encode, info
-from vid2vid_cli.cli.console import write_result
+from vid2vid_cli.cli.console import page_if_alone, write_result
 from vid2vid_cli.cli.controls import controls
 from vid2vid_cli.cli.credentials import app as credentials
 from vid2vid_cli.cli.doctor import doctor
@@ -70,10 +70,7 @@ def vid2vid(
     if version:
         write_result(versions())
         raise typer.Exit(0)
-    if context.invoked_subcommand is None:  # show the page, but let a script see that nothing was done
-        write_result(context.get_help())
-        raise typer.Exit(USAGE)
-    return 0
+    return page_if_alone(context)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

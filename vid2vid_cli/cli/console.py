@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import typer
+
 from vid2vid_cli.cli.failure import write_line
 from vid2vid_cli.errors import UsageError, one_line
 from vid2vid_cli.pipeline.options import option
@@ -136,6 +138,14 @@ def result_facts(result: Result) -> dict[str, Any]:
         "warnings": list(result.warnings),
         "is_partial": result.is_partial,
     }
+
+
+def page_if_alone(context: typer.Context) -> int:
+    """Show the help page of a group that was named without a command, and let a script see that nothing was done."""
+    if context.invoked_subcommand is None:
+        write_result(context.get_help())
+        raise typer.Exit(UsageError.exit_code)
+    return 0
 
 
 def write_result(text: str) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vid2vid_cli.cli.console import Reporter, Verbosity, write_result
+from vid2vid_cli.cli.console import Reporter, Verbosity, page_if_alone
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
-from vid2vid_cli.errors import UsageError, one_line
+from vid2vid_cli.errors import one_line
 
 if TYPE_CHECKING:
     from vid2vid_cli.media.credentials.keys import SigningKey
@@ -21,10 +21,7 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="Its private key in PEM,
 
 def credentials(context: typer.Context) -> int:
     """Show or choose the key that signs outputs."""
-    if context.invoked_subcommand is None:
-        write_result(context.get_help())
-        raise typer.Exit(UsageError.exit_code)  # nothing was done, as with plain `vid2vid`
-    return 0
+    return page_if_alone(context)
 
 
 @takes_options

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vid2vid_cli.cli.completion import complete_checkpoint
-from vid2vid_cli.cli.console import Reporter, Verbosity, write_result
+from vid2vid_cli.cli.console import Reporter, Verbosity, page_if_alone
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
 from vid2vid_cli.cli.signals import signals_held
-from vid2vid_cli.errors import UsageError, WeightsError, one_line
+from vid2vid_cli.errors import WeightsError, one_line
 from vid2vid_cli.pipeline.weights.options import ConvertOptions, PullOptions
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ AnyFile = Annotated[
 
 def weights(context: typer.Context) -> int:
     """Download, verify, inspect and convert checkpoints."""
-    if context.invoked_subcommand is None:
-        write_result(context.get_help())
-        raise typer.Exit(UsageError.exit_code)  # nothing was done, as with plain `vid2vid`
-    return 0
+    return page_if_alone(context)
 
 
 @takes_options

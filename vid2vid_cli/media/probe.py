@@ -71,15 +71,10 @@ def probe_video(path: str | Path, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     """
     path = Path(path)
     require_file(path)
-    arguments = [*file_input(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
-    with Child(arguments, str(path), has_stdout=True) as child:
-        tick_s, packets = read_packets(child)
-        if child.wait() < 0:
-            raise MediaError(f"{path}: reading broke off: {child.error_line()}; run it again")
-        log = child.log()
-        if not packets:
-            raise MediaError(_why_no_video(path, log, child.error_line()))
-    info = _describe(log.split("Stream mapping:")[0], _stamps(packets, tick_s))
+    stream = read_stream(path, "0:V:0")
+    if not stream.packets:
+        raise MediaError(_why_no_video(path, stream.log, stream.reason))
+    info = _describe(stream.log.split("Stream mapping:")[0], _stamps(stream.packets, stream.tick_s))
     check_pixels(path, info.size, max_pixels)
     return info
 
@@ -100,7 +95,27 @@ class Packets:
         self.durations.append(duration)
 
 
-def read_packets(child: Child) -> tuple[Fraction, Packets]:
+@dataclass(frozen=True)
+class CodedStream:
+    """A stream as it lies in a file. packets: in ticks of tick_s. log: ffmpeg's. reason: its last informative line."""
+
+    tick_s: Fraction
+    packets: Packets
+    log: str
+    reason: str
+
+
+def read_stream(path: Path, which: str) -> CodedStream:
+    """Read all packets of a stream without decoding them. which: as ffmpeg's -map names it, such as 0:a:0."""
+    arguments = [*file_input(path), "-map", which, "-c", "copy", "-f", "framecrc", "pipe:1"]
+    with Child(arguments, str(path), has_stdout=True) as child:
+        tick_s, packets = _read_packets(child)
+        if child.wait() < 0:
+            raise MediaError(f"{path}: reading broke off: {child.error_line()}; run it again")
+        return CodedStream(tick_s, packets, child.log(), child.error_line())
+
+
+def _read_packets(child: Child) -> tuple[Fraction, Packets]:
     """Parse lines of `stream, dts, pts, duration, size, checksum[, flags]`; keep the packets that are shown."""
     tick_s, packets = Fraction(1), Packets()
     for line in _lines(child):

@@ -15,7 +15,7 @@ from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.ffmpeg import Child, file_input
 from vid2vid_cli.media.files import require_file
-from vid2vid_cli.media.probe import read_packets
+from vid2vid_cli.media.probe import read_stream
 
 Samples = NDArray[np.float32]
 
@@ -70,16 +70,11 @@ def probe_sound(path: str | Path) -> SoundInfo:
     """Read all packets of the first sound without decoding them. MediaError if there is none."""
     path = Path(path)
     require_file(path)
-    arguments = [*file_input(path), "-map", "0:a:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
-    with Child(arguments, str(path), has_stdout=True) as child:
-        tick_s, packets = read_packets(child)
-        if child.wait() < 0:
-            raise MediaError(f"{path}: reading broke off: {child.error_line()}; run it again")
-        log = child.log()
-        ends = [pts + duration for pts, duration in zip(packets.pts, packets.durations, strict=True)]
-        duration_s = float(max(ends, default=0) * tick_s)
-        if duration_s <= 0:
-            raise MediaError(_why_no_sound(path, log, child.error_line()))
+    stream = read_stream(path, "0:a:0")
+    ends = [pts + duration for pts, duration in zip(stream.packets.pts, stream.packets.durations, strict=True)]
+    duration_s = float(max(ends, default=0) * stream.tick_s)
+    if duration_s <= 0:
+        raise MediaError(_why_no_sound(path, stream.log, stream.reason))
     return SoundInfo(duration_s)
 
 
