@@ -3,6 +3,7 @@
 make bench-codec                       measure, write benchmarks/codec.json and docs/images/codec.png, print the table
 python -m benchmarks.codec --quick     two clips, few frames; writes nothing
 python -m benchmarks.codec --live      a live call only, sender and receiver on a core each; keeps all other figures
+python -m benchmarks.codec --later     what is seen after five seconds only, beside reenact; keeps all other figures
 python -m benchmarks.codec --docs      put the table of codec.json into docs/calls.md
 
 Clips are squares of 512x512 around the head. Pictures are compared with what the camera saw at the clips' own rates;
@@ -25,12 +26,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.codec_later import LaterSetup, measure_later
 from benchmarks.codec_live import measure_live
 from benchmarks.codec_loss import measure_loss
 from benchmarks.codec_material import Clip, Judge, Scores, choose_judge, cut_square, find_clips
 from benchmarks.codec_plot import draw_plot
 from benchmarks.codec_rivals import SETTINGS, encode_video, field_bytes, float16_bytes, zstd_bytes
-from benchmarks.codec_table import format_tables, live_table
+from benchmarks.codec_table import format_tables, later_table, live_table
 from benchmarks.material import REPOSITORY, find_material
 from benchmarks.report import Report
 from vid2vid_cli.call.decode import decode_call
@@ -42,13 +44,15 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import Frame
 from vid2vid_cli.models.registry import LoadedModel, load_face_analyzer, load_model
 from vid2vid_cli.pipeline.driving.call_file import CallRecording
-from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions, ReenactOptions
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
+from vid2vid_cli.pipeline.options import DecodeOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
 REPORT = Report(Path(__file__).with_name("codec.json"), "calls.md", "codec", format_tables)
 PLOT = REPOSITORY / "docs" / "images" / "codec.png"
 EXACT = "unquantised"
 COMMON_FPS = 30  # the frame rate at which clips are compared
+HEAD_ALONE: dict[str, Any] = {"patches": 0, "body": False}  # what goes beside it is measured by --later
 RATES: dict[str, dict[str, Any]] = {
     EXACT: {"step": 0.001},  # a thousandth of a pixel
     "high": {"rate": "high"},
@@ -59,16 +63,21 @@ RATES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: clips, frames of each, every n-th judged, clips for video codecs, a call's frames."""
+    """How much is measured: clips, frames of each, every n-th judged, clips for video codecs, a call's frames.
+
+    later, later_videos: clips of which the sixth second is judged, and those for H.264.
+    """
 
     clips: int = 100
     frames: int = 60
     every: int = 10
     videos: int = 3
     live_frames: int = 200
+    later: int = 100
+    later_videos: int = 4
 
 
-QUICK = Effort(clips=2, frames=48, videos=1, live_frames=60)
+QUICK = Effort(clips=2, frames=48, videos=1, live_frames=60, later=1, later_videos=1)
 
 
 @dataclass(frozen=True)
@@ -102,10 +111,18 @@ def measure(media: Path, effort: Effort, say: Callable[[str], None]) -> dict[str
         if not rows:
             raise ValueError("no clip with a face")
         loss = measure_loss(find_material().driving, setup.model, setup.folder)
+    later = later_of(media, effort, say)
     say("a live call")
     live = measure_live(find_material(), effort.live_frames)
     about = {"judge": setup.judge.landmarks.name, "frames": effort.frames, "every": effort.every}
-    return {**about, "speed_ms": speed, "live": live, "clips": rows, "videos": curves, "loss": loss}
+    return {**about, "speed_ms": speed, "live": live, "later": later, "clips": rows, "videos": curves, "loss": loss}
+
+
+def later_of(media: Path, effort: Effort, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Measure what is seen after five seconds."""
+    with tempfile.TemporaryDirectory() as name:
+        judge = Judge(choose_judge(load_face_analyzer()))
+        return measure_later(media, LaterSetup(load_model(), judge, effort.later_videos, Path(name)), effort.later, say)
 
 
 def measure_clip(clip: Clip, setup: CodecSetup) -> dict[str, Any]:
@@ -116,7 +133,7 @@ def measure_clip(clip: Clip, setup: CodecSetup) -> dict[str, Any]:
     for name, rate in RATES.items():
         # Sound would be the same at every rate, so it is left out.
         call = setup.folder / f"{clip.name}-{name}.v2v"
-        options = EncodeOptions(audio="none", key_quality=80, force=True, **rate)
+        options = EncodeOptions(audio="none", key_quality=80, force=True, **HEAD_ALONE, **rate)
         encode_call(clip.path, call, options, model=setup.model)
         shown = render(call, clip, setup)
         shown_exactly = shown_exactly or shown
@@ -146,7 +163,7 @@ def common_bytes(clip: Clip, options: EncodeOptions, setup: CodecSetup) -> float
 def measure_speed(clip: Clip, setup: CodecSetup) -> dict[str, float]:
     """Return this process's processor time in ms per frame: encoding, decoding, and the codec's share of both."""
     call, film = setup.folder / "speed.v2v", setup.folder / "speed.mp4"
-    options = EncodeOptions(audio="none", force=True, threads=1)
+    options = EncodeOptions(audio="none", force=True, threads=1, **HEAD_ALONE)
     encode_s = busy_s(lambda: encode_call(clip.path, call, options, model=setup.model))
     decode_s = busy_s(lambda: decode_call(call, film, DecodeOptions(force=True, threads=1), model=setup.model))
     with closing(CallRecording(call)) as recording:
@@ -209,6 +226,7 @@ def main() -> None:
     parser = REPORT.parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="measure less and write nothing")
     parser.add_argument("--live", action="store_true", help="measure a live call only, and keep all other figures")
+    parser.add_argument("--later", action="store_true", help="measure what is seen after 5 s only, and keep the rest")
     parser.add_argument(
         "--media", type=Path, default=os.environ.get("VID2VID_MEDIA"), help="folder of drivings/ and train/"
     )
@@ -218,14 +236,16 @@ def main() -> None:
         return
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
     media, effort = given.media or REPOSITORY.parent / "shared" / "media", QUICK if given.quick else Effort()
-    if given.live:
+    if given.later:
+        results = {**REPORT.read(), "later": later_of(media, effort, lambda text: print(text, flush=True))}
+    elif given.live:
         results = {**REPORT.read(), "live": measure_live(find_material(), effort.live_frames)}
     else:
         results = measure(media, effort, lambda text: print(text, flush=True))
     if not given.quick:
         REPORT.keep(results)
         draw_plot(results, PLOT)
-    print(live_table(results) if given.live else format_tables(results))
+    print(live_table(results) if given.live else later_table(results) if given.later else format_tables(results))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from benchmarks.machine import describe_machine
 from benchmarks.material import Material
 from benchmarks.processes import busy_s
 from vid2vid_cli.codec.incoming import IncomingStream
-from vid2vid_cli.codec.stream import FRAMES, Tally
+from vid2vid_cli.codec.packets import FRAMES
+from vid2vid_cli.codec.stream import Tally
 from vid2vid_cli.media.ffmpeg import file_input, run
 
 SIDE = 512

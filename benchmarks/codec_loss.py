@@ -17,8 +17,9 @@ from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import join_motions
 from vid2vid_cli.pipeline.driving.call_file import CallRecording
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
 from vid2vid_cli.pipeline.engine import start_engine
-from vid2vid_cli.pipeline.options import EncodeOptions, EngineOptions, PictureOptions
+from vid2vid_cli.pipeline.options import EngineOptions, PictureOptions
 from vid2vid_cli.pipeline.source import Source
 
 INTERVALS = (1, 5, 15)  # frames from one key packet to the next
@@ -32,7 +33,12 @@ def measure_loss(clip: Path, model: LoadedModel, folder: Path) -> list[dict[str,
     rows = []
     for interval in INTERVALS:
         call = folder / f"loss-{interval}.v2v"
-        encode_call(clip, call, EncodeOptions(key_interval=interval, audio="none", force=True), model=model)
+        encode_call(
+            clip,
+            call,
+            EncodeOptions(key_interval=interval, audio="none", force=True, patches=0, body=False),
+            model=model,
+        )
         with closing(CallRecording(call)) as recording, torch.inference_mode():
             whole = Keypoints(recording, model)
             packets = [p for p in recording.reader.packets() if p.kind in (Kind.KEY, Kind.DELTA, Kind.HOLD)]

@@ -8,12 +8,13 @@ import numpy as np
 
 EXACT = "unquantised"
 MEASURES = {"ssim": "SSIM", "psnr": "PSNR", "akd_px": "AKD"}
+LESS_IS_BETTER = ("akd_px", "l1", "mouth_l1")
 TARGETS = {"high": 53, "medium": 32, "low": 20}
 
 
 def format_tables(results: dict[str, Any]) -> str:
     """Return all tables."""
-    tables = (_about, rate_table, live_table, other_table, video_table, loss_table)
+    tables = (_about, rate_table, later_table, live_table, other_table, video_table, loss_table)
     parts = [table(results) for table in tables]
     return "\n\n".join(part for part in parts if part)
 
@@ -25,7 +26,8 @@ def _about(results: dict[str, Any]) -> str:
         f"the first {results['frames']} frames, of which every {results['every']}th is compared with the camera's "
         f"picture. Keypoints are {results['judge']}'s, and distances are in pixels of a 256 px picture. Bytes count "
         "all motion packets with keys, framing and checksums: first at 30 frames/s (`--fps 30` converts clips of "
-        "other rates), then at the clips' own rates, at which all other figures were measured."
+        "other rates), then at the clips' own rates, at which all other figures were measured. All of these tables but "
+        "the one after 5 s are of calls with `--head-only --patches 0`."
     )
 
 
@@ -64,6 +66,54 @@ def rate_table(results: dict[str, Any]) -> str:
     )
 
 
+def later_table(results: dict[str, Any]) -> str:
+    """Show what a receiver sees after five seconds, beside `reenact`, and what H.264 needs for the same."""
+    clips = results.get("later")
+    if not clips:
+        return ""
+    columns = {"bytes": "bytes per frame", "l1": "L1", "mouth_l1": "mouth L1", "psnr": "PSNR", "ssim": "SSIM"}
+    columns["akd_px"] = "AKD"
+    lines = ["| after 5 s | " + " | ".join(columns.values()) + " |", "|---|" + "---|" * len(columns)]
+    for way in clips[0]["ways"]:
+        means = {name: float(np.mean([clip["ways"][way][name] for clip in clips])) for name in columns}
+        cells = ["" if np.isnan(value) else f"{value:.{3 if name == 'ssim' else 2}f}" for name, value in means.items()]
+        lines.append(f"| {way} | " + " | ".join(cells) + " |")
+    most = max(clip["ways"]["call"]["bytes"] for clip in clips)
+    patches = np.mean([clip["ways"]["call"]["patches"] for clip in clips])
+    told = (
+        f"{len(clips)} of these clips that last six seconds or more, judged from the sixth second on. All bytes after "
+        f"the picture count, at the clips' own rates: at most {most:.1f} per frame; {patches:.0f} patches on average."
+    )
+    return "\n".join([told, "", *lines, *_later_rivals(clips)])
+
+
+def _later_rivals(clips: list[dict[str, Any]]) -> list[str]:
+    """Say how many times the bytes H.264 needs for the same figures as a call."""
+    filmed = [clip for clip in clips if clip["videos"]]
+    if not filmed:
+        return []
+    cells = []
+    for measure, name in {**MEASURES, "l1": "L1", "mouth_l1": "mouth L1"}.items():
+        ratios = []
+        for clip in filmed:
+            ours = clip["ways"]["call"]
+            size, mark = equal_rate(clip["videos"], measure, ours[measure])
+            ratios.append((size / ours["bytes"], mark))
+        marks = {mark for _, mark in ratios}
+        about = (
+            ""
+            if marks == {"="}
+            else "at most "
+            if marks <= {"=", "<"}
+            else "at least "
+            if "<" not in marks
+            else "about "
+        )
+        cells.append(f"{name} {about}{np.exp(np.mean(np.log([ratio for ratio, _ in ratios]))):.1f}")
+    told = f"H.264 (veryslow) needs so many times the bytes of the call for the same, over {len(filmed)} clips: "
+    return ["", told + ", ".join(cells) + "."]
+
+
 def live_table(results: dict[str, Any]) -> str:
     """Show the figures of a live call; empty if none was measured."""
     live = results.get("live")
@@ -95,7 +145,7 @@ def other_table(results: dict[str, Any]) -> str:
 
 def envelope(points: list[dict[str, Any]], measure: str) -> list[tuple[float, float]]:
     """Return the settings that no cheaper one matches: bytes and measure, the cheapest first."""
-    sign = -1 if measure == "akd_px" else 1
+    sign = -1 if measure in LESS_IS_BETTER else 1
     best, kept = -np.inf, []
     for point in sorted(points, key=lambda p: p["bytes"]):
         if np.isfinite(point[measure]) and sign * point[measure] > best:
@@ -107,7 +157,7 @@ def envelope(points: list[dict[str, Any]], measure: str) -> list[tuple[float, fl
 def equal_rate(points: list[dict[str, Any]], measure: str, wanted: float) -> tuple[float, str]:
     """Return the bytes per frame at which a codec reaches a figure: exactly (=), at most (<) or at least (>)."""
     curve = envelope(points, measure)
-    sign = -1 if measure == "akd_px" else 1  # a distance is better when smaller
+    sign = -1 if measure in LESS_IS_BETTER else 1
     values = [sign * value for _, value in curve]
     if sign * wanted <= values[0]:
         return curve[0][0], "<"

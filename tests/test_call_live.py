@@ -23,14 +23,15 @@ from vid2vid_cli.call.decode import decode_call
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.call.incoming import open_incoming
 from vid2vid_cli.cli.app import main
-from vid2vid_cli.codec.packets import Kind, Packet
-from vid2vid_cli.codec.stream import FRAMES, StreamReader
+from vid2vid_cli.codec.packets import FRAMES, Kind, Packet
+from vid2vid_cli.codec.stream import StreamReader
 from vid2vid_cli.errors import CallFileError, UsageError
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_mark
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.pipeline.driving.base import DrivenFrame
-from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
+from vid2vid_cli.pipeline.options import DecodeOptions
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"

@@ -19,10 +19,10 @@ from vid2vid_cli.codec.coder import MotionDecoder, MotionEncoder
 from vid2vid_cli.codec.entropy import RATIOS, decode_numbers, encode_numbers, follow, make_frequencies
 from vid2vid_cli.codec.header import MAGIC, read_header
 from vid2vid_cli.codec.incoming import IncomingStream
-from vid2vid_cli.codec.packets import Kind, Packet, read_number, write_number
+from vid2vid_cli.codec.packets import FRAMES, Kind, Packet, read_number, write_number
 from vid2vid_cli.codec.quantizer import LIMIT, STEP_UNIT, Scales
 from vid2vid_cli.codec.space import MotionSpace
-from vid2vid_cli.codec.stream import FRAMES, Moment, StreamReader, StreamWriter, Tally
+from vid2vid_cli.codec.stream import Moment, StreamReader, StreamWriter, Tally
 from vid2vid_cli.errors import CallFileError
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.motion import Motion

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import ClassVar
 
 from vid2vid_cli.call.receiver import DecodeResult, Screen, check_live, receive_call
 from vid2vid_cli.errors import CallFileError
@@ -14,6 +15,13 @@ from vid2vid_cli.pipeline.driving.call_file import CallRecording, is_call_file
 from vid2vid_cli.pipeline.options import DecodeOptions, ReenactOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact
+
+
+@dataclass(frozen=True)
+class _DecodingOptions(ReenactOptions):
+    """The options of `reenact`, as `decode` uses it."""
+
+    command: ClassVar = "decode"
 
 
 def decode_call(
@@ -55,7 +63,7 @@ def _as_reenactment(options: DecodeOptions) -> ReenactOptions:
     """Return the options of `reenact` that decode a call."""
     # Options that both commands have carry over by name: a new one needs no line here.
     shared = {f.name for f in fields(DecodeOptions)} & {f.name for f in fields(ReenactOptions)}
-    return ReenactOptions(
+    return _DecodingOptions(
         **{name: getattr(options, name) for name in shared},
         reference_frame="picture" if options.source is None else "auto",
         audio="driving" if options.sound else "none",

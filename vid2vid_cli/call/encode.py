@@ -21,18 +21,21 @@ from vid2vid_cli.media.files import check_output, open_scratch
 from vid2vid_cli.media.ogg import OpusPacket
 from vid2vid_cli.media.opus import OpusRequest, opus_of
 from vid2vid_cli.media.publishing import publish
+from vid2vid_cli.models.base import SendsBeside
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving.base import Driving
 from vid2vid_cli.pipeline.driving.live import STANDARD, open_live
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup, SpeechSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
 from vid2vid_cli.pipeline.engine import Engine, start_engine
-from vid2vid_cli.pipeline.options import EncodeOptions
 from vid2vid_cli.pipeline.output import check_size
 from vid2vid_cli.pipeline.parsing import check_motion_numbers, is_index, parse_face, reading_options
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.process.scratch import Scratch
+
+MOST_PATCH_BYTES = 1_000_000  # a second
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ def check_encode_options(options: EncodeOptions, driving: str | Path) -> None:
     if not 1 <= options.key_quality <= 100:
         raise UsageError(f"--key-quality {options.key_quality}: write a number from 1 to 100")
     check_size(options.size)
+    if options.patches is not None and not 0 <= options.patches <= MOST_PATCH_BYTES:
+        raise UsageError(f"--patches {options.patches}: write bytes a second from 0 to {MOST_PATCH_BYTES}")
     if options.on_missing == "skip":
         raise UsageError("--on-missing skip: a call has a packet for every frame; use hold or fail")
     if options.live != (str(driving) == STANDARD):
@@ -150,14 +155,15 @@ def _scratch(output: str | Path) -> Scratch:
 
 def _open(driving: str | Path, options: EncodeOptions, engine: Engine, log: WarningLog) -> Driving:
     select = parse_face(options.driving_face, "driving-face")
-    # What moves beside the head is not sent: it is far more numbers than the few of the face.
+    # What moves beside the head is sent where there is a basis for it: by itself it is far too many numbers.
+    model = engine.loaded.model
     setup = ReaderSetup(
-        engine.loaded.model,
+        model,
         engine.analyzer,
         select,
         engine.device,
         max_pixels=options.max_pixels,
-        follows=False,
+        follows=options.body and isinstance(model, SendsBeside),
         speech=SpeechSetup(options.head, options.seed),
     )
     if options.live:

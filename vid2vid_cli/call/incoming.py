@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
-from vid2vid_cli.codec.coder import MotionDecoder
+from torch import Tensor
+
+from vid2vid_cli.codec.beginning import Beginning
+from vid2vid_cli.codec.beside import Beside
 from vid2vid_cli.codec.header import StreamHeader
 from vid2vid_cli.codec.incoming import IncomingStream
-from vid2vid_cli.codec.packets import Kind, Packet
+from vid2vid_cli.codec.packets import FRAMES, Kind, Packet
 from vid2vid_cli.codec.space import MotionSpace, Numbers
-from vid2vid_cli.codec.stream import FRAMES, Beginning, Moment, Receiver, Tally
+from vid2vid_cli.codec.stream import Moment, Receiver, Tally
 from vid2vid_cli.errors import CallFileError, UsageError, Vid2VidError
 from vid2vid_cli.media.pipe import NAME, parts_of
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Reference
-from vid2vid_cli.pipeline.driving.call_file import describe_losses, fitting_space, received
+from vid2vid_cli.pipeline.driving.call_file import describe_losses, fitting_space, with_beside
 from vid2vid_cli.pipeline.driving.live import LATE_S, Clock, LiveDriving
+from vid2vid_cli.pipeline.driving.received import is_picture, received
 
 PATH = Path(NAME)
 
@@ -45,13 +48,15 @@ class Opening:
     """What a call has sent up to its first usable frame, and the stream of what follows.
 
     picture: the bytes of the key picture's file, None if a piece of it is missing. reference: the numbers of the
-    motion that the picture shows, or those of the first key. early: the frames that have arrived by then.
+    motion that the picture shows, or those of the first key. beside: what is said of numbers that follow those of the
+    header. early: the frames that have arrived by then.
     """
 
     header: StreamHeader
     space: MotionSpace
     picture: bytes | None
     reference: Numbers
+    beside: Beside | None
     early: list[Arrival]
     coming: Iterator[Arrival]
 
@@ -74,12 +79,14 @@ class IncomingCall(LiveDriving):
         """Yield a frame for each packet as it arrives, and before it those that went missing in between."""
         opening = self.opening
         # A receiver who joins late has not lost the frames before the first one that it got.
-        receiver = Receiver(opening.header, self.tally, first=opening.early[0].packet.time)
+        first = opening.early[0].packet.time
+        receiver = Receiver(opening.header, self.tally, first, opening.beside)
         # Without catching up no frame is ever late, and all are rendered.
         clock, late = Clock(self.fps, LATE_S if self.catches_up else math.inf), 0
-        frames = received(self._moments(receiver, clock), opening.space)
+        frames = received(self._moments(receiver, clock), opening.space, opening.header)
         for frame in frames:
-            yield DrivenFrame(frame.motion, frame.is_shown, None, is_repeat=frame.is_missing or clock.is_late)
+            is_repeat = frame.is_missing or clock.is_late
+            yield DrivenFrame(frame.motion, frame.is_shown, None, is_repeat=is_repeat, patches=frame.patches)
             late += clock.is_late
         self._report(late)
 
@@ -109,40 +116,54 @@ class IncomingCall(LiveDriving):
             raise UsageError(f"--reference-frame {frame}: a live call cannot wait for a frame; write picture")
         return Reference(self.opening.space.motion(self.opening.reference[None]))
 
+    def is_of(self, picture: Path) -> bool:
+        """Say whether a picture is the one that the call carries."""
+        return is_picture(picture, self.opening.picture)
+
+    def know_shape(self, shape: Tensor) -> None:
+        """Add it to all motions."""
+        self.opening = replace(self.opening, space=replace(self.opening.space, shape=shape))
+
     def no_face(self) -> Vid2VidError:
         """Return the error for a call of which no frame could be used."""
         return CallFileError(f"{NAME}: no frame of the call could be used; it must be sent again")
 
 
 def open_incoming(
-    descriptor: int, model: ReenactmentModel, warn: Callable[[str], None], *, catches_up: bool
+    descriptor: int,
+    model: ReenactmentModel,
+    warn: Callable[[str], None],
+    *,
+    catches_up: bool,
+    follows: bool = True,
 ) -> IncomingCall:
-    """Open a call on a file descriptor.
+    """Open a call on a file descriptor. follows: whether movement beside the head counts.
 
     Waits for its first frame, or for its first key if the packet that says what the picture shows was lost.
     """
     tally = Tally()
-    opening = _open(IncomingStream(tally), parts_of(descriptor), model)
+    opening = _open(IncomingStream(tally), parts_of(descriptor), model, follows=follows)
     return IncomingCall(
         path=PATH, fps=opening.header.fps, opening=opening, catches_up=catches_up, tally=tally, warn=warn
     )
 
 
-def _open(stream: IncomingStream, parts: Iterable[bytes], model: ReenactmentModel) -> Opening:
+def _open(stream: IncomingStream, parts: Iterable[bytes], model: ReenactmentModel, *, follows: bool) -> Opening:
     coming = _arrivals(stream, parts)  # consumed here up to the first frame, then by IncomingCall
     early: list[Arrival] = []
     beginning: Beginning | None = None
     for arrival in coming:
         header, packet = stream.require_header(), arrival.packet
         if beginning is None:
-            space, beginning = fitting_space(header, model, PATH), Beginning(header)
+            own, beginning = fitting_space(header, model, PATH), Beginning(header)
         beginning.take(packet)
         # The picture comes before the first frame, in pieces. What is missing of it by now will not come.
         if packet.kind in FRAMES:
             early.append(arrival)
-            reference = beginning.reference if beginning.reference is not None else _key_of(packet, header)
+            reference = beginning.reference if beginning.reference is not None else beginning.key_of(packet)
             if reference is not None:
-                return Opening(header, space, beginning.picture, reference, early, coming)
+                space = with_beside(own, beginning.beside, model) if follows else own
+                return Opening(header, space, beginning.picture, reference, beginning.beside, early, coming)
         if packet.kind == Kind.END:
             break
     raise CallFileError(f"{NAME}: the call ended before its first frame")
@@ -161,10 +182,3 @@ def _arrivals(stream: IncomingStream, parts: Iterable[bytes]) -> Iterator[Arriva
         stream.end()
     except CallFileError as error:
         raise CallFileError(f"{NAME}: {error}") from error
-
-
-def _key_of(packet: Packet, header: StreamHeader) -> Numbers | None:
-    """Return the numbers of a key packet; None if it is damaged, or of another kind."""
-    with contextlib.suppress(CallFileError):
-        return MotionDecoder(header.scales).key(packet.payload) if packet.kind == Kind.KEY else None
-    return None

@@ -16,7 +16,8 @@ from vid2vid_cli.codec.space import POSE_COUNT
 from vid2vid_cli.codec.stream import Tally
 from vid2vid_cli.pipeline.driving.call_file import describe_losses
 
-MOTION = (Kind.KEY, Kind.DELTA, Kind.HOLD)
+MOTION = (Kind.KEY, Kind.DELTA, Kind.HOLD, Kind.BESIDE)
+PATCHES = (Kind.PATCH,)
 PICTURE = (Kind.PICTURE, Kind.REFERENCE)
 SOUND = (Kind.SOUND, Kind.AUDIO)
 
@@ -34,8 +35,9 @@ class QuantizerSteps:
 class CallInfo:
     """What is in a call file.
 
-    size: (height, width) of the picture. numbers: how many a frame has. bytes, sizes: of the whole file, and of each
-    part by name. damage: one line, or None.
+    size: (height, width) of the picture. numbers: how many a frame has. beside: how many more, of what moves beside
+    the head and of what the mesh misses. bytes, sizes: of the whole file, and of each part by name. damage: one line,
+    or None.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class CallInfo:
     size: tuple[int, int]
     duration_s: float
     numbers: int
+    beside: int
     steps: QuantizerSteps
     bytes: int
     sizes: dict[str, int]
@@ -58,6 +61,16 @@ class CallInfo:
     def bytes_a_frame(self) -> float:
         """Average bytes of motion per frame."""
         return self.sizes["motion"] / max(1, self.tally.frames)
+
+    @property
+    def whole_bytes_a_frame(self) -> float:
+        """Average bytes of motion and patches per frame: all that is sent after the picture, but for sound."""
+        return self.bytes_a_frame + self.sizes["patches"] / max(1, self.tally.frames)
+
+    @property
+    def patches(self) -> int:
+        """How many patches there are."""
+        return self.tally.counts[Kind.PATCH]
 
     def kilobits(self, part: str) -> float:
         """Return the rate of a part in kbit/s."""
@@ -73,7 +86,7 @@ def describe_call(call: str | Path) -> CallInfo:
         for _ in reader.frames(tally):  # fills the tally
             pass
         damage = _damage(path, tally, has_picture=reader.picture() is not None)
-        header_size = reader.header_size
+        header_size, beside = reader.header_size, reader.beside()
     return CallInfo(
         path=path,
         version=VERSION,
@@ -84,6 +97,7 @@ def describe_call(call: str | Path) -> CallInfo:
         size=header.size,
         duration_s=float(tally.frames / header.fps),
         numbers=len(header.scales),
+        beside=0 if beside is None else len(beside.scales),
         steps=_steps(header.scales),
         bytes=path.stat().st_size,
         sizes={"header": header_size, **_sizes(tally)},
@@ -109,7 +123,7 @@ def _steps(scales: Scales) -> QuantizerSteps:
 
 
 def _sizes(tally: Tally) -> dict[str, int]:
-    parts = {"picture": PICTURE, "motion": MOTION, "sound": SOUND}
+    parts = {"picture": PICTURE, "motion": MOTION, "patches": PATCHES, "sound": SOUND}
     return {name: _sum(tally, kinds) for name, kinds in parts.items()} | {"damaged": tally.damaged}
 
 

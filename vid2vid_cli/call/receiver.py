@@ -111,7 +111,8 @@ def receive_call(screen: Screen, model: LoadedModel | None, hooks: Hooks) -> Dec
     warn_of_range(engine.loaded.model, request.sweeps, options, log)
     # The user's own picture is prepared before the call is opened, so that the first frame does not wait for it.
     chosen = None if screen.source is None else _open_source(screen.source, options, engine, log)
-    call = open_incoming(sys.stdin.fileno(), engine.loaded.model, log.warn, catches_up=screen.catches_up)
+    descriptor, catches_up = sys.stdin.fileno(), screen.catches_up
+    call = open_incoming(descriptor, engine.loaded.model, log.warn, catches_up=catches_up, follows=options.body)
     if call.tally.counts[Kind.SOUND] and options.audio != "none":
         log.warn(f"{NAME}: its sound is left out, a live call shows motion only; decode a file to hear it")
     with Scratch(Path(tempfile.gettempdir()) / "call") as scratch:

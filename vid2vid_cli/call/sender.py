@@ -10,8 +10,11 @@ from pathlib import Path
 
 import torch
 
-from vid2vid_cli.arrays import Frame
+from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.call.patches import WHOLE_BYTES, PatchChooser
+from vid2vid_cli.codec.beside import Beside
 from vid2vid_cli.codec.header import StreamHeader
+from vid2vid_cli.codec.packets import FRAMES, Kind
 from vid2vid_cli.codec.quantizer import Scales
 from vid2vid_cli.codec.space import MotionSpace, Numbers
 from vid2vid_cli.codec.stream import StreamWriter
@@ -23,9 +26,10 @@ from vid2vid_cli.models.base import shape_of
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving
 from vid2vid_cli.pipeline.driving.call_file import space_of
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.finite import require_finite_motion
-from vid2vid_cli.pipeline.options import EncodeOptions, PictureOptions
+from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.output import fit_size
 from vid2vid_cli.pipeline.parsing import is_index
 from vid2vid_cli.pipeline.source import Source
@@ -35,15 +39,22 @@ STEPS_PX = {"high": 0.03, "medium": 0.1, "low": 0.4}
 """By how many pixels, in a crop of 256, one step of any number moves the points of a face on average."""
 
 
+def step_of(options: EncodeOptions) -> float:
+    """Return the pixels that one step moves the points by."""
+    return options.step or STEPS_PX[options.rate]
+
+
 @dataclass(frozen=True)
 class KeyPicture:
     """The picture that a receiver animates.
 
-    motion: what the picture shows, or what counts as that; None for the first motion of the driving.
+    motion: what the picture shows, or what counts as that; None for the first motion of the driving. landmarks_px:
+    (470, 3), of the face in the camera's frame that it is; None if it is no frame of the camera.
     """
 
     frame: Frame  # at the size in which it is sent
     motion: Motion | None
+    landmarks_px: Points | None = None
 
 
 class Sender:
@@ -66,6 +77,7 @@ class Sender:
         self._smoother = MotionSmoother(options.smooth, float(clip.fps)) if options.smooth else None
         self._sound = sound
         self._next_sound: OpusPacket | None = None
+        self._patches: PatchChooser | None = None
         self._stream: _Stream | None = None
         self.frames, self.held = 0, 0
         self.size = (0, 0)
@@ -86,6 +98,8 @@ class Sender:
             smooth = driven.motion if self._smoother is None else self._smoother(driven.motion)
             require_finite_motion(smooth, self._clip.path)
             stream.send(smooth if driven.found else None)
+            # After the frame, which must not wait.
+            self._send_patch(stream, driven, smooth)
         self.frames += 1
 
     def end(self) -> None:
@@ -97,11 +111,14 @@ class Sender:
 
     def _begin(self, driven: DrivenFrame, motion: Motion) -> _Stream:
         """Send the header and the picture, then a hold for every frame that went by without a face."""
-        picture = self._chosen or KeyPicture(_sized(_picture_of(driven, self._clip), self._options.size), motion)
+        picture = self._chosen or _key_picture(driven, motion, self._clip, self._options.size)
         shown = motion if picture.motion is None else picture.motion
         self.size = picture.frame.shape[0], picture.frame.shape[1]
-        self._stream = stream = _open_stream(self._engine, shown, self._header, self._put, self._options.key_interval)
+        self._stream = stream = _open_stream(self._engine, shown, self._header, self._put, self._options)
         stream.writer.picture(encode_picture(picture.frame, self._options.key_quality), stream.numbers(shown))
+        if driven.picture is not None and picture.landmarks_px is not None and self._options.patches != 0:
+            scale = self.size[1] / driven.picture.shape[1], self.size[0] / driven.picture.shape[0]
+            self._patches = PatchChooser(picture.landmarks_px, scale)
         # The header needs the shape of a motion, so it could not be sent before the first face.
         for _ in range(self.frames):
             stream.send(None)
@@ -111,6 +128,22 @@ class Sender:
             if isinstance(description, bytes):
                 stream.writer.sound(description)
         return stream
+
+    def _send_patch(self, stream: _Stream, driven: DrivenFrame, motion: Motion) -> None:
+        """Send what is new in a frame, or was in an earlier one, once there are bytes for it."""
+        if self._patches is None or driven.picture is None or driven.landmarks_px is None:
+            return
+        self._patches.see(self.frames, driven.picture, driven.landmarks_px, stream.numbers(motion))
+        candidate = self._patches.next(self._patch_bytes(stream.writer))
+        if candidate is not None:
+            stream.writer.patch(candidate.frame, candidate.patch)
+
+    def _patch_bytes(self, writer: StreamWriter) -> float:
+        """Return how many bytes a patch may have now."""
+        sent, frames = writer.sizes, self.frames + 1
+        if self._options.patches is not None:
+            return self._options.patches * float(frames / self._clip.fps) - sent[Kind.PATCH] - PATCH_FRAMING
+        return WHOLE_BYTES * frames - sum(sent[kind] for kind in MOVING) - PATCH_FRAMING
 
     def _header(self, space: MotionSpace) -> StreamHeader:
         loaded, options = self._engine.loaded, self._options
@@ -123,7 +156,7 @@ class Sender:
             keypoints=space.keypoints,
             expression_count=space.expression_count,
             extra_shape=space.extra_shape or (),
-            scales=Scales.design(space, options.step or STEPS_PX[options.rate]),
+            scales=Scales.design(space, step_of(options)),
         )
 
     def _send_sound(self, stream: _Stream, until_s: Fraction | None) -> None:
@@ -139,6 +172,10 @@ class Sender:
                 return
             stream.writer.audio(packet.time, packet.data)
             self._next_sound = None
+
+
+MOVING = (*FRAMES, Kind.BESIDE, Kind.PATCH)
+PATCH_FRAMING = 100  # bytes of a patch's packet around its picture, at most: its place, its motion, its checksum
 
 
 @dataclass(frozen=True)
@@ -166,13 +203,16 @@ def _open_stream(
     shown: Motion,
     header: Callable[[MotionSpace], StreamHeader],
     put: Callable[[bytes], None],
-    key_interval: int,
+    options: EncodeOptions,
 ) -> _Stream:
     """Begin a stream. shown: the motion of the picture, whose tensors have the shapes of all that follow."""
     model = engine.loaded.model
     space = space_of(model, shown.expression.shape[1], None if shown.extra is None else tuple(shown.extra.shape[1:]))
     shape = shape_of(model, shown)
-    return _Stream(StreamWriter(put, header(space), key_interval), space, shape)
+    beside = None
+    if space.beside is not None:
+        beside = Beside(space.beside.identity, Scales.design_beside(space.beside, step_of(options)))
+    return _Stream(StreamWriter(put, header(space), options.key_interval, beside), space, shape)
 
 
 def choose_picture(wanted: str, clip: Driving, options: EncodeOptions, engine: Engine) -> KeyPicture:
@@ -196,8 +236,12 @@ def _picture_of_frame(wanted: int, clip: Driving, options: EncodeOptions) -> Key
         if index == wanted:
             if driven.motion is None or not driven.found:
                 raise NoFaceError(f"{clip.path}: no face in frame {wanted}; choose another --source")
-            return KeyPicture(_sized(_picture_of(driven, clip), options.size), driven.motion)
+            return _key_picture(driven, driven.motion, clip, options.size)
     raise UsageError(f"--source {wanted}: the driving has frames 0 to {(clip.count or seen) - 1}")
+
+
+def _key_picture(driven: DrivenFrame, motion: Motion, clip: Driving, size: int | None) -> KeyPicture:
+    return KeyPicture(_sized(_picture_of(driven, clip), size), motion, driven.landmarks_px)
 
 
 def _picture_of(driven: DrivenFrame, clip: Driving) -> Frame:

@@ -20,10 +20,11 @@ class MotionEncoder:
 
     def key(self, numbers: Numbers) -> bytes:
         """Return a payload that can be decoded alone, and start over from it."""
-        self._last = self._scales.quantise(numbers)
+        # Near the last frame, as between keys: at each one a still face would jump by a step.
+        self._last = self._scales.quantise(numbers, self._last)
         # A reader may join here, so nothing learned before a key may be used after it.
         self._states = self._scales.delta_states
-        return encode_numbers(self._last, self._scales.key_states)
+        return encode_numbers(self._last, self._scales.key_states, self._scales.first)
 
     def delta(self, numbers: Numbers) -> bytes:
         """Return a payload with the changes since the previous frame."""
@@ -32,7 +33,7 @@ class MotionEncoder:
         # Against what the decoder has, not against the exact last frame: errors of rounding do not add up.
         integers = self._scales.quantise(numbers, self._last)
         changes = integers - self._last
-        payload = encode_numbers(changes, self._states)
+        payload = encode_numbers(changes, self._states, self._scales.first)
         self._last, self._states = integers, follow(self._states, changes)
         return payload
 
@@ -41,7 +42,7 @@ class MotionDecoder:
     """Decodes payloads to numbers. After a CallFileError or a lost packet, only a key can be decoded."""
 
     def __init__(self, scales: Scales) -> None:
-        self._scales = scales
+        self.scales = scales
         self._last: Integers | None = None
         self._states = scales.delta_states
 
@@ -57,9 +58,9 @@ class MotionDecoder:
     def key(self, payload: bytes) -> Numbers:
         """Decode a whole frame."""
         self._last = None
-        integers = _within_limit(decode_numbers(payload, self._scales.key_states))
-        self._last, self._states = integers, self._scales.delta_states
-        return self._scales.restore(integers)
+        integers = _within_limit(decode_numbers(payload, self.scales.key_states, self.scales.first))
+        self._last, self._states = integers, self.scales.delta_states
+        return self.scales.restore(integers)
 
     def delta(self, payload: bytes) -> Numbers:
         """Decode a frame from its changes since the last one."""
@@ -67,10 +68,10 @@ class MotionDecoder:
             raise ValueError("out of step: wait for a key")
         # Out of step until all has gone well: an error below must leave no half-decoded frame.
         last, self._last = self._last, None
-        changes = decode_numbers(payload, self._states)
+        changes = decode_numbers(payload, self._states, self.scales.first)
         integers = _within_limit(last + changes)
         self._last, self._states = integers, follow(self._states, changes)
-        return self._scales.restore(integers)
+        return self.scales.restore(integers)
 
 
 def _within_limit(integers: Integers) -> Integers:

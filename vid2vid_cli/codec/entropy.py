@@ -6,6 +6,7 @@ every machine. The coder of `constriction` gets probabilities that are multiples
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import constriction
@@ -61,9 +62,23 @@ def follow(states: Integers, changes: Integers) -> Integers:
     return states + ((magnitudes - states) >> 3)
 
 
-def encode_numbers(numbers: Integers, states: Integers) -> bytes:
-    """Return numbers (D,), each below 2^24 in magnitude, as bytes, under models for `states` (D,)."""
+def encode_numbers(numbers: Integers, states: Integers, first: int | None = None) -> bytes:
+    """Return numbers (D,), each below 2^24 in magnitude, as bytes, under models for `states` (D,).
+
+    first: how many of them come first, as if there were no others: a reader that knows of no others reads those.
+    """
     encoder: Any = constriction.stream.queue.RangeEncoder()
+    for part in _parts(len(states), first):
+        _encode_part(encoder, numbers[part], states[part])
+    return _shortest(encoder, numbers, states, first)
+
+
+def _parts(count: int, first: int | None) -> list[slice]:
+    edges = (0, count) if first is None else (0, first, count)
+    return [slice(start, stop) for start, stop in pairwise(edges) if stop > start]
+
+
+def _encode_part(encoder: Any, numbers: Integers, states: Integers) -> None:
     tables, shifts = choose_models(states)
     high = numbers >> shifts
     is_escaped = np.abs(high) > LARGEST
@@ -76,7 +91,6 @@ def encode_numbers(numbers: Integers, states: Integers) -> bytes:
         _put(encoder, np.array([bits - 1, int(value < 0)]), np.array([ESCAPE_BITS, 2]))
         if bits > 1:
             _put(encoder, np.array([beyond - (1 << (bits - 1))]), np.array([1 << (bits - 1)]))
-    return _shortest(encoder, numbers, states)
 
 
 def _put(encoder: Any, values: Integers, sizes: Integers) -> None:
@@ -85,7 +99,7 @@ def _put(encoder: Any, values: Integers, sizes: Integers) -> None:
         encoder.encode(values.astype(np.int32), _UNIFORM, sizes.astype(np.int32))
 
 
-def _shortest(encoder: Any, numbers: Integers, states: Integers) -> bytes:
+def _shortest(encoder: Any, numbers: Integers, states: Integers, first: int | None) -> bytes:
     """Return the fewest bytes that decode to the numbers, given that a reader appends zeros."""
     whole: bytes = encoder.get_compressed().astype(">u4").tobytes()
     for length in range(max(0, len(whole) - 8), len(whole)):
@@ -93,33 +107,37 @@ def _shortest(encoder: Any, numbers: Integers, states: Integers) -> bytes:
             value = int.from_bytes(whole[:length], "big") + more
             if value < 1 << (8 * length):
                 short = value.to_bytes(length, "big")
-                if _reads_as(short, numbers, states):
+                if _reads_as(short, numbers, states, first):
                     return short
     return whole
 
 
-def _reads_as(data: bytes, numbers: Integers, states: Integers) -> bool:
+def _reads_as(data: bytes, numbers: Integers, states: Integers, first: int | None) -> bool:
     try:
-        return bool(np.array_equal(decode_numbers(data, states), numbers))
+        return bool(np.array_equal(decode_numbers(data, states, first), numbers))
     except CallFileError:
         return False
 
 
-def decode_numbers(data: bytes, states: Integers) -> Integers:
-    """Return the numbers (D,) in some bytes. CallFileError for bytes that no encoder writes."""
+def decode_numbers(data: bytes, states: Integers, first: int | None = None) -> Integers:
+    """Return the numbers (D,) in some bytes. CallFileError for bytes that no encoder writes. first: see above."""
     padded = data + bytes(-len(data) % 4)
     decoder: Any = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
-    tables, shifts = choose_models(states)
     try:
-        symbols = decoder.decode(_CATEGORICAL, PROBABILITIES[tables]).astype(np.int64)
-        low = np.zeros(len(states), np.int64)
-        if (shifts > 0).any():
-            low[shifts > 0] = decoder.decode(_UNIFORM, (1 << shifts[shifts > 0]).astype(np.int32))
-        high = np.where(symbols % 2 == 1, -(symbols + 1) // 2, symbols // 2)
-        for index in np.flatnonzero(symbols == ESCAPE):
-            high[index] = _take_escaped(decoder)
+        return np.concatenate([_decode_part(decoder, states[part]) for part in _parts(len(states), first)])
     except AssertionError as error:  # the library raises this for invalid bytes
         raise CallFileError("a packet holds no numbers") from error
+
+
+def _decode_part(decoder: Any, states: Integers) -> Integers:
+    tables, shifts = choose_models(states)
+    symbols = decoder.decode(_CATEGORICAL, PROBABILITIES[tables]).astype(np.int64)
+    low = np.zeros(len(states), np.int64)
+    if (shifts > 0).any():
+        low[shifts > 0] = decoder.decode(_UNIFORM, (1 << shifts[shifts > 0]).astype(np.int32))
+    high = np.where(symbols % 2 == 1, -(symbols + 1) // 2, symbols // 2)
+    for index in np.flatnonzero(symbols == ESCAPE):
+        high[index] = _take_escaped(decoder)
     return np.asarray((high << shifts) + low)
 
 

@@ -57,15 +57,26 @@ class StreamHeader:
             len(self.extra_shape),
         )
         body += struct.pack(f"<{len(self.extra_shape)}H", *self.extra_shape)
-        scales = np.zeros(len(self.scales), _SCALES)
-        for name, values in zip(_SCALES.names or (), self._columns(), strict=True):
-            scales[name] = values
-        body = bytes([len(family)]) + family + body + scales.tobytes()
+        body = bytes([len(family)]) + family + body + write_records(self.scales)
         whole = _START.pack(MAGIC, VERSION, len(body)) + body
         return whole + _CHECK.pack(zlib.crc32(whole))
 
-    def _columns(self) -> tuple[np.ndarray, ...]:
-        return self.scales.steps, self.scales.key_states, self.scales.delta_states
+
+def write_records(scales: Scales) -> bytes:
+    """Return what is said of each number: 12 bytes each."""
+    records = np.zeros(len(scales), _SCALES)
+    records["step"], records["key"], records["delta"] = scales.steps, scales.key_states, scales.delta_states
+    return records.tobytes()
+
+
+def read_records(data: bytes) -> Scales:
+    """Read what is said of each number. ValueError where a record is not whole or out of range."""
+    table = np.frombuffer(data, _SCALES)
+    scales = Scales(*(table[name].astype(np.int64) for name in _SCALES.names or ()))
+    states = np.concatenate([scales.key_states, scales.delta_states])
+    if (scales.steps < 1).any() or (states > LARGEST_FIRST_STATE).any():
+        raise ValueError("steps or states out of range")
+    return scales
 
 
 def is_call(head: bytes) -> bool:
@@ -120,9 +131,6 @@ def _read_body(body: bytes) -> StreamHeader:
     is_sound = numerator > 0 and height > 0 and width > 0 and (has_basis or expressions == 3 * keypoints)
     if not is_sound or 0 in shape or count > MOST_NUMBERS or len(records) != count * _SCALES.itemsize:
         raise ValueError("fields that contradict each other")
-    table = np.frombuffer(records, _SCALES)
-    scales = Scales(*(table[name].astype(np.int64) for name in _SCALES.names or ()))
-    if (scales.steps < 1).any() or max(scales.key_states.max(), scales.delta_states.max()) > LARGEST_FIRST_STATE:
-        raise ValueError("steps or states out of range")
+    scales = read_records(records)
     fps = Fraction(numerator, denominator)
     return StreamHeader(family, checkpoint, basis_id, fps, (height, width), keypoints, expressions, shape, scales)

@@ -27,9 +27,14 @@ class Kind(enum.IntEnum):
     SOUND = ord("S")
     AUDIO = ord("A")
     END = ord("E")
+    BESIDE = ord("B")
+    PATCH = ord("V")
 
 
-SYNCHRONISED = frozenset({Kind.PICTURE, Kind.REFERENCE, Kind.KEY, Kind.SOUND, Kind.END})
+SYNCHRONISED = frozenset(
+    {Kind.PICTURE, Kind.REFERENCE, Kind.KEY, Kind.SOUND, Kind.END, Kind.BESIDE, Kind.PATCH},
+)
+FRAMES = frozenset({Kind.KEY, Kind.DELTA, Kind.HOLD})
 _KINDS = frozenset(range(0x41, 0x5B))  # A to Z: readers skip those they do not know
 
 

@@ -19,6 +19,7 @@ from vid2vid_cli.motion import Motion
 
 Numbers = NDArray[np.float64]
 BASIS_PREFIX = "basis."
+BESIDE_PREFIX = "beside."
 BASIS_ID_BYTES = 8
 POSE_COUNT = 7
 PX_AT_256 = 128.0
@@ -33,7 +34,9 @@ _DEVIATION_PX, _SPEED_PX = 4.0, 0.3
 
 @dataclass(frozen=True)
 class ExpressionBasis:
-    """A linear basis of expressions, and statistics of the numbers in a stream that uses it.
+    """A linear basis of expressions or of a motion's extra, and statistics of the numbers in a stream that uses it.
+
+    Of a basis of the extra, these are statistics of its C numbers alone.
 
     components: (C, K, 3), offsets in the canonical frame for a coefficient of 1. weights: (K, 3), how much an error of
     each point counts; the components are orthonormal under them. effect: (7 + C,), by how many px at 256 a step of 1 of
@@ -63,6 +66,19 @@ class ExpressionBasis:
         # A projection is enough, since the components are orthonormal: (B, 3 K) @ (3 K, C).
         return expression.flatten(1) @ (self.components * self.weights).flatten(1).T
 
+    def known_effect(self) -> Numbers:
+        """Return `effect` (..., in double precision); ValueError where it is not known."""
+        if self.effect is None:
+            raise ValueError("a basis without statistics")
+        return self.effect.double().numpy()
+
+    def usual(self) -> tuple[Numbers, Numbers]:
+        """Return how far numbers usually are from 0, and change from frame to frame; ValueError if it is not known."""
+        if self.mean is None or self.deviation is None or self.speed is None:
+            raise ValueError("a basis without statistics")
+        away = self.mean.double().square() + self.deviation.double().square()
+        return away.sqrt().numpy(), self.speed.double().numpy()
+
     def expression(self, coefficients: Tensor) -> Tensor:
         """Return the expressions (B, K, 3) of coefficients (B, C)."""
         return (coefficients @ self.components.flatten(1)).reshape(len(coefficients), *self.weights.shape)
@@ -87,12 +103,16 @@ class MotionSpace:
     """The order and meaning of the numbers of one family.
 
     keypoints: K. basis: of the family's expressions; None: the offsets themselves are sent. extra_shape: of one
-    frame's extra; None if the family has none.
+    frame's extra; None if the family has none, or if it is sent beside the others. beside: the basis in which it is
+    sent then, E numbers after the D others; None if it is not. shape: (1, K, 3), what is added to the expressions that
+    are read: that of the sender's face, which none of them holds; None where it is not known.
     """
 
     keypoints: int
     basis: ExpressionBasis | None = None
     extra_shape: tuple[int, ...] | None = None
+    beside: ExpressionBasis | None = None
+    shape: Tensor | None = None
 
     @property
     def expression_count(self) -> int:
@@ -110,25 +130,36 @@ class MotionSpace:
         return bytes(BASIS_ID_BYTES) if self.basis is None else self.basis.identity
 
     def numbers(self, motion: Motion) -> Numbers:
-        """Return the numbers (B, D) of a motion."""
+        """Return the numbers (B, D) of a motion, or (B, D + E) where some are sent beside them."""
         expression = motion.expression.flatten(1) if self.basis is None else self.basis.coefficients(motion.expression)
         parts = [pose_numbers(motion), expression]
-        if motion.extra is not None:
+        count = self.count
+        if self.beside is not None:
+            extra = self.beside.weights[None] * 0 if motion.extra is None else motion.extra
+            parts.append(self.beside.coefficients(extra).expand(len(motion), -1))
+            count += len(self.beside.components)
+        elif motion.extra is not None:
             parts.append(motion.extra.flatten(1))
-        # (B, 7 + expression + extra), in double precision: quantising must not depend on rounding.
+        # (B, 7 + expression + extra or beside), in double precision: quantising must not depend on rounding.
         numbers = torch.cat(parts, 1).detach().cpu().double().numpy()
-        if numbers.shape[1] != self.count:
-            raise ValueError(f"a motion of {numbers.shape[1]} numbers in a space of {self.count}")
+        if numbers.shape[1] != count:
+            raise ValueError(f"a motion of {numbers.shape[1]} numbers in a space of {count}")
         return numbers
 
     def motion(self, numbers: Numbers) -> Motion:
-        """Return the motion of numbers (B, D): the inverse of `numbers`, except for what the basis cannot express."""
+        """Return the motion of numbers (B, D or more): the inverse of `numbers`, but for what a basis cannot express.
+
+        Numbers beside the D are left out where their basis is not known.
+        """
         parts = torch.from_numpy(numbers)
         pose, expression = parts[:, :POSE_COUNT], parts[:, POSE_COUNT : POSE_COUNT + self.expression_count].float()
         shaped = expression.reshape(-1, self.keypoints, 3) if self.basis is None else self.basis.expression(expression)
+        shaped = shaped if self.shape is None else shaped + self.shape
         extra = None
         if self.extra_shape:
-            extra = parts[:, POSE_COUNT + self.expression_count :].float().reshape(-1, *self.extra_shape)
+            extra = parts[:, POSE_COUNT + self.expression_count : self.count].float().reshape(-1, *self.extra_shape)
+        elif self.beside is not None and parts.shape[1] == self.count + len(self.beside.components):
+            extra = self.beside.expression(parts[:, self.count :].float())
         rotation = rotation_from_pose(*pose[:, :3].unbind(1)).float()
         # Clamped, since a damaged or hostile stream may hold any number.
         return Motion(rotation, pose[:, 3:6].float(), pose[:, 6:].clamp(-10, 10).exp().float(), shaped, extra)
@@ -136,15 +167,13 @@ class MotionSpace:
     def effect(self) -> Numbers:
         """Return by how many px at 256 a step of 1 of each number moves the points: (D,)."""
         if self.basis is not None and self.basis.effect is not None:
-            return self.basis.effect.double().numpy()
+            return self.basis.known_effect()
         rest = np.full(self.count - POSE_COUNT, PX_AT_256)
         rest[self.expression_count :] = _EXTRA_EFFECT
         return np.concatenate([_EFFECT, rest])
 
     def usual(self) -> tuple[Numbers, Numbers]:
         """Return how far each number usually is from 0, and how much it changes from frame to frame: (D,), (D,)."""
-        basis = self.basis
-        if basis is not None and basis.mean is not None and basis.deviation is not None and basis.speed is not None:
-            away = basis.mean.double().square() + basis.deviation.double().square()
-            return away.sqrt().numpy(), basis.speed.double().numpy()
+        if self.basis is not None and self.basis.speed is not None:
+            return self.basis.usual()
         return _DEVIATION_PX / self.effect(), _SPEED_PX / self.effect()

@@ -3,53 +3,66 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from vid2vid_cli.codec.beginning import CHUNK, MOST_CHUNKS, Beginning
+from vid2vid_cli.codec.beside import Beside, Patch
 from vid2vid_cli.codec.coder import MotionDecoder, MotionEncoder
 from vid2vid_cli.codec.header import StreamHeader, read_header
-from vid2vid_cli.codec.packets import LONGEST_PAYLOAD, Bytes, Damage, Kind, Packet, read_packets
+from vid2vid_cli.codec.packets import FRAMES, LONGEST_PAYLOAD, Bytes, Damage, Kind, Packet, read_packets
 from vid2vid_cli.codec.space import Numbers
 from vid2vid_cli.errors import CallFileError
 
 LONGEST_HEADER = 1 << 17
 MOST_MISSING = 1 << 16
 """A packet that claims more missing frames before it counts as damaged."""
-MOST_CHUNKS = 1 << 13
-FRAMES = frozenset({Kind.KEY, Kind.DELTA, Kind.HOLD})
+MOST_PATCHES = 16
+"""Patches between two frames that are kept; a writer sends one at a time."""
 _TIMED = FRAMES | {Kind.END}
-_CHUNK = struct.Struct("<HH")  # index of a piece of the picture, count of all pieces
 _CHECK_BYTES = 4
 
 
 class StreamWriter:
     """Writes a stream to `put`, packet by packet and without delay; each frame is one packet."""
 
-    def __init__(self, put: Callable[[bytes], object], header: StreamHeader, key_interval: int) -> None:
-        """Write the header. key_interval: frames from one key to the next."""
+    def __init__(
+        self, put: Callable[[bytes], object], header: StreamHeader, key_interval: int, beside: Beside | None = None
+    ) -> None:
+        """Write the header. key_interval: frames from one key to the next. beside: the numbers that follow its own."""
         whole = header.write()
-        self._put, self._header, self._interval = put, header, key_interval
+        self._put, self._beside, self._interval = put, beside, key_interval
         self._seed = int.from_bytes(whole[-_CHECK_BYTES:], "little")
-        self._encoder = MotionEncoder(header.scales)
+        self._scales = header.scales if beside is None else header.scales.joined(beside.scales)
+        self._encoder = MotionEncoder(self._scales)
         self._frame = 0
         self._next_key = 0
+        self.sizes: Counter[int] = Counter()
+        """Bytes of all packets so far, by type."""
         put(whole)
 
     def _send(self, kind: Kind, time: int, payload: bytes = b"") -> None:
-        self._put(Packet(kind, time, payload).write(self._seed))
+        packet = Packet(kind, time, payload).write(self._seed)
+        self.sizes[kind] += len(packet)
+        self._put(packet)
 
     def picture(self, data: bytes, numbers: Numbers) -> None:
         """Send the key picture, a whole image file, and the numbers of the motion that it shows."""
-        room = LONGEST_PAYLOAD - _CHUNK.size
+        room = LONGEST_PAYLOAD - CHUNK.size
         pieces = [data[at : at + room] for at in range(0, len(data), room)]
         if len(pieces) > MOST_CHUNKS:
             raise CallFileError("the key picture is too large for a call; use a smaller --size or --key-quality")
+        if self._beside is not None:  # before the first numbers that it is about
+            self._send(Kind.BESIDE, self._frame, self._beside.write())
         for index, piece in enumerate(pieces):
-            self._send(Kind.PICTURE, self._frame, _CHUNK.pack(index, len(pieces)) + piece)
+            self._send(Kind.PICTURE, self._frame, CHUNK.pack(index, len(pieces)) + piece)
         # An encoder of its own: the reference is no part of the sequence of frames.
-        self._send(Kind.REFERENCE, self._frame, MotionEncoder(self._header.scales).key(numbers))
+        self._send(Kind.REFERENCE, self._frame, MotionEncoder(self._scales).key(numbers))
+
+    def patch(self, frame: int, patch: Patch) -> None:
+        """Send a piece of what the camera saw in a frame, by its number."""
+        self._send(Kind.PATCH, frame, patch.write(self._scales))
 
     def frame(self, numbers: Numbers | None) -> None:
         """Send the next frame. numbers: None if no face is seen; the last motion is held then."""
@@ -81,12 +94,13 @@ class Moment:
     """One frame as it was received.
 
     numbers: its own, or the last known ones; None before any. found: whether a face was seen in this very frame.
-    is_missing: whether its packet was lost or damaged, or depends on one that was.
+    is_missing: whether its packet was lost or damaged, or depends on one that was. patches: those that came before it.
     """
 
     numbers: Numbers | None
     found: bool
     is_missing: bool
+    patches: tuple[Patch, ...] = ()
 
 
 @dataclass
@@ -157,21 +171,24 @@ class StreamReader:
 
     def picture(self) -> bytes | None:
         """Return the key picture's file; None if there is none or a piece of it is missing."""
-        beginning = Beginning(self.header)
-        for packet in self.packets():
-            beginning.take(packet)
-            if beginning.picture is not None:
-                break
-        return beginning.picture
+        return self._beginning(lambda beginning: beginning.picture is not None).picture
 
     def reference(self) -> Numbers | None:
         """Return the numbers of the motion that the key picture shows; None if they are missing."""
+        return self._beginning(lambda beginning: beginning.reference is not None).reference
+
+    def beside(self) -> Beside | None:
+        """Return what is said of the numbers that follow those of the header; None if nothing is."""
+        return self._beginning(lambda beginning: beginning.has_frames).beside
+
+    def _beginning(self, is_enough: Callable[[Beginning], bool]) -> Beginning:
+        """Read what a stream sends once, until it is enough."""
         beginning = Beginning(self.header)
         for packet in self.packets():
             beginning.take(packet)
-            if beginning.reference is not None:
+            if is_enough(beginning):
                 break
-        return beginning.reference
+        return beginning
 
     def count(self) -> int:
         """Count the frames, missing ones included, without decoding them."""
@@ -193,45 +210,20 @@ class StreamReader:
                 return
 
 
-class Beginning:
-    """Collects what a stream sends once.
-
-    picture: the key picture's file. reference: the numbers of the motion that it shows. Both are None until complete.
-    """
-
-    def __init__(self, header: StreamHeader) -> None:
-        self._scales = header.scales
-        self._pieces: dict[int, bytes] = {}
-        self.picture: bytes | None = None
-        self.reference: Numbers | None = None
-
-    def take(self, packet: Packet) -> None:
-        """Keep what a packet holds; of each item the first whole one counts."""
-        if packet.kind == Kind.PICTURE and self.picture is None and len(packet.payload) >= _CHUNK.size:
-            index, count = _CHUNK.unpack_from(packet.payload)
-            self._add_piece(index, count, packet.payload[_CHUNK.size :])
-        elif packet.kind == Kind.REFERENCE and self.reference is None:
-            # A damaged reference counts as missing: the picture alone can be used.
-            with contextlib.suppress(CallFileError):
-                self.reference = MotionDecoder(self._scales).key(packet.payload)
-
-    def _add_piece(self, index: int, count: int, piece: bytes) -> None:
-        # Sizes in a packet are a claim: nothing is kept for a picture that no writer makes.
-        if not index < count <= MOST_CHUNKS:
-            return
-        self._pieces[index] = piece
-        if len(self._pieces) == count and all(i in self._pieces for i in range(count)):
-            self.picture = b"".join(self._pieces[i] for i in range(count))
-            self._pieces = {}
-
-
 class Receiver:
     """Turns packets into frames as they arrive."""
 
-    def __init__(self, header: StreamHeader, tally: Tally, first: int = 0) -> None:
-        """Start at a frame. first: its number; frames before it do not count as missing."""
+    def __init__(self, header: StreamHeader, tally: Tally, first: int = 0, beside: Beside | None = None) -> None:
+        """Start at a frame.
+
+        first: its number; frames before it do not count as missing. beside: of numbers that follow those of the header,
+        if it has come already.
+        """
         self.tally = tally
-        self._decoder = MotionDecoder(header.scales)
+        self._own, self._beside = header.scales, beside
+        self._scales = self._own if beside is None else self._own.joined(beside.scales)
+        self._decoder = MotionDecoder(self._scales)
+        self._patches: list[Patch] = []
         self._expected = first
         self._numbers: Numbers | None = None
         self._wait = 0
@@ -239,6 +231,8 @@ class Receiver:
     def take(self, packet: Packet) -> Iterator[Moment]:
         """Yield the frames missing before a packet, then its own."""
         if packet.kind not in _TIMED:
+            with contextlib.suppress(CallFileError):  # what cannot be read costs nothing but itself
+                self._take_beside(packet)
             return
         missing = packet.time - self._expected
         if not 0 <= missing <= MOST_MISSING:
@@ -254,11 +248,22 @@ class Receiver:
             self.tally.is_complete = True
             return
         self._expected += 1
-        yield self._hold() if packet.kind == Kind.HOLD else self._decode(packet)
+        moment = self._hold() if packet.kind == Kind.HOLD else self._decode(packet)
+        patches, self._patches = tuple(self._patches), []
+        yield replace(moment, patches=patches) if patches else moment
+
+    def _take_beside(self, packet: Packet) -> None:
+        if packet.kind == Kind.BESIDE and self._beside is None:
+            self._beside = Beside.read(packet.payload)
+            self._scales = self._own.joined(self._beside.scales)
+        elif packet.kind == Kind.PATCH and len(self._patches) < MOST_PATCHES:
+            self._patches.append(Patch.read(packet.payload, self._scales))
 
     def _decode(self, packet: Packet) -> Moment:
         try:
             if packet.kind == Kind.KEY:
+                if self._scales is not self._decoder.scales:  # a key begins anew, with all numbers that are known of
+                    self._decoder = MotionDecoder(self._scales)
                 self._numbers = self._decoder.key(packet.payload)
             elif self._decoder.is_in_step:
                 self._numbers = self._decoder.delta(packet.payload)
