@@ -148,6 +148,15 @@ class HasBasis(Protocol):
     basis: ExpressionBasis | None
 
 
+@runtime_checkable
+class SendsBeside(Protocol):
+    """A model whose motion's `extra` can be sent in a linear basis, beside the other numbers."""
+
+    def beside_basis(self) -> ExpressionBasis:
+        """Return the basis, which is the same for all checkpoints of the family."""
+        ...
+
+
 class Follower(Protocol):
     """Compares the frames of one driving with its first one."""
 
@@ -233,6 +242,31 @@ class FillsMouth(Protocol):
 
         like: an earlier frame of the same video, whose teeth it keeps where they are not its own.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """Another picture of a source's person, from which a family may take what the source itself does not show.
+
+    image: (1, 3, H, W) in [0, 1], cut as the family's `source_crop`. landmarks: (1, 470, 3) in px of that crop, see
+    `ReenactmentModel.appearance`. sharpness: how fine its detail is, larger is finer; comparable among views of one
+    person only. region: (1, 1, H, W) in [0, 1], where the picture is the person's; None: everywhere. Elsewhere it only
+    looks like it: a call sends a mouth, and what lies around it was rendered.
+    """
+
+    image: Tensor
+    landmarks: Tensor
+    sharpness: float = 1.0
+    region: Tensor | None = None
+
+
+@runtime_checkable
+class UsesViews(Protocol):
+    """A model that renders each part of a person from the picture that shows it best."""
+
+    def with_views(self, source: SourceAppearance, views: Sequence[View]) -> SourceAppearance:
+        """Return a source that also has what other pictures of the same person show. Without views it is unchanged."""
         ...
 
 

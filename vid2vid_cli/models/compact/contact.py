@@ -24,6 +24,7 @@ HALF_SHUT, HALF_DRAWN = 0.25, 0.45
 LID_REACH = 0.08  # eye distances: how far above an upper lid the skin follows it
 LIP_REACH = 0.3  # eye distances: how far around the lips the skin follows them; all of a lip does
 APART = 0.02  # eye distances: lips of a reference that are open so little are closed
+FREE = 3  # times APART: lips open so far may be opened further, or less far, as one likes
 
 
 class Opening:
@@ -128,6 +129,13 @@ class LipContact:
             return self._mouth.opened(faces, torch.zeros_like(own))
         other = self._mouth.gaps(reference)
         return self._mouth.opened(faces, torch.minimum(own, torch.where(other < APART, 0.0, other)))
+
+    def as_closed(self, faces: Tensor, before: Tensor) -> Tensor:
+        """Return faces (B, 468, 3) whose lips meet where they met before: (B, 468, 3), the same ones unchanged."""
+        gaps = self._mouth.gaps(before)
+        share = smoothstep_tensor(gaps / (FREE * APART))
+        opened = (gaps + share * (self._mouth.gaps(faces) - gaps)).clamp_min(0)
+        return self._mouth.opened(faces, torch.where(share > 0, opened, gaps))
 
     def open_further(self, faces: Tensor, own: Tensor, moved: Tensor, rest: Tensor) -> Tensor:
         """Return faces (B, 468, 3) with lips open further than own's as moved's are than rest's, and never crossed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,10 @@ class Layer:
     top: int
     colour: Points
     weight: Points
+
+    def faded(self, share: float) -> Layer:
+        """Return the layer of which only a share, from 0 to 1, is shown."""
+        return replace(self, weight=self.weight * np.float32(share))
 
     def blend(self, image: Tensor) -> None:
         """Blend it into an image (3, H, W), in place."""

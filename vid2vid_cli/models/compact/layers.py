@@ -8,6 +8,7 @@ with the matte.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from vid2vid_cli.face.filling import fill_background
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.grid import warp_image
 from vid2vid_cli.models.compact.mesh.square_map import cap_heights
+from vid2vid_cli.models.compact.moving_pixels import move_pixels
 
 CAP_SHOWS = 0.35  # of its height: how much of the picture below it a cap over a cut-off head shows
 # Of the width: how much is added on both sides; and how much of the picture that shows, of its own width.
@@ -47,8 +49,16 @@ class Layers:
         """The person as far as the picture shows them: (1, 4, H, W)."""
         return self.person[..., self.above :, self.beside : self.beside + self.size[1]]
 
+    @cached_property
+    def pixels(self) -> Points:
+        """The person as (above + H, W + 2 beside, 4)."""
+        return np.ascontiguousarray(np.moveaxis(self.person[0].cpu().numpy(), 0, -1))
+
     def warp(self, displacement: Tensor) -> Tensor:
         """Return the person (1, 4, H, W) moved by a displacement, see geometry.grid.warp_image."""
+        if displacement.shape[1:3] == self.size:
+            moved = move_pixels(self.pixels, displacement[0].cpu().numpy(), self.above, self.beside)
+            return torch.from_numpy(moved).to(self.person)[None]
         return warp_image(self.person, displacement, above=self.above, beside=self.beside)
 
     def compose(self, person: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ from vid2vid_cli.geometry.affine import apply_affine
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.regions import Mouth, Region
 from vid2vid_cli.geometry.turning import Turning
-from vid2vid_cli.models.base import DrivenState, Rest, SourceAppearance
+from vid2vid_cli.models.base import DrivenState, Rest, SourceAppearance, View
+from vid2vid_cli.models.compact.beside import beside_basis
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
 from vid2vid_cli.models.compact.gaze import Irises
@@ -34,11 +35,13 @@ from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_poi
 from vid2vid_cli.models.compact.mouth_bank import MouthBank
 from vid2vid_cli.models.compact.mouth_picture import take_mouth
 from vid2vid_cli.models.compact.mouth_reading import read_mouth
+from vid2vid_cli.models.compact.movements import Movements
 from vid2vid_cli.models.compact.posing import CompactState, Posing
 from vid2vid_cli.models.compact.rendering import render_frame
 from vid2vid_cli.models.compact.rest import RestFinder
 from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, own_landmarks, with_face
 from vid2vid_cli.models.compact.spoken_face import SpokenFaces, carried
+from vid2vid_cli.models.compact.views import read_views
 from vid2vid_cli.models.compact.wrinkles import FEWEST_AT_REST, DrivingLook, RestingSkin, SkinMap
 from vid2vid_cli.models.gaze_request import GazeRequest
 from vid2vid_cli.models.speaking import SpokenFace
@@ -69,6 +72,7 @@ class CompactModel:
         self._matte = PersonMatte(_matte_network(state))
         self._bank = MouthBank.from_state(state)
         self._head = HeadModel.from_state(self.topology, state)
+        self._movements = None if self._head is None else Movements(self.topology, self._head)
         self._spoken = SpokenFaces(state["expression.basis"].float(), state["expression.spread"].float())
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -101,6 +105,10 @@ class CompactModel:
         first = FirstFrame(rig.warp, rig.square, picture, seen)
         person = SourceAppearance({}, self.topology.canonical[None], self._rigging.motion(points))
         return FirstFrameFollower(self.posing, person, first)
+
+    def beside_basis(self) -> ExpressionBasis:
+        """Return the basis of what the mesh misses; see models.base.SendsBeside."""
+        return beside_basis()
 
     def follows_face(self, own: Motion, reference: Motion) -> bool:
         """Say whether a source is so like the driving that it follows more of the face than the mesh tells."""
@@ -154,6 +162,16 @@ class CompactModel:
             raise ValueError("the source appearance belongs to another family")
         own = source.mouth if like is None else replace(source.mouth, jaw=like.mouth.jaw, bank=like.mouth.bank)
         return replace(source, mouth=replace(own, kind=mouth))
+
+    def with_views(self, source: SourceAppearance, views: Sequence[View]) -> SourceAppearance:
+        """Return a source that also has what other pictures of the person show; see models.base.UsesViews."""
+        if not isinstance(source, CompactSource):
+            raise ValueError("the source appearance belongs to another family")
+        if not views:
+            return source
+        image = source.features["image"]
+        own = View(image, own_landmarks(source, (image.shape[2], image.shape[3])))
+        return replace(source, views=read_views(self.skin, source.canonical, own, views))
 
     def with_turning(self, source: SourceAppearance, turning: Turning) -> SourceAppearance:
         """Return a source that is turned by these curves; see models.calibrated_turns."""
@@ -211,6 +229,25 @@ class CompactModel:
         expression[:, :POINTS] += self._spoken.offsets(face.lips)
         rotation = face.rotation
         return Motion(rotation, carried(rotation), rotation.new_ones(len(face), 1), expression)
+
+    @property
+    def movement_names(self) -> tuple[str, ...]:
+        """The names of the movements; see models.manner."""
+        return () if self._movements is None else self._movements.names
+
+    def movements(self, motion: Motion, rest: Motion) -> Tensor:
+        """Return how far mouth and brows are from rest; see models.manner."""
+        return self._known_movements.read(motion, rest)
+
+    def with_movements(self, motion: Motion, rest: Motion, wanted: Tensor) -> Motion:
+        """Return a motion with these movements; see models.manner."""
+        return self._known_movements.changed(motion, wanted - self.movements(motion, rest))
+
+    @property
+    def _known_movements(self) -> Movements:
+        if self._movements is None:
+            raise WeightsError("this checkpoint has no head model; use the one of this version")
+        return self._movements
 
     def unrest(self, motions: Motion) -> Tensor:
         """Return how far each of some frames of one person is from rest: eyes shut, or lips open."""

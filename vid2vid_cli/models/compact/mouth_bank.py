@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from vid2vid_cli.models.compact.mouth_halves import COLUMNS, Halves, Projection, Values, sample
-from vid2vid_cli.models.compact.mouth_tone import SkinTone, match_blur, match_tone
+from vid2vid_cli.models.compact.mouth_tone import BRIGHTEST, SkinTone, match_blur, match_tone
 
 BANK_PREFIX = "mouth_bank."
 UNIT_PX = 96.0  # px of a picture for the distance of the eyes
@@ -21,7 +21,6 @@ MIDDLE_PX = (40.0, 20.0)  # where a picture shows the upper teeth's edge, in the
 HEIGHT, WIDTH = 36, 81  # px of a picture
 BLUR_PX = 1.0  # of the pictures
 IVORY = np.array([1.04, 1.01, 0.95], np.float32)  # the colour of teeth in white light, mean 1
-BRIGHTEST = 1.35  # teeth, over how brightly the face is lit: not as if by a flash of their own
 LOWER_LIGHT = 0.88  # how bright lower teeth are, of upper ones
 FLAT = Projection(np.eye(2) * UNIT_PX, np.zeros(2), np.array(MIDDLE_PX))
 

@@ -16,6 +16,11 @@ COLOUR_SHARE = 0.4  # of the light's colour less shows in a mouth than of its br
 PALE_SHARE = 0.6  # a face with less than this share of the other skin's saturation is stone, or a grey picture
 MOST_COLOUR = 1.4  # ratio of both saturations of which the root colours a pale mouth
 WITHOUT_RED = np.array([0.1, 0.5, 0.4], np.float32)  # a grey in which tongue and gums are darker than teeth
+BRIGHTEST = 1.35  # teeth, over how brightly the face is lit: not as if by a flash of their own
+KNEE = 0.65  # of that limit: what is brighter is held back
+LEAST_RED = 0.97  # over green and blue, of a mouth in white light: teeth and tongue are not blue
+LEAST_BLUE, MOST_BLUE = 0.88, 1.0  # over green: nor are they gold or purple
+FOREIGN = 0.15  # logarithm of the gain at which another face's mouth is wholly limited so
 USUAL_SATURATION = 0.35  # of skin, in a usual photograph
 # Points on cheeks and nose where the skin's colour is read.
 SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
@@ -92,6 +97,7 @@ def match_tone(colours: Points, skin: NDArray[Any], tone: SkinTone) -> Points:
     # A part of the difference is the light, which the mouth shares; the rest is the skin itself, which it does not.
     gain = np.clip(tone.skin / np.maximum(skin, 0.02), 0.4, 2.5) ** LIGHT_SHARE
     gain = (1 - COLOUR_SHARE) * gain.mean() + COLOUR_SHARE * gain
+    foreign = float(np.abs(np.log(gain)).max())  # nothing of one's own is changed
     lit = colours * gain.astype(np.float32)
     ratio = saturation(tone.skin) / max(saturation(skin), 0.1)
     if ratio < PALE_SHARE:  # stone has neither red gums nor a red tongue
@@ -100,7 +106,25 @@ def match_tone(colours: Points, skin: NDArray[Any], tone: SkinTone) -> Points:
     elif ratio > 1:
         grey = lit.mean(-1, keepdims=True)
         lit = grey + min(ratio, MOST_COLOUR) ** 0.5 * (lit - grey)
-    return np.asarray(np.clip(lit, 0, 1), np.float32)
+    lit = np.asarray(np.clip(lit, 0, 1), np.float32)
+    return np.asarray(lit + min(1.0, foreign / FOREIGN) * (as_a_mouth(lit, tone) - lit), np.float32)
+
+
+def as_a_mouth(colours: Points, tone: SkinTone) -> Points:
+    """Return colours (..., 3) in [0, 1] as a mouth can have them under a source's light: no glare, no gold, no blue.
+
+    A driving's own light and its camera's colours, matched by the skin alone, go beyond that on another face.
+    """
+    red, green, blue = np.moveaxis(colours, -1, 0)
+    red = np.maximum(red, np.maximum(green / tone.tint[1], blue / tone.tint[2]) * tone.tint[0] * LEAST_RED)
+    neutral = green * tone.tint[2] / tone.tint[1]
+    blue = np.clip(blue, LEAST_BLUE * neutral, MOST_BLUE * neutral)
+    warm = np.stack([red, green, blue], -1)
+    warm *= colours.mean(-1, keepdims=True) / np.maximum(warm.mean(-1, keepdims=True), 1e-3)
+    brightness, limit = warm.mean(-1, keepdims=True), BRIGHTEST * tone.brightness
+    knee = KNEE * limit
+    held = limit - (limit - knee) * np.exp(-np.maximum(brightness - knee, 0) / (limit - knee))
+    return np.asarray(warm * np.where(brightness > knee, held / np.maximum(brightness, 1e-3), 1), np.float32)
 
 
 def match_blur(picture: NDArray[np.uint8], own_blur_px: float, wanted_px: float) -> NDArray[np.uint8]:

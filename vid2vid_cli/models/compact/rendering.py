@@ -22,9 +22,12 @@ from vid2vid_cli.models.compact.mouth_corners import flatten_folds
 from vid2vid_cli.models.compact.mouth_halves import Projection
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
+from vid2vid_cli.models.compact.view_choice import FaceShape
+from vid2vid_cli.models.compact.views import lay_views
 from vid2vid_cli.models.compact.wrinkles import SkinMap
 
 SOFTENED, MOST_SOFTENED, LEAST_SOFTENED = 0.012, 0.9, 0.05  # of the height of the face; of the picture
+OWN_MOUTH = ("auto", "source")  # kinds of mouth for which other pictures of the person fill it
 WARP_SIDE = 512  # longer side of the analytic flow at most; the source is sampled at its own resolution
 
 
@@ -142,6 +145,12 @@ def _fill_mouth(warped: Tensor, source: CompactSource, driven: CompactState) -> 
     target = MouthTarget((height, width), points_px.astype(np.float32), face, across, projection)
     flatten_folds(warped[0], target, mouth)
     layer = fill_mouth(target, mouth, driven.mouth)
+    if source.views is not None:
+        gaze = source.motion.expression[0, POINTS] + driven.gaze.sum(1)[0]
+        shown = FaceShape(face, driven.head.rotation[0].cpu().numpy(), gaze[:2].cpu().numpy())
+        own_inside = lay_views(warped, target.points_px, shown, source.views)
+        if layer is not None and mouth.kind in OWN_MOUTH:
+            layer = layer.faded(1 - own_inside)
     if layer is not None:
         layer.blend(warped[0])
 

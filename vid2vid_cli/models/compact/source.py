@@ -26,6 +26,7 @@ from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.mesh.warp import MeshWarp
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
 from vid2vid_cli.models.compact.mouth import SourceMouth
+from vid2vid_cli.models.compact.views import Views
 from vid2vid_cli.motion import Motion
 
 SOURCE_CROP = CropSpec(scale=3.0)
@@ -45,6 +46,7 @@ class CompactSource(SourceAppearance):
     mouth: SourceMouth
     lids: SourceLids
     layers: Layers
+    views: Views | None = None
 
 
 @dataclass(frozen=True)

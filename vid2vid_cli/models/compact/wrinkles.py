@@ -85,23 +85,24 @@ class SkinMap:
 
     def __init__(self, topology: FaceTopology) -> None:
         """Lay the mesh out on the texture."""
-        self._topology = topology
+        self.topology = topology
         mean = topology.canonical.numpy()
-        self._texels = ((mean[:, :2] - MIDDLE) / TEXEL + (SIDE - 1) / 2).astype(np.float32)
-        self._laid_out = np.concatenate([self._texels, mean[:, 2:] / TEXEL], 1).astype(np.float32)
-        self._triangles: Indices = np.delete(topology.triangles, topology.mouth_triangles, 0)
+        self.texels = ((mean[:, :2] - MIDDLE) / TEXEL + (SIDE - 1) / 2).astype(np.float32)
+        """(468, 2), where each point of the mesh lies on a texture, the centre of its first texel at 0."""
+        self._laid_out = np.concatenate([self.texels, mean[:, 2:] / TEXEL], 1).astype(np.float32)
+        self.triangles: Indices = np.delete(topology.triangles, topology.mouth_triangles, 0)
         self.mask = self._draw_mask()
 
     def _draw_mask(self) -> Map:
         """Return where wrinkles may be drawn: 1 on skin, 0 at lips, lids, brows, nostrils and the rim."""
-        mask = rasterize(self._laid_out, np.ones((len(self._texels), 1), np.float32), self._triangles, (SIDE, SIDE))
+        mask = rasterize(self._laid_out, np.ones((len(self.texels), 1), np.float32), self.triangles, (SIDE, SIDE))
         mask = mask[..., 0]
         for loops, fade in (
             (BROWS, AT_BROWS),
             (NOSTRILS, AT_NOSTRILS),
             (LIPS, AT_LIPS),
-            (self._topology.eyes, AT_LIDS),
-            (self._topology.oval, AT_RIM),
+            (self.topology.eyes, AT_LIDS),
+            (self.topology.oval, AT_RIM),
         ):
             away = self._distance(np.atleast_2d(np.asarray(loops, np.int32)))
             mask *= smoothstep((away - fade[0]) / (fade[1] - fade[0]))
@@ -110,28 +111,40 @@ class SkinMap:
     def _distance(self, loops: Indices) -> Map:
         """Return how far each texel is from the nearest of some loops (L, K) of points, in eye distances."""
         free = np.full((SIDE, SIDE), 255, np.uint8)
-        cv2.polylines(free, [np.rint(self._texels[loop]).astype(np.int32) for loop in loops], True, 0)
+        cv2.polylines(free, [np.rint(self.texels[loop]).astype(np.int32) for loop in loops], True, 0)
         return np.asarray(cv2.distanceTransform(free, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * TEXEL, np.float32)
 
     def take(self, frame: Frame, points_px: Points, rotation: Points) -> SkinTexture:
         """Take the skin out of a frame (H, W, 3). points_px: (468, 3), the mesh in its px. rotation: (3, 3)."""
-        facing = self._topology.facing(points_px)
+        found = self._look(frame, points_px, gray=True)
+        if found is None:
+            return SkinTexture(np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float32), rotation)
+        return SkinTexture(*found, rotation)
+
+    def take_colours(self, frame: Frame, points_px: Points) -> tuple[Points, Map]:
+        """Return the logarithm of red, green and blue (SIDE, SIDE, 3), and how far each texel faces (SIDE, SIDE)."""
+        found = self._look(frame, points_px, gray=False)
+        return found or (np.zeros((SIDE, SIDE, 3), np.float32), np.zeros((SIDE, SIDE), np.float32))
+
+    def _look(self, frame: Frame, points_px: Points, *, gray: bool) -> tuple[Points, Map] | None:
+        """Return the logarithm of what texels show of a frame, and how far each of them faces; None outside of it."""
+        facing = self.topology.facing(points_px)
         attributes = np.column_stack([points_px[:, :2], facing]).astype(np.float32)
-        drawn = rasterize(self._laid_out, attributes, self._triangles, (SIDE, SIDE))
+        drawn = rasterize(self._laid_out, attributes, self.triangles, (SIDE, SIDE))
         low, high = points_px[:, :2].min(0), points_px[:, :2].max(0)
         (left, top), (right, bottom) = np.maximum(low - 2, 0).astype(int), np.maximum(high + 3, 1).astype(int)
         cut = frame[top:bottom, left:right]
         if not cut.size:
-            return SkinTexture(np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float32), rotation)
+            return None
         # About one pixel a texel, so that sampling them skips none.
         scale = min(1.0, SIDE / (HALF * float((high - low).max())))
         small = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else cut
-        gray = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2GRAY)
+        seen = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2GRAY) if gray else small
         places = np.asarray((drawn[..., :2] - (left, top)) * scale - 0.5, np.float32)
         light = cv2.remap(
-            gray.astype(np.float32), places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            seen.astype(np.float32), places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        return SkinTexture(np.log(light / 255 + np.float32(DARK)), np.ascontiguousarray(drawn[..., 2]), rotation)
+        return np.log(light / 255 + np.float32(DARK)), np.ascontiguousarray(drawn[..., 2])
 
     def rest(self, textures: Sequence[SkinTexture]) -> RestingSkin:
         """Return the skin at rest: the median of frames that show it so, which leaves their noise out."""
@@ -184,8 +197,8 @@ class SkinMap:
         size = max(1, round(extent[1] / step)), max(1, round(extent[0] / step))
         vertices = points_px.astype(np.float32).copy()
         vertices[:, :2] = (vertices[:, :2] - low) * (size[1], size[0]) / extent - 0.5
-        facing = smoothstep((self._topology.facing(points_px) - FACING[0]) / (FACING[1] - FACING[0]))
-        values = rasterize(vertices, np.column_stack([self._texels, facing]), self._triangles, size)
+        facing = smoothstep((self.topology.facing(points_px) - FACING[0]) / (FACING[1] - FACING[0]))
+        values = rasterize(vertices, np.column_stack([self.texels, facing]), self.triangles, size)
         there = values[..., 2] * cv2.remap(ratio, values[..., 0], values[..., 1], cv2.INTER_LINEAR)
         for plane, warmth in zip(image[0], WARMTH, strict=True):
             factor = np.exp(there * np.float32(1 + saturation * warmth))

@@ -1,0 +1,103 @@
+"""The figures of persons as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+CLIP = "clip"
+COLUMNS = ("1", "2", "4", "8", CLIP)
+MEASURES = {
+    "l1": ("L1 of 255", 2),
+    "face_l1": ("L1 in the box of the face", 2),
+    "psnr": ("PSNR dB", 2),
+    "ssim": ("SSIM", 3),
+    "mouth_l1": ("mouth L1", 2),
+    "akd": ("AKD px", 2),
+    "mouth_akd": ("mouth AKD px", 2),
+    "identity": ("identity distance", 3),
+}
+DISTANCES = ("l1", "face_l1", "mouth_l1", "akd", "identity")  # less is better
+
+
+def format_tables(results: dict[str, Any]) -> str:
+    """Return all tables."""
+    return "\n\n".join((_about(results), mean_table(results), people_table(results), _speed(results)))
+
+
+def values_of(people: Sequence[dict[str, Any]], count: str, name: str) -> list[float]:
+    """Return a figure of every person; NaN where it could not be measured."""
+    values = [person["scores"][count].get(name) for person in people]
+    return [np.nan if value is None else value for value in values]
+
+
+def mean_of(results: dict[str, Any], count: str, name: str) -> float:
+    """Return the mean of a figure over people."""
+    return float(np.nanmean(values_of(results["people"], count, name)))
+
+
+def worst_change(results: dict[str, Any], count: str, name: str) -> float:
+    """Return how much a distance grows, against one picture, for the person who loses most; below 0 for nobody."""
+    one, more = (np.array(values_of(results["people"], which, name)) for which in ("1", count))
+    return float(np.nanmax(more / one - 1))
+
+
+def side_means(results: dict[str, Any], count: str) -> tuple[float, float, int]:
+    """Return the identity distance of turned heads with one picture and with more, where those show that side."""
+    pairs = [
+        (side["1"]["identity"], side[count]["identity"])
+        for person in results["people"]
+        for side in person["sides"]
+        if side[count]["is_shown"] and None not in (side["1"]["identity"], side[count]["identity"])
+    ]
+    one, more = np.mean(pairs, axis=0) if pairs else (np.nan, np.nan)
+    return float(one), float(more), len(pairs)
+
+
+def _about(results: dict[str, Any]) -> str:
+    mouth = "The inside of the driving's mouth is not shown. " if results["own_mouth"] else ""
+    return (
+        f"{len(results['people'])} people with two clips: pictures from the first, judged on every "
+        f"{results['every']}th frame of up to {results['seconds']:g} s of the second, which drives head only. {mouth}"
+        f"Squares of 256 px around the head; keypoints and identity are {results['judge']}'s."
+    )
+
+
+def mean_table(results: dict[str, Any]) -> str:
+    """Show the means by number of pictures."""
+    lines = [
+        "| mean over people | " + " | ".join(COLUMNS) + " | clip against 1 | worst person, any number |",
+        "|---|" + "---|" * (len(COLUMNS) + 2),
+    ]
+    for name, (title, digits) in MEASURES.items():
+        means = [mean_of(results, count, name) for count in COLUMNS]
+        change = f"{means[-1] / means[0] - 1:+.1%}" if name in DISTANCES else f"{means[-1] - means[0]:+.{digits}f}"
+        worst = max(worst_change(results, count, name) for count in COLUMNS[1:]) if name in DISTANCES else None
+        cells = [*(f"{mean:.{digits}f}" for mean in means), change, "" if worst is None else f"{worst:+.1%}"]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    sides = [side_means(results, count) for count in COLUMNS]
+    cells = [f"{more:.3f} (1: {one:.3f}; {number})" if number else "-" for one, more, number in sides]
+    one, more, _ = sides[-1]
+    lines.append(f"| identity at yaw ±30, sides seen | {' | '.join(cells)} | {more / one - 1:+.1%} | |")
+    return "\n".join(lines)
+
+
+def people_table(results: dict[str, Any]) -> str:
+    """Show what the clip changes for every person."""
+    lines = ["| clip against one picture | L1 | face L1 | mouth L1 | AKD | identity |", "|---|---|---|---|---|---|"]
+    for person in results["people"]:
+        one, whole = ([values_of([person], count, name)[0] for name in DISTANCES] for count in ("1", CLIP))
+        cells = [f"{b:.3g} ({b / a - 1:+.0%})" for a, b in zip(one, whole, strict=True)]
+        lines.append(f"| {person['person']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _speed(results: dict[str, Any]) -> str:
+    speed = results["speed"]
+    one, whole = speed["1"], speed[CLIP]
+    return (
+        f"On one core, {one:.1f} frames per second of processor time with one picture and {whole:.1f} with "
+        f"{speed['pictures']} ({whole / one:.2f} of it), frame by frame in turn, reading and pasting included."
+    )

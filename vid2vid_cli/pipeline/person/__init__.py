@@ -1,0 +1,1 @@
+"""A person from many pictures: reading, choosing and keeping views."""
