@@ -119,10 +119,11 @@ class Child:
         has_stdin: bool = False,
         has_stdout: bool = False,
         stdin_fd: int | None = None,
+        stdout_fd: int | None = None,
     ) -> None:
         """Start it. subject: begins the message of an error. has_stdin, has_stdout: whether it gets these pipes.
 
-        stdin_fd: a descriptor that becomes its standard input instead of a pipe.
+        stdin_fd, stdout_fd: descriptors that become its standard input and output instead of pipes.
         """
         self._subject = subject
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
@@ -133,7 +134,7 @@ class Child:
                 self._process = subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE if has_stdin else subprocess.DEVNULL if stdin_fd is None else stdin_fd,
-                    stdout=subprocess.PIPE if has_stdout else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if has_stdout else subprocess.DEVNULL if stdout_fd is None else stdout_fd,
                     stderr=self._log,
                     bufsize=0,
                     start_new_session=True,
@@ -170,9 +171,12 @@ class Child:
         """The unbuffered pipe out of the child."""
         return cast("IO[bytes]", self._process.stdout)
 
-    def read_into(self, buffer: memoryview) -> int:
-        """Read what comes next into a buffer of at least one byte. Return the number of bytes, 0 at the end."""
-        self._await(self.stdout.fileno(), "POLLIN", stall_s())
+    def read_into(self, buffer: memoryview, limit_s: float | None = None) -> int:
+        """Read what comes next into a buffer of at least one byte. Return the number of bytes, 0 at the end.
+
+        limit_s: how long nothing may come; None: `stall_s`.
+        """
+        self._await(self.stdout.fileno(), "POLLIN", stall_s() if limit_s is None else limit_s)
         return int(self.stdout.readinto(buffer))  # type: ignore[attr-defined]
 
     def output(self) -> Iterator[bytes]:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
 from vid2vid_cli.hashing import add_file
+from vid2vid_cli.person_mark import SUFFIX
 from vid2vid_cli.process.scratch import Scratch, sweep
 
 FILE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".safetensors"}
+    {".png", ".jpg", ".jpeg", ".webp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".safetensors", SUFFIX}
 )
 """Suffixes that mean one file, even if a folder of that name exists."""
 

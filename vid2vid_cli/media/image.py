@@ -15,12 +15,14 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.colour import WHITE, Colour
 from vid2vid_cli.media.files import MAX_PIXELS, check_pixels, require_file
+from vid2vid_cli.media.jpeg import read_main_view
 from vid2vid_cli.media.mark import EXIF_DESCRIPTION
 from vid2vid_cli.media.png_colour import ColourSpace, colour_space_of, to_srgb
 from vid2vid_cli.media.provenance import MARKED, Provenance
 from vid2vid_cli.media.publishing import published, tags_of
 from vid2vid_cli.media.still import open_still
 from vid2vid_cli.media.watermark.marking import marked_provenance, watermarker_for
+from vid2vid_cli.person_mark import is_person_file
 
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 FEW = 0.001  # of the pixels: a picture with fewer transparent ones is taken for opaque
@@ -42,10 +44,12 @@ _DAMAGE = (
 def read_image(path: str | Path, *, background: Colour = WHITE, max_pixels: int = MAX_PIXELS) -> Frame:
     """Read a still as a frame (H, W, 3), uint8 RGB, upright, with transparent parts laid over `background`.
 
-    Of an animated file the first picture is read.
+    Of an animated file the first picture is read, of a person file the view that stands for the person.
     """
     path = Path(path)
     require_file(path)
+    if is_person_file(path):
+        return read_main_view(path, max_pixels)
     try:
         with open_still(path) as opened:
             check_pixels(path, (opened.height, opened.width), max_pixels)
@@ -183,12 +187,46 @@ def save_still(path: Path, frame: Frame, provenance: Provenance | None) -> None:
         image.save(path, kind, quality=95, exif=exif)
 
 
+def encode_jpeg(frame: Frame, quality: int, longest_px: int | None = None) -> bytes:
+    """Return a frame (H, W, 3 or 4) as the bytes of a JPEG file, transparent parts on white, to look at at once.
+
+    longest_px: makes a larger picture so small that its longer side has so many pixels.
+    """
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*WHITE, 255)), image).convert("RGB")
+    if longest_px is not None:
+        image.thumbnail((longest_px, longest_px), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
 def encode_picture(frame: Frame, quality: int) -> bytes:
     """Return a frame (H, W, 3) as the bytes of an AVIF file, or of a WebP file if Pillow was built without AVIF."""
     file = io.BytesIO()
     kind = "AVIF" if features.check("avif") else "WEBP"
     Image.fromarray(np.ascontiguousarray(frame)).save(file, kind, quality=quality)
     return file.getvalue()
+
+
+def encode_small(frame: Frame, quality: int) -> bytes:
+    """Return a small frame (H, W, 3) as the bytes of a WebP file, whose frame around the picture is the shortest."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(frame)).save(file, "WEBP", quality=quality, method=6)
+    return file.getvalue()
+
+
+def decode_small(data: bytes, max_px: int) -> Frame | None:
+    """Return the frame (H, W, 3) in the bytes of a WebP, JPEG, PNG or AVIF file; None for any other.
+
+    max_px: of its longer side; larger ones are not decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("WEBP", "JPEG", "PNG", "AVIF")) as opened:
+            return np.array(opened.convert("RGB")) if max(opened.size) <= max_px else None
+    except (*_DAMAGE, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
 
 
 def contact_sheet(frames: Sequence[Frame], columns: int, labels: Sequence[str] | None = None) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import select
@@ -28,6 +29,8 @@ _SOUND = re.compile(r"^ *Stream #0:\S+ *Audio: ", re.MULTILINE)
 _NTSC = (24, 30, 48, 60, 120)
 # No probing ahead, and one thread: each thread of a decoder holds a frame back.
 _ARGUMENTS = ["-v", "info", "-flags", "low_delay", "-threads", "1", "-analyzeduration", "0", "-probesize", "65536"]
+# The encoder of raw pictures also holds back a frame for each thread but one.
+RAW_OUTPUT = ("-threads", "1", "-flush_packets", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1")
 _SCALE = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 
@@ -40,18 +43,29 @@ class PipedVideo:
     has_audio: bool
     _child: Child
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield frames (H, W, 3), uint8 RGB, until the pipe closes."""
+    def frames(self, silence_s: float | None = None) -> Iterator[Frame]:
+        """Yield frames (H, W, 3), uint8 RGB, until the pipe closes.
+
+        silence_s: how long nothing may come, until that is a MediaError; None: as ffmpeg.stall_s.
+        """
         height, width = self.size
         while True:
             frame = np.empty((height, width, 3), np.uint8)
             buffer, filled = frame.data.cast("B"), 0
             while filled < len(buffer):
-                count = self._child.read_into(buffer[filled:])
+                count = self._child.read_into(buffer[filled:], silence_s)
                 if not count:  # also in the middle of a frame, which is dropped
                     return
                 filled += count
             yield frame
+
+    def ending(self) -> str:
+        """Say in one line what ffmpeg said last, once no more frames come."""
+        return self._child.error_line()
+
+    def stop(self) -> None:
+        """Let no more frames come; from any thread."""
+        self._child.kill()
 
     def __enter__(self) -> PipedVideo:
         return self
@@ -79,33 +93,44 @@ def open_pipe(descriptor: int, max_pixels: int) -> PipedVideo:
         _SCALE,
         *each_frame_once(),
     ]
-    # The encoder of raw pictures also holds back a frame for each thread but one.
-    output = ["-threads", "1", "-flush_packets", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
-    child = Child([*arguments, *output], NAME, has_stdout=True, stdin_fd=descriptor)
+    child = Child([*arguments, *RAW_OUTPUT], NAME, has_stdout=True, stdin_fd=descriptor)
+    return piped_video(child, NAME, max_pixels)
+
+
+def piped_video(child: Child, name: str, max_pixels: int, patience_s: float = math.inf) -> PipedVideo:
+    """Return the raw pictures that a child writes, whose log says how large they are. Waits for the first one.
+
+    name: begins messages. patience_s: how long that may take. MediaError if none comes; the child is closed then.
+    """
     try:
-        _wait_for_frame(child)
+        _wait_for_frame(child, name, patience_s)
         coming, _, going = child.log().partition("Output #0")
         found = _PICTURE.search(going)
         if found is None:
-            raise MediaError(f"{NAME}: holds no video that can be read as it arrives: {child.error_line()}")
+            raise MediaError(f"{name}: holds no video that can be read as it arrives: {child.error_line()}")
         size = int(found[2]), int(found[1])
-        check_pixels(Path(NAME), size, max_pixels)
+        check_pixels(Path(name), size, max_pixels)
     except BaseException:
         child.close()
         raise
     return PipedVideo(size, exact_rate(found[3]), _SOUND.search(coming) is not None, child)
 
 
-def _wait_for_frame(child: Child) -> None:
-    """Wait for the first bytes of a frame, or the end of the child, however long that takes."""
-    if not hasattr(select, "poll"):  # Windows
-        while "Output #0" not in child.log() and child.is_running:
-            time.sleep(0.05)
-        return
-    poller = select.poll()
-    poller.register(child.stdout.fileno(), select.POLLIN)
-    while not poller.poll(POLL_MS):  # in short waits, so that Ctrl-C gets through
-        pass
+def _wait_for_frame(child: Child, name: str, patience_s: float) -> None:
+    """Wait for the first bytes of a frame, or the end of the child."""
+    deadline_s = time.monotonic() + patience_s
+    poller = select.poll() if hasattr(select, "poll") else None  # Windows has none
+    if poller is not None:
+        poller.register(child.stdout.fileno(), select.POLLIN)
+    # In short waits, so that Ctrl-C gets through.
+    while not (poller.poll(POLL_MS) if poller is not None else _has_begun(child)):
+        if time.monotonic() > deadline_s:
+            raise MediaError(f"{name}: gave no picture within {patience_s:g} s: {child.error_line()}")
+
+
+def _has_begun(child: Child) -> bool:
+    time.sleep(POLL_MS / 2000)
+    return "Output #0" in child.log() or not child.is_running
 
 
 def parts_of(descriptor: int) -> Iterator[bytes]:

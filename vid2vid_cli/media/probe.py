@@ -19,6 +19,7 @@ from vid2vid_cli.media.files import MAX_PIXELS, check_pixels, require_file
 from vid2vid_cli.media.motion_jpeg import is_motion_jpeg
 from vid2vid_cli.media.rate import Stamps, measure_rate
 from vid2vid_cli.media.still import open_still
+from vid2vid_cli.person_mark import is_person_file
 
 # Patterns in ffmpeg's log; a colour description may itself hold parentheses.
 _STREAM = re.compile(r"Stream #0:(\d+)\S*: (Video|Audio): (\w+)")
@@ -253,11 +254,14 @@ def _hdr(colour: str) -> Literal["PQ", "HLG"] | None:
 def sniff(path: str | Path) -> Literal["still", "video"]:
     """Tell a still from a video by content, never by name.
 
-    An animated GIF, PNG or WebP is a video, and so are several JPEGs in one file.
+    An animated GIF, PNG or WebP is a video, and so are several JPEGs in one file. A person file counts as a still: it
+    has a view that stands for the person, which `media.image.read_image` reads.
     Whatever is not a still is taken for a video without a closer look: `probe_video` finds out whether it is one.
     """
     path = Path(path)
     require_file(path)
+    if is_person_file(path):
+        return "still"
     try:
         with open_still(path) as opened:
             moves = opened.format in {"GIF", "PNG", "WEBP", "AVIF"} and getattr(opened, "is_animated", False)

@@ -68,14 +68,17 @@ def y4m_header(size: tuple[int, int], options: WriteOptions) -> bytes:
     return " ".join(words).encode() + b"\n"
 
 
-def planes_of(frame: Frame) -> Iterator[npt.NDArray[np.uint8]]:
+def planes_of(frame: Frame, weights: LumaWeights | None = None) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield Y (H, W), Cb and Cr (half of both sides, rounded up) of a frame (H, W, 3), each 16 to 235 or 240.
 
-    Y4M does not name a colour matrix. Players take BT.601 for small pictures and BT.709 for large ones, and so do we.
+    weights: None for those of Y4M, which does not name a colour matrix: players take BT.601 for small pictures and
+    BT.709 for large ones, and so do we.
     Colours lie in the middle of four pixels (C420jpeg).
     """
     height, width = frame.shape[:2]
-    matrix = _matrix(BT709 if height > LARGEST_SD[0] or width > LARGEST_SD[1] else BT601)
+    if weights is None:
+        weights = BT709 if height > LARGEST_SD[0] or width > LARGEST_SD[1] else BT601
+    matrix = _matrix(weights)
     yield np.asarray(cv2.transform(frame, matrix[:1]), np.uint8)
     # An odd last row or column is repeated, so that every colour has four pixels.
     even = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)

@@ -14,6 +14,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vid2vid_cli.pipeline.doctor_live import cameras, virtual_camera, window
 from vid2vid_cli.process.scratch import Scratch
 from vid2vid_cli.version import __version__
 
@@ -88,6 +89,9 @@ def _examinations() -> list[Examination]:
         Examination("example", _example, reinstall),
         Examination("numba cache", _numba_cache, "set NUMBA_CACHE_DIR to a folder that can be written"),
         Examination("signing key", _signing_key, "vid2vid credentials new makes a key that works"),
+        Examination("cameras", cameras, "plug one in, or give a file with --camera"),
+        Examination("virtual camera", virtual_camera, "vid2vid live shows pictures in a window or a file all the same"),
+        Examination("window", window, "pip install --force-reinstall pygame-ce"),
         Examination("temporary folder", _temporary, "free some space there, or set TMPDIR to another folder"),
     ]
 

@@ -46,7 +46,7 @@ class Scratch:
         _open.add(self)  # before it exists: an interrupt may come at any moment
         try:
             self._made = [above for above in self.folder.parents if not above.exists()]
-            self.folder.mkdir(parents=True)
+            self.folder.mkdir(mode=0o700, parents=True)  # what is unfinished is nobody else's business
             self._lock = (self.folder / LOCK).open("wb")
         except OSError:
             self.close()

@@ -59,6 +59,37 @@ def signals_delayed(on_signal: Callable[[int], object] = lambda number: None) ->
             signal.raise_signal(received[0])
 
 
+@contextmanager
+def ended_in_order(finish: Callable[[], object]) -> Iterator[None]:
+    """Let the first signal of ENDING ask for an end in order, such as finishing a recording; a second ends as usual.
+
+    finish: asks for it, returns at once and takes no lock. Outside the main thread nothing changes.
+    """
+    usual = {number: handler for number, handler in handlers().items() if callable(handler)}
+    if not usual:
+        yield
+        return
+    # Whoever waits there would take the signal for the beginning of an end by force.
+    wakeup_fd = signal.set_wakeup_fd(-1)
+
+    def as_usual() -> None:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        if wakeup_fd >= 0:
+            signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        as_usual()
+        finish()
+
+    try:
+        for number in usual:
+            signal.signal(number, ask)
+        yield
+    finally:
+        as_usual()
+
+
 class CleanupStage(IntEnum):
     """When a cleaner runs. Children come first: one that still runs could make a file again that was just removed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,13 +10,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
-from vid2vid_cli.arrays import Frame
+from torch import Tensor
+
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.errors import NoFaceError, Vid2VidError
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.video import ReadOptions
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+
+SURVEYED = 128  # frames that tell a driving's habits
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,19 @@ class ShotStart:
 
 
 @dataclass(frozen=True)
+class SeenPatch:
+    """A piece of what the camera of a call saw.
+
+    motion: of the frame that it was cut out of. place: its left, top, right and bottom edge in the call's picture, in
+    shares of that picture's width and height. file: an image file.
+    """
+
+    motion: Motion
+    place: tuple[float, float, float, float]
+    file: bytes
+
+
+@dataclass(frozen=True)
 class DrivenFrame:
     """One driving frame.
 
@@ -40,6 +58,8 @@ class DrivenFrame:
     is_repeat: whether to show the previous output frame again instead of rendering, if there is one.
     arrived_s: when the frame came in, by time.perf_counter; None unless the driving is live.
     starts: what counts from here on, where another shot begins in which motion is relative to another rest.
+    landmarks_px: (470, 3), of the face in the picture; None where none was read. patches: what a call has sent since
+    the last frame, see `Driving.is_of`.
     """
 
     motion: Motion | None
@@ -49,6 +69,8 @@ class DrivenFrame:
     arrived_s: float | None = None
     look: object | None = None
     starts: ShotStart | None = None
+    landmarks_px: Points | None = None
+    patches: tuple[SeenPatch, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,12 +126,23 @@ class Driving(ABC):
         UsageError if this driving cannot tell, NoFaceError if the frame shows no face.
         """
 
+    def survey(self) -> Iterator[Motion]:
+        """Yield motions spread over the driving, to see its habits; none where they are not known beforehand."""
+        return iter(())
+
     def look_at_rest(self, reference: Motion) -> object | None:
         """Return what the family shows of the driving near a reference, see models.base.ShowsDriving; None: nothing."""
         return None
 
     def leave_face(self) -> None:  # noqa: B027  most kinds compare nothing
         """Learn that the source is somebody else, who follows no more of the driving's face than the mesh tells."""
+
+    def is_of(self, picture: Path) -> bool:
+        """Say whether a picture is the driving's own, which its patches belong to."""
+        return False
+
+    def know_shape(self, shape: Tensor) -> None:  # noqa: B027  most kinds see the face themselves
+        """Learn the shape (1, K, 3) of the face that drives, of which its motions are free, before they are read."""
 
     def no_face(self) -> Vid2VidError:
         """Return the error for a driving that never shows a face, or never the chosen one."""
@@ -132,6 +165,12 @@ class FileDriving(Driving):
     suffixes_are_shared: ClassVar[bool] = False
 
     count: int  # of a file it is always known
+
+    def survey(self) -> Iterator[Motion]:
+        """Yield about SURVEYED motions spread over the whole file."""
+        step = max(1, self.count // SURVEYED)
+        shown = itertools.islice(self.frames(), 0, None, step)
+        return (driven.motion for driven in shown if driven.motion is not None and driven.found)
 
     @classmethod
     @abstractmethod

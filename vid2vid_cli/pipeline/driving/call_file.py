@@ -5,27 +5,29 @@ from __future__ import annotations
 import contextlib
 import mmap
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor
 
+from vid2vid_cli.codec.beside import Beside
 from vid2vid_cli.codec.header import StreamHeader, is_call
 from vid2vid_cli.codec.packets import Kind
-from vid2vid_cli.codec.space import MotionSpace, Numbers
-from vid2vid_cli.codec.stream import Moment, StreamReader, Tally
+from vid2vid_cli.codec.space import MotionSpace
+from vid2vid_cli.codec.stream import StreamReader, Tally
 from vid2vid_cli.errors import CallFileError, MediaError, UsageError
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.files import require_file
 from vid2vid_cli.media.ogg import OpusPacket, packet_duration, write_opus
 from vid2vid_cli.media.video import ReadOptions
-from vid2vid_cli.models.base import HasBasis, ReenactmentModel
+from vid2vid_cli.models.base import HasBasis, ReenactmentModel, SendsBeside
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
+from vid2vid_cli.pipeline.driving.received import Received, is_picture, received
 from vid2vid_cli.pipeline.driving.reference import (
     auto_reference,
     frames_in_time,
@@ -34,24 +36,6 @@ from vid2vid_cli.pipeline.driving.reference import (
     sampled_candidates,
 )
 from vid2vid_cli.process.scratch import Scratch
-
-
-@dataclass(frozen=True)
-class Received:
-    """A frame of a call as it came in.
-
-    motion: of one frame, its own or the last one known; None before any. found: whether the sender saw a face.
-    is_missing: whether its packet was lost or is of no use, so that the last motion holds.
-    """
-
-    motion: Motion | None
-    found: bool
-    is_missing: bool
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether the frame counts as one with a face. A missing one does: it shows the last motion."""
-        return self.found or (self.is_missing and self.motion is not None)
 
 
 def is_call_file(path: Path) -> bool:
@@ -66,11 +50,22 @@ def is_call_file(path: Path) -> bool:
 def space_of(model: ReenactmentModel, keypoints: int, extra_shape: tuple[int, ...] | None) -> MotionSpace:
     """Return the space of numbers in which a model's motion is sent."""
     basis = model.basis if isinstance(model, HasBasis) else None
+    if extra_shape and isinstance(model, SendsBeside):
+        return MotionSpace(keypoints, basis, beside=model.beside_basis())
     return MotionSpace(keypoints, basis, extra_shape or None)
 
 
+def with_beside(space: MotionSpace, beside: Beside | None, model: ReenactmentModel) -> MotionSpace:
+    """Return the space of a call that also sends what moves beside the head, if it does so in the model's basis."""
+    if beside is None or not isinstance(model, SendsBeside):
+        return space
+    basis = model.beside_basis()
+    known = basis.identity == beside.basis_id and len(basis.components) == len(beside.scales)
+    return replace(space, beside=basis) if known else space
+
+
 def fitting_space(header: StreamHeader, model: ReenactmentModel, path: Path) -> MotionSpace:
-    """Return the space of a call's numbers. CallFileError unless it fits the model. path: for messages."""
+    """Return the space of a call's own numbers. CallFileError unless it fits the model. path: for messages."""
     if header.family != model.name:
         raise CallFileError(
             f"{path}: a call of the {header.family} family does not fit -c {model.name}; "
@@ -85,16 +80,6 @@ def fitting_space(header: StreamHeader, model: ReenactmentModel, path: Path) -> 
     if header.keypoints != len(model.expression_mask("all")):
         raise CallFileError(f"{path}: has {header.keypoints} keypoints, which do not fit this checkpoint")
     return space
-
-
-def received(moments: Iterable[Moment], space: MotionSpace) -> Iterator[Received]:
-    """Yield every moment with its motion, decoded only when its numbers change."""
-    last: tuple[Numbers, Motion] | None = None
-    for moment in moments:
-        # While the last motion holds, the decoder hands out the very same array.
-        if moment.numbers is not None and (last is None or last[0] is not moment.numbers):
-            last = moment.numbers, space.motion(moment.numbers[None])
-        yield Received(None if last is None else last[1], moment.found, moment.is_missing)
 
 
 def damaged_picture(path: Path) -> CallFileError:
@@ -137,11 +122,11 @@ class CallRecording:
 
     def require_model(self, model: ReenactmentModel) -> MotionSpace:
         """Return the space of the call's numbers. CallFileError unless it fits the model."""
-        return fitting_space(self.header, model, self.path)
+        return with_beside(fitting_space(self.header, model, self.path), self.reader.beside(), model)
 
     def frames(self, space: MotionSpace, tally: Tally | None = None) -> Iterator[Received]:
         """Yield every frame in order."""
-        return received(self.reader.frames(tally), space)
+        return received(self.reader.frames(tally), space, self.header)
 
     def reference(self, space: MotionSpace) -> Motion | None:
         """Return the motion that the key picture shows; None if that packet is missing."""
@@ -228,6 +213,7 @@ class CallDriving(FileDriving):
         recording = CallRecording(path)
         try:
             space, fps = recording.require_model(setup.model), reading.fps or recording.fps
+            space = space if setup.follows else replace(space, beside=None)
             count = recording.count()
             if not count:
                 raise CallFileError(f"{path}: holds no frame; encode it again")
@@ -270,10 +256,21 @@ class CallDriving(FileDriving):
     def _choose(self, coming: Iterator[Received]) -> Iterator[DrivenFrame]:
         # `chosen` never goes back, and repeats a frame where --fps is higher than the call's own rate.
         index, frame = 0, next(coming)
+        patches = frame.patches
         for wanted in self.chosen.tolist():
             while index < wanted:
                 index, frame = index + 1, next(coming)
-            yield DrivenFrame(frame.motion, frame.is_shown, None)
+                patches += frame.patches
+            yield DrivenFrame(frame.motion, frame.is_shown, None, patches=patches)
+            patches = ()
+
+    def is_of(self, picture: Path) -> bool:
+        """Say whether a picture is the one that the call carries."""
+        return is_picture(picture, self.recording.reader.picture())
+
+    def know_shape(self, shape: Tensor) -> None:
+        """Add it to all motions."""
+        self.space = replace(self.space, shape=shape)
 
     def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
         """Return the key picture, a frame, or for `auto` the rest in the first seconds."""

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.arrays import Frame
+from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.face.crop import EVERYWHERE, FaceCrop, crop_around, crop_frame, crop_gray
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, Select
@@ -43,7 +43,7 @@ class ReaderSetup:
     shown, and not only their motion is wanted. max_pixels: a larger frame is refused.
     follows: whether movement beside the head counts, see models.base.Follows. shows: whether the model may show parts
     of the driving's pictures, its mouth or, by the share `wrinkles`, its skin's light: see models.base.ShowsDriving.
-    speech: how a driving moves that is a sound.
+    speech: how a driving moves that is a sound. keeps_zoom: whether heads grow where the camera of a clip zooms in.
     """
 
     model: ReenactmentModel
@@ -57,6 +57,7 @@ class ReaderSetup:
     shows: bool = False
     wrinkles: float = 0.0
     speech: SpeechSetup = SpeechSetup()
+    keeps_zoom: bool = False
 
     @property
     def looks(self) -> bool:
@@ -69,11 +70,12 @@ class FrameReading:
     """What one frame tells of the motion by itself.
 
     compare: computes the motion's `extra` by comparing the frame with the first one, which is slow; None if the
-    motion is whole without it.
+    motion is whole without it. landmarks_px: (470, 3), of the face; None where they are not known any more.
     """
 
     motion: Motion
     compare: Callable[[], Tensor] | None = None
+    landmarks_px: Points | None = None
 
     def complete(self) -> Motion:
         """Return the whole motion."""
@@ -114,9 +116,9 @@ class MotionReader:
         image = image_of(crop_frame(frame, self._crop), self._setup.device) if needs_picture else None
         motion = model.motion(image, landmarks_in(self._crop, face), self._crop.size)
         if self._follower is None:
-            return FrameReading(motion)
+            return FrameReading(motion, landmarks_px=face.landmarks_px)
         seen = motion_in(self._view, motion, self._crop), crop_gray(frame, self._view)
-        return FrameReading(motion, partial(self._compare, self._follower, *seen))
+        return FrameReading(motion, partial(self._compare, self._follower, *seen), face.landmarks_px)
 
     def _compare(self, follower: Follower, in_view: Motion, picture: NDArray[np.uint8]) -> Tensor:
         # Asked when a reading is completed: only then is it known who follows.

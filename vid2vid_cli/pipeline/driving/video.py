@@ -6,6 +6,7 @@ import collections
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar
@@ -16,8 +17,9 @@ from vid2vid_cli.face.crop import FaceCrop
 from vid2vid_cli.media.suffixes import VIDEO_SUFFIXES
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video
 from vid2vid_cli.models.base import ReenactmentModel, ShowsDriving
+from vid2vid_cli.models.registry import load_person_matte
 from vid2vid_cli.motion import Motion, join_motions
-from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference, ShotStart
+from vid2vid_cli.pipeline.driving.base import SURVEYED, DrivenFrame, FileDriving, Reference, ShotStart
 from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, cut_out, look_at
 from vid2vid_cli.pipeline.driving.reference import (
     REFERENCE_CANDIDATES,
@@ -31,11 +33,13 @@ from vid2vid_cli.pipeline.driving.reference import (
 )
 from vid2vid_cli.pipeline.driving.shots import number_shots
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
+from vid2vid_cli.pipeline.driving.zoom import without_zoom
 from vid2vid_cli.pipeline.memory import Memory, Recording
 from vid2vid_cli.process.streaming import prefetch
 
 PREFETCHED = 4  # decoded frames that wait while the networks are at work
 MOST_CUTS_TOLD = 5
+SURVEYED_S = 60.0  # of a clip, from its start, for its habits
 
 
 @dataclass(frozen=True)
@@ -93,16 +97,16 @@ class VideoDriving(FileDriving):
         """Yield the frames of the clip; what is remembered of them is not computed again."""
         memory = self._memory
         if memory is None:
-            return self._watch(self._pictures())
+            return self._watch(self._shots(self.reading.warn))
         known = memory.recall_motion(self._key(memory, "frames"))
         return self._watch_and_record(memory) if known is None else self._replay(known)
 
-    def _watch(self, pictures: Iterator[Frame]) -> Iterator[DrivenFrame]:
+    def _watch(self, shots: Iterator[tuple[int, Frame]]) -> Iterator[DrivenFrame]:
         """Watch the clip shot by shot: each that shows a face is read in a crop, and has a rest, of its own."""
         frames, last = 0, DrivenFrame(None, found=False, picture=None)
         current = ShotReading(self.watcher, self._begins)
         known = {0: current}
-        for shot, numbered in itertools.groupby(number_shots(pictures), itemgetter(0)):
+        for shot, numbered in itertools.groupby(shots, itemgetter(0)):
             if shot not in known and last.motion is not None:  # what comes before the first face is no shot
                 known[shot] = self._read_shot(frames) or current
             before, current = current, known.setdefault(shot, current)
@@ -153,11 +157,25 @@ class VideoDriving(FileDriving):
         rest += "; further cuts are not named" if is_last else ""
         return f"{self.path}: another shot begins at frame {frame} ({float(frame / self.fps):.2f} s){rest}"
 
-    def _pictures(self, step: int = 1, warn: Callable[[str], None] | None = None) -> Iterator[Frame]:
-        """Decode every `step`th frame. warn: takes a line about damage, instead of the reader's own."""
+    def _shots(self, warn: Callable[[str], None] | None = None, step: int = 1) -> Iterator[tuple[int, Frame]]:
+        """Decode every `step`th frame, with the number of its shot; where the camera zooms, the zoom is undone.
+
+        warn: takes lines about damage and zooms; None tells of damage alone.
+        """
         reading = self.reading if warn is None else replace(self.reading, warn=warn)
         # The frames in between have to be decoded all the same: a clip is stored as changes from frame to frame.
-        return itertools.islice(prefetch(read_video(self.path, reading, self.info), PREFETCHED), 0, None, step)
+        numbered = number_shots(prefetch(read_video(self.path, reading, self.info), PREFETCHED))
+        if not self.watcher.setup.keeps_zoom:
+            numbered = without_zoom(numbered, load_person_matte().of_frame, partial(self._tell_zoom, warn))
+        return itertools.islice(numbered, 0, None, step)
+
+    def _pictures(self, step: int = 1) -> Iterator[Frame]:
+        return (picture for _, picture in self._shots(step=step))
+
+    def _tell_zoom(self, warn: Callable[[str], None] | None, frame: int) -> None:
+        if warn is not None:
+            when = f"frame {frame} ({float(frame / self.fps):.2f} s)"
+            warn(f"{self.path}: the camera zooms from {when} on, the head does not; --background follow lets it")
 
     def _watch_and_record(self, memory: Memory) -> Iterator[DrivenFrame]:
         """Watch the whole clip and remember its motion, and the warnings that came with it."""
@@ -168,7 +186,7 @@ class VideoDriving(FileDriving):
                 recorder.warnings.append(text)
                 self.reading.warn(text)
 
-            for driven in self._watch(self._pictures(warn=warn)):
+            for driven in self._watch(self._shots(warn)):
                 recorder.append(driven.motion, found=driven.found)
                 yield driven
             # A run that is broken off before this line records nothing, nor does a clip of several shots: their rests
@@ -192,7 +210,14 @@ class VideoDriving(FileDriving):
     def _key(self, memory: Memory, what: str) -> str:
         """Name what is remembered of the clip. Everything must be in it that changes the motion."""
         reading, setup = self.reading, self.watcher.setup
-        return memory.key(self.path, what, reading.start_s, reading.end_s, reading.fps, (setup.select, setup.follows))
+        return memory.key(
+            self.path,
+            what,
+            reading.start_s,
+            reading.end_s,
+            reading.fps,
+            (setup.select, setup.follows, setup.keeps_zoom),
+        )
 
     def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
         """Return a frame by its number, or for `auto` the rest in the seconds after the first face."""
@@ -210,6 +235,13 @@ class VideoDriving(FileDriving):
         """Leave the face out of comparisons, unless they are remembered for other sources."""
         if self._memory is None:
             self.watcher.leave_face()
+
+    def survey(self) -> Iterator[Motion]:
+        """Yield about SURVEYED motions spread over the first minute: a clip is decoded from its start."""
+        count = min(self.count, round(SURVEYED_S * self.fps))
+        step = max(1, count // SURVEYED)
+        readings = self.watcher.readings(itertools.islice(self._pictures(step), count // step))
+        return (reading.motion for _, reading in readings if reading is not None)
 
     def _preview(self) -> Iterator[DrivenFrame]:
         """Yield the frames to look ahead: without pictures if they are remembered, and recording nothing."""
@@ -249,7 +281,7 @@ class VideoDriving(FileDriving):
         """
         # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
         step = reference_step(self.fps)
-        shots, pictures = itertools.tee(itertools.islice(number_shots(self._pictures()), 0, None, step))
+        shots, pictures = itertools.tee(self._shots(step=step))
         readings = zip(shots, self.watcher.readings(picture for _, picture in pictures), strict=True)
         self._seen, count, first = [], 0, 0
         for place, ((shot, _), (picture, reading)) in enumerate(readings):

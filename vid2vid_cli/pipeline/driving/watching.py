@@ -35,10 +35,11 @@ class FaceWatcher:
         last: Motion | None = None  # stays None until the first face: nothing is made up
         look: object | None = None
         for picture, reading in self.readings(pictures, find_face):
+            landmarks_px = None
             if reading is not None:
-                last = reading.complete()
+                last, landmarks_px = reading.complete(), reading.landmarks_px
                 look = self.look(picture, last)
-            yield DrivenFrame(last, reading is not None, picture, look=look)
+            yield DrivenFrame(last, reading is not None, picture, look=look, landmarks_px=landmarks_px)
 
     def leave_face(self) -> None:
         """Compare what lies around the face from now on, and no longer the face itself."""

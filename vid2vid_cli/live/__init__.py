@@ -1,0 +1,1 @@
+"""A portrait driven live by a camera: what comes in, the loop between, what goes out."""
