@@ -109,8 +109,13 @@ class RangeDecoder:
         return x
 
 
-def read_integers(payload: bytes, states: list[int]) -> list[int]:
+def read_integers(payload: bytes, states: list[int], beside: list[int] | None = None) -> list[int]:
+    """Beside: the states of more integers, which follow."""
     decoder = RangeDecoder(payload)
+    return read_part(decoder, states) + read_part(decoder, beside or [])
+
+
+def read_part(decoder: RangeDecoder, states: list[int]) -> list[int]:
     shifts, symbols = [], []
     for state in states:
         v = state + 4
@@ -132,6 +137,14 @@ def read_integers(payload: bytes, states: list[int]) -> list[int]:
     return values
 
 
+@dataclass(frozen=True)
+class Patch:
+    frame: int
+    place: tuple[int, ...]
+    motion: list[int]
+    picture: bytes
+
+
 @dataclass
 class Stream:
     version: int = 0
@@ -150,13 +163,24 @@ class Stream:
     sound: bytes | None = None
     audio: list[tuple[int, bytes]] = field(default_factory=list)
     total: int | None = None
+    beside_basis: bytes = b""
+    beside: list[tuple[int, int, int]] = field(default_factory=list)
+    patches: list[Patch] = field(default_factory=list)
 
     @property
     def picture(self) -> bytes:
         return b"".join(self.pieces[index] for index in sorted(self.pieces))
 
     def numbers(self, integers: list[int]) -> list[Fraction]:
-        return [Fraction(k * step, 1 << 24) for k, (step, _, _) in zip(integers, self.records, strict=True)]
+        return [Fraction(k * step, 1 << 24) for k, (step, _, _) in zip(integers, self.all_records, strict=True)]
+
+    @property
+    def all_records(self) -> list[tuple[int, int, int]]:
+        return self.records + self.beside
+
+    def integers(self, payload: bytes) -> list[int]:
+        """Those of K, R and V."""
+        return read_integers(payload, *([key for _, key, _ in part] for part in (self.records, self.beside)))
 
 
 def read_head(stream: Stream, cursor: Cursor) -> int:
@@ -180,8 +204,17 @@ def read_head(stream: Stream, cursor: Cursor) -> int:
     return seed
 
 
-def read_stream(data: bytes) -> Stream:
-    """Read a whole stream without damage; anything wrong is an error."""
+def read_patch(stream: Stream, time: int, payload: bytes) -> Patch:
+    cursor = Cursor(payload)
+    place = tuple(cursor.u(2) for _ in range(4))
+    assert place[2] and place[3]
+    motion = cursor.take(cursor.number())
+    assert cursor.at < len(payload)
+    return Patch(time, place, stream.integers(motion), payload[cursor.at :])
+
+
+def read_stream(data: bytes, *, knows_beside: bool = True) -> Stream:
+    """Read a whole stream without damage; anything wrong is an error. knows_beside: as the first readers did not."""
     stream, cursor = Stream(), Cursor(data)
     seed = read_head(stream, cursor)
     states: list[int] = []
@@ -192,14 +225,20 @@ def read_stream(data: bytes) -> Stream:
         begin = cursor.at
         kind, length, time = chr(cursor.u(1)), cursor.number(), cursor.number()
         payload = cursor.take(length)
-        assert length <= 8191 and marked == (kind in "PRKSE")
+        assert length <= 8191 and marked == (kind in "PRKSEBV")
         assert zlib.crc32(data[begin : cursor.at], seed) == cursor.u(4)
         if kind == "P":
             index, count = u(payload[:2]), u(payload[2:4])
             assert index < count
             stream.pieces[index] = payload[4:]
         elif kind == "R":
-            stream.reference = read_integers(payload, [key for _, key, _ in stream.records])
+            stream.reference = stream.integers(payload)
+        elif kind == "B" and knows_beside:
+            assert not stream.beside and not stream.frames and len(payload) % 12 == 8
+            stream.beside_basis, rest = payload[:8], Cursor(payload, 8)
+            stream.beside = [(rest.u(4), rest.u(4), rest.u(4)) for _ in range(len(payload) // 12)]
+        elif kind == "V" and knows_beside:
+            stream.patches.append(read_patch(stream, time, payload))
         elif kind == "S":
             stream.sound = payload
         elif kind == "A":
@@ -209,10 +248,10 @@ def read_stream(data: bytes) -> Stream:
         elif kind in "KDH":
             assert time == len(stream.frames)
             if kind == "K":
-                last = read_integers(payload, [key for _, key, _ in stream.records])
-                states = [delta for _, _, delta in stream.records]
+                last = stream.integers(payload)
+                states = [delta for _, _, delta in stream.all_records]
             elif kind == "D":
-                changes = read_integers(payload, states)
+                changes = read_integers(payload, states[: len(stream.records)], states[len(stream.records) :])
                 last = [k + r for k, r in zip(last, changes, strict=True)]
                 states = [s + ((256 * min(abs(r), 1 << 20) - s) >> 3) for s, r in zip(states, changes, strict=True)]
                 assert all(abs(k) <= 1 << 22 for k in last)

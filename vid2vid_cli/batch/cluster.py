@@ -140,7 +140,7 @@ def do_jobs_on_cluster(jobs: Sequence[Job], crew: Crew, address: str, *, ship: b
     queue, cluster = Queue(list(jobs)), connect(address, crew, ship=ship)
     try:
         while queue.waiting or cluster.tasks:
-            _hand_over(queue, cluster)
+            hand_over(queue, cluster)
             ended, _ = cluster.ray.wait(list(cluster.tasks), timeout=LOOK_EVERY_S)
             for job in cluster.show():
                 queue.has_begun(job)
@@ -154,7 +154,8 @@ def do_jobs_on_cluster(jobs: Sequence[Job], crew: Crew, address: str, *, ship: b
         cluster.close()
 
 
-def _hand_over(queue: Queue, cluster: Cluster) -> None:
+def hand_over(queue: Queue, cluster: Cluster) -> None:
+    """Hand over as many of the waiting jobs as the cluster can begin soon."""
     while queue.waiting and len(cluster.tasks) < cluster.most_at_once(queue.waiting[0]):
         job = queue.take()
         if job is None:

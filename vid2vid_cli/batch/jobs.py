@@ -19,27 +19,37 @@ from vid2vid_cli.checkpoints.cache import EMBEDDED, bundled_file, look_for, own_
 from vid2vid_cli.errors import UsageError, Vid2VidError
 from vid2vid_cli.media.probe import sniff
 from vid2vid_cli.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from vid2vid_cli.person_mark import SUFFIX
 from vid2vid_cli.pipeline.background import check_transparency, clip_suffix, parse_background
-from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
+from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions, SpeakOptions
 from vid2vid_cli.process.shutdown import signals_delayed
 
 PLACEHOLDERS = ("source", "driving", "index", "ext")
-Options = ReenactOptions | RotateOptions
+Options = ReenactOptions | RotateOptions  # those of `speak` are a kind of those of `reenact`
+KINDS: dict[str, type[Options]] = {"reenact": ReenactOptions, "rotate": RotateOptions, "speak": SpeakOptions}
+"""The commands that a job can be of, each with its options."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One output. driving: None for a head that is turned by `rotate`. index: its position in the batch, from 0."""
+    """One output.
+
+    driving: None for a head that is turned by `rotate`. index: its position in the batch, from 0. preview: where the
+    worker keeps the newest frame as a JPEG, if anybody wants to see it.
+    """
 
     index: int
     source: Path
     driving: Path | None
     output: Path
     options: Options
+    preview: Path | None = None
 
     @property
     def command(self) -> str:
         """Name the command that would do this job by itself."""
+        if isinstance(self.options, SpeakOptions):
+            return "speak"
         return "reenact" if self.driving is not None else "rotate"
 
     @property
@@ -65,8 +75,8 @@ class Job:
     @cached_property
     def motion(self) -> tuple[Any, ...] | None:
         """Return a key for the motion that is read off the driving. Jobs with the same key share it."""
-        if self.driving is None or not isinstance(self.options, ReenactOptions):
-            return None
+        if self.driving is None or not isinstance(self.options, ReenactOptions) or self.command == "speak":
+            return None  # a sound is heard anew each time
         o = self.options
         return "driving", self.driving, o.driving_face, o.start, o.end, o.fps, *self._arithmetic
 
@@ -80,19 +90,21 @@ class Job:
         driving = None if self.driving is None else str(self.driving)
         return {
             "index": self.index,
+            "command": self.command,
             "source": str(self.source),
             "driving": driving,
             "output": str(self.output),
             "options": asdict(self.options),
+            "preview": None if self.preview is None else str(self.preview),
         }
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Job:
         """Build a job from plain values."""
         driving = None if plain["driving"] is None else Path(plain["driving"])
-        kind = RotateOptions if driving is None else ReenactOptions
+        options, preview = KINDS[plain["command"]](**plain["options"]), plain["preview"]
         source, output = Path(plain["source"]), Path(plain["output"])
-        return cls(plain["index"], source, driving, output, kind(**plain["options"]))
+        return cls(plain["index"], source, driving, output, options, None if preview is None else Path(preview))
 
 
 def checkpoint_parts(name: str) -> list[Path]:
@@ -120,13 +132,15 @@ class MatchedFiles:
 def find_files(named: str, side: str) -> MatchedFiles:
     """Find the files that a folder, a pattern or a file name stands for, sorted by name.
 
-    side: SOURCES or DRIVINGS. In a folder, only files directly in it count: pictures and videos, and as drivings
-    everything that some kind of driving calls its own. A pattern stands for all files that match it.
+    side: SOURCES or DRIVINGS. In a folder, only files directly in it count: pictures and videos; as sources
+    person files, too, and as drivings everything that some kind of driving calls its own. A pattern stands for all
+    files that match it.
     """
     path = Path(named)
     if os.path.isdir(named):  # noqa: PTH112  Path.is_dir raises for a name that is too long
         files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
-        media = [file for file in files if _is_visual(file) or (side == "DRIVINGS" and _is_driving(file))]
+        fits = _is_source if side == "SOURCES" else _is_driving
+        media = [file for file in files if _is_visual(file) or fits(file)]
         if not media:
             raise UsageError(f"{named}: no picture or video in this folder; name another as {side}")
         return MatchedFiles(media, len(files) - len(media))
@@ -141,6 +155,10 @@ def find_files(named: str, side: str) -> MatchedFiles:
 
 def _is_visual(file: Path) -> bool:
     return file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+
+
+def _is_source(file: Path) -> bool:
+    return file.suffix.lower() == SUFFIX
 
 
 def _is_driving(file: Path) -> bool:

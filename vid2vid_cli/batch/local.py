@@ -8,7 +8,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,15 +19,16 @@ from vid2vid_cli.batch.jobs import Job
 from vid2vid_cli.batch.report import Outcome, failure
 from vid2vid_cli.batch.worker import ALONE, SHARED
 from vid2vid_cli.errors import one_line
+from vid2vid_cli.process.python_child import environment_for, python_command
 from vid2vid_cli.process.scratch import sweep
 from vid2vid_cli.process.shutdown import signals_delayed
 
 GRACE_S = 1.2
 """How long a worker may take to clean up before it is killed."""
+DROP_S, DROP_GRACE_S = 0.3, 0.4
+"""How long a worker may take to drop a job by itself, and then to clean up: a job is cancelled within a second."""
 LOOK_AHEAD = 1000
 """How many waiting jobs are looked at when a worker is free; more would slow down very large batches."""
-# The package's folder replaces the current one in the path: a file there may have the name of a module.
-_START = "import sys; sys.path[0] = sys.argv.pop(1); from vid2vid_cli.batch.worker import main; main()"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Crew:
     """How jobs are done.
 
     begin: called with a job before its first try. progress: called with the number of a worker, its job, frames done,
-    and frames in all.
+    and frames in all. preview: called with a job that has a newer preview.
     """
 
     workers: int
@@ -45,6 +45,7 @@ class Crew:
     cache: Path
     begin: Callable[[Job], None]
     progress: Callable[[int, Job, int, int | None], None]
+    preview: Callable[[Job], None] = lambda job: None
 
 
 @dataclass
@@ -103,24 +104,34 @@ class WorkerProcess:
         self.last_source: Path | None = None
         self.is_ready = False
         self.began_s = 0.0
+        self.drop_by_s: float | None = None
         self._received = b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the worker
-        package = str(Path(__file__).resolve().parents[2])
+        sharing = ALONE if crew.workers == 1 else SHARED
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _START, package, str(crew.cache), ALONE if crew.workers == 1 else SHARED],
+            python_command("vid2vid_cli.batch.worker", str(crew.cache), sharing),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             bufsize=0,
             start_new_session=True,
-            env={**os.environ, **_thread_limits(crew.workers)},
+            env=environment_for(max(1, usable_cores() // crew.workers)),
         )
 
     def give(self, job: Job) -> None:
         """Give it a job. If it has died, that is noticed when its output ends."""
         self.job, self.began_s, self.last_source = job, time.monotonic(), job.source
+        self._send(job.to_json())
+
+    def drop_job(self) -> None:
+        """Ask it to give up its job and stay; `is_late` says when it has not."""
+        if self.job is not None and self.drop_by_s is None:
+            self.drop_by_s = time.monotonic() + DROP_S
+            self._send({"cancel": self.job.index})
+
+    def _send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self._pipe("stdin").write(json.dumps(job.to_json()).encode() + b"\n")
+            self._pipe("stdin").write(json.dumps(message).encode() + b"\n")
 
     def receive(self) -> list[dict[str, Any]] | None:
         """Return the messages that have arrived; None if the worker is gone."""
@@ -134,10 +145,16 @@ class WorkerProcess:
         """The pipe that messages come from."""
         return int(self._pipe("stdout").fileno())
 
+    def deadline_s(self, timeout_s: float) -> float | None:
+        """Return when its job must have ended, on the monotonic clock; the worker's start does not count."""
+        if self.job is None or self.drop_by_s is not None:
+            return self.drop_by_s
+        return self.began_s + timeout_s if timeout_s and self.is_ready else None
+
     def is_late(self, timeout_s: float) -> bool:
-        """Say whether its job has run out of time, not counting the worker's start."""
-        taken_s = time.monotonic() - self.began_s
-        return bool(timeout_s and self.is_ready and self.job is not None and taken_s >= timeout_s)
+        """Say whether its job has run out of time."""
+        deadline_s = self.deadline_s(timeout_s)
+        return deadline_s is not None and time.monotonic() >= deadline_s
 
     def last_words(self) -> str:
         """Say how it died."""
@@ -179,12 +196,6 @@ def threads_each(workers: int, threads: int) -> int:
     return threads or max(1, usable_cores() // workers - (workers == 1 and usable_cores() > 1))
 
 
-def _thread_limits(workers: int) -> dict[str, str]:
-    """Return the environment that keeps libraries from starting a thread per core in each worker."""
-    share = str(max(1, usable_cores() // workers))
-    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), share)
-
-
 def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
     """Yield each job with its outcome as soon as it ends. Closing the iterator ends all workers."""
     queue, workers = Queue(list(jobs)), dict[int, WorkerProcess]()
@@ -192,24 +203,24 @@ def do_jobs(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[Job, Outcome]]:
         for number in range(
             min(crew.workers, len(jobs))
         ):  # they load torch while their first job waits for another's source
-            _start(workers, number, crew)
+            start_worker(workers, number, crew)
         while queue.waiting or any(worker.job for worker in workers.values()):
-            _give_out(queue, workers, crew)
-            for worker in _ready(workers, crew):
-                yield from _handle(worker, workers, queue, crew)
-            yield from _stop_late(workers, queue, crew)
+            give_out(queue, workers, crew)
+            for worker in ready_workers(workers, crew):
+                yield from handle(worker, workers, queue, crew)
+            yield from stop_late(workers, queue, crew)
     finally:
-        _end(list(workers.values()), jobs, crew)
+        end_workers(list(workers.values()), jobs, crew)
 
 
-def _start(workers: dict[int, WorkerProcess], number: int, crew: Crew) -> WorkerProcess:
+def start_worker(workers: dict[int, WorkerProcess], number: int, crew: Crew) -> WorkerProcess:
     """Start a worker. No interrupt comes between starting and registering it, so that none outlives the batch."""
     with signals_delayed():
         workers[number] = WorkerProcess(number, crew)
     return workers[number]
 
 
-def _give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> None:
+def give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> None:
     """Give jobs to idle workers. A lost worker is replaced."""
     for number in range(crew.workers):
         worker = workers.get(number)
@@ -221,21 +232,24 @@ def _give_out(queue: Queue, workers: dict[int, WorkerProcess], crew: Crew) -> No
             continue
         if queue.tries[job.index] == 1:
             crew.begin(job)
-        (worker or _start(workers, number, crew)).give(job)
+        (worker or start_worker(workers, number, crew)).give(job)
         crew.progress(number, job, 0, None)
 
 
-def _ready(workers: dict[int, WorkerProcess], crew: Crew) -> list[WorkerProcess]:
-    """Wait for a message from any worker, or until the first of them runs out of time."""
+def ready_workers(workers: dict[int, WorkerProcess], crew: Crew, wakeup_fd: int | None = None) -> list[WorkerProcess]:
+    """Wait for a message from any worker, until the first of them runs out of time, or for bytes at wakeup_fd."""
     with selectors.DefaultSelector() as selector:
+        if wakeup_fd is not None:
+            selector.register(wakeup_fd, selectors.EVENT_READ)
         for worker in workers.values():
             selector.register(worker, selectors.EVENT_READ, worker)
-        begun = [worker.began_s for worker in workers.values() if worker.job is not None and worker.is_ready]
-        wait_s = max(0.0, min(begun) + crew.timeout_s - time.monotonic()) if begun and crew.timeout_s else None
-        return [key.data for key, _ in selector.select(wait_s)]
+        deadlines_s = [worker.deadline_s(crew.timeout_s) for worker in workers.values()]
+        first_s = min((each for each in deadlines_s if each is not None), default=None)
+        wait_s = None if first_s is None else max(0.0, first_s - time.monotonic())
+        return [key.data for key, _ in selector.select(wait_s) if key.data is not None]
 
 
-def _handle(
+def handle(
     worker: WorkerProcess, workers: dict[int, WorkerProcess], queue: Queue, crew: Crew
 ) -> Iterator[tuple[Job, Outcome]]:
     """Handle the messages of a worker. Yields its job if it has ended for good."""
@@ -243,8 +257,10 @@ def _handle(
     if messages is None:
         # It died: write the message that it could no longer send.
         del workers[worker.number]
-        outcome = failure(worker.last_words(), seconds=time.monotonic() - worker.began_s)
-        _end([worker], [job] if job is not None else [], crew)
+        seconds = time.monotonic() - worker.began_s
+        was_dropped = worker.drop_by_s is not None
+        outcome = Outcome("cancelled", seconds) if was_dropped else failure(worker.last_words(), seconds=seconds)
+        end_workers([worker], [job] if job is not None else [], crew)
         messages = [{"outcome": asdict(outcome)}]
     for message in messages:
         if "ready" in message:
@@ -253,32 +269,36 @@ def _handle(
         if job is not None and "progress" in message:
             queue.has_begun(job)
             crew.progress(worker.number, job, *message["progress"])
+        if job is not None and "preview" in message:
+            crew.preview(job)
         if job is not None and "outcome" in message:
-            worker.job = None
+            worker.job = worker.drop_by_s = None
             ended = queue.give_back(job, Outcome.from_json(message["outcome"]), crew.retry)
             if ended is not None:
                 yield job, ended
 
 
-def _stop_late(workers: dict[int, WorkerProcess], queue: Queue, crew: Crew) -> Iterator[tuple[Job, Outcome]]:
-    """End the workers whose jobs ran out of time."""
+def stop_late(workers: dict[int, WorkerProcess], queue: Queue, crew: Crew) -> Iterator[tuple[Job, Outcome]]:
+    """End the workers whose jobs ran out of time, or that did not drop them when they were asked to."""
     for worker in [worker for worker in workers.values() if worker.is_late(crew.timeout_s)]:
         job = worker.job
         if job is None:
             continue
         del workers[worker.number]
-        _end([worker], [job], crew)
+        was_dropped = worker.drop_by_s is not None
+        end_workers([worker], [job], crew, DROP_GRACE_S if was_dropped else GRACE_S)
         error = f"{job.output}: not ready after {crew.timeout_s:g} s; give it a longer --timeout"
-        ended = queue.give_back(job, failure(error, seconds=crew.timeout_s), crew.retry)
+        outcome = Outcome("cancelled") if was_dropped else failure(error, seconds=crew.timeout_s)
+        ended = queue.give_back(job, outcome, crew.retry)
         if ended is not None:
             yield job, ended
 
 
-def _end(workers: Sequence[WorkerProcess], jobs: Sequence[Job], crew: Crew) -> None:
+def end_workers(workers: Sequence[WorkerProcess], jobs: Sequence[Job], crew: Crew, grace_s: float = GRACE_S) -> None:
     """End workers, all at once, and remove what they left if they had to be killed."""
     for worker in workers:
         worker.ask_to_end()
-    deadline_s = time.monotonic() + GRACE_S
+    deadline_s = time.monotonic() + grace_s
     for worker in workers:
         worker.end(deadline_s)
     for folder in {crew.cache, *(job.output.parent for job in jobs)}:

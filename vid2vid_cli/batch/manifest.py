@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from vid2vid_cli.batch.jobs import Job, Options, check_template, output_name
+from vid2vid_cli.batch.jobs import KINDS, Job, Options, check_template, output_name
 from vid2vid_cli.batch.options import BatchOptions
 from vid2vid_cli.errors import UsageError, one_line
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
@@ -130,7 +130,7 @@ def _job(index: int, row: ManifestRow, folders: ManifestFolders, defaults: Reena
     driving = folders.inputs / _path(row, "driving") if command == "reenact" else None
     # Options from the command line apply to every row, those that rotate does not have only to the others.
     base: Options = defaults if command == "reenact" else for_rotate(defaults)
-    options = _with_cells(base, row)
+    options = with_cells(base, row)
     name = Path(_path(row, "output")) if "output" in row.cells else None
     if name is None:
         name = output_name(batch.name, index, source, driving, options)
@@ -152,7 +152,8 @@ def for_rotate(options: ReenactOptions) -> RotateOptions:
     return RotateOptions(**{name: value for name, value in shared.items() if value is not None})
 
 
-def _with_cells(options: Options, row: ManifestRow) -> Options:
+def with_cells(options: Options, row: ManifestRow) -> Options:
+    """Return options with those changed that a row has a cell for. UsageError for a cell that cannot be read."""
     columns = _columns(type(options))
     changed: dict[str, Any] = {}
     for column, cell in row.cells.items():
@@ -161,7 +162,7 @@ def _with_cells(options: Options, row: ManifestRow) -> Options:
         if column not in columns:
             raise UsageError(f"{row.where}: column {column}: {_unknown(column, options)}")
         meant = columns[column]
-        is_number = meant.option in ANGLES or float in _kinds(meant.hint)
+        is_number = meant.option in ANGLES or float in kinds_of(meant.hint)
         plain = cell.replace(",", ".") if row.has_decimal_commas and is_number else cell
         value = _convert(plain, meant.hint, f"{row.where}: {column} {one_line(str(cell))}")
         changed[meant.option] = not value if meant.is_opposite else value
@@ -172,10 +173,9 @@ def _with_cells(options: Options, row: ManifestRow) -> Options:
 
 
 def _unknown(column: str, options: Options) -> str:
-    command = "reenact" if isinstance(options, ReenactOptions) else "rotate"
-    other = RotateOptions if command == "reenact" else ReenactOptions
-    if column in _columns(other):
-        return f"{command} has no such option; leave the cell empty in this row"
+    command = next(name for name, kind in KINDS.items() if type(options) is kind)
+    if any(column in _columns(other) for other in KINDS.values()):
+        return f"{command} has no such option; leave it out there"
     return f"neither reenact nor rotate has such an option; see vid2vid {command} --help"
 
 
@@ -203,7 +203,7 @@ def _flags(field: Field[Any]) -> Iterator[tuple[str, bool]]:
 def _convert(cell: Any, hint: Any, where: str) -> Any:
     """Turn a cell into a value of the option's type. where: for messages."""
     # `float | None` takes numbers only: a cell cannot say None, it is left empty.
-    kind = next(kind for kind in _kinds(hint) if kind is not type(None))
+    kind = next(kind for kind in kinds_of(hint) if kind is not type(None))
     if get_origin(kind) is Literal:
         if cell not in get_args(kind):
             raise UsageError(f"{where}: write one of {', '.join(map(str, get_args(kind)))}")
@@ -218,7 +218,8 @@ def _convert(cell: Any, hint: Any, where: str) -> Any:
         raise UsageError(f"{where}: write a {'whole number' if kind is int else 'number'}") from error
 
 
-def _kinds(hint: Any) -> tuple[Any, ...]:
+def kinds_of(hint: Any) -> tuple[Any, ...]:
+    """Return the types that a value of an option may have."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 

@@ -24,7 +24,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 REPORT = "report.jsonl"
-State = Literal["done", "failed", "refused", "begun"]
+State = Literal["done", "failed", "refused", "begun", "cancelled"]
 # Exit codes of failures that a retry cannot fix.
 _HOPELESS = frozenset(kind.exit_code for kind in (UsageError, NoFaceError, WeightsError))
 
@@ -34,6 +34,7 @@ class Outcome:
     """How a job ended.
 
     state: `refused` if its output exists and no batch made it; `begun` if the batch was killed before it ended.
+    `cancelled` if whoever asked for it changed their mind.
     exit_code: as of the command that does this job alone. sha256: of the output. attempts: tries, this one included.
     computed: what was not remembered from an earlier job, "source" or "driving".
     """

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from vid2vid_cli.batch.jobs import Job
 from vid2vid_cli.batch.report import Outcome, failure
-from vid2vid_cli.errors import describe_failure, one_line
+from vid2vid_cli.errors import CancelledError, describe_failure, one_line
 from vid2vid_cli.media.files import hash_output
 from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.pipeline.memory import Memory
-from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
+from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions, SpeakOptions
 from vid2vid_cli.pipeline.progress import Hooks, Result
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
+from vid2vid_cli.pipeline.speak import speak
 
 
 class Workbench:
@@ -37,6 +38,8 @@ class Workbench:
             result = self._make(job, hooks)
             # A later run keeps the output only if it still has this hash.
             sha256 = hash_output(result.output)
+        except CancelledError:
+            return Outcome("cancelled", time.perf_counter() - began)
         except Exception as error:  # noqa: BLE001  one failed job must not stop the rest
             text, exit_code = describe_failure(error)
             seconds = time.perf_counter() - began
@@ -62,6 +65,8 @@ class Workbench:
         model = self._load(job.options.checkpoint)
         if job.driving is not None and isinstance(job.options, ReenactOptions):
             files = (job.source, job.driving, job.output)
+            if isinstance(job.options, SpeakOptions):
+                return speak(*files, job.options, model=model, hooks=hooks, memory=self._memory)
             return reenact(*files, job.options, model=model, hooks=hooks, memory=self._memory)
         if isinstance(job.options, RotateOptions):
             return rotate(job.source, job.output, job.options, model=model, hooks=hooks, memory=self._memory)
