@@ -7,17 +7,20 @@ PYTEST_FLAGS ?=
 TEST_WORKERS ?= 3
 BENCH_FLAGS ?=
 BENCH_CODEC_FLAGS ?=
+BENCH_LIVE_FLAGS ?=
+FUZZ_FLAGS ?=
 EVALUATE_FLAGS ?=
 EXPRESSION_FLAGS ?=
 SPEECH_FLAGS ?=
 PYTHONS ?=
+PERSONAL_FLAGS ?=
 JUDGE ?=
 JUDGE_PYTHON ?= python3
 MEDIA ?= $(or $(VID2VID_MEDIA),../shared/media)
 
 # Files of tests that take seconds: add one here if it does. Long ones stand first, so that the workers end together.
-FAST_TESTS := options families properties codec cli checkpoint rewrites skipped_lines geometry motion weights_pull completion \
-	floors watermark media_encoder_check streaming y4m layers shell checkpoint_file transcript dubbing_words
+FAST_TESTS := options families properties codec codec_beside cli checkpoint rewrites skipped_lines geometry motion weights_pull completion \
+	floors watermark media_encoder_check streaming y4m layers shell checkpoint_file transcript dubbing_words live_loop live_capture
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
@@ -27,7 +30,8 @@ ONNX := $(VENV)/.installed-onnx
 DOCS := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast pythons lint type bench families runtimes bench-codec evaluate expression speech docs man format clean
+.PHONY: help demo test test-fast pythons lint type bench families runtimes bench-codec bench-live fuzz personal evaluate expression speech \
+	docs man format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +69,16 @@ runtimes: $(ONNX)  ## Measure other runtimes on their generators; needs golden v
 
 bench-codec: $(DEV)  ## Measure calls beside video codecs on the clips of MEDIA; BENCH_CODEC_FLAGS=--quick is shorter, --live one call
 	$(BIN)/python -m benchmarks.codec --media $(MEDIA) $(BENCH_CODEC_FLAGS)
+
+bench-live: $(DEV)  ## Measure a live portrait, here and in a browser: processor time, rate, delay; BENCH_LIVE_FLAGS="--slow-minutes 10" as long as is promised
+	$(BIN)/python -m benchmarks.live $(BENCH_LIVE_FLAGS)
+	$(BIN)/python -m benchmarks.serve
+
+fuzz: $(DEV)  ## Ask the server of vid2vid serve ten thousand things that make no sense; some minutes
+	$(BIN)/python -m tests.fuzz_serve $(FUZZ_FLAGS)
+
+personal: $(DEV)  ## Measure what more pictures of a person bring, on people with two clips in MEDIA; PERSONAL_FLAGS="--people 3 --seconds 2" is shorter
+	$(BIN)/python -m benchmarks.personal --media $(MEDIA) $(PERSONAL_FLAGS)
 
 evaluate: $(DEV)  ## Measure the checkpoint on the clips of MEDIA/drivings; EVALUATE_FLAGS="--csv figures.csv" does more
 	$(BIN)/vid2vid evaluate self $(MEDIA)/drivings $(EVALUATE_FLAGS)

@@ -56,7 +56,7 @@ def peak_memory(*arguments: str) -> Peak:
     python_mb = ffmpeg_mb = 0.0
     while True:
         python_mb = max(python_mb, _high_water_mb(child.pid))
-        ffmpeg_mb = max([ffmpeg_mb, *(_high_water_mb(pid) for pid in _children(child.pid) if _is_ffmpeg(pid))])
+        ffmpeg_mb = max([ffmpeg_mb, *(_high_water_mb(pid) for pid in children_of(child.pid) if _is_ffmpeg(pid))])
         pid, status, usage = os.wait4(child.pid, os.WNOHANG)
         if pid:
             break
@@ -73,7 +73,7 @@ def largest_peak_mb(child: subprocess.Popen[bytes]) -> float:
     """Wait for a process. Returns the peak resident memory in MB of the largest among it and its children."""
     peak_mb = 0.0
     while child.poll() is None:
-        peak_mb = max([peak_mb, *map(_high_water_mb, [child.pid, *_children(child.pid)])])
+        peak_mb = max([peak_mb, *map(_high_water_mb, [child.pid, *children_of(child.pid)])])
         time.sleep(0.1)
     return peak_mb
 
@@ -81,7 +81,7 @@ def largest_peak_mb(child: subprocess.Popen[bytes]) -> float:
 def busy_s(pid: int) -> float:
     """Return the processor time, in seconds, that a process and its children have used; nan without /proc."""
     ticks = 0
-    for one in [pid, *_children(pid)]:
+    for one in [pid, *children_of(pid)]:
         try:
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -107,7 +107,7 @@ def _is_ffmpeg(pid: int) -> bool:
         return False
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     """Return the children of all threads of a process, none if they cannot be listed."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):

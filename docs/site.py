@@ -16,6 +16,7 @@ PAGES = {
     "weights/MODEL_CARD.md": "model-card.md",
     "examples/README.md": "examples.md",
     "training/README.md": "training.md",
+    "tests/virtual_machine/README.md": "virtual-machine.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }

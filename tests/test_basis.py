@@ -30,7 +30,7 @@ from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.driving.call_file import CallRecording
-from vid2vid_cli.pipeline.options import EncodeOptions
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
 # None of them is among the people of the basis; of 20 such clips the first is the worst.

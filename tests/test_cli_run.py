@@ -290,7 +290,7 @@ def test_doctor_sees_a_changed_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_recorded_sha256_is_that_of_the_checkpoint(tmp_path: Path) -> None:
     weights = ROOT / "weights"
-    for name in ("compact.safetensors", "speech.safetensors"):
+    for name in ("compact.safetensors", "speech.safetensors", "surroundings.safetensors"):
         sha256 = hashlib.sha256((weights / name).read_bytes()).hexdigest()
         assert recorded_sha256(weights / "SHA256SUMS", name) == sha256
     with pytest.raises(WeightsError, match="records no sha256"):

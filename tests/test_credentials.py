@@ -17,6 +17,8 @@ import pytest
 
 from tests.support.clips import ffmpeg
 from vid2vid_cli.batch.node import pack_output, publish_output
+from vid2vid_cli.call.decode import decode_call
+from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import CredentialsError
 from vid2vid_cli.hashing import hash_file
@@ -27,7 +29,8 @@ from vid2vid_cli.media.credentials.statement import A_FILE, COMPOSITE, MADE, pub
 from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.provenance import Ingredient, Provenance
 from vid2vid_cli.media.video import WriteOptions, open_writer, read_video
-from vid2vid_cli.pipeline.options import RotateOptions
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
+from vid2vid_cli.pipeline.options import DecodeOptions, RotateOptions
 from vid2vid_cli.pipeline.rotate import rotate
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -129,6 +132,12 @@ def test_a_command_states_what_it_did() -> None:
     assert len(made["checkpoint_sha256"]) == 64 and found.assertion("c2pa.soft-binding")
     rotate(PORTRAIT, "b.png", RotateOptions(yaw="10", size=160, credentials=False))
     assert read_credentials(Path("b.png")).standing == "none"
+
+
+def test_a_decoded_call_states_that_it_was_decoded() -> None:
+    encode_call(DRIVING, "a.v2v", EncodeOptions(fps="4", end="0.5", audio="none"))
+    decode_call("a.v2v", "a.mp4", DecodeOptions(size=256))
+    assert read_credentials(Path("a.mp4")).assertion(MADE)["command"] == "decode"
 
 
 def test_options_that_may_be_known() -> None:

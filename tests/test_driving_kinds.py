@@ -43,8 +43,9 @@ from vid2vid_cli.pipeline.driving.opening import KINDS, kind_of, open_driving
 from vid2vid_cli.pipeline.driving.reference import no_key_picture, reference_of_frame
 from vid2vid_cli.pipeline.driving.still import StillDriving
 from vid2vid_cli.pipeline.driving.video import VideoDriving
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
 from vid2vid_cli.pipeline.extract_motion import extract_motion
-from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions, MotionOptions, ReenactOptions
+from vid2vid_cli.pipeline.options import DecodeOptions, MotionOptions, ReenactOptions
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact
 

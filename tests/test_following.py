@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -36,9 +37,10 @@ from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.motion_output import save_motion
-from vid2vid_cli.pipeline.options import EncodeOptions, MotionOptions, ReenactOptions
+from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
@@ -295,14 +297,23 @@ def read() -> Callable[[str], list[Frame]]:
     return lambda name: list(read_video(Path(name)))
 
 
-def test_a_call_sends_the_head_alone(swaying: Path, model: LoadedModel, face_analyzer: FaceAnalyzer) -> None:
-    encode_call(swaying, "c.v2v", EncodeOptions(audio="none"), model=model)
-    look = ReaderSetup(model.model, face_analyzer, "largest", torch.device("cpu"))
-    driving = open_driving(Path("c.v2v"), ReadOptions(), look)
-    try:
-        assert all(driven.motion is None or driven.motion.extra is None for driven in driving.frames())
-    finally:
-        driving.close()
+@pytest.mark.parametrize("body", [True, False])
+def test_a_call_sends_what_moves_beside_the_head(
+    body: bool, swaying: Path, model: LoadedModel, face_analyzer: FaceAnalyzer
+) -> None:
+    encode_call(swaying, "c.v2v", EncodeOptions(audio="none", body=body, smooth=0), model=model)
+    for follows in (True, False):
+        look = ReaderSetup(model.model, face_analyzer, "largest", torch.device("cpu"), follows=follows)
+        with closing(open_driving(Path("c.v2v"), ReadOptions(), look)) as driving:
+            got = [driven.motion.extra for driven in driving.frames() if driven.motion is not None]
+        if not (follows and body):
+            assert got and all(extra is None for extra in got)
+            continue
+        with closing(open_driving(swaying, ReadOptions(), look)) as driving:
+            wanted = [driven.motion.extra for driven in driving.frames() if driven.motion is not None]
+        assert got[-1] is not None and wanted[-1] is not None
+        sent, seen = surroundings(got[-1]), surroundings(wanted[-1])
+        assert float((sent - seen).norm()) < 0.5 * float(seen.norm())
 
 
 class Waver:

@@ -100,17 +100,17 @@ def sit(media_dir: Path, face_analyzer: FaceAnalyzer, model: CompactModel) -> di
     return sitters
 
 
-def green_mouth() -> MouthPicture:
-    """Make the picture of a driving's mouth that is green inside."""
+def red_mouth() -> MouthPicture:
+    """Make the picture of a driving's mouth that is red inside."""
     angle = np.linspace(np.pi, -np.pi, 20, endpoint=False)
     lips = np.stack([30 + 20 * np.cos(angle), 20 - 12 * np.sin(angle)], 1).astype(np.float32)
-    colour = np.array([40, 200, 60], np.uint8)
+    colour = np.array([210, 20, 20], np.uint8)  # redder than any tongue
     return MouthPicture(np.broadcast_to(colour, (40, 60, 3)).copy(), lips, np.array([0.7, 0.55, 0.45], np.float32))
 
 
-def greenest(image: Tensor) -> float:
-    """Return how much more green than red and blue the greenest pixel of (3, H, W) is."""
-    return float((image[1] - image[[0, 2]].amax(0)).max())
+def reddest(image: Tensor) -> float:
+    """Return how much more red than green and blue the reddest pixel of (3, H, W) is."""
+    return float((image[0] - image[1:].amax(0)).max())
 
 
 def test_a_source_that_shows_teeth_is_told_from_one_that_does_not(sit: dict[str, Sitter]) -> None:
@@ -120,7 +120,7 @@ def test_a_source_that_shows_teeth_is_told_from_one_that_does_not(sit: dict[str,
 def test_auto_takes_the_first_that_serves(sit: dict[str, Sitter], model: CompactModel) -> None:
     def shown(name: str, mouth: Mouth, *, with_driving: bool) -> Tensor:
         driven = sit[name].opened(0.3)
-        return sit[name].show(model.with_look(driven, DrivingLook(green_mouth())) if with_driving else driven, mouth)
+        return sit[name].show(model.with_look(driven, DrivingLook(red_mouth())) if with_driving else driven, mouth)
 
     assert torch.equal(shown(TEETH, "auto", with_driving=True), shown(TEETH, "auto", with_driving=False))
     assert torch.equal(shown(CLOSED, "auto", with_driving=True), shown(CLOSED, "driving", with_driving=True))
@@ -130,8 +130,8 @@ def test_auto_takes_the_first_that_serves(sit: dict[str, Sitter], model: Compact
     for name in (CLOSED, TEETH):
         inside = sit[name].inside(sit[name].opened(0.3))
         kinds: tuple[Mouth, ...] = ("driving", "source", "bank")
-        green, *others = (greenest(shown(name, kind, with_driving=True)[:, inside]) for kind in kinds)
-        assert green > 0.25 and max(others) < 0.1
+        red, *others = (reddest(shown(name, kind, with_driving=True)[:, inside]) for kind in kinds)
+        assert red > 0.55 and max(others) < 0.45
     toothless, bank = (shown(CLOSED, kind, with_driving=False) for kind in ("source", "bank"))
     inside = sit[CLOSED].inside(sit[CLOSED].opened(0.3))
     skin = float(sit[CLOSED].source.mouth.tone.skin.mean())

@@ -17,13 +17,13 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth, take_mouth
-from vid2vid_cli.models.compact.mouth_tone import SkinTone
+from vid2vid_cli.models.compact.mouth_tone import BRIGHTEST, SkinTone, match_tone
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.models.compact.wrinkles import DrivingLook
 from vid2vid_cli.models.registry import LoadedModel, load_model
 
-GREEN = np.array([40, 200, 60], np.uint8)
+RED = np.array([210, 20, 20], np.uint8)  # redder than any lips
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +57,11 @@ def opened(compact: CompactModel, source: CompactSource, gap: float) -> CompactS
     return driven
 
 
-def green_mouth(skin: float = 0.6) -> MouthPicture:
-    """Make the picture of a mouth that is green inside, beside skin of a brightness."""
+def red_mouth(skin: float = 0.6) -> MouthPicture:
+    """Make the picture of a mouth that is red inside, beside skin of a brightness."""
     angle = np.linspace(np.pi, -np.pi, 20, endpoint=False)  # from the left corner over the upper lip
     lips = np.stack([30 + 20 * np.cos(angle), 20 - 12 * np.sin(angle)], 1).astype(np.float32)
-    return MouthPicture(np.broadcast_to(GREEN, (40, 60, 3)).copy(), lips, np.full(3, skin, np.float32))
+    return MouthPicture(np.broadcast_to(RED, (40, 60, 3)).copy(), lips, np.full(3, skin, np.float32))
 
 
 def tone_of(skin: np.ndarray, blur_px: float = 1.0) -> SkinTone:
@@ -69,9 +69,9 @@ def tone_of(skin: np.ndarray, blur_px: float = 1.0) -> SkinTone:
     return SkinTone(float(skin.mean()), 1.0, np.ones(3, np.float32), skin.astype(np.float32), blur_px)
 
 
-def greenness(image: Tensor) -> Tensor:
-    """Return how much more green than red and blue the pixels of (1, 3, H, W) are: (H, W)."""
-    return image[0, 1] - image[0, [0, 2]].amax(0)
+def redness(image: Tensor) -> Tensor:
+    """Return how much more red than green and blue the pixels of (1, 3, H, W) are: (H, W)."""
+    return image[0, 0] - image[0, 1:].amax(0)
 
 
 @torch.inference_mode()
@@ -79,33 +79,33 @@ def test_an_open_mouth_shows_the_drivings_and_nothing_outside_the_lips_changes(
     compact: CompactModel, source: CompactSource
 ) -> None:
     driven = opened(compact, source, 0.3)
-    shown = compact.render(source, compact.with_look(driven, DrivingLook(green_mouth())))
+    shown = compact.render(source, compact.with_look(driven, DrivingLook(red_mouth())))
     drawn = compact.render(source, driven)
     half = max(shown.shape[-2:]) / 2
     middle = torch.tensor([shown.shape[-1] / 2, shown.shape[-2] / 2])
     lips = driven.keypoints[0, torch.from_numpy(compact.topology.inner_lips).long(), :2] * half + middle
     x, y = lips.mean(0).int().tolist()
-    assert greenness(shown)[y, x] > 0.25 > greenness(drawn)[y, x]
+    assert redness(shown)[y, x] > 0.55 > redness(drawn)[y, x]
     low, high = lips.amin(0).floor().int() - 2, lips.amax(0).ceil().int() + 2
-    green = greenness(shown) > 0.1
-    green[low[1] : high[1], low[0] : high[0]] = False
-    assert not green.any()
+    is_red = redness(shown) > 0.45
+    is_red[low[1] : high[1], low[0] : high[0]] = False
+    assert not is_red.any()
 
 
 @torch.inference_mode()
 def test_closed_lips_show_nothing(compact: CompactModel, source: CompactSource) -> None:
     driven = opened(compact, source, 0.0)
-    shown = compact.render(source, compact.with_look(driven, DrivingLook(green_mouth())))
-    assert greenness(shown).max() < 0.1
+    shown = compact.render(source, compact.with_look(driven, DrivingLook(red_mouth())))
+    assert redness(shown).max() < 0.45
 
 
 def test_the_source_light_reaches_the_mouth() -> None:
     places = np.full((4, 4, 2), 15.0, np.float32)
     skin = np.full(3, 0.6, np.float32)
     warm = skin * (1.2, 1.0, 0.8)  # as a photograph's
-    mouth = replace(green_mouth(), skin=warm.astype(np.float32))
+    mouth = replace(red_mouth(), skin=warm.astype(np.float32))
     same = sample_mouth(mouth, places, tone_of(warm), 1.0)
-    assert np.allclose(same, GREEN / 255, atol=0.01)
+    assert np.allclose(same, RED / 255, atol=0.01)
     darker = sample_mouth(mouth, places, tone_of(warm / 2), 1.0)
     assert 0.5 < darker.mean() / same.mean() < 0.8  # not by half: a part of the difference is the skin itself
 
@@ -126,7 +126,7 @@ def test_what_is_taken_lies_between_the_lips(
 def test_a_mouth_is_as_sharp_as_the_source_and_not_sharper() -> None:
     x = np.arange(60, dtype=np.float32)
     stripes = np.where((x // 6 % 2)[None, :, None] > 0, 220, 40) * np.ones((40, 1, 3))
-    mouth = replace(green_mouth(), picture=stripes.astype(np.uint8))
+    mouth = replace(red_mouth(), picture=stripes.astype(np.uint8))
     places = np.stack(np.meshgrid(x, np.arange(40, dtype=np.float32)), -1)
     skin = np.full(3, 0.6, np.float32)
     contrast = [float(sample_mouth(mouth, places, tone_of(skin, blur), 1.0).std()) for blur in (1.0, 3.0)]
@@ -137,6 +137,17 @@ def test_a_mouth_is_as_sharp_as_the_source_and_not_sharper() -> None:
 
 def test_grey_stone_gets_a_grey_mouth() -> None:
     places = np.full((4, 4, 2), 15.0, np.float32)
-    mouth = replace(green_mouth(), skin=np.array([0.7, 0.55, 0.45], np.float32))
+    mouth = replace(red_mouth(), skin=np.array([0.7, 0.55, 0.45], np.float32))
     stone = sample_mouth(mouth, places, tone_of(np.full(3, 0.6)), 1.0)
     assert np.ptp(stone, axis=-1).max() < 0.02 < np.ptp(sample_mouth(mouth, places, tone_of(mouth.skin), 1.0))
+
+
+def test_a_foreign_mouth_is_neither_gold_nor_blue_nor_glaring() -> None:
+    dark, fair = np.array([0.3, 0.22, 0.17], np.float32), np.array([0.75, 0.6, 0.5], np.float32)
+    mouth = np.array([[0.8, 0.75, 0.5], [0.05, 0.06, 0.1], [0.95, 0.95, 0.9]], np.float32)  # teeth, throat, a highlight
+    tone = tone_of(fair)
+    shown = match_tone(mouth, dark, tone)
+    gold, throat, glare = shown
+    assert gold[2] > 0.85 * gold[1] and throat[0] > 0.95 * throat[2]
+    assert glare.mean() < BRIGHTEST * tone.brightness and glare.mean() > gold.mean() > throat.mean()
+    assert np.allclose(match_tone(mouth, fair, tone), mouth, atol=0.01), "one's own mouth has changed"

@@ -51,6 +51,17 @@ def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_page_of_the_server_is_whole_and_needs_nobody_else(unpacked: Path) -> None:
+    pages = [base / "vid2vid_cli" / "serve" / "page" for base in (unpacked, REPOSITORY)]
+    (names, known) = ({path.name for path in page.iterdir()} for page in pages)
+    assert names == known and {"index.html", "main.js"} < names
+    for path in pages[0].iterdir():
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert set(re.findall(r"/static/([\w.]+)", text)) <= names, path.name
+        assert set(re.findall(r'from "\./([\w.]+)"', text)) <= names, path.name
+        assert "http://" not in text and "https://" not in text.replace('"https:"', ""), path.name
+
+
 def run_elsewhere(unpacked: Path, folder: Path, code: str) -> str:
     """Run Python in another folder with the unpacked wheel before everything else; return what it prints."""
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}
@@ -66,6 +77,8 @@ def run_elsewhere(unpacked: Path, folder: Path, code: str) -> str:
     [
         "weights/compact.safetensors",
         "weights/speech.safetensors",
+        "weights/likeness.safetensors",
+        "weights/surroundings.safetensors",
         "weights/MODEL_CARD.md",
         "examples/portrait.jpg",
         "examples/driving.mp4",

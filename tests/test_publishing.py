@@ -24,9 +24,10 @@ from vid2vid_cli.media.provenance import MARKED, SYNTHETIC_MARK, Ingredient, Pro
 from vid2vid_cli.media.video import WriteOptions, open_writer, read_mark
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import MotionFile
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.motion_output import save_motion
-from vid2vid_cli.pipeline.options import EncodeOptions, MotionOptions, ReenactOptions, RotateOptions
+from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
 from vid2vid_cli.pipeline.weights.convert import convert_weights

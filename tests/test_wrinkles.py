@@ -69,7 +69,7 @@ def with_line(frame: Frame, points: Points, through: tuple[int, ...]) -> Frame:
 
 def texels(compact: CompactModel, points: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of points of the mesh in a texture."""
-    drawn = compact.skin._texels[list(points)].round().astype(int)
+    drawn = compact.skin.texels[list(points)].round().astype(int)
     return drawn[:, 1], drawn[:, 0]
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from vid2vid_cli.process.numba_cache import choose_folder
 from vid2vid_cli.version import __version__
 
-__all__ = ["Motion", "__version__", "load_model", "open_scene", "reenact", "rotate"]
+__all__ = ["Motion", "__version__", "load_model", "open_scene", "personalize", "reenact", "rotate"]
 
 if TYPE_CHECKING:
     from vid2vid_cli.models.registry import load_model
     from vid2vid_cli.motion import Motion
     from vid2vid_cli.pipeline.open_scene import open_scene
+    from vid2vid_cli.pipeline.person.personalize import personalize
     from vid2vid_cli.pipeline.reenact import reenact
     from vid2vid_cli.pipeline.rotate import rotate
 
@@ -21,6 +22,7 @@ choose_folder()  # before any module imports numba
 _HOMES = {
     "load_model": "vid2vid_cli.models.registry",
     "open_scene": "vid2vid_cli.pipeline.open_scene",
+    "personalize": "vid2vid_cli.pipeline.person.personalize",
     "reenact": "vid2vid_cli.pipeline.reenact",
     "rotate": "vid2vid_cli.pipeline.rotate",
     "Motion": "vid2vid_cli.motion",

@@ -44,6 +44,13 @@ class OutputExistsError(Vid2VidError):
     """The output exists already and --force was not given."""
 
 
+class CancelledError(Vid2VidError):
+    """A job that was begun, and that nobody wants any more."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled")
+
+
 class NonFiniteError(Vid2VidError):
     """A network returned numbers that are infinite or undefined."""
 
@@ -58,6 +65,10 @@ class NoPlaceForKeyError(CredentialsError):
 
 class MotionFileError(Vid2VidError):
     """A motion file that is damaged, of a newer schema, or of another family."""
+
+
+class PersonFileError(Vid2VidError):
+    """A person file that is damaged, or of another schema."""
 
 
 class CallFileError(Vid2VidError):

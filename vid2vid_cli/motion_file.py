@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.motion import Motion
+from vid2vid_cli.person_mark import is_person_file
 
 SCHEMA_VERSION = 1
 # A safetensors file begins with the length of its header; anything that claims more is another kind of file.
@@ -52,13 +53,14 @@ def encode_motion(content: MotionFile) -> bytes:
 
 
 def is_motion_file(path: Path) -> bool:
-    """Say whether a file looks like a motion file: it is in safetensors format, intact or not."""
+    """Say whether a file looks like a motion file: it is in safetensors format, intact or not, and no person."""
     try:
         with path.open("rb") as file:
             head = file.read(9)
     except OSError:
         return False
-    return head[8:] == b"{" and int.from_bytes(head[:8], "little") < MAX_HEADER_BYTES
+    is_safetensors = head[8:] == b"{" and int.from_bytes(head[:8], "little") < MAX_HEADER_BYTES
+    return is_safetensors and not is_person_file(path)
 
 
 def load_motion(path: Path) -> MotionFile:

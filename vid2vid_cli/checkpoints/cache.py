@@ -20,6 +20,9 @@ from vid2vid_cli.hashing import hash_file
 EMBEDDED = "compact.safetensors"
 # The one beside it, for sound.
 EMBEDDED_SPEECH = "speech.safetensors"
+EMBEDDED_LIKENESS = "likeness.safetensors"
+# And a basis of what moves beside a head, for calls.
+EMBEDDED_SURROUNDINGS = "surroundings.safetensors"
 SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt")
 RECORDS = "pulled.json"
 State = Literal["verified", "unverified", "changed", "missing"]

@@ -21,7 +21,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vid2vid_cli.checkpoints import catalogue
-from vid2vid_cli.checkpoints.cache import EMBEDDED, EMBEDDED_SPEECH, SUFFIXES, bundled_file, find_pulled, known_sha256
+from vid2vid_cli.checkpoints.cache import (
+    EMBEDDED,
+    EMBEDDED_SPEECH,
+    EMBEDDED_SURROUNDINGS,
+    SUFFIXES,
+    bundled_file,
+    find_pulled,
+    known_sha256,
+)
 from vid2vid_cli.checkpoints.file_format import NotWeightsError, format_of
 from vid2vid_cli.checkpoints.tensor_names import ROLES
 from vid2vid_cli.errors import WeightsError
@@ -30,11 +38,13 @@ from vid2vid_cli.hashing import hash_file
 __all__ = [
     "EMBEDDED",
     "EMBEDDED_SPEECH",
+    "EMBEDDED_SURROUNDINGS",
     "LoadedFile",
     "bundled_file",
     "checkpoint_files",
     "embedded_checkpoint",
     "embedded_speech",
+    "embedded_surroundings",
     "find_checkpoint",
     "flatten",
     "read_checkpoint",
@@ -233,3 +243,8 @@ def embedded_checkpoint() -> LoadedFile:
 def embedded_speech() -> LoadedFile:
     """Return the checkpoint beside the embedded one that hears speech. Nothing else needs it."""
     return read_checkpoint(bundled_file("weights", EMBEDDED_SPEECH))
+
+
+def embedded_surroundings() -> LoadedFile:
+    """Return the basis of what moves beside a head. Only calls need it."""
+    return read_checkpoint(bundled_file("weights", EMBEDDED_SURROUNDINGS))

@@ -14,6 +14,7 @@ import typer.main
 
 from vid2vid_cli.cli.batch import batch
 from vid2vid_cli.cli.call import decode, encode, info
+from vid2vid_cli.cli.cameras import cameras
 from vid2vid_cli.cli.console import page_if_alone, write_result
 from vid2vid_cli.cli.controls import controls
 from vid2vid_cli.cli.credentials import app as credentials
@@ -22,10 +23,13 @@ from vid2vid_cli.cli.dub import dub
 from vid2vid_cli.cli.evaluate import evaluate
 from vid2vid_cli.cli.faces import faces
 from vid2vid_cli.cli.failure import INTERRUPTED, fail
+from vid2vid_cli.cli.live import live
 from vid2vid_cli.cli.motion import motion
+from vid2vid_cli.cli.personalize import personalize
 from vid2vid_cli.cli.reenact import reenact
 from vid2vid_cli.cli.rotate import rotate
 from vid2vid_cli.cli.say import say
+from vid2vid_cli.cli.serve import serve
 from vid2vid_cli.cli.signals import signals_clean_up
 from vid2vid_cli.cli.speak import speak
 from vid2vid_cli.cli.transcript import transcript
@@ -48,8 +52,8 @@ app = typer.Typer(
 COMMANDS = {
     command.__name__: command
     for command in (
-        *(reenact, speak, say, dub, transcript, rotate, motion, encode, decode, info, faces, controls, batch),
-        *(verify, doctor),
+        *(reenact, personalize, speak, say, dub, transcript, rotate, motion, encode, decode, info, faces, controls),
+        *(batch, live, cameras, serve, verify, doctor),
     )
 }
 for command in COMMANDS.values():

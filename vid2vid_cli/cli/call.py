@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,10 +10,13 @@ import typer
 from vid2vid_cli.cli.console import Reporter, Verbosity, result_facts, summary
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.personalize import facts_of, table_of
 from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.cli.verify import credentials_of, may_have_credentials
 from vid2vid_cli.errors import one_line
-from vid2vid_cli.pipeline.options import DecodeOptions, EncodeOptions
+from vid2vid_cli.person_mark import is_person_file
+from vid2vid_cli.pipeline.encode_options import EncodeOptions
+from vid2vid_cli.pipeline.options import DecodeOptions
 
 if TYPE_CHECKING:
     from vid2vid_cli.call.delays import DelaySummary
@@ -103,16 +107,20 @@ def decode(
 @guarded
 def info(
     call: Annotated[
-        str, typer.Argument(metavar="CALL", help="A file that vid2vid encode wrote, or a picture or film.")
+        str, typer.Argument(metavar="CALL", help="A file of vid2vid encode or personalize, or a picture or film.")
     ],
     *,
     verbosity: Verbosity,
 ) -> None:
     """Describe a call: what it holds, how many bytes each part takes, and what is damaged.
 
-    Of a picture or a film, say in a line what its content credentials are worth; vid2vid verify says more.
+    Of a person file, say what it has seen and which pictures would help. Of a picture or a film, say in a line what its
+    content credentials are worth; vid2vid verify says more.
     """
     with Reporter(verbosity) as reporter:
+        if is_person_file(Path(call)):
+            reporter.print_result(*_describe_person(call))
+            return
         if may_have_credentials(call):
             reporter.print_result(*credentials_of(call))
             return
@@ -121,6 +129,15 @@ def info(
 
         found = describe_call(call)
     reporter.print_result(_table(found), _facts(found))
+
+
+def _describe_person(path: str) -> tuple[str, dict[str, Any]]:
+    """Return what a person file shows as text, and as JSON values."""
+    with signals_held():
+        from vid2vid_cli.pipeline.person.summary import describe_person
+
+    found = describe_person(path)
+    return table_of(found), facts_of(found)
 
 
 def _facts(found: CallInfo) -> dict[str, Any]:
@@ -139,15 +156,23 @@ def _facts(found: CallInfo) -> dict[str, Any]:
         "duration_s": round(found.duration_s, 3),
         "frames": tally.frames,
         "keys": found.keys,
+        "numbers": found.numbers,
+        "numbers_beside": found.beside,
+        "patches": found.patches,
         "held": tally.held,
         "lost": tally.lost,
         "waited": tally.waited,
         "bytes": found.bytes,
         "bytes_by_part": found.sizes,
         "motion_bytes_a_frame": round(found.bytes_a_frame, 2),
+        "motion_and_patches_bytes_a_frame": round(found.whole_bytes_a_frame, 2),
         "kbit_s_by_part": {part: round(found.kilobits(part), 2) for part in found.sizes},
         "damage": found.damage,
     }
+
+
+def _describe_beside(found: CallInfo) -> str:
+    return f" and {found.beside} beside the head" if found.beside else ""
 
 
 def _table(found: CallInfo) -> str:
@@ -159,9 +184,9 @@ def _table(found: CallInfo) -> str:
         f"{found.path}: call format {found.version}, {tally.frames} frames at {float(found.fps):.5g} fps, "
         f"{found.duration_s:.2f} s, {width}x{height}",
         f"family {found.family}, checkpoint {found.checkpoint[:16]}, basis {found.basis_id}",
-        f"{found.numbers} numbers a frame; steps: yaw {steps.yaw:.2g} rad, x {steps.x:.2g}, "
+        f"{found.numbers} numbers a frame{_describe_beside(found)}; steps: yaw {steps.yaw:.2g} rad, x {steps.x:.2g}, "
         f"expression {steps.expression:.2g}",
-        f"{found.keys} keys, {tally.held} frames without a face",
+        f"{found.keys} keys, {tally.held} frames without a face, {found.patches} patches",
         f"{'part':10}{'bytes':>10}{'kbit/s':>10}{'bytes a frame':>16}",
     ]
     for part, size in found.sizes.items():

@@ -14,7 +14,8 @@ from vid2vid_cli.cli.completion import OF_OPTIONS
 from vid2vid_cli.errors import UsageError
 
 PANELS = (
-    *("Batch", "Judging", "Motion", "Head pose", "Expression", "Words", "Voice", "Sound", "Picture", "Time"),
+    *("Server", "Limits", "Batch", "Judging", "Camera", "Person", "Motion", "Head pose", "Expression", "Words"),
+    *("Voice", "Sound", "Picture", "Time"),
     *("Encoding", "Output", "Network", "Engine", "Messages"),
     *("Only for -c liveportrait", "Only for -c facevid2vid and fomm"),
 )

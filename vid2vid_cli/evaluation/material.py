@@ -19,6 +19,7 @@ from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.face.placing import scale_face
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import Frame, ReadOptions, VideoInfo, probe_video, read_video, sniff
+from vid2vid_cli.person_mark import SUFFIX
 from vid2vid_cli.pipeline.output import fit_size
 from vid2vid_cli.pipeline.progress import WarningLog
 from vid2vid_cli.process.streaming import prefetch
@@ -28,7 +29,7 @@ Kind = TypeVar("Kind")
 CROP_SCALE = 1.9  # side of the judged square over the longer side of the face: takes in hair, neck, some background
 ENOUGH = 2.0  # pixels of a portrait for each pixel of its judged square, along each axis
 CLIPS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", SUFFIX)
 
 
 def judged_square(face: Face, frame_size: tuple[int, ...], size_px: int) -> FaceCrop:

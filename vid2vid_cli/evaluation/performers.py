@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from vid2vid_cli.arrays import Frame
-from vid2vid_cli.face.crop import crop_around, crop_frame
+from vid2vid_cli.face.crop import FaceCrop, crop_around, crop_frame
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.face.placing import private_room
-from vid2vid_cli.models.base import KnowsRest
+from vid2vid_cli.models.base import KnowsRest, UsesViews, View
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.animator import Animator
 from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup, look_at
@@ -33,11 +34,23 @@ class Portrait:
     everybody: tuple[Face, ...] = ()
     subject: Path = Path("portrait")
 
+    def crop(self, engine: Engine) -> FaceCrop:
+        """Return the same crop as in `reenact`: it keeps clear of other faces."""
+        room = private_room(self.face, self.everybody, self.frame.shape)
+        return crop_around(self.face, engine.loaded.model.source_crop, room)
+
+    def view(self, engine: Engine, sharpness: float = 1.0) -> View:
+        """Cut the face out as the engine's model takes it."""
+        crop = self.crop(engine)
+        landmarks = torch.from_numpy(crop.to_crop(self.face.landmarks_px)).float()[None]
+        return View(image_of(crop_frame(self.frame, crop), engine.device), landmarks, sharpness)
+
 
 class Performer:
     """Moves a portrait by an engine's model, from the crop to the frame with the face pasted back.
 
-    Motion is relative to a reference frame of the driving; without one, to the portrait itself.
+    Motion is relative to a reference frame of the driving; without one, to the portrait itself. views: more pictures of
+    the same person, which count in families that use them. shows: whether parts of the driving's pictures may be shown.
     """
 
     def __init__(
@@ -47,19 +60,19 @@ class Performer:
         reference: Portrait | None = None,
         *,
         follows: bool = True,
+        views: Sequence[View] = (),
+        shows: bool = True,
     ) -> None:
         self._frame, model = source.frame, engine.loaded.model
-        # The same crop as in `reenact`: it keeps clear of other faces.
-        room = private_room(source.face, source.everybody, source.frame.shape)
-        self._crop = crop_around(source.face, model.source_crop, room)
-        image = image_of(crop_frame(source.frame, self._crop), engine.device)
-        landmarks = torch.from_numpy(self._crop.to_crop(source.face.landmarks_px)).float()[None]
+        self._crop, own = source.crop(engine), source.view(engine)
         rest = reference or source
-        self._setup = ReaderSetup(model, engine.analyzer, "largest", engine.device, follows=follows, shows=True)
+        self._setup = ReaderSetup(model, engine.analyzer, "largest", engine.device, follows=follows, shows=shows)
         self._reader = MotionReader(self._setup, rest.frame, rest.face)
         # Whatever is the same in every frame is computed once.
         with torch.inference_mode():
-            appearance = model.appearance(image, landmarks)
+            appearance = model.appearance(own.image, own.landmarks)
+            if views and isinstance(model, UsesViews):
+                appearance = model.with_views(appearance, views)
             self._reference = self._reader.read(rest.frame, rest.face)
             if reference is not None and isinstance(model, KnowsRest):
                 appearance = replace(appearance, rest=model.rested(appearance, self._reference, None))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError, NoFaceError, Vid2VidError
-from vid2vid_cli.evaluation.judges import MESH_LIPS, FaceReading
+from vid2vid_cli.evaluation.judges import MESH_LIPS, FaceReading, Judges
 from vid2vid_cli.evaluation.material import TrackedFrame, TrackedFrames, judged_square
 from vid2vid_cli.evaluation.measures import (
     MeanScores,
@@ -37,7 +37,7 @@ from vid2vid_cli.evaluation.sheet import (
     WorstFrameCollector,
     error_map,
 )
-from vid2vid_cli.face.crop import crop_frame
+from vid2vid_cli.face.crop import FaceCrop, crop_frame
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.progress import Hooks, counted
 
@@ -119,6 +119,35 @@ class JudgedFrame:
         ]
 
 
+@dataclass(frozen=True)
+class TrueFrame:
+    """A driving frame as filmed, to compare others with.
+
+    picture: its judged square (size, size, 3). reading: what the judges read in it. mouth: the window of its lips, so
+    that a method cannot gain by moving them.
+    """
+
+    picture: Frame
+    reading: FaceReading
+    mouth: Window | None
+    judges: Judges
+
+    @classmethod
+    def of(cls, tracked: TrackedFrame, square: FaceCrop, judges: Judges) -> TrueFrame:
+        """Cut the square out of a frame and read it."""
+        picture = crop_frame(tracked.frame, square)
+        lips = square.to_crop(tracked.face.landmarks_px[MESH_LIPS, :2])
+        return cls(picture, judges.read(picture), window_around(lips, MOUTH_MARGIN, square.size), judges)
+
+    def scores(self, shown: Frame, reading: FaceReading | None = None) -> dict[str, float | None]:
+        """Compare another picture (size, size, 3) of this frame. reading: what the judges read in it, if known."""
+        read = reading or self.judges.read(shown)
+        return {
+            **compare_pictures(self.picture, shown, self.mouth),
+            **compare_readings(self.reading, read, self.judges.landmarks.mouth),
+        }
+
+
 class JudgedClip:
     """The source frame of a clip, and the two methods that show it: the copy and the model."""
 
@@ -132,21 +161,10 @@ class JudgedClip:
 
     def judge(self, tracked: TrackedFrame) -> JudgedFrame:
         """Render a frame, and compare the result and the copy with the frame itself."""
-        truth = crop_frame(tracked.frame, self._square)
-        true_reading = self._judges.read(truth)
-        lips = self._square.to_crop(tracked.face.landmarks_px[MESH_LIPS, :2])
-        # The mouth is where the true frame has it, so that a method cannot gain by moving it.
-        mouth = window_around(lips, MOUTH_MARGIN, self._square.size)
+        truth = TrueFrame.of(tracked, self._square, self._judges)
         shown = crop_frame(self._performer.follow(tracked.frame, tracked.face), self._square)
-        methods = ((COPY, self.source, self._copy), (MODEL, shown, self._judges.read(shown)))
-        scores = {
-            name: {
-                **compare_pictures(truth, picture, mouth),
-                **compare_readings(true_reading, reading, self._judges.landmarks.mouth),
-            }
-            for name, picture, reading in methods
-        }
-        return JudgedFrame(tracked, truth, shown, scores)
+        scores = {COPY: truth.scores(self.source, self._copy), MODEL: truth.scores(shown)}
+        return JudgedFrame(tracked, truth.picture, shown, scores)
 
 
 def compare_pictures(truth: Frame, shown: Frame, mouth: Window | None) -> dict[str, float | None]:

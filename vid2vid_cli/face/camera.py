@@ -25,6 +25,7 @@ MOST_POINTS, FEWEST = 200, 8
 APART_PX, THERE_AND_BACK_PX, AGREEING_PX = 6.0, 0.5, 1.0
 QUALITY = 0.01  # of the best corner's
 RENEW = 0.5  # of a key frame's points: when fewer are still in view, this frame is the next one's key
+SPAN, AGREE = 0.5, 0.5  # of the width and height of the picture, and of the points in view: at least, to be certain
 LEAST_PX = 0.15  # of the compared picture: a camera that moves less stands still
 
 
@@ -46,6 +47,8 @@ class CameraTracker:
         self._key: KeyFrame | None = None
         self._last: Points = np.zeros((0, 2), np.float32)
         self._moved: Similarity2D = np.eye(3)
+        self.is_certain = False
+        """Whether the last movement is that of most of the background, all over the picture."""
 
     def __call__(self, frame: Frame) -> Similarity2D:
         """Return how the background has moved since the first frame, seen in the next one (H, W, 3)."""
@@ -57,9 +60,13 @@ class CameraTracker:
             self._begin(small, gray)
             return self._moved
         before, after = self._follow(self._key, gray)
-        moved = _similarity(before, after, gray.shape)
-        if moved is not None:  # otherwise it is held: the person hides all, or the scene has changed
+        found = _similarity(before, after, gray.shape)
+        self.is_certain = False
+        if found is not None:  # otherwise it is held: the person hides all, or the scene has changed
+            moved, agreeing = found
             self._moved = moved @ self._key.since_first
+            span = (np.ptp(agreeing, axis=0) / gray.shape[::-1]).mean()
+            self.is_certain = bool(span > SPAN and len(agreeing) > AGREE * len(before))
         if len(before) < RENEW * len(self._key.points):
             self._begin(small, gray)
         return self._moved
@@ -86,8 +93,11 @@ class CameraTracker:
         return key.points[kept], np.asarray(now[kept], np.float32)
 
 
-def _similarity(before: Points, after: Points, size: tuple[int, ...]) -> Similarity2D | None:
-    """Fit a similarity to most of some points (N, 2) in px of a picture (height, width); None if too few agree."""
+def _similarity(before: Points, after: Points, size: tuple[int, ...]) -> tuple[Similarity2D, Points] | None:
+    """Fit a similarity to most of some points (N, 2) in px of a picture (height, width); None if too few agree.
+
+    Returns those that agree, (M, 2), as well.
+    """
     if len(before) < FEWEST:
         return None
     half, middle = max(size) / 2, np.array([size[1], size[0]]) / 2 - 0.5
@@ -97,11 +107,12 @@ def _similarity(before: Points, after: Points, size: tuple[int, ...]) -> Similar
     )
     if fitted is None or agree.sum() < FEWEST:
         return None
+    agreeing = after[agree.ravel() > 0]
     # Of four numbers, at the corner, where they add up.
     furthest = np.abs(fitted - np.eye(2, 3)) @ np.array([size[1] / 2, size[0] / 2, 1])
     if furthest.max() < LEAST_PX:
-        return np.eye(3)
-    return np.vstack([np.column_stack([fitted[:, :2], fitted[:, 2] / half]), [0, 0, 1]])
+        return np.eye(3), agreeing
+    return np.vstack([np.column_stack([fitted[:, :2], fitted[:, 2] / half]), [0, 0, 1]]), agreeing
 
 
 def move_picture(picture: Frame, moved: Similarity2D) -> Frame:

@@ -184,6 +184,20 @@ def cover(frame: Frame, size: tuple[int, int]) -> Frame:
     return np.ascontiguousarray(resized[top : top + size[0], left : left + size[1]])
 
 
+def contain(frame: Frame, size: tuple[int, int]) -> Frame:
+    """Return a frame that fits into a size (height, width), resized, with black bars where it has another shape."""
+    if frame.shape[:2] == size:
+        return frame
+    scale = min(size[0] / frame.shape[0], size[1] / frame.shape[1])
+    height, width = (min(most, max(1, round(side * scale))) for most, side in zip(size, frame.shape, strict=False))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = np.asarray(cv2.resize(frame, (width, height), interpolation=how), np.uint8)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    contained = np.zeros((*size, 3), np.uint8)
+    contained[top : top + height, left : left + width] = resized
+    return contained
+
+
 def _square(reach_px: float) -> NDArray[np.uint8]:
     """Return a square that reaches so far from its middle."""
     return np.ones((2 * round(reach_px) + 1,) * 2, np.uint8)

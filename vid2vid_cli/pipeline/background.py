@@ -44,6 +44,14 @@ def parse_background(text: str) -> Background:
     return Background("colour", Colour(red, green, blue))
 
 
+def names_file(text: str) -> bool:
+    """Say whether a background is neither a word nor a colour, without looking for a file of that name."""
+    try:
+        return text not in WORDS and not ImageColor.getrgb(text)
+    except ValueError:
+        return True
+
+
 def _parse_file(text: str) -> Background:
     path = Path(text).expanduser()
     try:

@@ -19,6 +19,7 @@ from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.expression import parse_expressions, parse_gaze
 from vid2vid_cli.pipeline.family_request import check_family
+from vid2vid_cli.pipeline.manner import check_manner, in_manner
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.motion_controls import MotionControls
 from vid2vid_cli.pipeline.options import ReenactOptions
@@ -26,7 +27,7 @@ from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, parse
 from vid2vid_cli.pipeline.pose import Sweeps, parse_sweeps
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 from vid2vid_cli.pipeline.scene import Scene
-from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source import Source, Subject
 from vid2vid_cli.pipeline.source_faces import check_picture
 
 
@@ -69,6 +70,7 @@ class SceneRequest:
             shows=options.mouth in ("auto", "driving"),
             wrinkles=shown_wrinkles(options),
             speech=SpeechSetup(options.head, options.seed, source_fps),
+            keeps_zoom=follows_camera(options),
         )
         if kind is None:
             return open_driving(path, self.reading, setup)
@@ -78,6 +80,7 @@ class SceneRequest:
     def open_scene(self, engine: Engine, source: Source, driving: Driving) -> Scene:
         """Bring source and driving together. The reference frame is found later, by `Scene.find_reference`."""
         controls, fps = MotionControls.of(self.options), parse_fps(self.options.fps)
+        driving = in_manner(driving, source, engine.loaded.model, self.options.manner)
         scene = Scene(engine.loaded.model, source, driving, controls, self.sweeps, fps=fps)
         # Pictures beside each other need the driving's frames, which `open_driving` asked for.
         if self.options.compare:
@@ -86,7 +89,7 @@ class SceneRequest:
 
 
 def open_scene(
-    source: str | Path | Frame,
+    source: Subject | Frame,
     driving: str | Path | Driving,
     options: ReenactOptions | None = None,
     *,
@@ -96,7 +99,8 @@ def open_scene(
 ) -> Scene:
     """Open a source and a driving as a scene, which yields frames; nothing is written.
 
-    source: a picture or a video by its path, or a picture as uint8 RGB (height, width, 3). driving: a video, GIF,
+    source: a picture, a video or a person file by its path, several files of one person, the first of which is
+    animated, or a picture as uint8 RGB (height, width, 3). driving: a video, GIF,
     picture, sound, motion file or call by its path, or an open `Driving`. options: as for `reenact`; those for encoding
     and sound are ignored. model: loaded before with `load_model`, to spare loading it again.
 
@@ -131,6 +135,7 @@ def check_numbers(options: ReenactOptions) -> None:
         raise UsageError(f"--strength {options.strength:g}: write a number from 0 to 3")
     if not 0 <= options.wrinkles <= 1:
         raise UsageError(f"--wrinkles {options.wrinkles:g}: write a number from 0 to 1")
+    check_manner(options.manner, is_relative=options.relative)
     check_motion_numbers(options)
 
 

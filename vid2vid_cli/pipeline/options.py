@@ -18,8 +18,6 @@ Audio = Literal["driving", "source", "none"]
 OnMissing = Literal["hold", "skip", "fail"]
 DType = Literal["float32", "float16", "bfloat16"]
 Loop = Literal["forward", "pingpong"]
-Rate = Literal["low", "medium", "high"]
-CallAudio = Literal["copy", "opus", "none"]
 Detector = Literal["built-in", "face-alignment"]
 HeadMotion = Literal["still", "calm", "lively"]
 _ANGLE = {"panel": "Head pose", "metavar": "DEGREES"}
@@ -66,12 +64,7 @@ class EngineOptions:
 class PoseOptions:
     """Head-pose angles set by the user."""
 
-    yaw: str | None = option(
-        None,
-        "Degrees to turn the face to the viewer's right, or START:STOP:STEP.",
-        panel="Head pose",
-        metavar="DEGREES",
-    )
+    yaw: str | None = option(None, "Degrees to turn the face to the viewer's right, or START:STOP:STEP.", **_ANGLE)
     pitch: str | None = option(None, "Degrees to lift the chin, or START:STOP:STEP.", **_ANGLE)
     roll: str | None = option(None, "Degrees to tilt the head clockwise, or START:STOP:STEP.", **_ANGLE)
     absolute_pose: bool = option(
@@ -232,6 +225,9 @@ class ReenactOptions(
     )
     region: Region = option("all", "Which part of the motion to use.", panel="Motion")
     strength: float = option(1.0, "Strength of the motion: 0 none, 1 as driven, 2 twice as much.", panel="Motion")
+    manner: float = option(
+        0.0, "How much a person file's own way to move counts: 0 as driven, 1 as the person moves.", panel="Motion"
+    )
     body: bool = option(
         True,
         "Follow hair, shoulders and camera too, and refine the face; or move only the mesh of the head (compact).",
@@ -275,31 +271,6 @@ class RotateOptions(EncodingOptions, PictureOptions, FamilyOptions, ExpressionOp
 
 
 @dataclass(frozen=True)
-class EncodeOptions(DrivingOptions, EngineOptions, LimitOptions):
-    """The options of `encode`, besides its two files."""
-
-    source: str | None = option(
-        None,
-        "Picture to send: an image, or the number of a frame; default: the first frame with a face.",
-        panel="Picture",
-    )
-    size: int | None = option(None, "Longer side of that picture in pixels; default: unchanged.", panel="Picture")
-    key_quality: int = option(60, "Quality of that picture, 1 to 100.", panel="Picture")
-    rate: Rate = option("high", "How precisely motion is sent.", panel="Encoding")
-    step: float | None = option(
-        None, "Replaces --rate: how far the smallest step moves the face, in pixels of a 256 px crop.", panel="Encoding"
-    )
-    key_interval: int = option(
-        5, "Frames between self-contained packets; decoding recovers from a loss at the next one.", panel="Encoding"
-    )
-    audio: CallAudio = option("opus", "Sound: encode it as Opus, copy an Opus track as it is, or none.", panel="Time")
-    live: bool = option(
-        False, "Read DRIVING from standard input (-) and write a packet as each frame arrives.", "--live", panel="Time"
-    )
-    force: bool = option(False, "Overwrite an existing output.", panel="Encoding")
-
-
-@dataclass(frozen=True)
 class DecodeOptions(EncodingOptions, PictureOptions, FollowOptions, PoseOptions, EngineOptions):
     """The options of `decode`, besides its two files."""
 
@@ -309,6 +280,12 @@ class DecodeOptions(EncodingOptions, PictureOptions, FollowOptions, PoseOptions,
     region: Region = option("all", "Which part of the motion to use.", panel="Motion")
     strength: float = option(1.0, "Strength of the motion: 0 none, 1 as sent, 2 twice as much.", panel="Motion")
     smooth: float = option(0.0, "Smoothing on top of the sender's: 0 none, 1 strong, at most 10.", panel="Motion")
+    body: bool = option(
+        True,
+        "Follow what the call sends of hair, shoulders and camera, and what refines the face; or the head alone.",
+        "--body/--head-only",
+        panel="Motion",
+    )
     start: str | None = option(None, "Start time in the call: seconds or [H:]MM:SS.", **_TIME)
     end: str | None = option(None, "End time in the call: seconds or [H:]MM:SS.", **_TIME)
     sound: bool = option(True, "Keep the sound, or leave it out.", panel="Time")

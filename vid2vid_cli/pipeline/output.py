@@ -116,9 +116,11 @@ def write_frames(
             for _ in rendered:  # there is one frame, but only the end tells whether a face was ever seen
                 pass
             write_image(path, first, provenance=options.provenance, force=options.force)
+            hooks.show(first)
             return 1, size
         with open_output(path, size, options) as writer:
             for count, frame in enumerate(itertools.chain([first], rendered), 1):
                 writer.write(frame)
+                hooks.show(frame)
                 hooks.progress(count, total)
         return count, size

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vid2vid_cli.errors import PARTLY_DONE
+
+if TYPE_CHECKING:
+    from vid2vid_cli.arrays import Frame  # numpy, which the command line starts without
 
 
 def _ignore(*_: object) -> None:
@@ -19,12 +23,14 @@ def _ignore(*_: object) -> None:
 class Hooks:
     """What a pipeline calls while it runs.
 
-    progress: frames done, and frames in total or None. warn: one line that the user should see.
+    progress: frames done, and frames in total or None. warn: one line that the user should see. show: a frame of the
+    output (H, W, 3 or 4), uint8 RGB, as soon as it is written.
     """
 
     # Functions by default, so that no caller has to ask whether a hook is there.
     progress: Callable[[int, int | None], None] = _ignore
     warn: Callable[[str], None] = _ignore
+    show: Callable[[Frame], None] = _ignore
 
 
 def counted(hooks: Hooks, total: int) -> Callable[[], None]:

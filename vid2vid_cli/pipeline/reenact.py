@@ -28,12 +28,12 @@ from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
 from vid2vid_cli.pipeline.roles import check_source, swap_note
 from vid2vid_cli.pipeline.scene import Scene
-from vid2vid_cli.pipeline.source import Source
+from vid2vid_cli.pipeline.source import Source, Subject, paths_of
 
 
 @retried_in_float32
 def reenact(
-    source: str | Path,
+    source: Subject,
     driving: str | Path,
     output: str | Path | None = None,
     options: ReenactOptions | None = None,
@@ -46,26 +46,28 @@ def reenact(
 ) -> Result:
     """Animate a source with the motion of a driving and write the result.
 
-    source: image or video. driving: video, GIF, image, sound, motion file or call. output: .mp4 .mov .mkv .webm .gif
-    .webp, a folder for PNG frames, or a picture where driving and source are pictures; default
-    `{source}--{driving}.mp4` in the current folder (.png for a picture, .webm if it is to be transparent). model:
-    loaded before with `load_model`, to spare loading it again. memory: of earlier jobs, to spare looking again at a
-    source or a driving. kind: of the driving; None goes by its content. keeps_around_mouth: leave all but the lower
-    face as the source shows it.
+    source: image, video or person file, or several files of one person, the first of which is animated. driving: video,
+    GIF, image, sound, motion file or call. output: .mp4 .mov .mkv .webm .gif .webp, a folder for PNG frames, or a
+    picture where driving and source are pictures; default `{source}--{driving}.mp4` in the current folder (.png for a
+    picture, .webm if it is to be transparent). model: loaded before with `load_model`, to spare loading it again.
+    memory: of earlier jobs, to spare looking again at a source or a driving. kind: of the driving; None goes by its
+    content. keeps_around_mouth: leave all but the lower face as the source shows it.
     Raises a subclass of Vid2VidError whose text is one line; nothing is left behind then.
     """
     began = time.perf_counter()
     options = options or ReenactOptions()
-    source, driving = Path(source), Path(driving)
+    paths, driving = paths_of(source), Path(driving)
+    source = paths[0]
     log = WarningLog(hooks or Hooks())
     request = SceneRequest.of(options, log)
     if output is not None:  # before anything is loaded; without a name it depends on what the files hold
-        check_output(output, force=options.force, inputs=(source, driving))
+        check_output(output, force=options.force, inputs=(*paths, driving))
         check_transparency(output, options)
     engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, request.sweeps, options.region)
-    check_source(source, driving)
-    shown = Source(source, options, engine, log.warn)
+    for path in paths:
+        check_source(path, driving)
+    shown = Source(paths, options, engine, log.warn)
     with closing(request.open_driving(driving, engine, shown, kind)) as opened:
         scene = request.open_scene(engine, shown, opened)
         if keeps_around_mouth:
@@ -73,7 +75,7 @@ def reenact(
         is_clip = scene.source.is_video or not opened.is_still
         target = output if output is not None else _default_output(scene.source, opened, is_clip=is_clip)
         # Again, now that the name is certain; before the reference frame is searched, which takes seconds.
-        check_output(target, force=options.force, inputs=(source, driving))
+        check_output(target, force=options.force, inputs=(*paths, driving))
         check_target(target, options, is_clip=is_clip)
         notes = swap_note(source, driving), None if is_clip else unused_encoding(target, options, options.fps)
         for note in filter(None, notes):
@@ -85,7 +87,7 @@ def reenact(
         # A file always knows its length: `total` is None for live drivings only.
         if (scene.total or 0) < opened.count:
             log.warn(f"{source}: shorter than the driving; the output ends with it")
-        provenance = provenance_of(engine.loaded, options, log, source=source, driving=driving)
+        provenance = provenance_of(engine.loaded, options, log, source=paths, driving=driving)
         writing = write_options_of(scene, options, provenance, log)
         result = play(scene, target, writing, log, hooks or Hooks())
     return replace(result, seconds=time.perf_counter() - began)

@@ -21,6 +21,7 @@ from vid2vid_cli.media.image import contact_sheet, write_image
 from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, audio_of
 from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.gaze_request import GazeRequest
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.backdrop import set_background
@@ -74,16 +75,11 @@ def rotate(
     began = time.perf_counter()
     options = _with_frontal_pose(options or RotateOptions())
     log = WarningLog(hooks or Hooks())
-    sweeps, expressions, gaze = parse_sweeps(options), parse_expressions(options), parse_gaze(options)
-    if not any(sweeps) and not expressions and gaze is None:
-        raise UsageError("rotate: say where to turn: --yaw, --pitch, --roll, --frontalize; or --expression or --gaze")
-    check_picture(options)
+    sweeps, expressions, gaze = parse_turn(options)
     if output is not None:  # before anything is loaded; a default name depends on the source
         check_output(output, force=options.force, inputs=[Path(source)] if source else [])
         check_transparency(output, options)
     fps = parse_fps(options.fps) or Fraction(25)
-    if not 0 <= options.columns <= MOST_VIEWS_OF_A_SHEET:
-        raise UsageError(f"--columns {options.columns}: write a number from 1, or 0 to let vid2vid choose")
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
     engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, sweeps)
@@ -111,6 +107,19 @@ def rotate(
         log.warn(f"{path}: no face in {lost} of {frames} frames; they stay as they are")
     seconds, warnings = time.perf_counter() - began, tuple(log.warnings)
     return Result(Path(target), frames, lost, 0, seconds, writing.fps, size, warnings, is_partial=log.is_partial)
+
+
+def parse_turn(options: RotateOptions) -> tuple[Sweeps, Expressions, GazeRequest | None]:
+    """Parse all that can be told from the options alone. UsageError for what makes no sense."""
+    turned = _with_frontal_pose(options)
+    sweeps, expressions, gaze = parse_sweeps(turned), parse_expressions(options), parse_gaze(options)
+    if not any(sweeps) and not expressions and gaze is None:
+        raise UsageError("rotate: say where to turn: --yaw, --pitch, --roll, --frontalize; or --expression or --gaze")
+    check_picture(options)
+    parse_fps(options.fps)
+    if not 0 <= options.columns <= MOST_VIEWS_OF_A_SHEET:
+        raise UsageError(f"--columns {options.columns}: write a number from 1, or 0 to let vid2vid choose")
+    return sweeps, expressions, gaze
 
 
 def _check_loop(target: str | Path, options: RotateOptions, *, is_sweep: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,22 +12,18 @@ from typing import Protocol
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.face.compositing import alpha_between, side_by_side
-from vid2vid_cli.geometry.regions import Mouth
-from vid2vid_cli.models.base import Follows, KnowsRest, ReenactmentModel, SourceAppearance
-from vid2vid_cli.motion import Motion, PoseOverride, blend_motion, join_motions, restrict_motion
-from vid2vid_cli.pipeline.animator import Animator
+from vid2vid_cli.models.base import Follows, KnowsRest, ReenactmentModel, shape_of
+from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference, ShotStart
-from vid2vid_cli.pipeline.expression import require_gaze, require_names, weights_at
-from vid2vid_cli.pipeline.finish import Finisher
 from vid2vid_cli.pipeline.finite import require_finite_motion
-from vid2vid_cli.pipeline.motion_controls import Asked, MotionControls
+from vid2vid_cli.pipeline.motion_controls import MotionControls
 from vid2vid_cli.pipeline.pose import Sweeps, pose_override
-from vid2vid_cli.pipeline.source import Source, SourceFace, SourceFrame
-from vid2vid_cli.pipeline.turning import TurnCalibration
+from vid2vid_cli.pipeline.received_views import ReceivedViews
+from vid2vid_cli.pipeline.source import Source, SourceFrame
+from vid2vid_cli.pipeline.source_renderer import ON_BLACK, Baseline, SourceRenderer
 from vid2vid_cli.process.streaming import prefetch
 from vid2vid_cli.smoothing import MotionSmoother
 
-ON_BLACK = 1 << 16  # added to the number of a face on black, which moves exactly as on its own ground
 SAMPLED_FPS, SAMPLED_FRAMES = Fraction(8), 32  # of a source video, to see how its faces rest
 
 
@@ -99,21 +94,14 @@ class Scene:
         self.counts = FaceCounts()
         self.reference: Reference | None = None
         """What counts in the driving as the source's rest; None: motion is taken as it is."""
-        self._own_rests: dict[int, Motion] = {}  # of the faces of a source video, by their place
-        self._first_seen: dict[int, SourceAppearance] = {}  # of a source video: the teeth of one frame serve for all
-        self._rested: dict[int, tuple[SourceAppearance, SourceAppearance]] = {}
         self.look_at_rest: object | None = None
         """What the family shows of the driving at rest, see models.base.ShowsDriving."""
         self._model, self._sweeps, self._asked_fps = model, sweeps, fps
-        self._finish = Finisher(source.path, source.options)
-        # A video's own mouth shows teeth in some frames only: fillings that take turns would flicker.
-        self._mouth: Mouth = "driving" if source.is_video and controls.mouth == "auto" else controls.mouth
+        self._renderer = SourceRenderer(model, source, controls)
         self._shows_all_three = False
         self._backdrop: ReplacesBackground | None = None
-        self._turns = None if source.is_video else TurnCalibration(model, source.analyzer)
-        if controls.gaze is not None:
-            require_gaze(model)
-        self._names = require_names(model, "--expression") if controls.expressions else None
+        self._views = ReceivedViews(model, source, float(driving.fps))
+        self._is_sender = False  # whether the call that drives is the source's
 
     @property
     def fps(self) -> Fraction:
@@ -134,11 +122,14 @@ class Scene:
         """Find the reference frame, which makes motion relative. frame: its number, auto or picture."""
         if not self.driving.is_still:  # a still has nothing to be relative to
             own = self.source.first_appearance().motion
+            self._is_sender = not self.source.is_video and self.driving.is_of(self.source.path)
+            if self._is_sender:
+                self.driving.know_shape(shape_of(self._model, own))
             self.reference = self.driving.find_reference(self._model, own, frame)
             self._leave_face(own, self.reference.motion)
             self.look_at_rest = self.driving.look_at_rest(self.reference.motion)
             if self.source.is_video and isinstance(self._model, KnowsRest):
-                self._own_rests = source_rests(self._model, self.source)
+                self._renderer.own_rests = source_rests(self._model, self.source)
 
     def _leave_face(self, own: Motion, reference: Motion) -> None:
         """Spare the driving what one face in a picture does not use."""
@@ -152,7 +143,7 @@ class Scene:
 
     def keep_around_mouth(self) -> None:
         """Leave all but the lower face as the source shows it, to the bit."""
-        self._finish.keeps_around_mouth = True
+        self._renderer.finish.keeps_around_mouth = True
 
     def show_alpha(self) -> None:
         """Leave a transparent source transparent. Every frame is then rendered twice."""
@@ -182,6 +173,7 @@ class Scene:
                 continue
             if driven.starts is not None:
                 smoother = self._begin_shot(driven.starts)
+            self._take_patches(source, driven)
             is_repeat = driven.is_repeat and last is not None
             if last is None or not is_repeat:
                 self._count(source)
@@ -194,13 +186,17 @@ class Scene:
         if not self.counts.source_seen:
             raise self.source.no_face()
 
+    def _take_patches(self, source: SourceFrame, driven: DrivenFrame) -> None:
+        """Take what a call has sent of its sender, who is the source if its own picture is."""
+        if self._is_sender and self.reference is not None:
+            self._views.take(driven.patches, source, self.reference.motion)
+
     def _new_smoother(self) -> MotionSmoother | None:
         return MotionSmoother(self.controls.smooth, float(self.driving.fps)) if self.controls.smooth else None
 
     def _begin_shot(self, starts: ShotStart) -> MotionSmoother | None:
         """Take the rest of another shot of the driving; return a smoother that knows nothing of the one before."""
         self.reference, self.look_at_rest = starts.reference, starts.look_at_rest
-        self._rested.clear()
         return self._new_smoother()
 
     def __enter__(self) -> Scene:
@@ -249,68 +245,16 @@ class Scene:
     def _render(self, source: SourceFrame, driven: DrivenFrame, share: float) -> Frame:
         """Render one output frame. share: its place in the scene, 0 to 1."""
         pose = pose_override(self._sweeps, share, absolute=self.controls.absolute_pose)
-        added = None if self._names is None else weights_at(self._names, self.controls.expressions, share)
-        asked = Asked(pose, added, self.controls.gaze)
-        frame = self._render_source(source, driven, asked)
+        asked = self._renderer.asked(pose, share)
+        baseline = Baseline(None if self.reference is None else self.reference.motion, self.look_at_rest)
+        frame = self._views.eased(source, lambda shown: self._renderer.render(shown, driven, baseline, asked))
         if source.on_black is not None:
             # How far two grounds show through a rendering is its alpha, whatever the family does to a picture.
-            frame = alpha_between(frame, self._render_source(source.on_black, driven, asked, first=ON_BLACK))
+            on_black = self._renderer.render(source.on_black, driven, baseline, asked, first=ON_BLACK)
+            frame = alpha_between(frame, on_black)
         if self._backdrop is not None:
             frame = self._backdrop(frame, driven.picture)
         return side_by_side(source.frame, driven.picture, frame) if self._shows_all_three else frame
-
-    def _render_source(self, source: SourceFrame, driven: DrivenFrame, asked: Asked, first: int = 0) -> Frame:
-        """Render a source frame with its faces. first: the number of the first one."""
-        rendered = [self._render_face(number, face, driven, asked) for number, face in enumerate(source.faces, first)]
-        return self._finish(source, rendered)
-
-    def _render_face(self, number: int, face: SourceFace, driven: DrivenFrame, asked: Asked) -> Frame | None:
-        """Render one face of the source; None if it is out of sight. number: its place among the source's faces."""
-        if face.appearance is None:
-            return None
-        reference = None if self.reference is None else self.reference.motion
-        appearance = face.appearance
-        if driven.motion is None:  # no face was seen in the driving yet: the source keeps still
-            appearance = self._calibrated(number, appearance, asked.pose)
-            return Animator(self._model, appearance, self.source.path).frame_at_rest(*asked)
-        base = appearance.motion if reference is None else reference
-        if reference is not None and isinstance(self._model, KnowsRest):
-            appearance = self._at_rest(self._model, number, appearance, reference)
-        appearance = self._calibrated(number, appearance, asked.pose)
-        like = self._first_seen.setdefault(number, appearance) if self.source.is_video else None
-        animator = Animator(self._model, appearance, self.source.path, self._mouth, like=like)
-        motion = self._controlled(base, driven.motion)
-        gaze, added = asked.gaze, asked.expression
-        at_rest = self.look_at_rest
-        return animator.frame(motion, reference, asked.pose, driven.look, at_rest, expression=added, gaze=gaze)
-
-    def _calibrated(self, number: int, appearance: SourceAppearance, pose: PoseOverride | None) -> SourceAppearance:
-        """Return a face of a still that looks turned as asked. A video's frames would each be turned by another law."""
-        if self._turns is None:
-            return appearance
-        return self._turns.calibrated(number % ON_BLACK, appearance, pose)
-
-    def _at_rest(
-        self, model: KnowsRest, number: int, appearance: SourceAppearance, reference: Motion
-    ) -> SourceAppearance:
-        """Return a source whose rest is what driven parts of it start from: lips closed, a source video's face calm."""
-        seen = self._rested.get(number)
-        if seen is None or seen[0] is not appearance:  # a picture stays the same from frame to frame
-            rest = model.rested(appearance, reference, self._own_rests.get(number % ON_BLACK))
-            rest = self._controlled(appearance.motion, rest, at_most=1.0)
-            seen = self._rested[number] = appearance, replace(appearance, rest=rest)
-        return seen[1]
-
-    def _controlled(self, base: Motion, motion: Motion, at_most: float = math.inf) -> Motion:
-        """Return the part of a motion that arrives. base: the motion that moves nothing. at_most: of the strength."""
-        region = self.controls.region
-        if region != "all":
-            pose_moves = region == "pose"
-            # What moves beside the head (hair, shoulders, camera) moves with it.
-            extra_moves = pose_moves or self._model.surroundings_move_with == "all"
-            mask = self._model.expression_mask(region)
-            motion = restrict_motion(base, motion, pose=pose_moves, extra=extra_moves, expression_mask=mask)
-        return blend_motion(base, motion, min(self.controls.strength, at_most))
 
 
 def source_rests(model: KnowsRest, source: Source) -> dict[int, Motion]:

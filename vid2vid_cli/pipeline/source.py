@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.errors import Vid2VidError
@@ -20,6 +21,7 @@ from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.face.placing import glide_crop, has_left, private_room, scale_face
+from vid2vid_cli.habits import Habits
 from vid2vid_cli.media.colour import BLACK, Colour
 from vid2vid_cli.media.image import is_see_through, read_image
 from vid2vid_cli.media.video import (
@@ -38,7 +40,12 @@ from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import PictureOptions
 from vid2vid_cli.pipeline.output import fit_size
+from vid2vid_cli.pipeline.person.movements import kept_habits, kept_rest
+from vid2vid_cli.pipeline.person.source_views import SourceViews
 from vid2vid_cli.pipeline.source_faces import SourceFaces
+
+Subject = str | Path | Sequence[str | Path]
+"""The path of a source, or those of several files that show the same person."""
 
 UNNAMED = "the given picture"  # what messages call a source that is no file
 
@@ -73,22 +80,25 @@ class Source:
     """An image, which gives the same frame again and again, or a video, which gives each of its frames once."""
 
     def __init__(
-        self, subject: str | Path | Frame, options: PictureOptions, engine: Engine, warn: Callable[[str], None]
+        self, subject: Subject | Frame, options: PictureOptions, engine: Engine, warn: Callable[[str], None]
     ) -> None:
         """Probe the file and check the options.
 
-        subject: a file's path, or a picture, uint8 RGB (height, width, 3). warn: takes a line about a damaged clip.
+        subject: a file's path, those of several that show the same person, the first of which is animated, or a
+        picture, uint8 RGB (height, width, 3). warn: takes a line about a damaged clip.
         """
         self._picture = subject if isinstance(subject, np.ndarray) else None
         if self._picture is not None and (self._picture.dtype != np.uint8 or self._picture.shape[2:] != (3,)):
             raise ValueError(f"a picture is uint8 (H, W, 3), not {self._picture.dtype} {self._picture.shape}")
-        self.path = Path(UNNAMED) if isinstance(subject, np.ndarray) else Path(subject)
+        paths = [Path(UNNAMED)] if isinstance(subject, np.ndarray) else paths_of(subject)
+        self.path, self._has_others = paths[0], len(paths) > 1
         self.options, self._engine, self._warn = options, engine, warn
         self._faces = SourceFaces(self.path, options, engine.analyzer, self._memory, warn)
         self._background = parse_background(options.background).colour
         self._shows_alpha = False
         is_video = self._picture is None and sniff(self.path) == "video"
         self.info = probe_video(self.path, options.max_pixels) if is_video else None
+        self._views = SourceViews(paths, self.info, engine, options, warn)
 
     @property
     def is_video(self) -> bool:
@@ -99,6 +109,16 @@ class Source:
     def analyzer(self) -> FaceAnalyzer:
         """The networks that find its faces."""
         return self._engine.analyzer
+
+    @property
+    def habits(self) -> Habits | None:
+        """How its person moves; None where no clip told it."""
+        return None if self._picture is not None else kept_habits(self.path)
+
+    @cached_property
+    def own_rest(self) -> Tensor | None:
+        """The expression (1, K, 3) of its person at rest, of the family that read it; None where no clip told it."""
+        return None if self._picture is not None else kept_rest(self.path)
 
     @cached_property
     def is_see_through(self) -> bool:
@@ -150,8 +170,8 @@ class Source:
 
     @property
     def _memory(self) -> Memory | None:
-        """Give the memory of earlier jobs. It goes by the content of files, so a picture that is no file has none."""
-        return None if self._picture is not None else self._engine.memory
+        """Give the memory of earlier jobs. It goes by the content of one file."""
+        return None if self._picture is not None or self._has_others else self._engine.memory
 
     def _still_on(self, colour: Colour) -> SourceFrame:
         """Return a transparent still as it looks on another colour, its faces in the same places."""
@@ -241,9 +261,14 @@ class Source:
         image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
         if memory is None or self.is_video:
-            return SourceFace(crop, model.appearance(image, landmarks), face.landmarks_px)
-        key = self._key(memory, "appearance", number)
-        return SourceFace(crop, remembered_appearance(memory, key, model, image, landmarks), face.landmarks_px)
+            made = model.appearance(image, landmarks)
+        else:
+            made = remembered_appearance(memory, self._key(memory, "appearance", number), model, image, landmarks)
+        return SourceFace(crop, self._with_views(made, frame, face), face.landmarks_px)
+
+    def _with_views(self, made: SourceAppearance, frame: Frame, face: Face) -> SourceAppearance:
+        """Add what other pictures show, where one face is meant."""
+        return made if self.options.face == "all" else self._views.seen_by(made, frame, face)
 
     def _appear_like(self, own: SourceFace, frame: Frame, face: Face | None) -> SourceFace:
         """Compute what the model keeps of a face on another ground; it moves exactly as `own` does."""
@@ -252,7 +277,7 @@ class Source:
         model, crop = self._engine.loaded.model, own.crop
         image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        made = model.appearance(image, landmarks)
+        made = self._with_views(model.appearance(image, landmarks), frame, face)
         return SourceFace(crop, replace(made, canonical=own.appearance.canonical, motion=own.appearance.motion))
 
     def _sized(self, picture: Frame) -> tuple[Frame, float]:
@@ -261,3 +286,11 @@ class Source:
             return picture, 1.0
         frame = resize_frame(picture, fit_size(picture.shape[:2], self.options.size))
         return frame, max(frame.shape[:2]) / max(picture.shape[:2])
+
+
+def paths_of(subject: Subject) -> list[Path]:
+    """Return the files that a source consists of, the one that is animated first. ValueError if there are none."""
+    paths = [Path(subject)] if isinstance(subject, str | Path) else [Path(each) for each in subject]
+    if not paths:
+        raise ValueError("a source needs a file")
+    return paths
