@@ -112,6 +112,20 @@ def test_sliders_turn_the_still_as_rotate_does(
             assert bottom < np.asarray(Image.open(target))[-14:-4, 4:40].astype(int).mean() - 5
 
 
+def test_a_picture_does_not_wait_for_an_answer_to_what_is_said_before_it(server: RunningServer, portrait: str) -> None:
+    waited_s = []
+    with server.socket() as socket:
+        begin(socket, portrait)
+        for yaw in range(12):
+            socket.send(json.dumps({"type": "controls", "yaw": yaw}))
+            told(socket)
+            began_s = time.perf_counter()
+            socket.recv(WAIT_S)
+            waited_s.append(time.perf_counter() - began_s)
+    # A small message that is kept back until the one before it is acknowledged waits 40 ms, each time but the first.
+    assert min(waited_s[4:]) < 0.02
+
+
 def test_a_camera_drives_the_portrait_and_the_newest_picture_counts(
     server: RunningServer, portrait: str, camera: list[bytes]
 ) -> None:
