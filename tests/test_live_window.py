@@ -395,7 +395,8 @@ def test_what_is_recorded_goes_on_without_the_window_until_a_signal(
     assert child.stderr is not None
     assert any("window: closed; the other outputs go on" in line for line in child.stderr)
     assert not display.window() and child.poll() is None
+    time.sleep(1.5)  # what would have ended with the window has ended by now
     child.terminate()
     _, err = child.communicate(timeout=120)
     assert child.returncode == 0, err
-    assert probe_video(Path("take.mp4")).frame_count > 1
+    assert probe_video(Path("take.mp4")).duration_s > 1
