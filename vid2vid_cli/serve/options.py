@@ -20,7 +20,7 @@ class ServeOptions(EngineOptions):
     port: int = option(8188, "Port to listen on; 0 takes a free one.", panel="Server")
     host: str = option("127.0.0.1", "Address to listen on; any but this machine's own needs --token.", panel="Server")
     token: str | None = option(
-        None, f"Secret that opens the page, at least {LEAST_TOKEN} characters; default: a new one.", panel="Server"
+        None, "Secret that opens the page, at least 16 characters; default: a new one.", panel="Server"
     )
     certificate: str | None = option(None, "Certificate (PEM) for HTTPS, which cameras need elsewhere.", panel="Server")
     key: str | None = option(None, "Private key (PEM) of the certificate.", panel="Server")
