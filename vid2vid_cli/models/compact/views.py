@@ -33,7 +33,7 @@ SHOWN = (0.08, 0.35)  # facing the camera in the frame: towards an edge of the f
 RIM = 0.07  # eye distances from the outline of the face over which pictures fade out
 UNSEEN_RIM = 0.04  # the same where the source shows nothing
 # A picture's opening over the frame's, from where to where it fills the mouth: a closed one would be smeared there.
-FILLS = (0.5, 0.85)
+FILLS = (0.8, 1.0)
 LEAST_OPENING = 1e-3  # eye distances
 LEAST_SHARE = 0.02  # of any point: a picture that has less is left out
 
