@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.support.clips import ffmpeg
 from tests.support.processes import MODULE, all_end_promptly, start, wait_for
+from tests.support.ray_cluster import running_ray
 from vid2vid_cli.batch.cluster import resources, sigterm_kept
 from vid2vid_cli.batch.jobs import Job
 from vid2vid_cli.batch.node import (
@@ -58,14 +59,8 @@ def material(media_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Start a Ray of two processors and end it with all its processes."""
-    ray: Any = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vid2vid[cluster]'")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    usual = signal.getsignal(signal.SIGTERM)
-    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    signal.signal(signal.SIGTERM, usual)  # Ray takes it for itself
-    yield str(context.address_info["gcs_address"])
-    ray.shutdown()
+    with running_ray() as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)

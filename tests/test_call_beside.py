@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +14,7 @@ import torch
 
 from tests.support.bitstream_reader import basis_name, read_stream
 from tests.support.clips import ffmpeg
-from tests.support.streams import edit_packets
+from tests.support.streams import edit_packets, piped
 from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.call.decode import decode_call
 from vid2vid_cli.call.encode import encode_call
@@ -212,17 +209,6 @@ def test_a_live_call_gives_the_same_frames(call: Path, model: LoadedModel) -> No
     with piped(data) as descriptor:
         bare = open_incoming(descriptor, model.model, print, catches_up=False, follows=False)
         assert all(frame.motion is not None and frame.motion.extra is None for frame in bare.frames())
-
-
-@contextlib.contextmanager
-def piped(data: bytes) -> Iterator[int]:
-    reading, writing = os.pipe()
-    os.write(writing, data)
-    os.close(writing)
-    try:
-        yield reading
-    finally:
-        os.close(reading)
 
 
 def test_the_sender_of_the_picture_is_known_by_it(call: Path, tmp_path: Path, model: LoadedModel) -> None:

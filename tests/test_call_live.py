@@ -18,7 +18,7 @@ import pytest
 from tests.support.bitstream_reader import read_stream
 from tests.support.clips import ffmpeg
 from tests.support.processes import MODULE
-from tests.support.streams import edit_packets
+from tests.support.streams import edit_packets, piped
 from vid2vid_cli.call.decode import decode_call
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.call.incoming import open_incoming
@@ -76,18 +76,6 @@ def live(command: str, *more: str | Path, **environment: str) -> Iterator[subpro
             yield process
         finally:
             process.kill()
-
-
-@contextlib.contextmanager
-def piped(data: bytes) -> Iterator[int]:
-    """Give a descriptor from which data can be read, as much as a pipe holds."""
-    reading, writing = os.pipe()
-    os.write(writing, data)
-    os.close(writing)
-    try:
-        yield reading
-    finally:
-        os.close(reading)
 
 
 class Feed:

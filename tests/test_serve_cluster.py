@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.clips import ffmpeg
 from tests.support.processes import start
+from tests.support.ray_cluster import running_ray
 from tests.support.servers import serving, wait_until
 from vid2vid_cli.media.video import probe_video
 
@@ -21,14 +19,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="Ray and its 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Start a Ray of two processors and end it with all its processes."""
-    ray: Any = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vid2vid[cluster]'")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    usual = signal.getsignal(signal.SIGTERM)
-    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    signal.signal(signal.SIGTERM, usual)  # Ray takes it for itself
-    yield str(context.address_info["gcs_address"])
-    ray.shutdown()
+    with running_ray() as address:
+        yield address
 
 
 def test_jobs_go_to_the_cluster_and_can_be_cancelled(address: str, material: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.pipeline.driving.zoom import ZoomRemover, without_zoom
 from vid2vid_cli.pipeline.open_scene import open_scene
 from vid2vid_cli.pipeline.options import ReenactOptions
+from vid2vid_cli.pipeline.progress import Hooks
 
 NOBODY = walker(0) * 0
 
@@ -72,10 +73,13 @@ def zoom_in(media_dir: Path) -> Path:
 def test_a_head_keeps_its_size_while_the_camera_zooms(zoom_in: Path) -> None:
     model = load_model()
     portrait = Path(__file__).parents[1] / "examples" / "portrait.jpg"
-    grown = {}
+    grown, told = {}, {}
     for background in ("keep", "follow"):
         options = ReenactOptions(fps="6", background=background, smooth=0)
-        with open_scene(portrait, zoom_in, options, model=model) as scene:
+        warnings = told[background] = []
+        with open_scene(portrait, zoom_in, options, model=model, hooks=Hooks(warn=warnings.append)) as scene:
             scales = [float(driven.motion.scale) for driven in scene.driving.frames() if driven.motion is not None]
         grown[background] = max(scales) / min(scales)
     assert grown["follow"] > 1.3 and grown["keep"] < 1.15
+    (line,) = told["keep"]
+    assert "the camera zooms from frame" in line and told["follow"] == []

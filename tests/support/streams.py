@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -61,3 +63,15 @@ def edit_packets(data: bytes, edit: Callable[[Packet], Packet | None]) -> bytes:
     seed = int.from_bytes(head[-CHECK:], "little")
     edited = [edit(packet) for packet in reader.packets()]
     return head + b"".join(packet.write(seed) for packet in edited if packet is not None)
+
+
+@contextlib.contextmanager
+def piped(data: bytes) -> Iterator[int]:
+    """Give a descriptor from which data can be read, as much as a pipe holds."""
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    try:
+        yield reading
+    finally:
+        os.close(reading)

@@ -175,7 +175,7 @@ class VideoDriving(FileDriving):
     def _tell_zoom(self, warn: Callable[[str], None] | None, frame: int) -> None:
         if warn is not None:
             when = f"frame {frame} ({float(frame / self.fps):.2f} s)"
-            warn(f"{self.path}: the camera zooms from {when} on, the head does not; --background follow lets it")
+            warn(f"{self.path}: the camera zooms from {when} on; the head keeps its size")
 
     def _watch_and_record(self, memory: Memory) -> Iterator[DrivenFrame]:
         """Watch the whole clip and remember its motion, and the warnings that came with it."""
