@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.bitstream_reader import read_stream
 from tests.support.clips import ffmpeg
+from tests.support.faces import LIPS, landmarks_of, opening
 from tests.support.processes import MODULE
 from tests.support.streams import edit_packets, piped
 from vid2vid_cli.call.decode import decode_call
@@ -26,6 +27,7 @@ from vid2vid_cli.cli.app import main
 from vid2vid_cli.codec.packets import FRAMES, Kind, Packet
 from vid2vid_cli.codec.stream import StreamReader
 from vid2vid_cli.errors import CallFileError, UsageError
+from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_mark
 from vid2vid_cli.models.registry import LoadedModel, load_model
@@ -378,6 +380,21 @@ def test_another_picture_turns(call: bytes, tmp_path: Path, model: LoadedModel, 
     assert len(plain) == len(turned) == 3
     for one, other in zip(plain, turned, strict=True):
         assert np.abs(read_image(one).astype(float) - read_image(other)).mean() > 2
+
+
+def test_another_picture_learns_how_the_sender_rests(
+    tmp_path: Path, model: LoadedModel, feed: Feed, face_analyzer: FaceAnalyzer
+) -> None:
+    """The call's picture, frame 60, gasps; when the sender gasps again, so does another picture, as in a file."""
+    path = tmp_path / "call.v2v"
+    encode_call(DRIVING, path, EncodeOptions(end="2.44", size=SIDE, audio="none", source="60"), model=model)
+    other = DecodeOptions(source=str(PORTRAIT), size=256)
+    decode_call(path, tmp_path / "file", other, model=model)
+    with feed(path.read_bytes()):
+        decode_call("-", tmp_path / "live", replace(LIVE, source=other.source, size=256), model=model)
+    last = [read_image(max((tmp_path / name).glob("*.png"))) for name in ("file", "live")]
+    file, seen = (opening(landmarks_of(frame, face_analyzer), LIPS) for frame in last)
+    assert file > 0.2 and seen > 0.9 * file
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.golden.make_compact_render import GOLDEN, render_golden
+from tests.support.faces import LIDS, LIPS, opening
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.crop import Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker
@@ -19,14 +20,6 @@ from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.compact.model import CompactModel
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-LIDS = ((159, 145, 33, 133), (386, 374, 362, 263))  # upper, lower, both corners of each eye
-LIPS = (13, 14, 78, 308)
-
-
-def opening(points: np.ndarray, loop: tuple[int, int, int, int]) -> float:
-    """Return an opening's height over its width. points: (468, 2 or 3)."""
-    upper, lower, left, right = points[list(loop), :2]
-    return float(np.linalg.norm(upper - lower) / np.linalg.norm(left - right))
 
 
 class Stage:

@@ -26,7 +26,8 @@ from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Reference
 from vid2vid_cli.pipeline.driving.call_file import describe_losses, fitting_space, with_beside
 from vid2vid_cli.pipeline.driving.live import LATE_S, Clock, LiveDriving
-from vid2vid_cli.pipeline.driving.received import is_picture, received
+from vid2vid_cli.pipeline.driving.received import Received, is_picture, received
+from vid2vid_cli.pipeline.driving.rest_so_far import RestSoFar
 
 PATH = Path(NAME)
 
@@ -74,6 +75,7 @@ class IncomingCall(LiveDriving):
     tally: Tally
     warn: Callable[[str], None]
     arrived_s: deque[float] = field(default_factory=deque)
+    _rest: RestSoFar | None = field(default=None, init=False)
 
     def arriving(self) -> Iterator[DrivenFrame]:
         """Yield a frame for each packet as it arrives, and before it those that went missing in between."""
@@ -84,11 +86,18 @@ class IncomingCall(LiveDriving):
         # Without catching up no frame is ever late, and all are rendered.
         clock, late = Clock(self.fps, LATE_S if self.catches_up else math.inf), 0
         frames = received(self._moments(receiver, clock), opening.space, opening.header)
-        for frame in frames:
+        for number, frame in enumerate(frames):
             is_repeat = frame.is_missing or clock.is_late
-            yield DrivenFrame(frame.motion, frame.is_shown, None, is_repeat=is_repeat, patches=frame.patches)
+            rest = self._learn_rest(frame, number)
+            yield DrivenFrame(frame.motion, frame.is_shown, None, is_repeat=is_repeat, patches=frame.patches, rest=rest)
             late += clock.is_late
         self._report(late)
+
+    def _learn_rest(self, frame: Received, number: int) -> Motion | None:
+        """Return how the sender's face rests, as far as is known; None where what the key picture shows counts."""
+        if self._rest is None or frame.motion is None or not frame.found:
+            return None
+        return self._rest.see(frame.motion, number / float(self.fps)).motion
 
     def _moments(self, receiver: Receiver, clock: Clock) -> Iterator[Moment]:
         for arrival in chain(self.opening.early, self.opening.coming):
@@ -111,10 +120,17 @@ class IncomingCall(LiveDriving):
             )
 
     def find_reference(self, model: ReenactmentModel, own: Motion, frame: str) -> Reference:
-        """Return what the key picture shows, whichever source is moved: a live call cannot wait for a better one."""
+        """Return what the key picture shows: a live call cannot wait for a better one.
+
+        With `auto`, the sender's rest is learnt from then on and comes with the frames.
+        """
         if frame not in ("auto", "picture"):
             raise UsageError(f"--reference-frame {frame}: a live call cannot wait for a frame; write picture")
-        return Reference(self.opening.space.motion(self.opening.reference[None]))
+        shown = self.opening.space.motion(self.opening.reference[None])
+        if frame == "auto":
+            self._rest = RestSoFar(model)
+            self._rest.see(shown, -1 / float(self.fps))
+        return Reference(shown)
 
     def is_of(self, picture: Path) -> bool:
         """Say whether a picture is the one that the call carries."""

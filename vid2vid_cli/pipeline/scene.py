@@ -173,6 +173,8 @@ class Scene:
                 continue
             if driven.starts is not None:
                 smoother = self._begin_shot(driven.starts)
+            if driven.rest is not None and self.reference is not None:
+                self.reference = replace(self.reference, motion=driven.rest)
             self._take_patches(source, driven)
             is_repeat = driven.is_repeat and last is not None
             if last is None or not is_repeat:

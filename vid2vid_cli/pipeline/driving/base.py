@@ -59,7 +59,8 @@ class DrivenFrame:
     arrived_s: when the frame came in, by time.perf_counter; None unless the driving is live.
     starts: what counts from here on, where another shot begins in which motion is relative to another rest.
     landmarks_px: (470, 3), of the face in the picture; None where none was read. patches: what a call has sent since
-    the last frame, see `Driving.is_of`.
+    the last frame, see `Driving.is_of`. rest: what motion is relative to from here on, where a live driving has learnt
+    more of it; None: what counted before.
     """
 
     motion: Motion | None
@@ -71,6 +72,7 @@ class DrivenFrame:
     starts: ShotStart | None = None
     landmarks_px: Points | None = None
     patches: tuple[SeenPatch, ...] = ()
+    rest: Motion | None = None
 
 
 @dataclass(frozen=True)
