@@ -29,6 +29,7 @@ from vid2vid_cli.media.credentials.statement import A_FILE, COMPOSITE, MADE, pub
 from vid2vid_cli.media.image import read_image, write_image
 from vid2vid_cli.media.provenance import Ingredient, Provenance
 from vid2vid_cli.media.video import WriteOptions, open_writer, read_video
+from vid2vid_cli.pipeline import controls
 from vid2vid_cli.pipeline.encode_options import EncodeOptions
 from vid2vid_cli.pipeline.options import DecodeOptions, RotateOptions
 from vid2vid_cli.pipeline.rotate import rotate
@@ -138,6 +139,12 @@ def test_a_decoded_call_states_that_it_was_decoded() -> None:
     encode_call(DRIVING, "a.v2v", EncodeOptions(fps="4", end="0.5", audio="none"))
     decode_call("a.v2v", "a.mp4", DecodeOptions(size=256))
     assert read_credentials(Path("a.mp4")).assertion(MADE)["command"] == "decode"
+
+
+def test_a_sheet_of_expressions_states_that_controls_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls, "NAMES", controls.NAMES[:2])
+    controls.draw_controls(PORTRAIT, "a.png")
+    assert read_credentials(Path("a.png")).assertion(MADE)["command"] == "controls"
 
 
 def test_options_that_may_be_known() -> None:

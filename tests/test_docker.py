@@ -6,6 +6,7 @@ import fnmatch
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,18 @@ def test_the_builder_gets_what_the_wheel_is_made_of_and_no_more() -> None:
 def test_its_scripts_are_plain_shell(script: Path) -> None:
     checked = subprocess.run(["sh", "-n", str(script)], capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_commands_need_no_package_that_is_trimmed(tmp_path: Path) -> None:
+    (names,) = re.findall(r"(?m)^rm -rf ([a-z ]+?)  # of torch's compiler", (ROOT / "docker" / "trim.sh").read_text())
+    code = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1].split())); from vid2vid_cli.cli.app import main\n"
+    code += (
+        "sys.exit(main(['rotate', '--yaw', '9', '--size', '96', '-o', 'a.png', '-q']) or main(['doctor', '--quiet']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, names]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "a.png").exists()
 
 
 def test_it_starts_with_the_compiled_functions_and_passes_arguments_on(tmp_path: Path) -> None:

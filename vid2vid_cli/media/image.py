@@ -152,7 +152,7 @@ def write_image(path: str | Path, frame: Frame, *, provenance: Provenance | None
     _check_frame(frame)
     watermarker = watermarker_for(provenance, frame.shape[:2])
     if watermarker is not None:
-        frame, provenance = watermarker(frame), marked_provenance(provenance)
+        frame, provenance = watermarker(frame), marked_provenance(provenance, frame.shape[:2])
     with published(path, provenance, force=force) as temporary:
         try:
             save_still(temporary, frame, provenance)

@@ -63,7 +63,7 @@ class Provenance:
     settings: the options that it was made with, by name. command: the one that made it. edited_role: of the input that
     the output is an edited version of; None for an output that is new. edited_words: of speech, that were changed.
     credentials, watermark: whether it gets them; None: yes, unless VID2VID_CREDENTIALS or VID2VID_WATERMARK is 0.
-    is_watermarked: whether its frames carry the watermark.
+    pattern: of the watermark that its frames carry; None if they carry none.
     """
 
     mark: str = SYNTHETIC_MARK
@@ -75,7 +75,7 @@ class Provenance:
     edited_words: tuple[str, ...] = ()
     credentials: bool | None = None
     watermark: bool | None = None
-    is_watermarked: bool = False
+    pattern: str | None = None
     log: Listener = field(default=_LogListener(), compare=False, repr=False)
 
     @property

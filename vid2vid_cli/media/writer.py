@@ -42,7 +42,7 @@ class FrameWriter(ABC):
     def __init__(self, path: Path, size: tuple[int, int], options: WriteOptions) -> None:
         self._watermarker = watermarker_for(options.provenance, size)
         if self._watermarker is not None:
-            options = replace(options, provenance=marked_provenance(options.provenance))
+            options = replace(options, provenance=marked_provenance(options.provenance, size))
         self.path, self.size, self.options = path, size, options
         self.frame_count = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def draw_controls(
         views.append(_cut(animator.frame_at_rest(None, weights), found))
         count()
     sheet = contact_sheet(views, COLUMNS, ["at rest", *NAMES])
-    provenance = provenance_of(engine.loaded, options, log, source=path)
+    provenance = replace(provenance_of(engine.loaded, options, log, source=path), command="controls")
     write_image(output, sheet, provenance=provenance, force=options.force)
     seconds = time.perf_counter() - began
     size = sheet.shape[0], sheet.shape[1]

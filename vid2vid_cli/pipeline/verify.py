@@ -17,16 +17,18 @@ import numpy.typing as npt
 from vid2vid_cli.errors import Vid2VidError
 from vid2vid_cli.media.credentials.reading import Credentials, Standing, read_credentials
 from vid2vid_cli.media.credentials.signing import BESIDE, INSIDE
-from vid2vid_cli.media.credentials.statement import MADE, SOFT_BINDING, SOFT_BINDING_ALGORITHM
+from vid2vid_cli.media.credentials.statement import MADE, SOFT_BINDING
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.probe import sniff
 from vid2vid_cli.media.video import read_video
-from vid2vid_cli.media.watermark.code import bits_of
-from vid2vid_cli.media.watermark.reading import Watermark, read_watermark
+from vid2vid_cli.media.watermark.code import Watermark, bits_of
+from vid2vid_cli.media.watermark.marking import PATTERN, SMALL_PATTERN
+from vid2vid_cli.media.watermark.reading import read_watermark
 
 EXIT_CODES: dict[Standing, int] = {"trusted": 0, "self-asserted": 6, "tampered": 7, "none": 8}
 WORST_FIRST: tuple[Standing, ...] = ("tampered", "none", "self-asserted", "trusted")
-LOOKED_AT, EVERY = 24, 8  # frames of a film, whose mean is searched for a watermark
+LOOKED_AT, EVERY = 24, 8  # frames of a film, from the beginning, that are searched for a watermark
+_KEPT_PX = 800  # shorter side: larger frames are no small ones that were made larger, and only their mean counts
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Verdict:
     def stated_bits(self) -> str | None:
         """The 64 bits that the credentials say the watermark has, as hex digits."""
         binding = self.credentials.assertion(SOFT_BINDING)
-        if binding.get("alg") != SOFT_BINDING_ALGORITHM:
+        if binding.get("alg") not in {PATTERN, SMALL_PATTERN}:
             return None
         try:
             return base64.b64decode(binding["blocks"][0]["value"]).hex()
@@ -103,28 +105,28 @@ def verify(path: Path, trust: Path | None = None, *, looks_for_watermark: bool =
 def find_watermark(path: Path) -> Watermark | None:
     """Read the watermark of a picture or a film; None if there is none, also in what shows no pictures."""
     try:
-        luma = _luma(path)
+        if sniff(path) != "video":
+            return read_watermark(_gray(read_image(path)).astype(np.float32))
+        return _in_film(path)
     except Vid2VidError:
         return None
-    return None if luma is None else read_watermark(luma)
 
 
-def _luma(path: Path) -> npt.NDArray[np.float32] | None:
-    """Return the mean luma (H, W), 0 to 255, of a picture, or of frames from the beginning of a film."""
-    if sniff(path) != "video":
-        return _gray(read_image(path))
+def _in_film(path: Path) -> Watermark | None:
     total: npt.NDArray[np.float32] | None = None
-    count = 0
+    count, kept = 0, []
     with closing(read_video(path)) as frames:
         for frame in itertools.islice(frames, 0, LOOKED_AT * EVERY, EVERY):
             luma = _gray(frame)
-            total = luma if total is None else total + luma
+            total = luma.astype(np.float32) if total is None else total + luma
             count += 1
-    return None if total is None else np.asarray(total / count, np.float32)
+            if min(luma.shape) < _KEPT_PX:
+                kept.append(luma)
+    return None if total is None else read_watermark(np.asarray(total / count, np.float32), kept)
 
 
-def _gray(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.float32)
+def _gray(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def files_of(named: Path) -> Iterator[Path]:

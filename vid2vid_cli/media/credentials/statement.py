@@ -13,7 +13,7 @@ from vid2vid_cli.version import __version__
 
 CLAIM_NAME = "vid2vid"
 MADE = "org.vid2vid.generation"
-SOFT_BINDING, SOFT_BINDING_ALGORITHM = "c2pa.soft-binding", "org.vid2vid.luma-1"
+SOFT_BINDING = "c2pa.soft-binding"
 ACTIONS = "c2pa.actions.v2"
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 A_FILE = "(a file)"
@@ -25,9 +25,9 @@ _RATIO, _SUFFIX = re.compile(r"\d+/\d+"), re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,1
 def manifest(provenance: Provenance, mime: str) -> dict[str, Any]:
     """Return the manifest that c2pa signs. Inputs stand in it by their hashes and roles, never by their names."""
     assertions = [{"label": ACTIONS, "data": {"actions": _actions(provenance), "allActionsIncluded": True}}]
-    if provenance.is_watermarked:
+    if provenance.pattern is not None:
         value = base64.b64encode(bits_of(provenance.number)).decode()
-        binding = {"alg": SOFT_BINDING_ALGORITHM, "blocks": [{"scope": {}, "value": value}], "pad": ""}
+        binding = {"alg": provenance.pattern, "blocks": [{"scope": {}, "value": value}], "pad": ""}
         assertions.append({"label": SOFT_BINDING, "data": binding})
     assertions.append({"label": MADE, "data": _generation(provenance)})
     return {
@@ -64,7 +64,7 @@ def _actions(provenance: Provenance) -> list[dict[str, Any]]:
         actions.append({"action": "c2pa.edited", **agent, **what})
     else:
         actions = [{"action": "c2pa.created", **agent, **what}]
-    return actions + ([{"action": "c2pa.watermarked.bound"}] if provenance.is_watermarked else [])
+    return actions + ([{"action": "c2pa.watermarked.bound"}] if provenance.pattern is not None else [])
 
 
 def _generation(provenance: Provenance) -> dict[str, Any]:

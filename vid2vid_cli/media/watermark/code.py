@@ -29,6 +29,15 @@ class Decoded:
     explained: float
 
 
+@dataclass(frozen=True)
+class Watermark:
+    """A watermark that was read. number: 48 bits. scale: of the picture since it was marked, as far as that shows."""
+
+    number: int
+    explained: float
+    scale: float
+
+
 def bits_of(number: int) -> bytes:
     """Return the 64 bits of a watermark: the project's and those of a number of 48."""
     if not 0 <= number < 1 << ID_BITS:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.watermark.code import Floats, encode
+from vid2vid_cli.media.watermark.lattice import LARGEST_PX, mark_of
 from vid2vid_cli.media.watermark.tile import (
     TILE,
     Detail,
@@ -23,8 +24,10 @@ from vid2vid_cli.media.watermark.tile import (
     to_spectrum,
 )
 
+PATTERN, SMALL_PATTERN = "org.vid2vid.luma-1", "org.vid2vid.luma-2"
+"""What credentials call the pattern of `tile`, and that of `lattice`, which small pictures have."""
 SMALLEST_PX = 128
-"""Pictures with a shorter side hold no whole tile and get no watermark."""
+"""Pictures with a shorter side hold too few chips and get no watermark."""
 RMS = 1.22  # levels, of a whole mark at most: PSNR 46.2 dB after rounding
 FLAT, LIVELY = 0.75, 2.1  # levels: how strong the mark is where nothing and where much happens
 CALM, BUSY = 0.3, 4.0  # levels: how far cells differ from those around them there
@@ -42,9 +45,10 @@ def watermarker_for(provenance: Provenance | None, size: tuple[int, ...]) -> Wat
     return Watermarker(provenance.number)
 
 
-def marked_provenance(provenance: Provenance | None) -> Provenance | None:
-    """Return a provenance that says that the frames are marked."""
-    return None if provenance is None else replace(provenance, is_watermarked=True)
+def marked_provenance(provenance: Provenance | None, size: tuple[int, ...]) -> Provenance | None:
+    """Return a provenance that says that the frames, of a size (height, width), are marked, and with which pattern."""
+    pattern = SMALL_PATTERN if min(size) < LARGEST_PX else PATTERN
+    return None if provenance is None else replace(provenance, pattern=pattern)
 
 
 class Watermarker:
@@ -69,8 +73,10 @@ class Watermarker:
     def _mark(self, frame: Frame) -> npt.NDArray[np.int16]:
         """Return what is added to each pixel (H, W), int16 levels."""
         height, width = frame.shape[:2]
-        cell = cell_size((height, width))
         luma = cv2.cvtColor(np.ascontiguousarray(frame[..., :3]), cv2.COLOR_RGB2GRAY)
+        if min(height, width) < LARGEST_PX:
+            return np.asarray(np.rint(mark_of(luma.astype(np.float32), self.number)), np.int16)
+        cell = cell_size((height, width))
         down, across = height // cell, width // cell
         inner = luma[: down * cell, : across * cell]
         cells = cv2.resize(inner, (across, down), interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from vid2vid_cli.media.watermark.code import Decoded, Floats, decode, known_chips
+from vid2vid_cli.media.watermark.code import Decoded, Floats, Watermark, decode, known_chips
+from vid2vid_cli.media.watermark.lattice_reading import read_on_lattice
 from vid2vid_cli.media.watermark.tile import (
     TILE,
     Complex,
@@ -27,23 +28,20 @@ _LEAST_TILE = 0.6  # of a tile must be in a picture
 TRIED = 6  # offsets, the most likely ones
 
 
-@dataclass(frozen=True)
-class Watermark:
-    """A watermark that was read. number: 48 bits. scale: of the picture since it was marked, as far as that shows."""
+def read_watermark(luma: Floats, frames: Sequence[npt.NDArray[np.uint8]] = ()) -> Watermark | None:
+    """Find the watermark in the luma (H, W), 0 to 255, of a picture, or in the mean of a film's frames.
 
-    number: int
-    explained: float
-    scale: float
-
-
-def read_watermark(luma: Floats) -> Watermark | None:
-    """Find the watermark in the luma (H, W), 0 to 255, of a picture, or in the mean of a film's frames."""
+    frames: the luma of these frames, which small films are read from; none for a picture.
+    """
+    small = read_on_lattice(frames or [np.asarray(np.rint(luma), np.uint8)])
+    if small is not None:
+        return small
     best = find_best(luma)
     return best if best is not None and best.explained >= EXPLAINED else None
 
 
 def find_best(luma: Floats) -> Watermark | None:
-    """Return what looks most like a watermark, whether it is one or not."""
+    """Return what looks most like the watermark of a picture that is not small, whether it is one or not."""
     best: Watermark | None = None
     for scale, cell in _cell_sizes((luma.shape[0], luma.shape[1])):
         for decoded in _at_cell_size(luma, cell):
