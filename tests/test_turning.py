@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from vid2vid_cli.models.registry import LoadedModel, load_model
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.rotate import rotate
-from vid2vid_cli.pipeline.turning import TurnCalibration
+from vid2vid_cli.pipeline.turning import Trial, TurnCalibration, unread_yaw
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
 # The bridge and the tip of the nose, the forehead, the corners of the eyes, the temples.
@@ -177,3 +178,21 @@ def test_no_reading_makes_turns_jump_or_leave_their_bounds(shown: list[float]) -
     assert steps.min() >= 0 and steps.max() < 2.5 * 0.005
     assert (turned >= 0.7 * asked - 1e-6).all() and (turned <= 1.5 * asked + 1e-6).all()
     assert (turned <= asked.clamp_min(0.8) + 1e-6).all()
+
+
+def test_what_the_mesh_does_not_read_of_profiles_is_added() -> None:
+    """A head at 60 degrees is read as one at 52; up to 30 it is read as it is, and a further turn never counts less."""
+    read = np.radians(np.arange(0, 59, 1.0))
+    true = np.degrees([angle + unread_yaw(angle) for angle in read])
+    assert np.allclose(true[:31], np.arange(31), atol=0.7)
+    assert abs(true[52] - 60) < 1 and (np.diff(true) > 0.9).all()
+    assert unread_yaw(-0.9) == -unread_yaw(0.9)
+
+
+def test_a_head_that_looks_aside_is_read_nearer_to_where_it_is(sitter: Sitter, face_analyzer: FaceAnalyzer) -> None:
+    own = sitter.source.motion
+    aside = sitter.model.drive(sitter.source, own, own, yaw(-25))
+    turned = replace(sitter.source, motion=replace(own, rotation=aside.head.rotation))
+    trial = Trial(sitter.model, face_analyzer, turned)
+    (_, away), (_, back) = (np.degrees(trial.angles((0, sign))) for sign in (-1, 1))
+    assert 29.9 < away < 38 and back == 40
