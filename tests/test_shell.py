@@ -17,7 +17,7 @@ from torch import Tensor
 from vid2vid_cli.models.compact.gaze import place_irises
 from vid2vid_cli.models.compact.mesh.outline import ROUNDNESS
 from vid2vid_cli.models.compact.mesh.shell import INNER, LEAST_ROOM, MOST_ROOM, NECK_END
-from vid2vid_cli.models.compact.mesh.warp import CHIN, FOREHEAD
+from vid2vid_cli.models.compact.mesh.warp import CHIN, FOREHEAD, STILL_EDGE, Surroundings
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.motion import PoseOverride
@@ -241,3 +241,32 @@ def test_shoulders_hold_still_where_the_picture_cuts_them_off(
     figure = Figure(face_state, head_in_a_collar(), seen=seen)
     change = (figure.show(figure.turned(**angles)) - figure.picture).abs()
     assert change[edge].mean() < 0.065 and change.max() > 0.3
+
+
+@pytest.mark.parametrize("yaw", [-30, 30])
+def test_the_side_of_a_head_that_turns_into_view_is_no_veil(yaw: float, face_state: Mapping[str, Tensor]) -> None:
+    """Pixels at an outline, half hair and half background, are not drawn out over the side of the head."""
+    matte = cv2.GaussianBlur(MATTES["a head"], (0, 0), 4)
+    hair, wall = (torch.tensor(colour)[:, None, None] for colour in ([0.9, 0.1, 0.1], [0.1, 0.1, 0.9]))
+    figure = Figure(face_state, matte, wall + torch.from_numpy(matte) * (hair - wall)[None])
+    rows = slice(MIDDLE - 80, MIDDLE - 40)  # above the ears
+    side = slice(MIDDLE, None) if yaw < 0 else slice(None, MIDDLE)
+
+    def mixed_px(shown: Tensor) -> float:
+        share = (shown[0, 0, rows, side] - 0.1) / 0.8
+        return float(((share > 0.1) & (share < 0.9)).float().sum(1).mean())
+
+    assert mixed_px(figure.show(figure.turned(yaw=yaw))) < 1.2 * mixed_px(figure.picture)
+
+
+def test_cut_shoulders_follow_the_same_person_alone(face_state: Mapping[str, Tensor]) -> None:
+    """What is seen to move where a side of the picture cuts a person off moves there only if it is the same person."""
+    warp = Figure(face_state, head_in_a_collar(), seen=(slice(None), slice(110, None))).source.warp
+    moving = np.full((24, 24, 2), 0.05, np.float32)
+    places = warp._shell.places.reshape(-1, 3)[:, :2]
+    low, high = warp._border.low, warp._border.high
+    free = np.minimum(places - low, high - places).min(1) > STILL_EDGE * (high - low).max()
+    cut = free & (warp._shell.room.ravel() < 0.02)
+    assert cut.any()
+    same, other = (np.abs(warp.move_around(Surroundings(moving, alike), places)[cut]) for alike in (1.0, 0.0))
+    assert same.min() > 0.04 * (high - low).max() / 2 and other.max() < 0.2 * same.min()

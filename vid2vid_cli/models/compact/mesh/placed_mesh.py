@@ -17,11 +17,12 @@ from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, rasterize_at
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 
-# own displacement 2, mirrored displacement 2, mirror weight 1, on the face 1, inside an eye 1, drawn out 1
-CHANNELS = 8
+# own displacement 2, mirrored displacement 2, mirror weight 1, on the face 1, inside an eye 1, drawn out 1, back 1
+CHANNELS = 9
 IN_FACE = 5  # the channel that is 1 on the face, and less around it
 EYE = 6  # the channel that is 1 inside the openings of the eyes
 DRAWN_OUT = 7  # the channel that is 1 where few pixels of the source's edge are stretched over a side of the face
+BACK = 8  # the channel that is 1 on the back of the head, as far as its side has turned to the camera
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ MIRRORED = 0.5  # of the way to where the person ends: what of the head may be s
 NECK_BEGIN, NECK_END = -0.1, 0.35  # heights of a face below its chin, where the head's movement begins to fade and ends
 STILL_EDGE = 0.25  # of half the crop: where the head's movement fades out towards the border
 BEHIND = 10.0  # behind every head
-NOBODY = 0.02  # of the matte: where it is less, nothing of the person is
+NOBODY, SURE = 0.02, 0.97  # of the matte: where it is less, nothing of the person is; where more, nothing else
+MOST_INSET = 0.3  # of the way from the face to the fold: what at least is shown where a side turns to the camera
 # Eye distances on the canonical head: depth of its outline, middle of the skull, where the back ends and how softly.
 EARS_Z, SKULL_Y, NAPE_Y, NAPE_REACH = 0.0, -0.25, 0.3, 0.6
 BACK_DEG = (20.0, 42.0, 64.0, 86.0)  # around the head from the fold: where the rings of its back lie
@@ -48,8 +49,9 @@ class Shell:
     places: (RINGS, 36, 3), x and y in halves of the crop's longer side, z away. follow: (RINGS, 36, 1), how much they
     follow the head. flex: (RINGS, 36, 1), how much they follow the change of the face's outline. mirror: (RINGS, 36),
     1 for what may be shown mirrored. behind: (RINGS, 36), added to z where nothing of the person is. room: (RINGS, 36,
-    1), how far away the sides are that hold still, see SeenPerson.room. back: (BACKS, 36, 3), hidden behind the rest in
-    the source. back_xy: (BACKS, 36, 2), what of the source it shows.
+    1), how far away the sides are that hold still, see SeenPerson.room. inset: (RINGS, 36, 2), how much further
+    inside they show the head where the target turns their side to the camera. back: (BACKS, 36, 3), hidden behind the
+    rest in the source. back_xy: (BACKS, 36, 2), what of the source it shows.
     """
 
     places: Points
@@ -58,6 +60,7 @@ class Shell:
     mirror: Points
     behind: Points
     room: Points
+    inset: Points
     back: Points
     back_xy: Points
 
@@ -93,10 +96,15 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson) -> Shell:
     follow = _follow(places, head, person.room(xy) / (STILL_EDGE * float((border.high - border.low).max()) / 2))
     flex = JAW_FLEX * np.clip(1 - (radii / start - 1) / JAW_REACH, 0, 1)
     mirror = ((radii - start) <= MIRRORED * (edge - start)) & (head.down(places) < NAPE_Y)
-    behind = BEHIND * (matte.grown().at(xy) < NOBODY)
+    has_back = _has_back(places, follow, head, matte)
+    # Single hairs at the outline must not cover the head's back where that comes into view.
+    behind = BEHIND * np.maximum(matte.grown().at(xy) < NOBODY, smoothstep((has_back[:, 0] - 0.2) / 0.3))
     behind[: FOLD + 1] = 0  # what slopes away there would let the head's back through
-    back, back_xy = _close_behind(outline, places[FOLD], _has_back(places, follow, head, matte), head)
-    kinds = (places, follow, flex[..., None], mirror, behind, person.room(xy, below=False)[..., None], back, back_xy)
+    inset = _inset(outline, radii, has_back[:, 0], matte)
+    back, back_xy = _close_behind(outline, places[FOLD], has_back, head)
+    back_xy += inset[FOLD]
+    still = person.room(xy, below=False)[..., None]
+    kinds = (places, follow, flex[..., None], mirror, behind, still, inset, back, back_xy)
     return Shell(*(np.asarray(kind, np.float32) for kind in kinds))
 
 
@@ -134,7 +142,9 @@ def _has_back(places: Points, follow: Points, head: HeadPose, matte: SquareMap) 
     """Return for each ray (36, 1) whether a head ends there, from 0 to 1; it goes on where hair falls on shoulders."""
     begins, ends = matte.at(places[FOLD, :, :2]), 1 - matte.at(places[-len(OUTER), :, :2])
     above_nape = smoothstep((NAPE_Y - head.down(places[FOLD])) / NAPE_REACH)
-    return _smooth(smoothstep((follow[FOLD, :, 0] - 0.8) / 0.2) * begins * ends * above_nape)[:, None]
+    back = smoothstep((follow[FOLD, :, 0] - 0.8) / 0.2) * begins * ends * above_nape
+    # None rather than next to none: that would lie too little behind the rest to be hidden by it.
+    return np.asarray(np.clip(1.05 * _smooth(_smooth(back)) - 0.05, 0, 1), np.float32)[:, None]
 
 
 def _close_behind(outline: Outline, fold: Points, has_back: Points, head: HeadPose) -> tuple[Points, Points]:
@@ -151,6 +161,21 @@ def _close_behind(outline: Outline, fold: Points, has_back: Points, head: HeadPo
     room = np.linalg.norm(fold[:, :2] - outline.centre, axis=-1) - outline.radius
     shown = np.linspace(0.25, 1, len(turned))[:, None] * BACK_SHARE * room * has_back[:, 0]
     return back, fold[:, :2] - shown[..., None] * outline.directions
+
+
+def _inset(outline: Outline, radii: Points, has_back: Points, matte: SquareMap) -> Points:
+    """Return how rings with radii (RINGS, 36) move inwards to where the matte is sure of the head: (RINGS, 36, 2).
+
+    The last px before a head's outline are mixed with the background, and those a turn would draw out.
+    """
+    start, fold = outline.radius, radii[FOLD]
+    along = np.linspace(1, MOST_INSET, SAMPLES_ALONG, dtype=np.float32)[:, None]
+    reach = start + along * (fold - start)
+    sure = matte.at(np.asarray(outline.centre + reach[..., None] * outline.directions, np.float32)) > SURE
+    kept = np.where(sure.any(0), along[sure.argmax(0), 0], MOST_INSET)
+    shrink = (1 - _smooth(kept)) * has_back
+    inset = np.where(np.arange(RINGS)[:, None] <= FOLD, shrink * (radii - start), 0)
+    return np.asarray(-inset[..., None] * outline.directions, np.float32)
 
 
 def _smooth(values: Points) -> Points:

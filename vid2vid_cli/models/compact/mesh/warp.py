@@ -19,14 +19,15 @@ from vid2vid_cli.models.compact.mesh.box import Border
 from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
 from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.mesh.outline import Outline
-from vid2vid_cli.models.compact.mesh.placed_mesh import CHANNELS, DRAWN_OUT, Flow, PlacedMesh
+from vid2vid_cli.models.compact.mesh.placed_mesh import BACK, CHANNELS, DRAWN_OUT, Flow, PlacedMesh
 from vid2vid_cli.models.compact.mesh.shell import BEHIND, FOLD, RINGS, HeadPose, build_shell, reach_border
 from vid2vid_cli.models.compact.mesh.square_map import SeenPerson
 from vid2vid_cli.models.compact.mesh.stitching import stitch_corners, stitch_loops
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
-INSET = 0.03  # of the way to the face's middle; less leaves hair and background on the cheek, more widens the face
+INSET = 0.06  # of the way to the face's middle; less leaves hair and background on the cheek, more widens the face
 EDGE_ON, FULL_EDGE_ON = 0.45, 0.35  # of facing the camera: the source shows a side in few pixels, and by how much less
+IN_VIEW = 0.3  # sine of a turn from which on a side of the head is in view: it shows nothing mixed with the background
 FOREHEAD, CHIN = 10, 152  # points of the mesh
 MOST_OF_ROOM = 0.5  # to the border: what lies around the face moves no further
 STILL_EDGE = 0.15  # of the side of the square within the border: where surroundings stop moving
@@ -83,6 +84,28 @@ class MeshWarp:
         """Of the source's own head: halves of the crop's longer side that an eye distance takes."""
         return float(self._pose.scale)
 
+    @property
+    def border(self) -> Border:
+        """The border that holds still."""
+        return self._border
+
+    @property
+    def still(self) -> tuple[int, int]:
+        """The first vertex on the border, and the first one after them."""
+        first = self.keypoint_count + self._shell.follow.size
+        return first, first + len(self._still)
+
+    @property
+    def follow(self) -> Points:
+        """How much the vertices around the face follow the head: (S, 1)."""
+        return self._shell.follow.reshape(-1, 1)
+
+    @property
+    def room_to_move(self) -> Points:
+        """How freely the vertices around the face move: (S, 1), 1 far from the border, 0 at it."""
+        room = self._shell.room.reshape(-1, 1) / float((self._border.high - self._border.low).max())
+        return smoothstep(room / STILL_EDGE)
+
     def _stitch(self) -> Indices:
         """Return all triangles: of the face, around it, out to the crop's corners, and of the head's back."""
         oval = self._topology.oval
@@ -114,6 +137,9 @@ class MeshWarp:
         shown = smoothstep((revealed - 0.1) / 0.3)
         drawn_out = shown * smoothstep((EDGE_ON - self._facing) / FULL_EDGE_ON)
         source_xy = self._inset_source_xy(drawn_out)
+        shell = slice(len(keypoints), len(keypoints) + self._shell.follow.size)
+        in_view = self._in_view(pose)
+        source_xy[shell] += (in_view[:, None] * self._shell.inset).reshape(-1, 2)
         closing = self._lids.closing(keypoints, target.scale)
         values = np.zeros((len(targets), CHANNELS), np.float32)
         values[:, :2] = np.concatenate([source_xy, inside]) - targets[:, :2]
@@ -123,20 +149,23 @@ class MeshWarp:
             values[:, 2:4] = np.concatenate([mirrored, mirrored[self._loops]]) - targets[:, :2]
             values[:, 4] = weights
         if surroundings is not None:
-            shell = slice(len(keypoints), len(keypoints) + self._shell.follow.size)
-            values[shell, :2] += self._move_around(surroundings, targets[shell, :2])
+            values[shell, :2] += self.move_around(surroundings, targets[shell, :2])
         values[:, 5:DRAWN_OUT] = self._parts
         values[: len(keypoints), DRAWN_OUT] = drawn_out
+        back = slice(len(source_xy) - len(self._rest_back), len(source_xy))
+        values[back, BACK] = np.tile(smoothstep(2 * in_view - 0.5), len(self._rest_back) // len(in_view))
         return PlacedMesh(targets, values, self.triangles, weights is not None, closing)
 
-    def _move_around(self, surroundings: Surroundings, target_xy: Points) -> Points:
+    def move_around(self, surroundings: Surroundings, target_xy: Points) -> Points:
         """Return what the surroundings add to the displacement of the shell's vertices at their targets (S, 2)."""
         low, high = self._border.low, self._border.high
         cells = surroundings.shared()
         px = np.asarray((target_xy - low) * (len(cells) / (high - low)) - 0.5, np.float32)[None]
         found = cv2.remap(cells, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]  # type: ignore[call-overload]
         room = np.minimum(target_xy - low, high - target_xy).min(-1, initial=np.inf)
-        room = np.minimum(room, self._shell.room.ravel()) / float((high - low).max())
+        # What a side cuts off stays there on another person; the same one is seen to move in and out.
+        cut = np.minimum(room, self._shell.room.ravel())
+        room = (cut + surroundings.alike * (room - cut)) / float((high - low).max())
         # Another head, with other hair, moves as its own pose says.
         head = (1 - surroundings.alike) * self._shell.follow.reshape(-1, 1)
         moved = found * (high - low) / 2 * (1 - head) * smoothstep(room / STILL_EDGE)[:, None]
@@ -189,6 +218,12 @@ class MeshWarp:
         ring = source_xy[len(share) : len(share) + len(oval)]
         ring += share[oval, None] / 2 * (face[oval] - ring)
         return source_xy
+
+    def _in_view(self, pose: Similarity) -> Points:
+        """Return for each ray (36,) how far a target turns that side of the head to the camera, from 0 to 1."""
+        turned = (pose.rotation[0] @ self._pose.rotation[0].T).numpy()
+        towards = -(self._outline.directions @ turned[2, :2])  # the sine of that turn
+        return np.asarray(smoothstep(towards / IN_VIEW), np.float32)
 
     def _mirror_weights(self, revealed: Points) -> Points | None:
         """Return how much of each vertex (V,) is to be taken from the other half; None if nothing is."""
