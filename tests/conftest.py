@@ -32,6 +32,20 @@ if TYPE_CHECKING:  # the fixtures import what is heavy, so that a file that need
     from vid2vid_cli.face.mesh import FaceAnalyzer
 
 
+# Files that take long, the longest first: whoever began them last would keep the others waiting at the end.
+LONG = (
+    *("batch", "reenact", "golden_facevid2vid", "inputs", "faults", "cluster", "golden_pipeline", "call"),
+    *("bare_processes", "evaluate", "golden_liveportrait", "serve_ending", "serve_live", "page", "serve_jobs"),
+    *("families_pipeline", "background", "speak", "person_sources", "live_run", "call_live", "call_beside", "cli_run"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of long files first, each file in its own order."""
+    places = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
     """Close with one line for each folder that skipped tests would have needed."""

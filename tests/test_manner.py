@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,7 @@ from vid2vid_cli.habits import (
     habits_of,
     join_habits,
 )
+from vid2vid_cli.media.video import ReadOptions, read_video
 from vid2vid_cli.models.base import ReenactmentModel
 from vid2vid_cli.models.compact.contact import LidContact, LipContact
 from vid2vid_cli.models.compact.model import CompactModel
@@ -36,9 +38,11 @@ from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.person_file import encode_person, load_person
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference, ShotStart
 from vid2vid_cli.pipeline.driving.manner import Manner, MannerDriving
+from vid2vid_cli.pipeline.engine import start_engine
+from vid2vid_cli.pipeline.live_portrait import LivePortrait, LiveSetup
 from vid2vid_cli.pipeline.manner import check_manner
 from vid2vid_cli.pipeline.manner import manner_of as manner_of_source
-from vid2vid_cli.pipeline.options import ReenactOptions
+from vid2vid_cli.pipeline.options import EngineOptions, PictureOptions, ReenactOptions
 from vid2vid_cli.pipeline.person.movements import REST, kept_habits
 from vid2vid_cli.pipeline.person.options import PersonalizeOptions
 from vid2vid_cli.pipeline.person.personalize import personalize
@@ -378,3 +382,17 @@ def test_how_a_person_rests_counts_everywhere_but_at_the_mouth(person: Path, tmp
 
     brows, lips = around(105, 107, 336, 334), around(13, 14)
     assert brows > 3 and lips < 0.3 * brows
+
+
+def test_a_person_shown_live_comes_to_move_in_its_own_manner(person: Path) -> None:
+    """Play a clip as a camera: the manner counts nothing at first and shows at the end."""
+    shown = {}
+    for manner in (0.0, 1.0):
+        engine = start_engine(EngineOptions(threads=1), None)
+        setup = LiveSetup(manner=manner)
+        options = PictureOptions(size=128)
+        with closing(LivePortrait(engine, [person], options, lambda text: None, setup=setup)) as live:
+            pictures = list(read_video(EXAMPLES / "driving.mp4", ReadOptions(end_s=4)))
+            shown[manner] = [live.render(live.read(picture, k / 25)) for k, picture in enumerate(pictures)]
+    away = [float(np.abs(a.astype(float) - b).mean()) for a, b in zip(shown[0.0], shown[1.0], strict=True)]
+    assert max(away[:3]) < 0.01 < max(away[-25:])

@@ -204,7 +204,7 @@ def test_it_says_that_cameras_need_https(tmp_path: Path) -> None:
     process = start(*words, TMPDIR=str(tmp_path))
     assert process.stdout is not None and process.stdout.readline().endswith("/?token=a-secret-of-my-own\n")
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert "HTTPS" in err and "--certificate" in err
 
 

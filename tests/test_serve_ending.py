@@ -52,7 +52,7 @@ def test_a_signal_ends_all_of_it(number: signal.Signals, material: Path, tmp_pat
             assert code == 128 + number
             assert not list((tmp_path / "tmp").iterdir())
             assert "Traceback" not in (server.process.stderr.read() if server.process.stderr else "")
-        wait_until(lambda: not processes_of(tmp_path / "tmp"), 10)
+        wait_until(lambda: not processes_of(tmp_path / "tmp"))
         return took_s
 
     all_end_promptly(attempt)
@@ -99,45 +99,6 @@ def test_the_description_is_complete(tmp_path: Path) -> None:
             )
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert len(set(ids)) == len(ids)
-
-
-def test_answers_are_as_described(material: Path, tmp_path: Path) -> None:
-    schemas = describe_api()["components"]["schemas"]
-    with serving(tmp_path / "tmp") as server:
-        assert server.client.get(OPENAPI_PATH).json() == describe_api()
-        face = server.send(material / "s" / "anna.png")
-        job = server.finished(server.ask_for("rotate", face["id"], options={"yaw": 5, "size": 64}).json()["id"])
-        info = server.client.get("/api/info").json()
-        error = server.client.get("/api/jobs/none").json()
-    for answer, name in ((face, "File"), (job, "Job"), (info, "Info"), (error, "Error")):
-        check(answer, schemas[name], name)
-    assert info["family"] == "compact" and info["has_gaze"] and len(info["expressions"]) == 53
-    assert info["commands"]["rotate"]["options"][0]["flag"].startswith("--")
-    assert "checkpoint" not in {each["name"] for each in info["commands"]["reenact"]["options"]}
-
-
-def check(value: object, schema: dict[str, object], where: str) -> None:
-    """Check a value against the part of JSON Schema that the description uses."""
-    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
-    if "anyOf" in schema:
-        options = schema["anyOf"]
-        assert isinstance(options, list)
-        if value is not None:
-            check(value, options[0], where)
-        return
-    kind = str(schema["type"])
-    assert isinstance(value, kinds[kind]) and (kind == "boolean") == isinstance(value, bool), (where, value)  # type: ignore[arg-type]
-    if "enum" in schema:
-        assert value in schema["enum"], (where, value)  # type: ignore[operator]
-    if isinstance(value, dict) and "properties" in schema:
-        properties = schema["properties"]
-        assert isinstance(properties, dict) and set(value) == set(properties), (where, set(value) ^ set(properties))
-        for name, part in properties.items():
-            check(value[name], part, f"{where}.{name}")
-    if isinstance(value, list) and isinstance(schema.get("items"), dict):
-        for each in value:
-            if "$ref" not in schema["items"]:  # type: ignore[operator]
-                check(each, schema["items"], where)  # type: ignore[arg-type]
 
 
 def test_the_page_is_in_the_package_and_names_nobody_else() -> None:

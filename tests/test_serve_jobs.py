@@ -23,6 +23,8 @@ from vid2vid_cli.media.video import read_video
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
+from vid2vid_cli.serve.endpoints import OPENAPI_PATH
+from vid2vid_cli.serve.openapi import describe_api
 
 SMALL = {"size": 96, "body": False}
 
@@ -283,6 +285,44 @@ def test_jobs_are_listed_newest_first(server: RunningServer, portrait: str) -> N
     assert jobs[0]["id"] == job and [each["created"] for each in jobs] == sorted(
         (each["created"] for each in jobs), reverse=True
     )
+
+
+def test_answers_are_as_described(server: RunningServer, material: Path) -> None:
+    schemas = describe_api()["components"]["schemas"]
+    assert server.client.get(OPENAPI_PATH).json() == describe_api()
+    face = server.send(material / "s" / "anna.png")
+    job = server.finished(server.ask_for("rotate", face["id"], options={"yaw": 5, "size": 64}).json()["id"])
+    info = server.client.get("/api/info").json()
+    error = server.client.get("/api/jobs/none").json()
+    for answer, name in ((face, "File"), (job, "Job"), (info, "Info"), (error, "Error")):
+        check(answer, schemas[name], name)
+    assert info["family"] == "compact" and info["has_gaze"] and len(info["expressions"]) == 53
+    assert info["commands"]["rotate"]["options"][0]["flag"].startswith("--")
+    assert "checkpoint" not in {each["name"] for each in info["commands"]["reenact"]["options"]}
+
+
+def check(value: object, schema: dict[str, object], where: str) -> None:
+    """Check a value against the part of JSON Schema that the description uses."""
+    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
+    if "anyOf" in schema:
+        options = schema["anyOf"]
+        assert isinstance(options, list)
+        if value is not None:
+            check(value, options[0], where)
+        return
+    kind = str(schema["type"])
+    assert isinstance(value, kinds[kind]) and (kind == "boolean") == isinstance(value, bool), (where, value)  # type: ignore[arg-type]
+    if "enum" in schema:
+        assert value in schema["enum"], (where, value)  # type: ignore[operator]
+    if isinstance(value, dict) and "properties" in schema:
+        properties = schema["properties"]
+        assert isinstance(properties, dict) and set(value) == set(properties), (where, set(value) ^ set(properties))
+        for name, part in properties.items():
+            check(value[name], part, f"{where}.{name}")
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for each in value:
+            if "$ref" not in schema["items"]:  # type: ignore[operator]
+                check(each, schema["items"], where)  # type: ignore[arg-type]
 
 
 def test_results_are_kept_where_the_user_wants_them(tmp_path: Path, material: Path) -> None:

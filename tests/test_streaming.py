@@ -55,7 +55,7 @@ def test_producer_is_exactly_depth_and_one_ahead(depth: int) -> None:
         expected = min(50, taken + depth + 1)
         with changed:
             # It must get that far, or nothing would run side by side; and no farther, or memory would grow.
-            assert changed.wait_for(lambda expected=expected: made >= expected, timeout=5)
+            assert changed.wait_for(lambda expected=expected: made >= expected, timeout=60)
         assert made == expected
 
 
@@ -110,7 +110,7 @@ def test_closing_the_last_of_two_stages_closes_the_first() -> None:
     assert [next(doubled) for _ in range(4)] == [0, 2, 4, 6]
     doubled.close()  # type: ignore[attr-defined]
     gc.collect()
-    assert closed.wait(5)
+    assert closed.wait(60)
     assert not threads_of_ours()
 
 

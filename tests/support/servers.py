@@ -125,7 +125,7 @@ def serving(temporary: Path, *words: str | Path) -> Iterator[RunningServer]:
         process.communicate()
 
 
-def wait_until(is_so: Any, within_s: float = 60.0) -> None:
+def wait_until(is_so: Any, within_s: float = PATIENT_S) -> None:
     """Wait until something is so."""
     deadline_s = time.monotonic() + within_s
     while not is_so():

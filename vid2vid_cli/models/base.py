@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.face.crop import CropSpec, FaceCrop
+from vid2vid_cli.geometry.affine import Matrix
 from vid2vid_cli.geometry.regions import Mouth, Region
 from vid2vid_cli.geometry.turning import Turning
 from vid2vid_cli.motion import Motion, PoseOverride
@@ -157,43 +158,6 @@ class SendsBeside(Protocol):
         ...
 
 
-class Follower(Protocol):
-    """Compares the frames of one driving with its first one."""
-
-    def compare(self, motion: Motion, picture: NDArray[np.uint8], *, face: bool = True) -> Tensor:
-        """Return what the motion of a frame misses, its `extra`: (1, P, 3).
-
-        picture: (S, S), gray, the same part of the frame as of the first one. motion: of one frame, in that part.
-        face: whether what is missed of the face itself counts, which takes most of the time.
-        """
-        ...
-
-
-@runtime_checkable
-class Follows(Protocol):
-    """A model that refines a driving's motion by comparing its frames with the first one.
-
-    follow_crop: the part of the frames that it compares: a square of fixed size around the face of the first frame, not
-    turned against the driving crop.
-    """
-
-    follow_crop: CropSpec
-
-    def follow(
-        self, picture: NDArray[np.uint8], landmarks: Tensor, seen: NDArray[np.float32] | None = None
-    ) -> Follower | None:
-        """Begin with the first frame. Returns None where the checkpoint has no use for it.
-
-        picture: (S, S), gray, the first frame's follow_crop. landmarks: (1, 470, 3) in px of that picture. seen: left,
-        top, right and bottom of what the frame covers of it, in its px; beyond, its edge is repeated. None: all of it.
-        """
-        ...
-
-    def follows_face(self, own: Motion, reference: Motion) -> bool:
-        """Say whether a source uses what is missed of the driving's face. own: its motion. reference: see `drive`."""
-        ...
-
-
 @runtime_checkable
 class ShowsDriving(Protocol):
     """A model that shows a part of the driving's own pictures, such as what lies between its lips.
@@ -252,13 +216,15 @@ class View:
     image: (1, 3, H, W) in [0, 1], cut as the family's `source_crop`. landmarks: (1, 470, 3) in px of that crop, see
     `ReenactmentModel.appearance`. sharpness: how fine its detail is, larger is finer; comparable among views of one
     person only. region: (1, 1, H, W) in [0, 1], where the picture is the person's; None: everywhere. Elsewhere it only
-    looks like it: a call sends a mouth, and what lies around it was rendered.
+    looks like it: a call sends a mouth, and what lies around it was rendered. place: (2, 3), maps px of this crop to
+    those of the source's crop, where both were cut from frames of one size; None: nobody knows where.
     """
 
     image: Tensor
     landmarks: Tensor
     sharpness: float = 1.0
     region: Tensor | None = None
+    place: Matrix | None = None
 
 
 @runtime_checkable

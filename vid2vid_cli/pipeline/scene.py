@@ -12,7 +12,8 @@ from typing import Protocol
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError
 from vid2vid_cli.face.compositing import alpha_between, side_by_side
-from vid2vid_cli.models.base import Follows, KnowsRest, ReenactmentModel, shape_of
+from vid2vid_cli.models.base import KnowsRest, ReenactmentModel, shape_of
+from vid2vid_cli.models.following import Follows
 from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference, ShotStart
 from vid2vid_cli.pipeline.finite import require_finite_motion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from vid2vid_cli.serve.options import Limits, ServeOptions
@@ -38,15 +38,23 @@ class LiveSessions:
         return child
 
     @asynccontextmanager
-    async def lend(self) -> AsyncIterator[ChildProcess]:
-        """Lend a process for the block. RefusedError if as many are lent as may be."""
+    async def lend(self) -> AsyncIterator[Callable[[], Awaitable[ChildProcess]]]:
+        """Keep a place for the block, and give what gets its process. RefusedError if all places are taken.
+
+        Who asks for no process, as whoever leaves without a word, costs none.
+        """
         if self._open >= self._limits.sockets:
             raise RefusedError(f"there are {self._limits.sockets} live pictures already; close one", 429)
         self._open += 1
-        child = None
-        try:
+        child: ChildProcess | None = None
+
+        async def process() -> ChildProcess:
+            nonlocal child
             child = await self._take_spare() or await self._start()
-            yield child
+            return child
+
+        try:
+            yield process
         finally:
             self._open -= 1
             if child is not None:

@@ -30,9 +30,10 @@ async def live(socket: WebSocket) -> None:
     service: Service = socket.app.state.service
     await socket.accept()
     try:
-        async with service.live.lend() as child:
+        async with service.live.lend() as process:
             with ExitStack() as in_use:
                 order = await _first_order(socket, service, in_use)
+                child = await process()
                 await child.send(order)
                 await _run(socket, child, service, in_use)
     except WebSocketDisconnect:

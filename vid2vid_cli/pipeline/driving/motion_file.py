@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from vid2vid_cli.errors import MotionFileError, UsageError
 from vid2vid_cli.media.video import ReadOptions
-from vid2vid_cli.models.base import Follows, ReenactmentModel
+from vid2vid_cli.models.base import ReenactmentModel
+from vid2vid_cli.models.following import Follows
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import MotionFile, is_motion_file, load_motion
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, FileDriving, Reference

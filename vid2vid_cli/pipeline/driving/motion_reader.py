@@ -18,7 +18,8 @@ from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, FaceAnalyzer, Select
 from vid2vid_cli.face.placing import whole_head
 from vid2vid_cli.media.files import MAX_PIXELS
-from vid2vid_cli.models.base import Follower, Follows, ReenactmentModel, ShowsDriving
+from vid2vid_cli.models.base import ReenactmentModel, ShowsDriving
+from vid2vid_cli.models.following import Follower, Follows
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import HeadMotion

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import ClassVar
@@ -15,11 +14,11 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError, UsageError, Vid2VidError
 from vid2vid_cli.face.crop import FaceCrop
 from vid2vid_cli.media.suffixes import VIDEO_SUFFIXES
-from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video, read_video
+from vid2vid_cli.media.video import ReadOptions, VideoInfo, audio_of, frames_to_read, probe_video
 from vid2vid_cli.models.base import ReenactmentModel, ShowsDriving
-from vid2vid_cli.models.registry import load_person_matte
 from vid2vid_cli.motion import Motion, join_motions
 from vid2vid_cli.pipeline.driving.base import SURVEYED, DrivenFrame, FileDriving, Reference, ShotStart
+from vid2vid_cli.pipeline.driving.clip import Clip
 from vid2vid_cli.pipeline.driving.motion_reader import FrameReading, ReaderSetup, cut_out, look_at
 from vid2vid_cli.pipeline.driving.reference import (
     REFERENCE_CANDIDATES,
@@ -31,13 +30,9 @@ from vid2vid_cli.pipeline.driving.reference import (
     reference_step,
     unlikeness,
 )
-from vid2vid_cli.pipeline.driving.shots import number_shots
 from vid2vid_cli.pipeline.driving.watching import FaceWatcher
-from vid2vid_cli.pipeline.driving.zoom import without_zoom
 from vid2vid_cli.pipeline.memory import Memory, Recording
-from vid2vid_cli.process.streaming import prefetch
 
-PREFETCHED = 4  # decoded frames that wait while the networks are at work
 MOST_CUTS_TOLD = 5
 SURVEYED_S = 60.0  # of a clip, from its start, for its habits
 
@@ -97,7 +92,7 @@ class VideoDriving(FileDriving):
         """Yield the frames of the clip; what is remembered of them is not computed again."""
         memory = self._memory
         if memory is None:
-            return self._watch(self._shots(self.reading.warn))
+            return self._watch(self._clip.shots(self.reading.warn))
         known = memory.recall_motion(self._key(memory, "frames"))
         return self._watch_and_record(memory) if known is None else self._replay(known)
 
@@ -157,25 +152,9 @@ class VideoDriving(FileDriving):
         rest += "; further cuts are not named" if is_last else ""
         return f"{self.path}: another shot begins at frame {frame} ({float(frame / self.fps):.2f} s){rest}"
 
-    def _shots(self, warn: Callable[[str], None] | None = None, step: int = 1) -> Iterator[tuple[int, Frame]]:
-        """Decode every `step`th frame, with the number of its shot; where the camera zooms, the zoom is undone.
-
-        warn: takes lines about damage and zooms; None tells of damage alone.
-        """
-        reading = self.reading if warn is None else replace(self.reading, warn=warn)
-        # The frames in between have to be decoded all the same: a clip is stored as changes from frame to frame.
-        numbered = number_shots(prefetch(read_video(self.path, reading, self.info), PREFETCHED))
-        if not self.watcher.setup.keeps_zoom:
-            numbered = without_zoom(numbered, load_person_matte().of_frame, partial(self._tell_zoom, warn))
-        return itertools.islice(numbered, 0, None, step)
-
-    def _pictures(self, step: int = 1) -> Iterator[Frame]:
-        return (picture for _, picture in self._shots(step=step))
-
-    def _tell_zoom(self, warn: Callable[[str], None] | None, frame: int) -> None:
-        if warn is not None:
-            when = f"frame {frame} ({float(frame / self.fps):.2f} s)"
-            warn(f"{self.path}: the camera zooms from {when} on; the head keeps its size")
+    @property
+    def _clip(self) -> Clip:
+        return Clip(self.path, self.reading, self.info, self.watcher.setup.keeps_zoom)
 
     def _watch_and_record(self, memory: Memory) -> Iterator[DrivenFrame]:
         """Watch the whole clip and remember its motion, and the warnings that came with it."""
@@ -186,7 +165,7 @@ class VideoDriving(FileDriving):
                 recorder.warnings.append(text)
                 self.reading.warn(text)
 
-            for driven in self._watch(self._shots(warn)):
+            for driven in self._watch(self._clip.shots(warn)):
                 recorder.append(driven.motion, found=driven.found)
                 yield driven
             # A run that is broken off before this line records nothing, nor does a clip of several shots: their rests
@@ -197,7 +176,7 @@ class VideoDriving(FileDriving):
     def _replay(self, known: Recording) -> Iterator[DrivenFrame]:
         """Yield remembered motion; the clip is decoded only if its pictures, or parts of them, are shown."""
         setup = self.watcher.setup
-        pictures = self._pictures() if setup.needs_pictures or setup.looks else itertools.repeat(None)
+        pictures = self._clip.pictures() if setup.needs_pictures or setup.looks else itertools.repeat(None)
         look: object | None = None
         # Not strict: without pictures there is no end on that side.
         for (motion, found), picture in zip(known, pictures, strict=False):
@@ -240,7 +219,7 @@ class VideoDriving(FileDriving):
         """Yield about SURVEYED motions spread over the first minute: a clip is decoded from its start."""
         count = min(self.count, round(SURVEYED_S * self.fps))
         step = max(1, count // SURVEYED)
-        readings = self.watcher.readings(itertools.islice(self._pictures(step), count // step))
+        readings = self.watcher.readings(itertools.islice(self._clip.pictures(step), count // step))
         return (reading.motion for _, reading in readings if reading is not None)
 
     def _preview(self) -> Iterator[DrivenFrame]:
@@ -248,7 +227,7 @@ class VideoDriving(FileDriving):
         memory = self._memory
         known = None if memory is None else memory.recall_motion(self._key(memory, "frames"))
         if known is None:
-            return self.watcher.watch(self._pictures())
+            return self.watcher.watch(self._clip.pictures())
         return (DrivenFrame(motion, found, None) for motion, found in known)
 
     def _candidates(self) -> list[Candidate]:
@@ -281,7 +260,7 @@ class VideoDriving(FileDriving):
         """
         # A tracker that sees only every `step`th frame finds the face again where it has moved too far.
         step = reference_step(self.fps)
-        shots, pictures = itertools.tee(self._shots(step=step))
+        shots, pictures = itertools.tee(self._clip.shots(step=step))
         readings = zip(shots, self.watcher.readings(picture for _, picture in pictures), strict=True)
         self._seen, count, first = [], 0, 0
         for place, ((shot, _), (picture, reading)) in enumerate(readings):
@@ -303,7 +282,7 @@ class VideoDriving(FileDriving):
             collections.deque(self._read_candidates(), maxlen=0)
             return
         self._seen = []
-        for (motion, found), picture in zip(known, self._pictures(reference_step(self.fps)), strict=False):
+        for (motion, found), picture in zip(known, self._clip.pictures(reference_step(self.fps)), strict=False):
             if found and motion is not None:
                 self._see(picture, FrameReading(motion), known.crop)
 
