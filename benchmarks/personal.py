@@ -12,22 +12,31 @@ one is what moves, and clip `_b` drives it, head only, so that the frames of `_b
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from benchmarks.material import REPOSITORY
-from benchmarks.personal_people import MOST_VIEWS, Pair, find_people, frames_of, portrait_of, views_of
+from benchmarks.personal_people import (
+    Pair,
+    find_people,
+    find_turning,
+    frames_of,
+    portrait_of,
+    views_of,
+    write_blocks,
+)
 from benchmarks.personal_plot import draw_curves
 from benchmarks.personal_table import CLIP, format_tables
+from benchmarks.personal_turns import SIDE_DEG, Turning, turned_frames, turned_views
 from benchmarks.report import Report
 from vid2vid_cli.evaluation.dlib_faces import DlibEmbedding, DlibFaces
 from vid2vid_cli.evaluation.judges import Judges
@@ -43,14 +52,15 @@ from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.person_file import StoredView
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import EngineOptions
-from vid2vid_cli.pipeline.person.source_views import view_of
+from vid2vid_cli.pipeline.person.source_views import SourcePlace, view_of
 
 REPORT = Report(Path(__file__).with_name("personal.json"), "personal.md", "personal", format_tables)
 PLOT = REPOSITORY / "docs" / "images" / "personal.png"
 COUNTS = (1, 2, 4, 8)
-SIDE_DEG, SHOWN_DEG = 30, 10  # heads are turned to the first; pictures at the second show something of that side
+SHOWN_DEG = 10  # pictures that are turned so far show something of that side
 KEPT = ("l1", "face_l1", "psnr", "ssim", "mouth_l1", "akd", "mouth_akd", "identity", "no_face_pct")
-TIMED_FRAMES = 24
+Kind = TypeVar("Kind")
+TIMED_FRAMES, TIMED_PEOPLE = 24, 3
 PEOPLE_ON_SHEET = 5
 
 
@@ -92,15 +102,13 @@ def yaw_offset(points: np.ndarray) -> float:
 
 def measure(pair: Pair, setup: EvaluationSetup, given: argparse.Namespace, sheet: Sheet | None) -> dict[str, Any]:
     """Measure one person by number of pictures."""
-    everything = views_of(pair, given.seconds, setup.engine.analyzer)
-    # Each number of pictures contains those of the numbers before.
-    chosen = {str(count): everything[:count] for count in COUNTS} | {CLIP: everything}
+    chosen = by_number(views_of([pair.seen], given.seconds, setup.engine.analyzer))
     shown = start(pair, chosen, setup, shows=not given.own_mouth)
     for frame in frames_of(pair.judged, given.seconds, given.every, setup.engine.analyzer):
         shown.judge(TrueFrame.of(frame, shown.square, setup.judges), frame)
     facts = {
         "person": pair.name,
-        "pictures": len(everything),
+        "pictures": len(chosen[CLIP]),
         "scores": {count: tally.means() for count, tally in shown.tallies.items()},
         "sides": [measure_side(sign, chosen, shown, setup) for sign in (-1, 1)],
     }
@@ -110,16 +118,22 @@ def measure(pair: Pair, setup: EvaluationSetup, given: argparse.Namespace, sheet
     return facts
 
 
+def by_number(views: Sequence[StoredView]) -> dict[str, Sequence[StoredView]]:
+    """Return views by number of pictures: each contains those of the numbers before."""
+    return {str(count): views[:count] for count in COUNTS} | {CLIP: views}
+
+
 def start(pair: Pair, chosen: Mapping[str, Sequence[StoredView]], setup: EvaluationSetup, *, shows: bool) -> Shown:
     """Prepare the person with every number of pictures."""
     first = portrait_of(chosen[CLIP][0], pair.seen)
     spec, device = setup.engine.loaded.model.source_crop, setup.engine.device
+    place = SourcePlace.of(chosen[CLIP][0], first.crop(setup.engine))
     performers = {
         count: Performer(
             setup.engine,
             first,
             follows=setup.follows,
-            views=[view_of(view, spec, device) for view in views[1:]],
+            views=[view_of(view, spec, device, place) for view in views[1:]],
             shows=shows,
         )
         for count, views in chosen.items()
@@ -144,21 +158,38 @@ def measure_side(
     return sides
 
 
-def measure_speed(pair: Pair, setup: EvaluationSetup, given: argparse.Namespace) -> dict[str, float]:
-    """Return frames per second of processor time with one picture and with a whole clip's, frame by frame in turn."""
-    views = views_of(pair, given.seconds, setup.engine.analyzer)
-    views = tuple(itertools.islice(itertools.cycle(views), MOST_VIEWS))  # a short clip has fewer
-    shown = start(pair, {"1": views[:1], CLIP: views}, setup, shows=True)
-    spent = dict.fromkeys(shown.performers, 0.0)
-    frames = list(frames_of(pair.judged, given.seconds, given.every, setup.engine.analyzer))
-    for index in range(TIMED_FRAMES + 1):
-        frame = frames[index % len(frames)]
-        # Whoever comes second finds warm caches, so the order changes.
-        for count, performer in list(shown.performers.items())[:: 1 if index % 2 else -1]:
-            began = time.process_time()
-            performer.follow(frame.frame, frame.face)
-            spent[count] += time.process_time() - began if index else 0.0  # the first one compiles
-    return {"pictures": len(views), **{count: TIMED_FRAMES / seconds for count, seconds in spent.items()}}
+def measure_turning(clip: Path, setup: EvaluationSetup, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the sides to which a clip turns in frames that are held back and in pictures of the others."""
+    with tempfile.TemporaryDirectory() as folder:
+        pair = Pair(clip.stem, Path(folder) / clip.name, clip)
+        write_blocks(clip, pair.seen)
+        views = views_of([pair.seen], given.seconds, setup.engine.analyzer)
+        shown = start(pair, by_number(views), setup, shows=not given.own_mouth)
+    turning = Turning(shown.performers, shown.square, setup.judges)
+    return [
+        {"clip": clip.stem, "views": turned_views(views, sign), **turning.measure(sign, frames)}
+        for sign, frames in turned_frames(clip, 2 * given.seconds, setup.engine.analyzer).items()
+        if frames and turned_views(views, sign)
+    ]
+
+
+def measure_speed(people: list[Pair], setup: EvaluationSetup, given: argparse.Namespace) -> dict[str, float]:
+    """Return frames per second of processor time with one picture and with many, frame by frame in turn."""
+    spent, pictures, frame_count = {"1": 0.0, CLIP: 0.0}, [], 0
+    for pair in people[:TIMED_PEOPLE]:  # of the first ones, both clips together have thirty views or nearly
+        views = views_of([pair.seen, pair.judged], given.seconds, setup.engine.analyzer)
+        shown = start(pair, {"1": views[:1], CLIP: views}, setup, shows=True)
+        frames = list(frames_of(pair.judged, given.seconds, given.every, setup.engine.analyzer))
+        pictures.append(len(views))
+        frame_count += TIMED_FRAMES
+        for index in range(TIMED_FRAMES + 1):
+            frame = frames[index % len(frames)]
+            # Whoever comes second finds warm caches, so the order changes.
+            for count, performer in list(shown.performers.items())[:: 1 if index % 2 else -1]:
+                began = time.process_time()
+                performer.follow(frame.frame, frame.face)
+                spent[count] += time.process_time() - began if index else 0.0  # the first one compiles
+    return {"pictures": min(pictures), **{count: frame_count / seconds for count, seconds in spent.items()}}
 
 
 def arguments() -> argparse.Namespace:
@@ -175,8 +206,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def some(people: list[Pair], count: int | None) -> list[Pair]:
-    """Return so many people, evenly spread."""
+def some(people: list[Kind], count: int | None) -> list[Kind]:
+    """Return so many of some people, evenly spread."""
     if count is None or count >= len(people):
         return people
     return [people[index * len(people) // count] for index in range(count)]
@@ -190,16 +221,18 @@ def main() -> None:
         return
     engine, faces = start_engine(EngineOptions(threads=1), None), DlibFaces()
     setup = EvaluationSetup(engine, Judges(faces, DlibEmbedding(faces)), 256, follows=False)
-    people = some(find_people(given.media or REPOSITORY.parent / "shared" / "media"), given.people)
+    media = given.media or REPOSITORY.parent / "shared" / "media"
+    people = some(find_people(media), given.people)
     on_sheet = some(people, PEOPLE_ON_SHEET) if given.sheet else []
     sheet, rows = Sheet(len(COUNTS) + 2, 256), []
     for pair in people:
         rows.append(measure(pair, setup, given, sheet if pair in on_sheet else None))
         one, whole = (rows[-1]["scores"][count] for count in ("1", CLIP))
         print(pair.name, *(f"{name} {one[name]:.3f} -> {whole[name]:.3f}" for name in KEPT[:-1]), flush=True)
-    speed = measure_speed(people[0], setup, given)
+    turns = [side for clip in some(find_turning(media), given.people) for side in measure_turning(clip, setup, given)]
+    speed = measure_speed(people, setup, given)
     settings = {"every": given.every, "seconds": given.seconds, "own_mouth": given.own_mouth, "judge": faces.name}
-    results = {**settings, "people": rows, "speed": speed}
+    results = {**settings, "people": rows, "turns": turns, "speed": speed}
     print(format_tables(results))
     if given.sheet:
         provenance = Provenance(command="evaluate", credentials=False, watermark=False)

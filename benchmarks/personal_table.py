@@ -19,12 +19,14 @@ MEASURES = {
     "mouth_akd": ("mouth AKD px", 2),
     "identity": ("identity distance", 3),
 }
+TURNS = {"turned": 3, "driven": 3, "driven_l1": 1}  # figures of heads that turn, and their digits
 DISTANCES = ("l1", "face_l1", "mouth_l1", "akd", "identity")  # less is better
 
 
 def format_tables(results: dict[str, Any]) -> str:
     """Return all tables."""
-    return "\n\n".join((_about(results), mean_table(results), people_table(results), _speed(results)))
+    tables = (_about(results), mean_table(results), turns_table(results), people_table(results), _speed(results))
+    return "\n\n".join(tables)
 
 
 def values_of(people: Sequence[dict[str, Any]], count: str, name: str) -> list[float]:
@@ -80,8 +82,43 @@ def mean_table(results: dict[str, Any]) -> str:
     sides = [side_means(results, count) for count in COLUMNS]
     cells = [f"{more:.3f} (1: {one:.3f}; {number})" if number else "-" for one, more, number in sides]
     one, more, _ = sides[-1]
-    lines.append(f"| identity at yaw ±30, sides seen | {' | '.join(cells)} | {more / one - 1:+.1%} | |")
+    lines.append(f"| identity at yaw ±30, sides seen at 10° | {' | '.join(cells)} | {more / one - 1:+.1%} | |")
+    turned = [_mean_of_turns(results["turns"], "driven", count) for count in COLUMNS]
+    cells = ["-" if mean is None else f"{mean:.3f}" for mean in turned]
+    change = f"{turned[-1] / turned[0] - 1:+.1%}" if turned[0] and turned[-1] else ""
+    lines.append(f"| identity of heads driven to 20° and more, sides seen at 20° | {' | '.join(cells)} | {change} | |")
     return "\n".join(lines)
+
+
+def turns_table(results: dict[str, Any]) -> str:
+    """Show the sides of the clips that turn, where pictures show them."""
+    lines = [
+        "| side to which a clip turns, the person's own | true frames | pictures of that side "
+        "| identity, turned by 30° at rest: 1 → clip | identity, driven there: 1 → clip | L1, driven there: 1 → clip |",
+        "|---|---|---|---|---|---|",
+    ]
+    turns = results["turns"]
+    for turn in turns:
+        cells = [_change(turn[name]["1"], turn[name][CLIP], digits) for name, digits in TURNS.items()]
+        side = "left" if turn["side"] > 0 else "right"
+        lines.append(f"| {turn['clip']}, {side} | {turn['frames']} | {turn['views']} | {' | '.join(cells)} |")
+    means = [[_mean_of_turns(turns, name, count) for count in ("1", CLIP)] for name in TURNS]
+    cells = [_change(one, more, digits) for (one, more), digits in zip(means, TURNS.values(), strict=True)]
+    lines.append(f"| mean of {len(turns)} sides | | | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _mean_of_turns(turns: Sequence[dict[str, Any]], name: str, count: str) -> float | None:
+    """Return the mean of a figure over the sides where one picture and the clip have it."""
+    both = [turn[name] for turn in turns if None not in (turn[name]["1"], turn[name][CLIP])]
+    known = [figures[count] for figures in both if figures.get(count) is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _change(one: float | None, more: float | None, digits: int) -> str:
+    if one is None or more is None:
+        return "no face found"
+    return f"{one:.{digits}f} → {more:.{digits}f} ({more / one - 1:+.0%})"
 
 
 def people_table(results: dict[str, Any]) -> str:

@@ -280,8 +280,8 @@ def test_a_patch_is_chosen_for_what_it_knows_alone(model: LoadedModel) -> None:
     mouth = topology.region_mask(topology.inner_lips, 0.7).numpy()
     patch = replace(own, face=face, knows=mouth)
     shown = replace(own, face=face)
-    weights = ViewChoice(topology, [own, patch]).weigh(shown)
-    everywhere = ViewChoice(topology, [own, replace(patch, knows=None)]).weigh(shown)
+    weights, _ = ViewChoice(topology, [own, patch]).weigh(shown)
+    everywhere, _ = ViewChoice(topology, [own, replace(patch, knows=None)]).weigh(shown)
     assert weights[1, 0] == everywhere[1, 0] > 0.5  # the mouth
     assert weights[1, 1:].max() < 1e-6 and everywhere[1, 1:].min() > 0.5
 

@@ -266,6 +266,26 @@ def test_lines_around_painted_eyes_are_not_taken_for_skin(model: CompactModel, s
     assert np.abs(read_lids(sitter.image(lined), points).skin - plain).max() < 0.1
 
 
+def test_a_lid_amid_shining_skin_is_no_pale_patch(model: CompactModel, sitter: Sitter) -> None:
+    """Painted glasses and highlights are paler than the skin below the eye; an even lid of theirs looks like an eye."""
+    points, shut_points = sitter.points[:POINTS].astype(np.float32), with_right_eye_shut(sitter)
+    skin = np.full_like(sitter.picture, (170, 110, 80))
+    shining = skin.copy()
+    shining[: round(float(points[LOOPS[0], 1].max()))] = (210, 200, 190)  # all that is above the lower lid
+    matt, bright = (read_lids(sitter.image(picture), points) for picture in (skin, shining))
+    assert not matt.shine.any() and bright.shine.min() > 0.9
+    assert np.ptp(bright.skin[0, 0].mean(0)) > 0.1  # it has some of the colour below
+    lower = shut_points[LOOPS[0, LOWER], :2][2:5].mean(0)
+    width = float(np.linalg.norm(points[LOOPS[0, 0], :2] - points[LOOPS[0, 8], :2]))
+    x, y = int(lower[0]), int(lower[1] - 0.07 * width)
+    # Its line of lashes reaches further up than that of other lids.
+    lit = [
+        drawn_over(p / 255.0, shut_points, lids)[0][y, x].mean() / lids.skin[0, 0].mean()
+        for p, lids in ((skin, matt), (shining, bright))
+    ]
+    assert lit[1] < lit[0] - 0.1
+
+
 def test_eyes_that_are_half_shut_are_not_drawn_over(model: CompactModel, sitter: Sitter) -> None:
     points = sitter.points[:POINTS].astype(np.float32).copy()
     upper, lower = points[LOOPS[0, UPPER]].copy(), points[LOOPS[0, LOWER]]

@@ -15,12 +15,14 @@ from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
+from vid2vid_cli.models.base import View
 from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.motion_layout import POINTS
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth, take_mouth
 from vid2vid_cli.models.compact.mouth_tone import BRIGHTEST, SkinTone, match_tone
 from vid2vid_cli.models.compact.posing import CompactState
-from vid2vid_cli.models.compact.source import CompactSource
-from vid2vid_cli.models.compact.wrinkles import DrivingLook
+from vid2vid_cli.models.compact.source import CompactSource, own_landmarks
+from vid2vid_cli.models.compact.wrinkles import DrivingLook, SkinTexture
 from vid2vid_cli.models.registry import LoadedModel, load_model
 
 RED = np.array([210, 20, 20], np.uint8)  # redder than any lips
@@ -151,3 +153,35 @@ def test_a_foreign_mouth_is_neither_gold_nor_blue_nor_glaring() -> None:
     assert gold[2] > 0.85 * gold[1] and throat[0] > 0.95 * throat[2]
     assert glare.mean() < BRIGHTEST * tone.brightness and glare.mean() > gold.mean() > throat.mean()
     assert np.allclose(match_tone(mouth, fair, tone), mouth, atol=0.01), "one's own mouth has changed"
+
+
+@pytest.fixture(scope="module")
+def other_skin(media_dir: Path, face_analyzer: FaceAnalyzer, compact: CompactModel) -> SkinTexture:
+    """Return the skin of somebody else."""
+    frame = read_image(media_dir / "sources" / "s16_man_smiling.jpg")
+    (face,) = face_analyzer.faces(frame)
+    return compact.skin.take(frame, face.landmarks_px[:POINTS], np.eye(3, dtype=np.float32))
+
+
+def test_whoever_drives_themself_shows_the_mouth_of_the_moment(
+    compact: CompactModel, source: CompactSource, other_skin: SkinTexture
+) -> None:
+    driven, green = opened(compact, source, 0.2), torch.tensor([0.1, 0.9, 0.2])
+    picture, size = compact.render(source, driven), source.layers.size
+    points = driven.keypoints[0] * (max(size) / 2) + torch.tensor([size[1] / 2, size[0] / 2, 0])
+    lips = points[torch.from_numpy(compact.topology.inner_lips).long(), :2]
+    (left, top), (right, bottom) = lips.amin(0).int().tolist(), lips.amax(0).int().tolist()
+    picture[0, :, top:bottom, left:right] = green[:, None, None]
+    person = compact.with_views(source, [View(picture, points[None])])
+    own = own_landmarks(source, size)[0, :POINTS].numpy()
+    frame = (source.features["image"][0].permute(1, 2, 0) * 255).round().byte().numpy()
+    skin = compact.skin.take(frame, own, np.eye(3, dtype=np.float32))
+    x, y = lips.mean(0).int().tolist()
+
+    def middle(face: SkinTexture | None) -> Tensor:
+        look = DrivingLook(red_mouth(), unread=None if face is None else lambda: face)
+        return compact.render(person, compact.with_look(driven, look))[0, :, y, x]
+
+    assert middle(skin)[0] > 2 * middle(skin)[1]  # the driving's, as red as it is
+    for stranger in (other_skin, None):  # the person's own picture
+        assert middle(stranger)[1] > 2 * middle(stranger)[0]

@@ -20,6 +20,7 @@ from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
+from vid2vid_cli.models.compact.likeness import load_likeness
 from vid2vid_cli.models.compact.motion_layout import unit_points
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.person_file import Facts, StoredView, load_person
@@ -30,7 +31,7 @@ from vid2vid_cli.pipeline.person.identity import fit_identity
 from vid2vid_cli.pipeline.person.measuring import CELLS, FaceReader, FaceReading, relief_of
 from vid2vid_cli.pipeline.person.options import PersonalizeOptions
 from vid2vid_cli.pipeline.person.personalize import Personalized, personalize
-from vid2vid_cli.pipeline.person.same_person import OTHER, SAME, Portrait, load_likeness
+from vid2vid_cli.pipeline.person.same_person import OTHER, SAME, Portrait
 from vid2vid_cli.pipeline.progress import Hooks
 
 NOWHERE = Face((0, 0, 1, 1), np.zeros((470, 3), np.float32), 1.0)

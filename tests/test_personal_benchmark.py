@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.personal_people import find_people
+from benchmarks.personal_people import find_people, find_turning, is_held_back, write_blocks
 from benchmarks.personal_plot import draw_curves
 from benchmarks.personal_table import format_tables, side_means, worst_change
+from tests.support.clips import make_clip, number_of
+from vid2vid_cli.media.video import read_video
 
 
 def test_people_whose_clips_were_cut_at_other_places_are_left_out(tmp_path: Path) -> None:
@@ -20,6 +22,21 @@ def test_people_whose_clips_were_cut_at_other_places_are_left_out(tmp_path: Path
     lines = ["file,note", *(f'train/{name}.mp4,"a; {note}; b"' for name, note in rows.items())]
     (tmp_path / "MANIFEST.csv").write_text("\n".join(lines))
     assert [pair.name for pair in find_people(tmp_path)] == ["one"]
+
+
+def test_clips_turn_that_also_face_the_camera(tmp_path: Path) -> None:
+    notes = {"both": "-22..5", "little": "-12..15", "side": "14..30", "high": "-10..25", "unmeasured": ""}
+    lines = ["file,note", *(f'train/{name}.mp4,"[A] a; measured yaw {yaw}, pitch 0..1"' for name, yaw in notes.items())]
+    (tmp_path / "MANIFEST.csv").write_text("\n".join([*lines, 'speech/talk.mp4,"measured yaw -30..30"']))
+    assert [clip.stem for clip in find_turning(tmp_path)] == ["both", "high"]
+
+
+def test_every_other_half_second_is_held_back(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 24, fps="10")
+    write_blocks(clip, tmp_path / "seen.mp4")
+    seen = [number_of(frame) for frame in read_video(tmp_path / "seen.mp4")]
+    assert seen == [*range(5), *range(10, 15), *range(20, 24)]
+    assert [number for number in range(24) if not is_held_back(number, 10.0)] == seen
 
 
 @pytest.fixture
@@ -33,7 +50,13 @@ def results() -> dict[str, object]:
         hidden = {count: {"identity": 0.9, "is_shown": False} for count in scores}
         people.append({"person": person, "scores": scores, "sides": [side if person == "gains" else hidden, hidden]})
     speed = {"pictures": 30, "1": 20.0, "clip": 18.0}
-    return {"every": 12, "seconds": 8, "own_mouth": False, "judge": "dlib", "people": people, "speed": speed}
+    turn = {"clip": "turns", "side": -1, "frames": 9, "views": 2, "driven_l1": {"1": 8.0, "clip": 9.0}}
+    turns = [
+        {**turn, "turned": {"1": None, "clip": 0.3}, "driven": {"1": 0.5, "clip": 0.25}},
+        {**turn, "turned": {"1": 0.4, "clip": 0.3}, "driven": {"1": 0.3, "clip": 0.15}, "side": 1},
+    ]
+    setting = {"every": 12, "seconds": 8, "own_mouth": False, "judge": "dlib"}
+    return {**setting, "people": people, "turns": turns, "speed": speed}
 
 
 def test_the_table_compares_the_clip_with_one_picture(results: dict[str, object]) -> None:
@@ -44,6 +67,9 @@ def test_the_table_compares_the_clip_with_one_picture(results: dict[str, object]
     assert "0.300 (1: 0.500; 1) | -40.0%" in text
     assert "| loses | 8 (-20%) |" in text
     assert "0.90 of it" in text
+    assert "sides seen at 20° | 0.400 | - | - | - | 0.200 | -50.0% | |" in text
+    assert "| turns, right | 9 | 2 | no face found | 0.500 → 0.250 (-50%) | 8.0 → 9.0 (+12%) |" in text
+    assert "| mean of 2 sides | | | 0.400 → 0.300 (-25%) | 0.400 → 0.200 (-50%) | 8.0 → 9.0 (+12%) |" in text
 
 
 def test_the_curves_are_drawn(results: dict[str, object], tmp_path: Path) -> None:

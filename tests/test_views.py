@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.base import SourceAppearance, UsesViews, View
+from vid2vid_cli.models.compact import rendering
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import POINTS
@@ -27,6 +29,7 @@ from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.models.compact.view_blend import Pictures, lay_pictures
 from vid2vid_cli.models.compact.view_choice import FaceShape, ViewChoice
+from vid2vid_cli.models.compact.views import ChosenViews
 from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.motion import PoseOverride
 
@@ -197,13 +200,40 @@ def shape(face: Tensor) -> FaceShape:
     return FaceShape(face.numpy(), np.eye(3, dtype=np.float32), np.zeros(2, np.float32))
 
 
+def test_what_pictures_hide_is_not_drawn(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    shut = person.state(blink=1.0, jaw=0.6)
+    views = [person.view(person.state(yaw, blink=1.0, jaw=0.6)) for yaw in (0.0, 2.0, -2.0, 4.0)]
+    drawn: list[str] = []
+    for name in ("draw_lids", "flatten_folds", "fill_mouth"):
+        monkeypatch.setattr(rendering, name, spy(getattr(rendering, name), name, drawn))
+    shown = person.render(shut, views)
+    assert not drawn
+    # A picture of open eyes and a shut mouth hides nothing.
+    person.render(shut, [person.view(person.state())])
+    assert set(drawn) == {"draw_lids", "flatten_folds", "fill_mouth"}
+    drawn.clear()
+    monkeypatch.setattr(ChosenViews, "hides", lambda *_: False)
+    monkeypatch.setattr(rendering, "HIDDEN", 2.0)
+    everything = person.render(shut, views)
+    assert set(drawn) == {"draw_lids", "flatten_folds", "fill_mouth"}
+    assert np.abs(shown.astype(int) - everything).max() <= 1
+
+
+def spy(function: Callable[..., Any], name: str, seen: list[str]) -> Callable[..., Any]:
+    def called(*given: Any) -> Any:
+        seen.append(name)
+        return function(*given)
+
+    return called
+
+
 def test_weights_add_up_and_change_slowly(face_state: dict[str, Tensor]) -> None:
     topology = FaceTopology.from_state(face_state)
     moved = torch.zeros(POINTS, 3)
     moved[list(topology.inner_lips[11:])] = torch.tensor([0.0, 0.3, 0.0])
     faces = [topology.canonical + share * moved for share in (0.0, 0.2, 0.35, 0.5, 0.8, 1.0)]
     choice = ViewChoice(topology, [shape(face) for face in faces])
-    weights = np.stack([choice.weigh(shape(topology.canonical + s * moved)) for s in np.linspace(0, 1, 401)])
+    weights = np.stack([choice.weigh(shape(topology.canonical + s * moved))[0] for s in np.linspace(0, 1, 401)])
     assert np.allclose(weights.sum(1), 1)
     assert np.allclose(choice.regions.sum(0), 1, atol=1e-5)
     for k, share in enumerate((0.0, 0.2, 0.35, 0.5, 0.8, 1.0)):

@@ -3,7 +3,7 @@
     python -m training.same_person MEDIA -o weights/likeness.safetensors
 
 MEDIA is a folder with `train/` (clips; files of one identity begin with the same word before the first `_`) and
-`stills/` (portraits, one person each). Faces are described as vid2vid_cli.pipeline.person.same_person says; the axes
+`stills/` (portraits, one person each). Faces are described as vid2vid_cli.models.compact.likeness says; the axes
 are those of a linear discriminant analysis (Fisher 1936) of the leading principal components. --judge K leaves every
 K-th identity out, K times over, and prints how often frames of a clip are taken for another person's, and other people
 for the same.
@@ -26,9 +26,9 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.mesh import select_face
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
+from vid2vid_cli.models.compact.likeness import Likeness
 from vid2vid_cli.models.registry import load_face_analyzer
 from vid2vid_cli.pipeline.person.measuring import FaceReader
-from vid2vid_cli.pipeline.person.same_person import Likeness
 
 FRAMES = 8  # of each clip
 COMPONENTS, AXES = 250, 80

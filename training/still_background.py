@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
 
 def turned(source: Path, model: LoadedModel, folder: Path) -> Iterator[Frame]:
     """Yield the frames of a head that turns."""
-    rotate(source, folder, RotateOptions(yaw=YAWS), model=model)
+    rotate(source, folder, RotateOptions(yaw=YAWS, watermark=False, credentials=False), model=model)
     for path in sorted(folder.iterdir()):
         yield read_image(path)
 

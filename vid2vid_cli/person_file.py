@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.errors import PersonFileError
+from vid2vid_cli.geometry.affine import Matrix
 from vid2vid_cli.person_mark import MARK, MAX_HEADER_BYTES
 
 SCHEMA_VERSION = 1
@@ -32,6 +33,8 @@ FACTS = (
     *("sharpness", "brightness", "light_from_right", "light_from_above", "size_px", "score"),
 )
 """What is known of each view, in this order; see `Facts`."""
+PLACE = ("left", "top", "step", "height", "width")
+"""Where each view was cut out of its frame, in this order; see `FramePlace`. Files of older versions do not tell it."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,35 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class FramePlace:
+    """Where a picture was cut out of a frame. left, top: in px of the frame. step: its px for each of the picture's.
+
+    height, width: of the frame, in px.
+    """
+
+    left: float
+    top: float
+    step: float
+    height: float
+    width: float
+
+    @property
+    def affine(self) -> Matrix:
+        """Maps px of the picture to px of the frame: (2, 3)."""
+        return np.array([[self.step, 0, self.left], [0, self.step, self.top]], np.float64)
+
+
+@dataclass(frozen=True)
 class StoredView:
-    """One view. picture: a JPEG. landmarks_px: (470, 3), in px of the picture, see face.mesh.Face."""
+    """One view. picture: a JPEG. landmarks_px: (470, 3), in px of the picture, see face.mesh.Face.
+
+    place: of the picture in its frame; None where it is not known.
+    """
 
     picture: bytes
     landmarks_px: Points
     facts: Facts
+    place: FramePlace | None = None
 
 
 @dataclass(frozen=True)
@@ -113,11 +139,18 @@ def encode_person(person: PersonFile) -> bytes:
     tensors["landmarks"] = np.stack([view.landmarks_px for view in person.views]).astype(np.float32)
     facts = [[getattr(view.facts, name) for name in FACTS] for view in person.views]
     tensors["facts"] = np.array(facts, np.float32)
+    if any(view.place is not None for view in person.views):
+        tensors["places"] = np.array([_row(view.place) for view in person.views], np.float32)
     tensors["identity"] = np.ascontiguousarray(person.identity, np.float32)
     tensors |= {f"habit.{name}": np.ascontiguousarray(table) for name, table in person.statistics.items()}
     about = {"schema": SCHEMA_VERSION, "main": person.main, "facts": list(FACTS), "seen": vars(person.seen)}
     # One entry: several would stand in any order, and the same person would not give the same bytes.
     return bytes(save(tensors, metadata={MARK: json.dumps(about)}))
+
+
+def _row(place: FramePlace | None) -> list[float]:
+    """Return a place as a row of a table; zeros where it is not known."""
+    return [0.0] * len(PLACE) if place is None else [getattr(place, name) for name in PLACE]
 
 
 def load_person(path: Path) -> PersonFile:
@@ -183,14 +216,25 @@ def _read_views(tensors: Mapping[str, NDArray[Any]]) -> tuple[StoredView, ...]:
         raise _damaged(f"{count} views")
     landmarks = _table(tensors, "landmarks", (count, LANDMARKS, 3))
     facts = _table(tensors, "facts", (count, len(FACTS)))
+    places = _table(tensors, "places", (count, len(PLACE))) if "places" in tensors else np.zeros((count, len(PLACE)))
     if np.abs(landmarks).max() > LARGEST_PX:
         raise _damaged("a face far outside of its picture")
+    if np.abs(places).max() > LARGEST_PX:
+        raise _damaged("a picture far outside of its frame")
     if any(tensors[name].dtype != np.uint8 or tensors[name].ndim != 1 for name in names):
         raise _damaged("a picture that is no row of bytes")
     return tuple(
-        StoredView(tensors[name].tobytes(), landmarks[number], Facts(*map(float, facts[number])))
+        StoredView(
+            tensors[name].tobytes(), landmarks[number], Facts(*map(float, facts[number])), _place(places[number])
+        )
         for number, name in enumerate(names)
     )
+
+
+def _place(row: Points) -> FramePlace | None:
+    """Read a row of the table of places."""
+    place = FramePlace(*map(float, row))
+    return place if min(place.step, place.height, place.width) > 0 else None
 
 
 def _table(tensors: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> Points:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vid2vid_cli import load_model, reenact, rotate
+from vid2vid_cli import load_model, personalize, reenact, rotate
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.image import contact_sheet, read_image
@@ -24,12 +24,13 @@ from vid2vid_cli.media.publishing import tags_of
 from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
+from vid2vid_cli.pipeline.person.options import PersonalizeOptions
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"
 PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 MOMENTS = (0, 22, 40, 62, 78, 91)  # frames of the driving clip: rest, a turn, smile, surprise, frown, wink
-SIDE_PX, FAILURE_PX = 200, 300
+SIDE_PX, FAILURE_PX, PERSON_PX = 200, 300, 190
 MOVING_MOMENTS = range(0, 120, 2)  # 12.5 frames/s
 MOVING_SIDE_PX = 280
 MOVING_PAINTING = "s01_mona_lisa.jpg"
@@ -46,6 +47,10 @@ SPOKEN = (0, 9, 19, 29, 33, 57, 82, 100)
 VOICE = EXAMPLES / "voice.flac"
 # Portraits that are turned from side to side, one a row.
 TURNED = ("s01_mona_lisa.jpg", "s02_pearl_earring.jpg", "s27_ai_woman.png", "s08_painted_man_glasses.png")
+# A person by number of pictures: clip of the person, driving, frames of it (shut eyes, a turn, open mouths), numbers of
+# pictures, and what is shown of each frame: left, top and side, in shares of it.
+PERSON, PERSON_DRIVING = "train/t15_aisolo.mp4", "d03_woman_expressions_audio.mp4"
+PERSON_MOMENTS, PERSON_VIEWS, PERSON_BOX = (60, 174, 306, 336), (1, 2, 4, 8, 30), (0.2, 0.17, 0.58)
 # What still fails: heads half in profile that are turned to the camera, and heads that are turned too far.
 FAILURES = {
     "s02_pearl_earring.jpg": RotateOptions(frontalize=True),
@@ -73,6 +78,7 @@ def main() -> None:
         save(HERE / "speech.jpg", [contact_sheet(spoken, len(SPOKEN))])
         rows = [turned(folder / "sources" / portrait, "-40:40:20", model) for portrait in TURNED]
         save(HERE / "turned.jpg", [contact_sheet(rows, 1)])
+        save(HERE / "person.jpg", [person_sheet(folder / PERSON, folder / "drivings" / PERSON_DRIVING, model)])
         views = [view(folder / "sources" / portrait, options, model) for portrait, options in FAILURES.items()]
         save(HERE / "failures.jpg", [contact_sheet(views, len(views))])
 
@@ -91,6 +97,20 @@ def view(portrait: Path, options: RotateOptions, model: LoadedModel) -> Frame:
         result = Path(folder) / "view.png"
         rotate(portrait, result, replace(options, paste_back=False), model=model)
         return resize_frame(read_image(result), (FAILURE_PX, FAILURE_PX))
+
+
+def person_sheet(clip: Path, driving: Path, model: LoadedModel) -> Frame:
+    """Return a person as another one's clip moves it: a row for each moment, a column for each number of pictures."""
+    columns, (left, top, side) = [], PERSON_BOX
+    with tempfile.TemporaryDirectory() as folder:
+        for count in PERSON_VIEWS:
+            person = Path(folder) / f"{count}.person"
+            personalize(clip, person, PersonalizeOptions(views=count))
+            shown = move(person, driving, PERSON_MOMENTS, model, 2 * SIDE_PX)
+            first, second, length = (round(share * 2 * SIDE_PX) for share in (left, top, side))
+            cut = [frame[second : second + length, first : first + length] for frame in shown]
+            columns.append([resize_frame(frame, (PERSON_PX, PERSON_PX)) for frame in cut])
+    return contact_sheet([frame for row in zip(*columns, strict=True) for frame in row], len(PERSON_VIEWS))
 
 
 def moving_frames(portraits: Sequence[Path], model: LoadedModel) -> list[Frame]:

@@ -14,12 +14,14 @@ from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face
 from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.face.placing import private_room
-from vid2vid_cli.models.base import KnowsRest, UsesViews, View
-from vid2vid_cli.motion import PoseOverride
+from vid2vid_cli.models.base import KnowsRest, ShowsDriving, UsesViews, View
+from vid2vid_cli.motion import Motion, PoseOverride
 from vid2vid_cli.pipeline.animator import Animator
 from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup, look_at
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.turning import TurnCalibration
+
+LOOKS = 3  # a family may ask for several looks at rest; here one frame is known to be, and stands for them
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class Performer:
         self._frame, model = source.frame, engine.loaded.model
         self._crop, own = source.crop(engine), source.view(engine)
         rest = reference or source
-        self._setup = ReaderSetup(model, engine.analyzer, "largest", engine.device, follows=follows, shows=shows)
+        self._setup = ReaderSetup(
+            model, engine.analyzer, "largest", engine.device, follows=follows, shows=shows, wrinkles=float(shows)
+        )
         self._reader = MotionReader(self._setup, rest.frame, rest.face)
         # Whatever is the same in every frame is computed once.
         with torch.inference_mode():
@@ -76,6 +80,9 @@ class Performer:
             self._reference = self._reader.read(rest.frame, rest.face)
             if reference is not None and isinstance(model, KnowsRest):
                 appearance = replace(appearance, rest=model.rested(appearance, self._reference, None))
+            self._look_at_rest = self._look(rest.frame, self._reference)
+            if isinstance(model, ShowsDriving):
+                self._look_at_rest = model.look_at_rest([self._look_at_rest] * LOOKS)
         self._appearance, self._subject = appearance, source.subject
         self._turns = TurnCalibration(model, engine.analyzer)
         self._animator = Animator(model, appearance, source.subject)
@@ -84,9 +91,12 @@ class Performer:
     def follow(self, frame: Frame, face: Face) -> Frame:
         """Return the portrait, moved as a face in a driving frame."""
         motion = self._reader.read(frame, face)
-        look = look_at(self._setup, frame, self._reader.crop, motion)
-        moved = self._animator.frame(motion, self._reference, look=look)
+        look = self._look(frame, motion)
+        moved = self._animator.frame(motion, self._reference, look=look, look_at_rest=self._look_at_rest)
         return paste_face(self._frame, moved, self._crop)
+
+    def _look(self, frame: Frame, motion: Motion) -> object | None:
+        return look_at(self._setup, frame, self._reader.crop, motion)
 
     def turn(self, pose: PoseOverride) -> Frame:
         """Return the portrait with its head turned and everything else at rest."""

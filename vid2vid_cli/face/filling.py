@@ -15,17 +15,38 @@ FULL_WEIGHT = 0.05  # of the known pixels around: with this many, a coarser scal
 
 def fill_background(picture: Points, matte: Map) -> Points:
     """Return a picture (H, W, C) without the person. matte: (H, W) in [0, 1]."""
-    height, width = matte.shape
-    shrink = min(1.0, FILLED_SIDE / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    small, there = (_resize(values, size, cv2.INTER_AREA) for values in (picture, matte))
-    reach = max(1, round(MARGIN * max(size)))
+    return fill_unknown(picture, shown_background(matte))
+
+
+def shown_background(matte: Map) -> Map:
+    """Return where a picture shows the background for sure, 1 or 0, in fewer pixels (h, w). matte: (H, W)."""
+    size = _small(matte.shape)
+    there = _resize(matte, size, cv2.INTER_AREA)
+    reach = _reach(size)
     around = cv2.dilate(there, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    known = np.asarray(around < LEAST, np.float32)
+    return np.asarray(around < LEAST, np.float32)
+
+
+def fill_unknown(picture: Points, known: Map) -> Points:
+    """Return a picture (H, W, C), filled where it is not known. known: see shown_background."""
+    height, width = picture.shape[:2]
+    size = _small((height, width))
+    small = _resize(picture, size, cv2.INTER_AREA)
     # From 1 where the filling shows to 0 where the picture does, over the outer half of what is filled.
-    filling = np.clip(2 - 2 * cv2.GaussianBlur(known, (0, 0), max(reach / 3, 0.5)), 0, 1) * (1 - known)
+    filling = np.clip(2 - 2 * cv2.GaussianBlur(known, (0, 0), max(_reach(size) / 3, 0.5)), 0, 1) * (1 - known)
     filled, share = (_resize(values, (width, height), cv2.INTER_LINEAR) for values in (fill(small, known), filling))
     return np.asarray(picture + share[..., None] * (filled - picture), np.float32)
+
+
+def _small(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the width and height in which a picture is filled."""
+    height, width = shape
+    shrink = min(1.0, FILLED_SIDE / max(height, width))
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+
+def _reach(size: tuple[int, int]) -> int:
+    return max(1, round(MARGIN * max(size)))
 
 
 def fill(picture: Points, known: Map) -> Points:

@@ -264,11 +264,11 @@ class Source:
             made = model.appearance(image, landmarks)
         else:
             made = remembered_appearance(memory, self._key(memory, "appearance", number), model, image, landmarks)
-        return SourceFace(crop, self._with_views(made, frame, face), face.landmarks_px)
+        return SourceFace(crop, self._with_views(made, frame, face, crop), face.landmarks_px)
 
-    def _with_views(self, made: SourceAppearance, frame: Frame, face: Face) -> SourceAppearance:
+    def _with_views(self, made: SourceAppearance, frame: Frame, face: Face, crop: FaceCrop) -> SourceAppearance:
         """Add what other pictures show, where one face is meant."""
-        return made if self.options.face == "all" else self._views.seen_by(made, frame, face)
+        return made if self.options.face == "all" else self._views.seen_by(made, frame, face, crop)
 
     def _appear_like(self, own: SourceFace, frame: Frame, face: Face | None) -> SourceFace:
         """Compute what the model keeps of a face on another ground; it moves exactly as `own` does."""
@@ -277,7 +277,7 @@ class Source:
         model, crop = self._engine.loaded.model, own.crop
         image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        made = self._with_views(model.appearance(image, landmarks), frame, face)
+        made = self._with_views(model.appearance(image, landmarks), frame, face, crop)
         return SourceFace(crop, replace(made, canonical=own.appearance.canonical, motion=own.appearance.motion))
 
     def _sized(self, picture: Frame) -> tuple[Frame, float]:

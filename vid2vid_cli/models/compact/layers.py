@@ -69,11 +69,15 @@ class Layers:
 def split_layers(image: Tensor, matte: Map) -> Layers:
     """Split a source (1, 3, H, W) by its matte (H, W)."""
     picture = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
-    background = fill_background(picture, matte)
+    return lay_over(picture, matte, fill_background(picture, matte), image)
+
+
+def lay_over(picture: Points, matte: Map, background: Points, like: Tensor) -> Layers:
+    """Split a picture (H, W, 3) by its matte (H, W) before a background (H, W, 3). like: for device and type."""
     moving = picture - (1 - matte[..., None]) * background
     person, above = _cap(np.concatenate([moving, matte[..., None]], -1))
     beside = max(1, round(BESIDE * matte.shape[1]))
-    return Layers(_as_image(_widen(person, beside), image), _as_image(background, image), above, beside)
+    return Layers(_as_image(_widen(person, beside), like), _as_image(background, like), above, beside)
 
 
 def _cap(person: Points) -> tuple[Points, int]:

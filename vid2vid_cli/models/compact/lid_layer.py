@@ -32,12 +32,20 @@ SKIN_FROM, SKIN_TO = 0.5, 0.8
 # What is darker than this share of the lightest is no skin at all: painted eyes behind glasses are full of lines.
 SHADOW, LIGHTEST = 0.5, 0.9
 LINE, LINE_SOFT = 0.4, 0.15  # of the skin's red, green or blue: where less of one is seen, frames of glasses are
+# Where the skin above an eye has little of the colour of that below it, it shines: in paintings, and behind painted
+# glasses. Shares of that colour from which on a lid shines in part, and wholly; how much of the colour below it then
+# takes, lit by at most so much more.
+SHINES_FROM, SHINES_TO, COLOURED, LIT_MORE = 0.70, 0.55, 0.4, 1.15
+LEAST_COLOUR = 0.05  # added to saturations, which are noise in grey pictures
 VARIES = 0.06  # most that the skin of one part of a lid differs from that of the whole lid
-LASHES = 0.1  # thickness of the line of lashes, in eye widths
-SKIRT = 0.2  # eye widths below the lashes over which the skin drawn fades out: there sources show white and wet rims
+# An even patch amid shining skin looks like a blank eye: there a lid has softer edges and deeper shadows.
+LASHES, SHINY_LASHES = 0.1, 0.22  # thickness of the line of lashes, in eye widths
+# Eye widths below the lashes over which the skin drawn fades out: there sources show white and wet rims.
+SKIRT, SHINY_SKIRT = 0.2, 0.35
 # A lid lies on a ball: it is lighter in its middle, and darker towards its edge and its corners.
-LIGHT, SHADE, SIDES = 0.06, 0.10, 0.16
-SOFT, SOFT_LINE = 0.2, 0.06  # eye widths: over which the top of a drawn lid fades in, and frames of glasses across it
+LIGHT, SHADE, SHINY_SHADE, SIDES = 0.06, 0.10, 0.3, 0.16
+# Eye widths over which the top of a drawn lid fades in, and frames of glasses across it.
+SOFT, SHINY_SOFT, SOFT_LINE = 0.2, 0.45, 0.06
 # Of the way from the fold to the edge of the open lid: so far the source is shown, where it is, then the drawn skin.
 KEPT, LINES_KEPT = (0.05, 0.3), (0.15, 0.5)  # the latter for lines, as frames of glasses are
 MEET = 0.1  # eye widths between lids: from there on no skin is drawn below the lashes, up to half as much all of it
@@ -49,13 +57,14 @@ class SourceLids:
     """The lids of one source.
 
     picture: (H, W, 3), the source. skin: (2, 2, 7, 3), of each eye, above and below it, part by part. lashes: (2, 3).
-    All in [0, 1]. In px of the picture: folds: (2, 7, 2). drops: (2, 7, 2), from there to the edge of the open lid.
-    corners: (2, 2, 2), outer and inner. widths: (2,), of the eyes.
+    shine: (2,), how far the skin above each eye shines. All in [0, 1]. In px of the picture: folds: (2, 7, 2). drops:
+    (2, 7, 2), from there to the edge of the open lid. corners: (2, 2, 2), outer and inner. widths: (2,), of the eyes.
     """
 
     picture: Points
     skin: Points
     lashes: Points
+    shine: Points
     folds: Points
     drops: Points
     corners: Points
@@ -71,12 +80,14 @@ def read_lids(image: Tensor, points_px: Points) -> SourceLids:
     below = np.stack([points[BAG] + share * (points[CHEEK] - points[BAG]) for share in BELOW])
     seen = _colours(picture, np.concatenate([on_lid, above, below]))  # (12, 2, 7, 3)
     skin = np.stack([_even_skin(part) for part in np.split(seen, [len(ON_LID) + len(ABOVE)])], 1)  # (2, 2, 7, 3)
+    shine = _shine(skin[:, 0], skin[:, 1])
+    skin[:, 0] = _coloured(skin[:, 0], skin[:, 1], shine)
     edges = _colours(picture, points[LID])  # the darkest of them are lashes
     darkest = np.quantile(edges, 0.1, axis=1)
     lashes = np.minimum(darkest, 0.5 * skin.mean((1, 2)))
     folds, corners = points[FOLD], points[LOOPS[:, [OUTER, INNER]]]
     drops = points[LID] - folds
-    return SourceLids(picture, skin, lashes.astype(np.float32), folds, drops, corners, _widths(points))
+    return SourceLids(picture, skin, lashes.astype(np.float32), shine, folds, drops, corners, _widths(points))
 
 
 def draw_lids(size: tuple[int, int], points_px: Points, closing: Points, lids: SourceLids) -> list[Layer]:
@@ -93,8 +104,9 @@ def _draw_lid(size: tuple[int, int], points: Points, closing: Points, lids: Sour
     if not weight.any():
         return None
     width_px = float(_widths(points)[eye])
-    thick = max(1.0, LASHES * width_px)
-    skirt = SKIRT * width_px
+    shine = float(lids.shine[eye])
+    thick = max(1.0, (LASHES + shine * (SHINY_LASHES - LASHES)) * width_px)
+    skirt = (SKIRT + shine * (SHINY_SKIRT - SKIRT)) * width_px
     upper, lower = _strip(points, thick / 2 + skirt, eye)
     rows = np.concatenate([upper, lower])
     low = np.maximum(np.floor(rows.min(0)).astype(int) - 1, 0)
@@ -111,12 +123,13 @@ def _draw_lid(size: tuple[int, int], points: Points, closing: Points, lids: Sour
     below_fold, above_bottom, share, still = np.moveaxis(drawn[..., :4], -1, 0)
     line_up = above_bottom - skirt  # px above the lower end of the lashes
     down = below_fold / np.maximum(below_fold + above_bottom, 1e-3)
-    colour = drawn[..., 4:7] * _light(down, drawn[..., 10])[..., None]
+    colour = drawn[..., 4:7] * _light(down, drawn[..., 10], shine)[..., None]
     kept, of_lines = (smoothstep((to - still) / (to - since)) for since, to in (KEPT, LINES_KEPT))
     seen = _look_at(lids.picture, drawn[..., 7:9])
     # Where the lid fades in, the frame of glasses would fade out.
     line = of_lines * smoothstep((LINE - (seen / np.maximum(colour, 1e-3)).min(-1)) / LINE_SOFT)
-    soft = (SOFT + line * (SOFT_LINE - SOFT)) * width_px
+    soft = SOFT + shine * (SHINY_SOFT - SOFT)
+    soft = (soft + line * (SOFT_LINE - soft)) * width_px
     kept = np.maximum(kept, line)
     colour += kept[..., None] * (seen - colour)
     edge = np.clip(1 - np.abs(line_up - thick / 2) / (0.75 * thick), 0, 1) ** 0.7
@@ -126,10 +139,11 @@ def _draw_lid(size: tuple[int, int], points: Points, closing: Points, lids: Sour
     return Layer(int(low[0]), int(low[1]), np.asarray(colour, np.float32), alpha[..., None].astype(np.float32))
 
 
-def _light(down: Points, across: Points) -> Points:
+def _light(down: Points, across: Points, shine: float) -> Points:
     """Return the light on a shut lid. down: 0 at its fold, 1 at its edge. across: -1 to 1, from corner to corner."""
+    shade = SHADE + shine * (SHINY_SHADE - SHADE)
     bulge = (1 - across**2) * np.clip(4 * down * (1 - down), 0, 1)
-    return np.asarray(1 + LIGHT * bulge - SHADE * down**2 - SIDES * across**4, np.float32)
+    return np.asarray(1 + LIGHT * bulge - shade * down**2 - SIDES * across**4, np.float32)
 
 
 def _strip(points: Points, below: float, eye: int) -> tuple[Points, Points]:
@@ -180,6 +194,25 @@ def _even_skin(seen: Points) -> Points:
     parts = _skin(seen)
     even = cv2.blur(parts, (5, 1), borderType=cv2.BORDER_REPLICATE)  # (2, 7, 3): eyes are rows, parts columns
     return np.asarray(whole + np.clip(even - whole, -VARIES, VARIES), np.float32)
+
+
+def _shine(above: Points, below: Points) -> Points:
+    """Return how far the skin above both eyes (2, 7, 3) shines, by its colour and that of the skin below: (2,)."""
+    share = (_saturation(above) + LEAST_COLOUR) / (_saturation(below) + LEAST_COLOUR)
+    return np.asarray(smoothstep((SHINES_FROM - share) / (SHINES_FROM - SHINES_TO)), np.float32)
+
+
+def _coloured(above: Points, below: Points, shine: Points) -> Points:
+    """Return the skin above both eyes (2, 7, 3) as it would be without shine (2,)."""
+    brighter = above.mean((1, 2), keepdims=True) / np.maximum(below.mean((1, 2), keepdims=True), 1e-3)
+    matt = below * np.minimum(brighter, LIT_MORE)
+    return np.asarray(above + COLOURED * shine[:, None, None] * (matt - above), np.float32)
+
+
+def _saturation(colours: Points) -> Points:
+    """Return how far the parts of the mean of some colours (2, N, 3) differ, over their mean: (2,)."""
+    mean = colours.mean(1)
+    return np.asarray(np.ptp(mean, axis=-1) / np.maximum(mean.mean(-1), 1e-3), np.float32)
 
 
 def _skin(colours: Points) -> Points:

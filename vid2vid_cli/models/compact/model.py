@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,13 +18,16 @@ from vid2vid_cli.checkpoints.reading import embedded_checkpoint
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import UsageError, WeightsError
 from vid2vid_cli.face.crop import CropSpec, FaceCrop
+from vid2vid_cli.face.frames import frame_of
 from vid2vid_cli.face.matte import MatteNetwork, PersonMatte
 from vid2vid_cli.geometry.affine import apply_affine
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.regions import Mouth, Region
 from vid2vid_cli.geometry.turning import Turning
 from vid2vid_cli.models.base import DrivenState, Rest, SourceAppearance, View
+from vid2vid_cli.models.compact.around import AroundReader
 from vid2vid_cli.models.compact.beside import beside_basis
+from vid2vid_cli.models.compact.face_matte import with_face
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
 from vid2vid_cli.models.compact.gaze import Irises
@@ -37,9 +41,10 @@ from vid2vid_cli.models.compact.mouth_picture import take_mouth
 from vid2vid_cli.models.compact.mouth_reading import read_mouth
 from vid2vid_cli.models.compact.movements import Movements
 from vid2vid_cli.models.compact.posing import CompactState, Posing
+from vid2vid_cli.models.compact.relighting import Relighting
 from vid2vid_cli.models.compact.rendering import render_frame
 from vid2vid_cli.models.compact.rest import RestFinder
-from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, own_landmarks, with_face
+from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, own_landmarks
 from vid2vid_cli.models.compact.spoken_face import SpokenFaces, carried
 from vid2vid_cli.models.compact.views import read_views
 from vid2vid_cli.models.compact.wrinkles import FEWEST_AT_REST, DrivingLook, RestingSkin, SkinMap
@@ -66,10 +71,12 @@ class CompactModel:
         self.topology = FaceTopology.from_state(state)
         self.basis = ExpressionBasis.from_state(state)
         self.skin = SkinMap(self.topology)
+        self._relighting = Relighting(self.skin)
         self._rigging = Rigging(self.topology, self.basis, state)
         self._rest = RestFinder(self.topology)
         self.posing = Posing(self.topology, state, self._rigging.project)
         self._matte = PersonMatte(_matte_network(state))
+        self._around = AroundReader(self.topology, self._matte)
         self._bank = MouthBank.from_state(state)
         self._head = HeadModel.from_state(self.topology, state)
         self._movements = None if self._head is None else Movements(self.topology, self._head)
@@ -94,7 +101,8 @@ class CompactModel:
         mouth = read_mouth(self.topology, self._bank, image, landmarks[0], rig)
         lids = read_lids(image, landmarks[0].numpy())
         layers = split_layers(image, matte)
-        return CompactSource({"image": image}, rig.canonical, rig.motion, rig.warp, irises, mouth, lids, layers)
+        skin = self.skin.take(frame_of(image), points_px, rig.head.rotation[0].numpy())
+        return CompactSource({"image": image}, rig.canonical, rig.motion, rig.warp, irises, mouth, lids, layers, skin)
 
     def follow(
         self, picture: NDArray[np.uint8], landmarks: Tensor, seen: Points | None = None
@@ -122,7 +130,8 @@ class CompactModel:
         self, source: SourceAppearance, driving: Motion, reference: Motion | None, pose: PoseOverride | None
     ) -> CompactState:
         """Compose poses as rotations and expressions as differences (relative), or take them as they are."""
-        return self.posing.drive(source, driving, reference, pose)
+        state = self.posing.drive(source, driving, reference, pose)
+        return replace(state, skin=source.skin) if isinstance(source, CompactSource) else state
 
     def look(
         self, frame: Frame, crop: FaceCrop, motion: Motion, *, mouth: bool = True, wrinkles: float = 0.0
@@ -130,9 +139,8 @@ class CompactModel:
         """Take the inside of the mouth and the skin out of a driving frame; see models.base.ShowsDriving."""
         points_px = self._points_px(crop, motion)
         inside = take_mouth(frame, points_px, self.topology.inner_lips) if mouth else None
-        if not wrinkles:
-            return DrivingLook(inside)
-        return DrivingLook(inside, self.skin.take(frame, points_px, motion.rotation[0].cpu().numpy()), wrinkles)
+        take = partial(self.skin.take, frame, points_px, motion.rotation[0].cpu().numpy())
+        return DrivingLook(inside, take(), wrinkles) if wrinkles else DrivingLook(inside, unread=take)
 
     def _points_px(self, crop: FaceCrop, motion: Motion) -> Points:
         """Return the mesh (468, 3) of a driving in px of its frame."""
@@ -147,14 +155,18 @@ class CompactModel:
         skins = [look.skin for look in looks if isinstance(look, DrivingLook) and look.skin is not None]
         return self.skin.rest(skins) if len(skins) >= FEWEST_AT_REST else None
 
-    def with_look(self, driven: DrivenState, look: object, rest: object | None = None) -> DrivenState:
+    def with_look(self, driven: DrivenState, look: object, rest: object | None = None) -> CompactState:
         """Return a state that shows the driving's mouth, and how light on its skin differs from that at rest."""
         if not isinstance(driven, CompactState) or not isinstance(look, DrivingLook):
             raise ValueError("what drives the source, or its look, is of another family")
-        shading = None
+        shading = light = None
         if look.skin is not None and isinstance(rest, RestingSkin):
-            shading = self.skin.ratio(look.skin, rest, look.wrinkles)
-        return replace(driven, mouth=look.mouth, shading=shading)
+            if driven.skin is not None:
+                light = self._relighting.change(driven.skin, look.skin, rest.texture, look.wrinkles)
+            # Folds are light too: what is shown of the one is not shown again.
+            left = look.wrinkles if light is None else look.wrinkles - light.share
+            shading = self.skin.ratio(look.skin, rest, left) if left > 0 else None
+        return replace(driven, mouth=look.mouth, shading=shading, light=light, driver=look.read_skin)
 
     def with_mouth(self, source: SourceAppearance, mouth: Mouth, like: SourceAppearance | None = None) -> CompactSource:
         """Return a source whose opening mouth is filled as asked; see models.base.FillsMouth."""
@@ -171,7 +183,8 @@ class CompactModel:
             return source
         image = source.features["image"]
         own = View(image, own_landmarks(source, (image.shape[2], image.shape[3])))
-        return replace(source, views=read_views(self.skin, source.canonical, own, views))
+        around = self._around.read(own, source.canonical, source.warp, views)
+        return replace(source, views=read_views(self.skin, source.canonical, own, views), around=around)
 
     def with_turning(self, source: SourceAppearance, turning: Turning) -> SourceAppearance:
         """Return a source that is turned by these curves; see models.calibrated_turns."""
@@ -271,7 +284,7 @@ class CompactModel:
         if not isinstance(source, CompactSource) or not isinstance(driven, CompactState):
             raise ValueError("the source appearance or the driven state belongs to another family")
         # A batch only shortens reading and driving: each frame's mesh is drawn by itself.
-        frames = [render_frame(source, driven[i], self.skin) for i in range(len(driven))]
+        frames = [render_frame(source, driven[i], self._relighting) for i in range(len(driven))]
         return frames[0] if len(frames) == 1 else torch.cat(frames)
 
     def without_shape(self, motion: Motion) -> Tensor:

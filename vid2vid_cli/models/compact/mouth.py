@@ -67,6 +67,11 @@ class SourceMouth:
         """Whether the source's own mouth fills it."""
         return self.own is not None and self.kind in ("auto", "source")
 
+    @property
+    def shows_driving(self) -> bool:
+        """Whether the driving's mouth fills it where there is a picture of that."""
+        return self.kind in ("auto", "driving") and not self.shows_own
+
 
 @dataclass(frozen=True)
 class MouthTarget:
@@ -111,7 +116,7 @@ def fill_mouth(target: MouthTarget, source: SourceMouth, shown: MouthPicture | N
 
     shown: the driving's mouth, None where there is no picture of it.
     """
-    if source.kind not in ("auto", "driving") or source.shows_own:
+    if not source.shows_driving:
         shown = None
     opening = find_opening(target, source, shown)
     if opening is None:

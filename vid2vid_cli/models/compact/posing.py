@@ -21,6 +21,8 @@ from vid2vid_cli.models.compact.head_model import HeadModel
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, require_extra
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture
+from vid2vid_cli.models.compact.relighting import LightChange
+from vid2vid_cli.models.compact.wrinkles import SkinTexture
 from vid2vid_cli.models.gaze_request import GazeRequest
 from vid2vid_cli.motion import Motion, PoseOverride
 
@@ -46,7 +48,10 @@ class CompactState:
     source's, see gaze.py; (B, 0, 3) where the motion knows none. surroundings: (B, CELLS * CELLS, 3), see
     motion_layout.py; None where nothing is known. head: the pose of the source's own head in the keypoints. mouth: the
     inside of the driving's mouth, for all frames; None to draw one. shading: how light on the skin changes, for all
-    frames, see wrinkles.SkinMap.ratio; None for not at all. alike: how far source and driving are one person, 0 to 1.
+    frames, see wrinkles.SkinMap.ratio; None for not at all. light: how all light on it does, see
+    relighting.Relighting.change; None for another person. skin: the source's; None where it was not taken. alike: how
+    far source and driving are one person, by their shapes, 0 to 1. driver: reads the skin of the face that `mouth` is
+    of; None where nobody can tell whose it is.
     """
 
     keypoints: Tensor
@@ -55,7 +60,10 @@ class CompactState:
     head: Similarity
     mouth: MouthPicture | None = None
     shading: Map | None = None
+    light: LightChange | None = None
+    skin: SkinTexture | None = None
     alike: float = 0.0
+    driver: Callable[[], SkinTexture | None] | None = None
 
     def is_finite(self) -> bool:
         """Whether all numbers are finite."""
@@ -86,9 +94,7 @@ class CompactState:
         one = slice(index, index + 1)
         surroundings = None if self.surroundings is None else self.surroundings[one]
         head = Similarity(*(t[one] for t in self.head))
-        return CompactState(
-            self.keypoints[one], self.gaze[one], surroundings, head, self.mouth, self.shading, self.alike
-        )
+        return replace(self, keypoints=self.keypoints[one], gaze=self.gaze[one], surroundings=surroundings, head=head)
 
 
 class Posing:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.arrays import Map, Points
+from vid2vid_cli.arrays import Map
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.crop import CropSpec
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.base import SourceAppearance
+from vid2vid_cli.models.compact.around import Around
 from vid2vid_cli.models.compact.gaze import Irises, place_irises, read_gaze
 from vid2vid_cli.models.compact.layers import Layers
 from vid2vid_cli.models.compact.lid_layer import SourceLids
@@ -27,10 +27,10 @@ from vid2vid_cli.models.compact.mesh.warp import MeshWarp
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
 from vid2vid_cli.models.compact.mouth import SourceMouth
 from vid2vid_cli.models.compact.views import Views
+from vid2vid_cli.models.compact.wrinkles import SkinTexture
 from vid2vid_cli.motion import Motion
 
 SOURCE_CROP = CropSpec(scale=3.0)
-FACE_EDGE = 0.015  # of the face's width: where the face's own matte falls to 0
 LIPS_REACH, EYES_REACH = 0.7, 0.5  # eye distances: how far from lips and lids expressions are taken as they are seen
 
 
@@ -46,7 +46,9 @@ class CompactSource(SourceAppearance):
     mouth: SourceMouth
     lids: SourceLids
     layers: Layers
+    skin: SkinTexture
     views: Views | None = None
+    around: Around | None = None
 
 
 @dataclass(frozen=True)
@@ -152,16 +154,6 @@ def _still_border(points: NDArray[np.float32]) -> Border:
     half = (high - low).max() * SOURCE_CROP.scale / 2
     middle = (low + high) / 2
     return Border(middle - half, middle + half)
-
-
-def with_face(matte: Map, points_px: Points) -> Map:
-    """Return a matte (H, W) that is 1 all over the face as well. points_px: (468, 3)."""
-    hull = cv2.convexHull(np.round(points_px[:, :2] * 8).astype(np.int32))
-    face = cv2.fillConvexPoly(np.zeros(matte.shape, np.uint8), hull, 1, cv2.LINE_8, 3)
-    size = max(float(np.ptp(points_px[:, 0])) * FACE_EDGE, 0.5)
-    # 1 inside the face, falling to 0 at its edge.
-    inner = np.clip(cv2.GaussianBlur(face.astype(np.float32), (0, 0), size) * 2 - 1, 0, 1)
-    return np.asarray(np.maximum(matte, inner), np.float32)
 
 
 def _square(border: Border) -> Box:

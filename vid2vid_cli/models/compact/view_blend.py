@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame, Indices, Points
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
+from vid2vid_cli.models.compact.weighted_pixels import mix_four
 
 LEAST = np.float32(1 / 64)  # a smaller share is not seen
 _ONE, _HALF, _BYTE = np.float32(1), np.float32(0.5), np.float32(1 / 255)
@@ -20,8 +21,9 @@ _ONE, _HALF, _BYTE = np.float32(1), np.float32(0.5), np.float32(1 / 255)
 class Pictures:
     """K pictures of the same mesh, one after the other.
 
-    pixels: (N, 3), uint8, row by row. frames: (K, 3), where each begins, its height and its width. places: (K, V, 2),
-    the mesh in px of each, the centre of the first at 0. shares: (K, V), how much of each vertex is shown of it.
+    pixels: (3 N + 1,), uint8, row by row, see mix_four. frames: (K, 3), where each begins in px, its height and its
+    width. places: (K, V, 2), the mesh in px of each, the centre of the first at 0. shares: (K, V), how much of each
+    vertex is shown of it.
     """
 
     pixels: NDArray[np.uint8]
@@ -35,12 +37,16 @@ class Pictures:
         sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
         begins = np.concatenate([[0], np.cumsum(sizes.prod(1))[:-1]])
         places = np.stack([points[:, :2] for points in points_px]).astype(np.float32) - _HALF
-        pixels = np.concatenate([picture.reshape(-1, 3) for picture in pictures])
+        pixels = np.concatenate([*(picture.ravel() for picture in pictures), np.zeros(1, np.uint8)])
         return cls(pixels, np.column_stack([begins, sizes]), places, np.zeros(places.shape[:2], np.float32))
 
-    def some(self, which: NDArray[np.integer], shares: Points) -> Pictures:
-        """Return some of them, with how much of each vertex is shown of each: (len(which), V)."""
-        return Pictures(self.pixels, self.frames[which], self.places[which], np.ascontiguousarray(shares, np.float32))
+    def some(self, which: NDArray[np.integer], shares: Points, moved_px: Points | None = None) -> Pictures:
+        """Return some of them, with how much of each vertex is shown of each: (len(which), V).
+
+        moved_px: (len(which), V, 2), how far the mesh lies in each from where it was read.
+        """
+        places = self.places[which] if moved_px is None else self.places[which] + moved_px
+        return Pictures(self.pixels, self.frames[which], places, np.ascontiguousarray(shares, np.float32))
 
 
 def lay_pictures(
@@ -79,47 +85,62 @@ def _blend(
 ) -> None:
     """Blend pictures into what triangles cover of an image. drawn: (H, W, 3), a triangle's number and its shares."""
     pixels, frames = pictures
-    places, shares = mesh
-    shown, count, last = np.zeros(frames.shape[0], np.int64), 0, -1  # which of them the last triangle shows
+    shown, steps = np.zeros(frames.shape[0], np.int64), np.zeros((frames.shape[0], 9), np.float32)
+    count, last = 0, -1  # how many of them the last triangle shows
     for y in range(drawn.shape[0]):
         for x in range(drawn.shape[1]):
             t = int(drawn[y, x, 0] + _HALF) - 1
             if t < 0:
                 continue
-            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
             if t != last:
-                last, count = t, 0
-                for k in range(frames.shape[0]):
-                    if max(shares[k, a], shares[k, b], shares[k, c]) >= LEAST:
-                        shown[count] = k
-                        count += 1
+                last, count = t, _see(triangles[t], mesh, shown, steps)
             if count == 0:
                 continue
             v, w = drawn[y, x, 1], drawn[y, x, 2]
-            u = _ONE - v - w
             red = green = blue = total = np.float32(0)
             for place in range(count):
-                k = shown[place]
-                share = u * shares[k, a] + v * shares[k, b] + w * shares[k, c]
+                share = steps[place, 0] + v * steps[place, 1] + w * steps[place, 2]
                 if share < LEAST:
                     continue
                 # Linearly between four pixels; the edge of a picture is repeated outside.
-                width = frames[k, 2]
-                px = u * places[k, a, 0] + v * places[k, b, 0] + w * places[k, c, 0]
-                py = u * places[k, a, 1] + v * places[k, b, 1] + w * places[k, c, 1]
+                k = shown[place]
+                first, height, width = frames[k, 0], frames[k, 1], frames[k, 2]
+                px = steps[place, 3] + v * steps[place, 4] + w * steps[place, 5]
+                py = steps[place, 6] + v * steps[place, 7] + w * steps[place, 8]
                 px = min(max(px, np.float32(0)), np.float32(width - 1))
-                py = min(max(py, np.float32(0)), np.float32(frames[k, 1] - 1))
-                left, top = min(int(px), width - 2), min(int(py), frames[k, 1] - 2)
+                py = min(max(py, np.float32(0)), np.float32(height - 1))
+                left, top = min(int(px), width - 2), min(int(py), height - 2)
                 right, low = px - np.float32(left), py - np.float32(top)
-                at = frames[k, 0] + top * width + left
-                below = at + width
+                at = first + top * width + left
                 p, q = (_ONE - right) * (_ONE - low) * share, right * (_ONE - low) * share
                 r, s = (_ONE - right) * low * share, right * low * share
-                red += p * pixels[at, 0] + q * pixels[at + 1, 0] + r * pixels[below, 0] + s * pixels[below + 1, 0]
-                green += p * pixels[at, 1] + q * pixels[at + 1, 1] + r * pixels[below, 1] + s * pixels[below + 1, 1]
-                blue += p * pixels[at, 2] + q * pixels[at + 1, 2] + r * pixels[below, 2] + s * pixels[below + 1, 2]
+                colour = mix_four(pixels, 3 * at, 3 * (at + width), (p, q, r, s))
+                red += colour[0]
+                green += colour[1]
+                blue += colour[2]
                 total += share
             if total > 0:
                 image[0, y, x] += red * _BYTE - total * image[0, y, x]
                 image[1, y, x] += green * _BYTE - total * image[1, y, x]
                 image[2, y, x] += blue * _BYTE - total * image[2, y, x]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _see(triangle: Indices, mesh: tuple[Points, Points], shown: NDArray[np.int64], steps: Points) -> int:
+    """Find the pictures that a triangle shows: their numbers and how share and place change in it; returns how many."""
+    places, shares = mesh
+    a, b, c = triangle[0], triangle[1], triangle[2]
+    count = 0
+    for k in range(shares.shape[0]):
+        if max(shares[k, a], shares[k, b], shares[k, c]) < LEAST:
+            continue
+        shown[count] = k
+        steps[count, 0] = shares[k, a]
+        steps[count, 1] = shares[k, b] - shares[k, a]
+        steps[count, 2] = shares[k, c] - shares[k, a]
+        for axis in range(2):
+            steps[count, 3 + 3 * axis] = places[k, a, axis]
+            steps[count, 4 + 3 * axis] = places[k, b, axis] - places[k, a, axis]
+            steps[count, 5 + 3 * axis] = places[k, c, axis] - places[k, a, axis]
+        count += 1
+    return count

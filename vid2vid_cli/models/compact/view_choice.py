@@ -21,7 +21,7 @@ from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 Numbers = NDArray[np.float64]
 
-POWER = 4.0  # of squared distances: more is sharper, and changes faster
+POWER = 2.0  # of squared distances: more is sharper, and changes faster
 ALMOST = 0.9999  # of what the first picture left out has, is taken off
 SHOWN_AT_ONCE = 3  # pictures of which a region is mixed; more are softer and take longer
 # Eye distances on the canonical head: how far apart points may lie for a picture to suit as well as can be, for lips,
@@ -36,6 +36,7 @@ GAZE_DRAWN = 0.3  # of it, for the source's own eyes: they are drawn to look els
 # Eye distances: how far from lips, lids and brows their regions reach.
 MOUTH_REACH, EYE_REACH, BROW_REACH = 0.6, 0.3, 0.35
 LEAST_KNOWN, NEVER = 0.5, 1e9  # share of a region that a picture must show; a distance that nothing makes up for
+NEAR_MOUTH = 12.0  # squared distance, in the widths of lips, at which a picture shows half another mouth
 COARSE = 0.02  # eye distances that one octave of missing pixels counts
 
 
@@ -78,8 +79,11 @@ class ViewChoice:
         self._gaze_counts = np.full(len(known), GAZE)
         self._gaze_counts[0] *= GAZE_DRAWN
 
-    def weigh(self, shown: FaceShape) -> Numbers:
-        """Return how much of each region comes from each picture: (K, R); each region's weights add up to 1."""
+    def weigh(self, shown: FaceShape) -> tuple[Numbers, float]:
+        """Return how much of each region comes from each picture: (K, R); each region's weights add up to 1.
+
+        Also how near the mouths of those that show it are to the frame's: 1 for the same one, to 0.
+        """
         parts = [
             np.square(shapes - _flat(shown.face, part)).sum(1)
             for shapes, part in zip(self._shapes, self._parts, strict=True)
@@ -92,7 +96,9 @@ class ViewChoice:
         eyes = parts[1] + np.square(SQUEEZED * squeezed) + gaze
         squares = [parts[0], eyes, parts[2], LIPS_FOR_REST**2 * parts[0]]
         away = np.stack(squares, 1) + (np.square(TURN * self._turns(shown.rotation)) + self._coarse)[:, None]
-        return _mix_best(away / np.square(WIDTHS) + self._unknown)
+        away = away / np.square(WIDTHS) + self._unknown
+        weights = _mix_best(away)
+        return weights, float(1 / (1 + np.square((weights[:, 0] * away[:, 0]).sum() / NEAR_MOUTH)))
 
     def _turns(self, rotation: Points) -> Numbers:
         """Return the angle between a head (3, 3) and each known one, in radians: (K,)."""

@@ -17,6 +17,7 @@ WIDE = 0.5  # eye distances: only what differs more widely is light; what is nar
 FACING = (0.2, 0.5)  # how far skin has to face the camera in both pictures to tell their light
 ODD = 0.3  # of log light: what differs so much more than the rest is a shadow or a hand
 LEAST_KNOWN = 0.05  # where less of the skin around is compared, the light of the whole face is taken
+UPRIGHT = np.eye(3, dtype=np.float32)  # how a head is turned does not count here
 BEYOND = 3.0  # texels over which the gain goes on around the face
 
 
@@ -37,7 +38,7 @@ class ToneMatcher:
 
     def __init__(self, skin: SkinMap, source: FacePicture) -> None:
         self._skin = skin
-        self._light, self._facing = skin.take_colours(source.picture, source.points_px)
+        self._own = skin.take(source.picture, source.points_px, UPRIGHT)
         self._blur = edge_blur(source.picture, source.points_px) / source.unit_px  # eye distances
 
     def match(self, view: FacePicture) -> FacePicture:
@@ -49,9 +50,9 @@ class ToneMatcher:
 
     def gain(self, view: FacePicture) -> Points:
         """Return the logarithm of how much brighter the source is in each colour: (SIDE, SIDE, 3)."""
-        light, facing = self._skin.take_colours(view.picture, view.points_px)
-        ratio = self._light - light
-        seen = smoothstep((np.minimum(self._facing, facing) - FACING[0]) / (FACING[1] - FACING[0]))
+        shown = self._skin.take(view.picture, view.points_px, UPRIGHT)
+        ratio = self._own.log_colours - shown.log_colours
+        seen = smoothstep((np.minimum(self._own.facing, shown.facing) - FACING[0]) / (FACING[1] - FACING[0]))
         weight = self._skin.mask * seen
         usual = ratio.mean(-1)
         middle = np.median(usual[weight > 0.5]) if (weight > 0.5).any() else np.float32(0)

@@ -12,19 +12,23 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.arrays import Frame, Points
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import fit_similarity
 from vid2vid_cli.models.base import View
+from vid2vid_cli.models.compact.brow_trust import trust_brows
 from vid2vid_cli.models.compact.gaze import read_gaze
+from vid2vid_cli.models.compact.known_person import KnownPerson
+from vid2vid_cli.models.compact.lip_fit import LipFit, fit_lips
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
-from vid2vid_cli.models.compact.view_blend import Pictures, lay_pictures
+from vid2vid_cli.models.compact.view_blend import LEAST, Pictures, lay_pictures
 from vid2vid_cli.models.compact.view_choice import FaceShape, Numbers, ViewChoice, mouth_opening
 from vid2vid_cli.models.compact.view_tone import FacePicture, ToneMatcher
-from vid2vid_cli.models.compact.wrinkles import SkinMap
+from vid2vid_cli.models.compact.wrinkles import SkinMap, SkinTexture
 
 SEEN = (0.1, 0.4)  # facing the camera: a picture shows nothing of a point up to the first, all from the second on
 EDGE = 0.1  # eye distances from the edge of a picture within which it is not relied on
@@ -36,6 +40,9 @@ UNSEEN_RIM = 0.04  # the same where the source shows nothing
 FILLS = (0.8, 1.0)
 LEAST_OPENING = 1e-3  # eye distances
 LEAST_SHARE = 0.02  # of any point: a picture that has less is left out
+HIDDEN = 0.995  # share of a point that pictures have where nothing is seen of what lies below them
+# Where folds are flattened: eye distances from the corners of the mouth, and how near to its middle, of their own way.
+BESIDE_MOUTH, INWARDS = 0.22, 0.9
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ class Views:
     """What other pictures of a person show.
 
     pictures: K of them, in the source's light. seen: (1 + K, 468), how well the source and each of them show a point.
-    inner: (468,), 0 at the rim of the face, 1 inside.
+    inner: (468,), 0 at the rim of the face, 1 inside. beside_mouth: (N,), the points where folds are flattened. fit:
+    how their lips lie on the source's. person: whose they are.
     """
 
     topology: FaceTopology
@@ -51,18 +59,27 @@ class Views:
     pictures: Pictures
     seen: Points
     inner: Points
+    beside_mouth: NDArray[np.integer]
+    fit: LipFit
+    person: KnownPerson
 
-    def shares(self, shown: FaceShape, points_px: Points) -> tuple[Points, float]:
+    def choose(self, shown: FaceShape, points_px: Points) -> ChosenViews:
+        """Choose what is shown of a frame. points_px: (468, 3), its mesh."""
+        shares, fills, near = self.shares(shown, points_px)
+        return ChosenViews(self, shares, fills, near, np.flatnonzero(shares.max(1) > LEAST_SHARE))
+
+    def shares(self, shown: FaceShape, points_px: Points) -> tuple[Points, float, float]:
         """Return how much of each point of a frame's face comes from each picture: (K, 468).
 
-        Also how much of what is between the lips. points_px: (468, 3), the frame's mesh.
+        Also how much of what is between the lips, and how near the lips of the pictures are to the frame's, 0 to 1.
+        points_px: (468, 3), the frame's mesh.
         """
-        weights = self.choice.weigh(shown)
+        weights, near = self.choice.weigh(shown)
         shares = np.asarray(weights @ self.choice.regions, np.float32) * self.seen
         shares /= np.maximum(shares.sum(0), 1e-6)
         facing = self.topology.facing(points_px)
         shares *= self.inner * smoothstep((facing - SHOWN[0]) / (SHOWN[1] - SHOWN[0]))
-        return shares[1:], self._fills(weights, shown.face)
+        return shares[1:], self._fills(weights, shown.face), near
 
     def _fills(self, weights: Numbers, face: Points) -> float:
         open_by = self.choice.openings[1:] / max(mouth_opening(face, self.topology), LEAST_OPENING)
@@ -76,35 +93,67 @@ def read_views(skin: SkinMap, canonical: Tensor, own: View, views: Sequence[View
     tone = ToneMatcher(skin, faces[0].picture)
     unit_px = faces[0].picture.unit_px
     matched = [tone.match(_no_larger(face.picture, unit_px)) for face in faces[1:]]
+    skins = [face.skin(skin) for face in faces]
+    for face, shown in zip(faces[1:], skins[1:], strict=True):
+        if face.is_whole:
+            face.known = face.known * trust_brows(skin, skins[0], shown)
     known = [face.shape(unit_px) for face in faces]
     seen = np.stack([face.known * face.seen() for face in faces])
     seen[0] = np.maximum(seen[0], SOURCE_SEEN)
     inner, nearer = (1 - topology.region_mask(topology.oval, reach).numpy() for reach in (RIM, UNSEEN_RIM))
     inner += (1 - seen[0]) * (nearer - inner)
     pictures = Pictures.of([each.picture for each in matched], [each.points_px for each in matched])
-    return Views(topology, ViewChoice(topology, known), pictures, seen, inner)
+    fit = fit_lips(skin, faces[0].picture, matched, [face.known for face in faces[1:]])
+    person = KnownPerson.of([shown for face, shown in zip(faces, skins, strict=True) if face.is_whole])
+    return Views(topology, ViewChoice(topology, known), pictures, seen, inner, _beside_mouth(topology), fit, person)
 
 
-def lay_views(image: Tensor, points_px: Points, shown: FaceShape, views: Views) -> float:
+def _beside_mouth(topology: FaceTopology) -> NDArray[np.integer]:
+    corners, aside = topology.inner_lips[[0, len(topology.inner_lips) // 2]], topology.canonical[:, 0].abs()
+    near = topology.region_mask(corners, BESIDE_MOUTH) > 0
+    return np.flatnonzero((near & (aside > INWARDS * aside[corners].min())).numpy())
+
+
+@dataclass(frozen=True)
+class ChosenViews:
+    """What a frame shows of other pictures.
+
+    shares: (K, 468), how much of each point comes from each picture. fills: how much of what is between the lips. near:
+    how near their lips are to the frame's, 0 to 1. used: the pictures that are shown at all.
+    """
+
+    views: Views
+    shares: Points
+    fills: float
+    near: float
+    used: NDArray[np.integer]
+
+    def hides(self, points: NDArray[np.integer]) -> bool:
+        """Return whether nothing is seen of what lies below the pictures at these points of the mesh."""
+        shares = self.shares[np.ix_(self.used, points)]
+        return bool((np.where(shares < LEAST, 0, shares).sum(0) > HIDDEN).all())
+
+
+def lay_views(image: Tensor, points_px: Points, chosen: ChosenViews) -> float:
     """Lay what suits a frame over its image (1, 3, H, W), in place. Returns how much of the mouth's inside it shows.
 
-    points_px: (468, 3), the frame's mesh in px from the left and top edge. shown: its face.
+    points_px: (468, 3), the frame's mesh in px from the left and top edge.
     """
-    shares, fills = views.shares(shown, points_px)
-    used = np.flatnonzero(shares.max(1) > LEAST_SHARE)
+    views, shares, used = chosen.views, chosen.shares, chosen.used
     if not len(used):
         return 0.0
     height, width = image.shape[-2:]
     triangles = views.topology.triangles
-    reached = triangles[(shares[used].max(0) > 0)[triangles].any(1)]
-    points = points_px[reached.ravel(), :2]
+    reached = np.zeros(len(points_px), bool)
+    reached[triangles[(shares[used].max(0) > 0)[triangles].any(1)]] = True
+    points = points_px[reached, :2]
     low = np.clip(np.floor(points.min(0)).astype(int), 0, (width, height))
     high = np.clip(np.ceil(points.max(0)).astype(int) + 1, low, (width, height))
     if (high > low).all():
-        pictures = views.pictures.some(used, shares[used])
+        pictures = views.pictures.some(used, shares[used], views.fit.moved_px(used, shares[used], chosen.near))
         box = int(low[0]), int(low[1]), int(high[0]), int(high[1])
         lay_pictures(image[0].numpy(), points_px, triangles, pictures, box)
-    return fills
+    return chosen.fills
 
 
 class _FaceInView:
@@ -118,6 +167,7 @@ class _FaceInView:
         self._face, self._rotation = head.undo(points)[0].numpy(), head.rotation[0].numpy()
         self._gaze = read_gaze(landmarks)[0, :2].numpy()
         self._facing = topology.facing(points[0].numpy())
+        self.is_whole = view.region is None
         self.known = np.ones(POINTS, np.float32) if view.region is None else _at(view.region, landmarks[0, :POINTS])
         # Octaves that a part lacks which was enlarged into its picture.
         self._blurred = 0.0 if view.region is None else -float(np.log2(min(max(view.sharpness, 0.05), 1.0)))
@@ -132,6 +182,10 @@ class _FaceInView:
         inside = np.minimum(points, (width, height) - points).min(1) / (EDGE * self.picture.unit_px)
         facing = (self._facing - SEEN[0]) / (SEEN[1] - SEEN[0])
         return np.asarray(smoothstep(inside) * smoothstep(facing), np.float32)
+
+    def skin(self, skin: SkinMap) -> SkinTexture:
+        """Return what the picture shows of the skin."""
+        return skin.take(self.picture.picture, self.picture.points_px, self._rotation)
 
     def shape(self, unit_px: float) -> FaceShape:
         """Return what it is chosen by. unit_px: of the source."""

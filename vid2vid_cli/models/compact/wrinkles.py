@@ -7,8 +7,9 @@ rest, point by point of the mesh. All here are textures of SIDE x SIDE texels: t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -46,17 +47,27 @@ DARKEST, LIGHTEST = 0.86, 1.06  # factors: approached smoothly, so that strong f
 WARMTH = (-0.35, 0.1, 0.25)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SkinTexture:
     """What a driving frame shows of the skin.
 
-    light: (SIDE, SIDE), logarithm of the brightness. facing: (SIDE, SIDE), see FaceTopology.facing; 0 where nothing is.
-    rotation: (3, 3), the head's.
+    colours: (SIDE, SIDE, 3), red, green and blue in [0, 1]. facing: (SIDE, SIDE), see FaceTopology.facing; 0 where
+    nothing is. rotation: (3, 3), the head's.
     """
 
-    light: Map
+    colours: Points
     facing: Map
     rotation: Points
+
+    @cached_property
+    def light(self) -> Map:
+        """Logarithm of the brightness: (SIDE, SIDE)."""
+        return np.asarray(np.log(cv2.cvtColor(self.colours, cv2.COLOR_RGB2GRAY) + np.float32(DARK)), np.float32)
+
+    @cached_property
+    def log_colours(self) -> Points:
+        """Logarithm of the colours: (SIDE, SIDE, 3)."""
+        return np.asarray(np.log(self.colours + np.float32(DARK)), np.float32)
 
 
 @dataclass(frozen=True)
@@ -73,11 +84,36 @@ class DrivingLook:
     """What is shown of a driving frame itself.
 
     mouth: None to draw one. skin: None to leave the source's as it is. wrinkles: how much of it is shown, in [0, 1].
+    unread: takes the skin out of the frame where none is shown, for those who ask whose mouth it is.
     """
 
     mouth: MouthPicture | None
     skin: SkinTexture | None = None
     wrinkles: float = 0.0
+    unread: Callable[[], SkinTexture] | None = None
+
+    def read_skin(self) -> SkinTexture | None:
+        """Return the skin, whether it is shown or not; None where there is no picture of it."""
+        return self.skin if self.skin is not None or self.unread is None else self.unread()
+
+
+@dataclass(frozen=True)
+class PlacedSkin:
+    """Where a picture shows the texels. rows, columns: its box in it. texels_x, texels_y, facing: (h, w), coarser."""
+
+    rows: slice
+    columns: slice
+    texels_x: Map
+    texels_y: Map
+    facing: Map
+
+    def multiply(self, image: Tensor, change: Points) -> None:
+        """Multiply the box of an image (1, 3, H, W) by a factor, in place. change: (h, w, 3), its logarithm."""
+        patch = image[0, :, self.rows, self.columns]
+        size = patch.shape[2], patch.shape[1]
+        for plane, logarithm in zip(patch, np.moveaxis(change, -1, 0), strict=True):
+            factor = cv2.resize(np.exp(logarithm), size, interpolation=cv2.INTER_LINEAR)
+            plane.mul_(torch.from_numpy(factor).to(image)).clamp_(max=1)
 
 
 class SkinMap:
@@ -95,8 +131,7 @@ class SkinMap:
 
     def _draw_mask(self) -> Map:
         """Return where wrinkles may be drawn: 1 on skin, 0 at lips, lids, brows, nostrils and the rim."""
-        mask = rasterize(self._laid_out, np.ones((len(self.texels), 1), np.float32), self.triangles, (SIDE, SIDE))
-        mask = mask[..., 0]
+        mask = self.covered(self.triangles)
         for loops, fade in (
             (BROWS, AT_BROWS),
             (NOSTRILS, AT_NOSTRILS),
@@ -104,11 +139,25 @@ class SkinMap:
             (self.topology.eyes, AT_LIDS),
             (self.topology.oval, AT_RIM),
         ):
-            away = self._distance(np.atleast_2d(np.asarray(loops, np.int32)))
+            away = self.distance(np.atleast_2d(np.asarray(loops, np.int32)))
             mask *= smoothstep((away - fade[0]) / (fade[1] - fade[0]))
         return np.asarray(mask, np.float32)
 
-    def _distance(self, loops: Indices) -> Map:
+    def covered(self, triangles: Indices) -> Map:
+        """Return 1 on some triangles of the face, 0 elsewhere: (SIDE, SIDE)."""
+        ones = np.ones((len(self.texels), 1), np.float32)
+        return np.asarray(rasterize(self._laid_out, ones, triangles, (SIDE, SIDE))[..., 0], np.float32)
+
+    def lay_out(self, values: Points, zoom: int) -> Points:
+        """Draw values (468, C) of the mesh's points over a texture of `zoom` times as many texels a side.
+
+        Returns (zoom * SIDE, zoom * SIDE, C); 0 where nothing is.
+        """
+        vertices = self._laid_out * np.float32(zoom)
+        vertices[:, :2] += np.float32((zoom - 1) / 2)
+        return rasterize(vertices, np.asarray(values, np.float32), self.triangles, (zoom * SIDE, zoom * SIDE))
+
+    def distance(self, loops: Indices) -> Map:
         """Return how far each texel is from the nearest of some loops (L, K) of points, in eye distances."""
         free = np.full((SIDE, SIDE), 255, np.uint8)
         cv2.polylines(free, [np.rint(self.texels[loop]).astype(np.int32) for loop in loops], True, 0)
@@ -116,18 +165,6 @@ class SkinMap:
 
     def take(self, frame: Frame, points_px: Points, rotation: Points) -> SkinTexture:
         """Take the skin out of a frame (H, W, 3). points_px: (468, 3), the mesh in its px. rotation: (3, 3)."""
-        found = self._look(frame, points_px, gray=True)
-        if found is None:
-            return SkinTexture(np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float32), rotation)
-        return SkinTexture(*found, rotation)
-
-    def take_colours(self, frame: Frame, points_px: Points) -> tuple[Points, Map]:
-        """Return the logarithm of red, green and blue (SIDE, SIDE, 3), and how far each texel faces (SIDE, SIDE)."""
-        found = self._look(frame, points_px, gray=False)
-        return found or (np.zeros((SIDE, SIDE, 3), np.float32), np.zeros((SIDE, SIDE), np.float32))
-
-    def _look(self, frame: Frame, points_px: Points, *, gray: bool) -> tuple[Points, Map] | None:
-        """Return the logarithm of what texels show of a frame, and how far each of them faces; None outside of it."""
         facing = self.topology.facing(points_px)
         attributes = np.column_stack([points_px[:, :2], facing]).astype(np.float32)
         drawn = rasterize(self._laid_out, attributes, self.triangles, (SIDE, SIDE))
@@ -135,25 +172,23 @@ class SkinMap:
         (left, top), (right, bottom) = np.maximum(low - 2, 0).astype(int), np.maximum(high + 3, 1).astype(int)
         cut = frame[top:bottom, left:right]
         if not cut.size:
-            return None
+            return SkinTexture(np.zeros((SIDE, SIDE, 3), np.float32), np.zeros((SIDE, SIDE), np.float32), rotation)
         # About one pixel a texel, so that sampling them skips none.
         scale = min(1.0, SIDE / (HALF * float((high - low).max())))
-        small = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else cut
-        seen = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2GRAY) if gray else small
+        sized = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else cut
         places = np.asarray((drawn[..., :2] - (left, top)) * scale - 0.5, np.float32)
-        light = cv2.remap(
-            seen.astype(np.float32), places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        return np.log(light / 255 + np.float32(DARK)), np.ascontiguousarray(drawn[..., 2])
+        small = sized.astype(np.float32) / np.float32(255)
+        colours = cv2.remap(small, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return SkinTexture(np.asarray(colours, np.float32), np.ascontiguousarray(drawn[..., 2]), rotation)
 
     def rest(self, textures: Sequence[SkinTexture]) -> RestingSkin:
         """Return the skin at rest: the median of frames that show it so, which leaves their noise out."""
-        light = np.stack([one.light for one in textures])
-        middle = np.median(light, axis=0).astype(np.float32)
+        colours = np.median(np.stack([one.colours for one in textures]), axis=0).astype(np.float32)
+        middle = np.median(np.stack([one.light for one in textures]), axis=0).astype(np.float32)
         facing = np.median(np.stack([one.facing for one in textures]), axis=0).astype(np.float32)
         bands = [_band(self.mask, one.light - middle) for one in textures]
         noise = _blur(np.sqrt(np.mean(np.square(bands), axis=0)), 1.5)
-        texture = SkinTexture(middle, facing, textures[len(textures) // 2].rotation)
+        texture = SkinTexture(colours, facing, textures[len(textures) // 2].rotation)
         return RestingSkin(texture, np.maximum(noise, LEAST_NOISE).astype(np.float32), self._trust(middle))
 
     def _trust(self, light: Map) -> Map:
@@ -187,23 +222,32 @@ class SkinMap:
 
         saturation: of the skin, over a usual photograph's, in [0, 1].
         """
-        height, width = image.shape[-2:]
-        low = np.maximum(np.floor(points_px[:, :2].min(0)), 0).astype(int)
-        high = np.minimum(np.ceil(points_px[:, :2].max(0)) + 1, (width, height)).astype(int)
-        if (high <= low).any():
+        placed = self.place(points_px, (image.shape[2], image.shape[3]), self.triangles)
+        if placed is None:
             return
+        there = cv2.remap(ratio, placed.texels_x, placed.texels_y, cv2.INTER_LINEAR)
+        there *= smoothstep((placed.facing - FACING[0]) / (FACING[1] - FACING[0]))
+        placed.multiply(image, there[..., None] * (1 + np.float32(saturation) * np.array(WARMTH, np.float32)))
+
+    def place(self, points_px: Points, picture: tuple[int, int], triangles: Indices) -> PlacedSkin | None:
+        """Return where a picture of a size (height, width) shows the texels; None if out of sight.
+
+        points_px: (468, 3), the mesh in its px. triangles: those that are shown.
+        """
+        low = np.maximum(np.floor(points_px[:, :2].min(0)), 0).astype(int)
+        high = np.minimum(np.ceil(points_px[:, :2].max(0)) + 1, picture[::-1]).astype(int)
+        if (high <= low).any():
+            return None
         extent = high - low
         step = max(1.0, float(extent.max()) / SIDE)
         size = max(1, round(extent[1] / step)), max(1, round(extent[0] / step))
         vertices = points_px.astype(np.float32).copy()
         vertices[:, :2] = (vertices[:, :2] - low) * (size[1], size[0]) / extent - 0.5
-        facing = smoothstep((self.topology.facing(points_px) - FACING[0]) / (FACING[1] - FACING[0]))
-        values = rasterize(vertices, np.column_stack([self.texels, facing]), self.triangles, size)
-        there = values[..., 2] * cv2.remap(ratio, values[..., 0], values[..., 1], cv2.INTER_LINEAR)
-        for plane, warmth in zip(image[0], WARMTH, strict=True):
-            factor = np.exp(there * np.float32(1 + saturation * warmth))
-            factor = cv2.resize(factor, (int(extent[0]), int(extent[1])), interpolation=cv2.INTER_LINEAR)
-            plane[low[1] : high[1], low[0] : high[0]].mul_(torch.from_numpy(factor).to(image)).clamp_(max=1)
+        attributes = np.column_stack([self.texels, self.topology.facing(points_px)]).astype(np.float32)
+        values = rasterize(vertices, attributes, triangles, size)
+        texels_x, texels_y, facing = (np.ascontiguousarray(values[..., k]) for k in range(3))
+        rows, columns = slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+        return PlacedSkin(rows, columns, texels_x, texels_y, facing)
 
 
 def _upright_share(rotation: Points, rest: Points) -> float:

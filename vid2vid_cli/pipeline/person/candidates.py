@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from vid2vid_cli.face.crop import Room, crop_around, crop_frame
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.jpeg import encode_jpeg
 from vid2vid_cli.models.compact.source import SOURCE_CROP
-from vid2vid_cli.person_file import Facts, StoredView
+from vid2vid_cli.person_file import Facts, FramePlace, StoredView
 from vid2vid_cli.pipeline.output import fit_size
 from vid2vid_cli.pipeline.person.measuring import FaceReading
 
@@ -145,19 +145,22 @@ def cut_view(frame: Frame, reading: FaceReading) -> StoredView:
     """Cut the head and what is around it out of a frame (H, W, 3)."""
     crop = crop_around(reading.face, SOURCE_CROP, Room.of_frame(frame.shape))
     points = crop.to_crop(reading.face.landmarks_px).astype(np.float32)
-    return _stored(crop_frame(frame, crop), points, reading, VIEW_PX)
+    left, top = crop.affine[:, 2].tolist()
+    place = FramePlace(left, top, float(crop.affine[0, 0]), *frame.shape[:2])
+    return _stored(crop_frame(frame, crop), points, reading, place, VIEW_PX)
 
 
 def whole_view(frame: Frame, reading: FaceReading) -> StoredView:
     """Keep a whole frame (H, W, 3)."""
-    return _stored(frame, reading.face.landmarks_px, reading, MAIN_PX)
+    return _stored(frame, reading.face.landmarks_px, reading, FramePlace(0, 0, 1, *frame.shape[:2]), MAIN_PX)
 
 
-def _stored(picture: Frame, points: Points, reading: FaceReading, longest_px: int) -> StoredView:
+def _stored(picture: Frame, points: Points, reading: FaceReading, place: FramePlace, longest_px: int) -> StoredView:
     longer = max(picture.shape[:2])
     scale = 1.0
     if longer > longest_px:
         picture = resize_frame(picture, fit_size(picture.shape, longest_px))
         scale = max(picture.shape[:2]) / longer
     landmarks = np.asarray(points * np.float32(scale), np.float32)
-    return StoredView(encode_jpeg(picture, QUALITY), landmarks, reading.facts)
+    place = replace(place, step=place.step / scale)
+    return StoredView(encode_jpeg(picture, QUALITY), landmarks, reading.facts, place)

@@ -16,6 +16,7 @@ from vid2vid_cli.media.files import MAX_PIXELS
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.jpeg import all_pictures
 from vid2vid_cli.media.video import ReadOptions, VideoInfo, probe_video, read_video, sniff
+from vid2vid_cli.models.compact.likeness import load_likeness
 from vid2vid_cli.person_file import Seen
 from vid2vid_cli.person_mark import is_person_file
 from vid2vid_cli.pipeline.person.clip_faults import drop_unfit
@@ -23,7 +24,7 @@ from vid2vid_cli.pipeline.person.crowd import Crowd, Somebody, somebody
 from vid2vid_cli.pipeline.person.faults import NO_FACE, fault_line, fault_of
 from vid2vid_cli.pipeline.person.habits import Habits
 from vid2vid_cli.pipeline.person.measuring import FaceReader, FaceReading
-from vid2vid_cli.pipeline.person.same_person import OTHER, SAME, Portrait, load_likeness
+from vid2vid_cli.pipeline.person.same_person import OTHER, SAME, Portrait
 from vid2vid_cli.pipeline.progress import Hooks
 
 LOOKED_FPS = Fraction(4)  # of a clip: mouths and lids that last less are rarely missed in minutes of footage

@@ -16,12 +16,12 @@ from vid2vid_cli.face.mesh import Face, roi_from_landmarks
 from vid2vid_cli.face.square import crop_square
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation
+from vid2vid_cli.models.compact.likeness import describe
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
 from vid2vid_cli.models.registry import load_model
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.person_file import Facts
-from vid2vid_cli.pipeline.person.same_person import describe
 
 SHARPNESS_PX = 256  # side of the square around a face in which its detail is measured
 CELLS = 12  # of a face seen from the front, along a side, in which its relief is measured

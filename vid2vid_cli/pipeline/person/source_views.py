@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,19 +12,22 @@ import torch
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import PersonFileError
-from vid2vid_cli.face.crop import CropSpec, Room, crop_around, crop_frame
+from vid2vid_cli.face.crop import CropSpec, FaceCrop, Room, crop_around, crop_frame
 from vid2vid_cli.face.frames import image_of
 from vid2vid_cli.face.mesh import Face, face_from_landmarks
+from vid2vid_cli.geometry.affine import Matrix, invert_affine
+from vid2vid_cli.media.image import is_see_through
 from vid2vid_cli.media.jpeg import decode_jpeg
 from vid2vid_cli.media.probe import VideoInfo
 from vid2vid_cli.models.base import SourceAppearance, UsesViews, View
-from vid2vid_cli.person_file import StoredView, load_person
+from vid2vid_cli.models.compact.likeness import load_likeness
+from vid2vid_cli.person_file import FramePlace, StoredView, load_person
 from vid2vid_cli.person_mark import is_person_file
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.options import LimitOptions
 from vid2vid_cli.pipeline.person.candidates import spread_out
 from vid2vid_cli.pipeline.person.gathering import Gathering, Request
-from vid2vid_cli.pipeline.person.same_person import Portrait, load_likeness
+from vid2vid_cli.pipeline.person.same_person import Portrait
 from vid2vid_cli.pipeline.person.storing import LEAST_GAIN
 from vid2vid_cli.pipeline.progress import Hooks
 
@@ -56,22 +60,35 @@ class SourceViews:
         is_more = self._info is not None or len(self._paths) > 1 or any(map(is_person_file, self._paths[:1]))
         return can_use and is_more
 
-    def seen_by(self, appearance: SourceAppearance, frame: Frame, face: Face) -> SourceAppearance:
-        """Return a source that also has what other views show. frame (H, W, 3), face: what it was computed from."""
+    def seen_by(self, appearance: SourceAppearance, frame: Frame, face: Face, crop: FaceCrop) -> SourceAppearance:
+        """Return a source that also has what other views show. frame (H, W, 3), face, crop: what it was made of."""
         model = self._engine.loaded.model
         if not self._asks or not isinstance(model, UsesViews):
             return appearance
         if self._found is None:
-            self._found = self._find(frame, face)
+            self._found = self._find(frame, face, crop)
         return model.with_views(appearance, self._found) if self._found else appearance
 
     @torch.inference_mode()
-    def _find(self, frame: Frame, face: Face) -> tuple[View, ...]:
-        """Gather the views. frame, face: who is meant."""
+    def _find(self, frame: Frame, face: Face, crop: FaceCrop) -> tuple[View, ...]:
+        """Gather the views. frame, face, crop: who is meant."""
         stored = own_views(self._paths[0]) if self._info is None and is_person_file(self._paths[0]) else []
         stored += self._gather(frame, face)
         spec, device = self._engine.loaded.model.source_crop, self._engine.device
-        return tuple(view_of(each, spec, device) for each in stored[:MOST_VIEWS])
+        source = self._place(frame, crop)
+        return tuple(view_of(each, spec, device, source) for each in stored[:MOST_VIEWS])
+
+    def _place(self, frame: Frame, crop: FaceCrop) -> SourcePlace | None:
+        """Say where the source is in its frame (H, W, 3); None for a video, each frame of which has its own."""
+        if self._info is not None:
+            return None
+        if is_person_file(self._paths[0]):
+            person = load_person(self._paths[0])
+            place = person.views[person.main].place  # of the whole frame, which may be shown in another size
+            return None if place is None else SourcePlace(replace(place, step=place.height / frame.shape[0]), crop)
+        if is_see_through(self._paths[0]):  # its ground is another one, which the views do not show
+            return None
+        return SourcePlace(FramePlace(0, 0, 1, *frame.shape[:2]), crop)
 
     def _gather(self, frame: Frame, face: Face) -> list[StoredView]:
         """Read what is not in a person file already."""
@@ -113,8 +130,35 @@ def own_views(path: Path) -> list[StoredView]:
     return [view for number, view in enumerate(person.views) if number != person.main]
 
 
-def view_of(stored: StoredView, spec: CropSpec, device: torch.device) -> View:
-    """Cut a kept view as a family wants it. PersonFileError if its picture is damaged."""
+@dataclass(frozen=True)
+class SourcePlace:
+    """Where a source's crop lies. place: of its picture in its frame. crop: in the picture."""
+
+    place: FramePlace
+    crop: FaceCrop
+
+    @classmethod
+    def of(cls, stored: StoredView, crop: FaceCrop) -> SourcePlace | None:
+        """Return the place of a kept view; None where it is not known."""
+        return None if stored.place is None else cls(stored.place, crop)
+
+    def lay(self, place: FramePlace | None, crop: FaceCrop) -> Matrix | None:
+        """Return the map from another picture's crop to this one; None where their frames differ in size."""
+        own = self.place
+        if place is None or (place.height, place.width) != (own.height, own.width):
+            return None
+        back = invert_affine(_joined(own.affine, self.crop.affine))
+        return _joined(back, _joined(place.affine, crop.affine))
+
+
+def _joined(outer: Matrix, inner: Matrix) -> Matrix:
+    """Return the map that applies one after the other."""
+    linear = outer[:, :2] @ inner[:, :2]
+    return np.concatenate([linear, (outer[:, :2] @ inner[:, 2] + outer[:, 2])[:, None]], 1)
+
+
+def view_of(stored: StoredView, spec: CropSpec, device: torch.device, source: SourcePlace | None = None) -> View:
+    """Cut a kept view as a family wants it. source: where the source was. PersonFileError for a damaged picture."""
     try:
         picture = decode_jpeg(stored.picture)
     except ValueError as error:
@@ -122,4 +166,5 @@ def view_of(stored: StoredView, spec: CropSpec, device: torch.device) -> View:
     face = face_from_landmarks(stored.landmarks_px, stored.facts.score)
     crop = crop_around(face, spec, Room.of_frame(picture.shape))
     landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-    return View(image_of(crop_frame(picture, crop), device), landmarks, stored.facts.sharpness)
+    place = None if source is None else source.lay(stored.place, crop)
+    return View(image_of(crop_frame(picture, crop), device), landmarks, stored.facts.sharpness, place=place)

@@ -59,7 +59,7 @@ def fit_into(person: PersonFile, most_bytes: int) -> bytes:
 
 def _recoded(person: PersonFile, quality: int) -> PersonFile:
     views = [
-        StoredView(encode_jpeg(decode_jpeg(view.picture), quality), view.landmarks_px, view.facts)
+        StoredView(encode_jpeg(decode_jpeg(view.picture), quality), view.landmarks_px, view.facts, view.place)
         for view in person.views
     ]
     return replace(person, views=tuple(views))
