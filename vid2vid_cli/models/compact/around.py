@@ -51,6 +51,7 @@ LITTLE, MUCH = 0.3, 0.7  # of the weight of the best: a stance that has less is 
 FADE = 0.06  # of the crop's longer side: over how much of its edge a picture passes into the others
 RIM = 0.07  # eye distances from the outline of the face over which the source's own face fades out
 REACH = 0.05  # of the crop's longer side: how far around a person their own picture is shown
+UNEXPLAINED = np.float32(0.02)  # of full light: what a picture may be brighter than its layers say
 SEEN = (0.15, 0.45)  # facing the camera: the source's face gives way at the sides that it hardly shows
 
 Numbers = NDArray[np.float64]
@@ -194,6 +195,8 @@ class AroundReader:
         # Far from the person, the background is what all have in common: what moved there would leave ghosts.
         near = near_person(matte, REACH * max(size))[..., None]
         layers: Layers = lay_over(background + near * (picture.pixels - background), matte, background, canonical)
+        # Light that neither the person nor the background explains would glow beside a head that moves.
+        np.minimum(layers.pixels[..., :3], layers.pixels[..., 3:] + UNEXPLAINED, out=layers.pixels[..., :3])
         person = PersonPixels.of(layers, picture.box, FADE * max(size))
         return Stance(mesh, head, person, body)
 
