@@ -23,8 +23,8 @@ from vid2vid_cli.errors import MediaError, UsageError, describe_failure, one_lin
 LOOK_EVERY_S = 0.3
 AHEAD = 2
 """How many jobs are handed over for each that can run, so that no node is idle."""
-GRACE_S = 1.0
-"""How long cancelled tasks may take to clean up."""
+GRACE_S = 5.0
+"""How long cancelled tasks may take to clean up, on nodes that are busy."""
 CONNECT_S = 5.0
 
 
