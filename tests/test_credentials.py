@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 import stat
 import subprocess
@@ -267,6 +269,28 @@ def test_without_a_place_for_a_key_outputs_are_made_unsigned_with_a_word(
         keys.folder()
 
 
+def test_where_the_folder_is_read_only_the_output_is_unsigned_with_a_word(
+    own_key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    own_key.mkdir(parents=True)
+    monkeypatch.setattr(keys.os, "open", refuse)
+    heard = Heard()
+    assert not signing.is_ready(origin(log=heard))
+    assert len(heard.warned) == 1 and "not signed" in heard.warned[0] and "Read-only" in heard.warned[0]
+
+
+def test_a_key_that_is_gone_is_made_anew(own_key: Path) -> None:
+    write("a.png")
+    (own_key / keys.SIGNING).unlink()
+    assert read_credentials(write("b.png")).standing == "self-asserted"  # by the key that the process still has
+    signing._loaded.clear()
+    assert read_credentials(write("c.png")).is_own
+    assert read_credentials(Path("a.png")).standing == "self-asserted" and not read_credentials(Path("a.png")).is_own
+
+
 def _no_home() -> Path:
     raise RuntimeError("Could not determine home directory.")
 
@@ -305,8 +329,30 @@ def test_one_changed_byte_is_found(name: str) -> None:
     content = path.read_bytes()
     signed = content.find(b"sha256:")  # in the statement itself
     padding = content.find(b"cpadY") + 60  # which no hash covers
-    for place in (signed + 9, len(content) // 2, len(content) - 40, padding, content.find(b"jumd") + 12):
+    box = content.find(b"jumdc2pa") - 12  # of which no hash covers the length
+    for place in (signed + 9, len(content) // 2, len(content) - 40, padding, content.find(b"jumd") + 12, box + 3):
         assert flipped(path, place).standing == "tampered", place
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.png", "a.jpg"])
+def test_every_byte_before_the_statement_counts(name: str) -> None:
+    content = write(name).read_bytes()
+    end = content.find(b"c2pa.assertions")
+    for place in range(end - 200 if name.endswith("g") else 0, end):
+        assert flipped(Path(name), place).standing == "tampered", (place, content[place - 8 : place + 8])
+
+
+def test_the_kind_of_a_film_counts_and_earlier_versions_did_not_state_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert flipped(write("a.mp4"), 9).faults == ("a file type that has changed",)
+    monkeypatch.setattr(signing, "file_type", lambda file: "")
+    assert read_credentials(write("a.mp4")).is_own
+
+
+def test_a_statement_too_long_for_one_segment_of_a_jpeg() -> None:
+    path = write("a.jpg", origin(edited_words=tuple(f"word{number}" for number in range(9000))))
+    content = path.read_bytes()
+    assert content.count(b"\xff\xeb") > 1 and read_credentials(path).is_own
+    assert flipped(path, content.rfind(b"JP\x02\x11") + 7).standing == "tampered"
 
 
 def test_copying_the_streams_leaves_the_credentials_behind() -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from vid2vid_cli.errors import CredentialsError, MediaError, one_line
 from vid2vid_cli.media.credentials.keys import TRUSTED, certificates_in, folder, own_certificates
 from vid2vid_cli.media.credentials.signing import BESIDE, INSIDE, OFFLINE, SIDECAR, sidecar_of
-from vid2vid_cli.media.credentials.statement import CLAIM_NAME
-from vid2vid_cli.media.credentials.store import is_as_written
+from vid2vid_cli.media.credentials.statement import CLAIM_NAME, FILE_TYPE, MADE
+from vid2vid_cli.media.credentials.store import file_type, is_as_written
 from vid2vid_cli.media.files import require_file
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def read_credentials(path: Path, trust: Path | None = None) -> Credentials:
         if store is None:
             return _unsigned(path)
         found = _judged(store, where)
-        if found.is_of_vid2vid and found.standing != "tampered" and not is_as_written(_place_of(path, where)):
-            return replace(found, standing="tampered", faults=("padding that has changed",))
+        if found.is_of_vid2vid and found.standing != "tampered" and (changed := _changed_beyond_hashes(found, path)):
+            return replace(found, standing="tampered", faults=(changed,))
         own = own_certificates()
         # The number alone can be forged, so that the library has to find that the user's own chain has signed it.
         if found.standing == "self-asserted" and found.serial in _serials(own):
@@ -82,6 +82,14 @@ def read_credentials(path: Path, trust: Path | None = None) -> Credentials:
         return Credentials("tampered", faults=(one_line(str(error)),))
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _changed_beyond_hashes(found: Credentials, path: Path) -> str:
+    """Name what has changed in an output of vid2vid that no hash of the library's covers; empty if nothing has."""
+    if not is_as_written(_place_of(path, found.where)):
+        return "padding that has changed"
+    stated = found.assertion(MADE).get(FILE_TYPE)  # versions up to 0.2.0 did not state it
+    return "" if stated is None or stated == file_type(path) else "a file type that has changed"
 
 
 def _place_of(path: Path, where: str) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vid2vid_cli.errors import CredentialsError, NoPlaceForKeyError, one_line
 from vid2vid_cli.media.credentials.keys import SigningKey, load_or_make
 from vid2vid_cli.media.credentials.statement import manifest
+from vid2vid_cli.media.credentials.store import file_type
 from vid2vid_cli.media.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _sign(file: Path, provenance: Provenance) -> None:
         provenance.log.warn(
             f"the output is larger than {LARGEST_BYTES >> 20} MB: its credentials are in a file beside it, *{SIDECAR}"
         )
-    builder = c2pa.Builder(manifest(provenance, mime), context=_signer_context(_signing_key()))
+    builder = c2pa.Builder(manifest(provenance, mime, file_type(file)), context=_signer_context(_signing_key()))
     if is_beside:
         builder.set_no_embed()
     signed = file.with_name(f"signed-{file.name}")

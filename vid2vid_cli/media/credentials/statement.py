@@ -13,6 +13,7 @@ from vid2vid_cli.version import __version__
 
 CLAIM_NAME = "vid2vid"
 MADE = "org.vid2vid.generation"
+FILE_TYPE = "file_type"  # in our own assertion
 SOFT_BINDING = "c2pa.soft-binding"
 ACTIONS = "c2pa.actions.v2"
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -22,14 +23,18 @@ _LEFT_OUT = frozenset({"checkpoint", "force", "credentials", "watermark", "threa
 _RATIO, _SUFFIX = re.compile(r"\d+/\d+"), re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,10}$")
 
 
-def manifest(provenance: Provenance, mime: str) -> dict[str, Any]:
-    """Return the manifest that c2pa signs. Inputs stand in it by their hashes and roles, never by their names."""
+def manifest(provenance: Provenance, mime: str, file_type: str = "") -> dict[str, Any]:
+    """Return the manifest that c2pa signs. Inputs stand in it by their hashes and roles, never by their names.
+
+    file_type: the box that names the kind of an MP4, as hex digits, which C2PA does not cover.
+    """
     assertions = [{"label": ACTIONS, "data": {"actions": _actions(provenance), "allActionsIncluded": True}}]
     if provenance.pattern is not None:
         value = base64.b64encode(bits_of(provenance.number)).decode()
         binding = {"alg": provenance.pattern, "blocks": [{"scope": {}, "value": value}], "pad": ""}
         assertions.append({"label": SOFT_BINDING, "data": binding})
-    assertions.append({"label": MADE, "data": _generation(provenance)})
+    made = _generation(provenance) | ({FILE_TYPE: file_type} if file_type else {})
+    assertions.append({"label": MADE, "data": made})
     return {
         "claim_generator_info": [{"name": CLAIM_NAME, "version": __version__}],
         "format": mime,

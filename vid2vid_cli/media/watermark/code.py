@@ -51,7 +51,7 @@ def encode(number: int) -> Floats:
     # 64 bits fill 66: two zeros above the project's bits.
     symbols = [(bits >> (SYMBOL_BITS * place)) & 63 for place in reversed(range(SYMBOLS))]
     rows = [_hadamard()[symbol & 31] * (1 - 2 * (symbol >> 5)) for symbol in symbols]
-    return np.concatenate(rows) * _scrambling()
+    return np.concatenate(rows) * scrambling()
 
 
 @cache
@@ -65,7 +65,7 @@ def known_chips() -> Floats:
 def decode(chips: Floats) -> Decoded:
     """Return the most likely number of noisy chips (CHIPS,), and how well it explains them with the project's bits."""
     energy = float(chips @ chips)
-    plain = (chips * _scrambling()).reshape(SYMBOLS, SYMBOL_CHIPS)
+    plain = (chips * scrambling()).reshape(SYMBOLS, SYMBOL_CHIPS)
     found = plain @ _hadamard()  # (SYMBOLS, 32): symmetric, so rows and columns are the same
     rows = np.abs(found).argmax(1)
     peaks = found[np.arange(SYMBOLS), rows]
@@ -86,7 +86,7 @@ def _hadamard() -> Floats:
 
 
 @cache
-def _scrambling() -> Floats:
+def scrambling() -> Floats:
     """Return a sign for each chip, so that no number gives a regular pattern."""
     return np.array([1 - 2 * (order(index) & 1) for index in range(CHIPS)], np.float32)
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vid2vid_cli.media.watermark.code import CHIPS, Floats, encode, order
+from vid2vid_cli.media.watermark.code import CHIPS, Floats, order
 
 LARGEST_PX = 400
 """Pictures with a shorter side below this have this pattern, others that of `tile`."""
@@ -47,15 +47,15 @@ def is_across(down: int, across: int) -> npt.NDArray[np.bool_]:
     return np.asarray(np.add.outer(np.arange(down), np.arange(across)) % 2 == 0)
 
 
-def mark_of(luma: Floats, number: int) -> Floats:
-    """Return what is added to the luma (H, W), 0 to 255, of a small picture, in levels, to carry a number of 48 bits.
+def mark_of(luma: Floats, chips: Floats) -> Floats:
+    """Return what is added to the luma (H, W), 0 to 255, of a small picture, in levels, to carry chips (CHIPS,).
 
     The shorter side holds at least one block.
     """
     height, width = luma.shape
     down, across = height // BLOCK_PX, width // BLOCK_PX
     inner = luma[: down * BLOCK_PX, : across * BLOCK_PX]
-    lacking = _lacking(inner, number) * _gain(inner)
+    lacking = _lacking(inner, chips) * _gain(inner)
     first = is_across(down, across)
     mark = _drawn(np.where(first, lacking, 0)) + _drawn(np.where(first, 0, lacking).T).T
     mark *= np.clip(np.minimum(inner, 255 - inner) * np.float32(1 / ROOM), 0, 1)  # clean white and black stay clean
@@ -63,13 +63,18 @@ def mark_of(luma: Floats, number: int) -> Floats:
     return np.pad(mark, ((0, height - inner.shape[0]), (0, width - inner.shape[1])))
 
 
-def _lacking(inner: Floats, number: int) -> Floats:
+def _lacking(inner: Floats, chips: Floats) -> Floats:
     """Return how far the wave in each block is from where it says its chip, in levels of a wave of length 1."""
     down, across = inner.shape[0] // BLOCK_PX, inner.shape[1] // BLOCK_PX
-    shown = np.where(is_across(down, across), _shown(inner), _shown(inner.T).T)
-    chips = np.tile(encode(number)[places()], (-(-down // DOWN), -(-across // ACROSS)))[:down, :across]
-    aim = chips * np.float32(STEP / 4)
+    shown = shown_in_blocks(inner)
+    aim = np.tile(chips[places()], (-(-down // DOWN), -(-across // ACROSS)))[:down, :across] * np.float32(STEP / 4)
     return np.asarray(np.rint((shown - aim) * np.float32(1 / STEP)) * np.float32(STEP) + aim - shown, np.float32)
+
+
+def shown_in_blocks(inner: Floats) -> Floats:
+    """Return how much of its wave each block of a picture of whole blocks shows."""
+    down, across = inner.shape[0] // BLOCK_PX, inner.shape[1] // BLOCK_PX
+    return np.where(is_across(down, across), _shown(inner), _shown(inner.T).T)
 
 
 def _shown(pixels: Floats) -> Floats:

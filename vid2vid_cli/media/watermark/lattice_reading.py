@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vid2vid_cli.media.watermark.code import CHIPS, Decoded, Floats, Watermark, decode, known_chips
+from vid2vid_cli.media.watermark import code, trellis
+from vid2vid_cli.media.watermark.code import CHIPS, KNOWN_CHIPS, Decoded, Floats, Watermark, known_chips
 from vid2vid_cli.media.watermark.lattice import (
     ACROSS,
     BLOCK_PX,
@@ -17,34 +18,77 @@ from vid2vid_cli.media.watermark.lattice import (
     STEP,
     is_across,
     places,
+    shown_in_blocks,
     waves,
 )
+from vid2vid_cli.media.watermark.trellis import explained, least_explained
 
 SCALES = (1.0, 0.5, 2 / 3, 0.75, 2.0, 1.5, 10 / 9, 0.9)
 SMALLEST_PX = 104  # what is left of the smallest picture that is marked when a tenth is cropped from two sides
-EXPLAINED = 0.335  # of the chips' energy, at least: see docs/provenance.md
-EXPLAINED_IN_PLACE = 0.28  # the same where it was put: there is but one such place, so that chance explains less
+FALSE_ALARMS = 1e-6  # the probability that a mark is found where there is none, at most
 LOOKED_AT = 8  # frames of a film, whose chips are added up
+_ROUNDED_PX = range(-2, 4)  # what halving may have taken off or added to make a size whole and even
+_PROMISING = 2.0  # standard deviations, of the project's chips
+_CLEARLY_EXPLAINED = 0.45  # enough to look no further
 _TRIED = 8  # placements, the most likely ones
+_CODES = 2
+_TRIES_IN_PLACE = 2 + len(_ROUNDED_PX) ** 2
+_TRIES = 2 * BLOCK_PX**2 * CHIPS * len(SCALES)
+
+Frames = Sequence[npt.NDArray[np.uint8]]
 
 
-def read_on_lattice(frames: Sequence[npt.NDArray[np.uint8]]) -> Watermark | None:
+def read_on_lattice(frames: Frames) -> Watermark | None:
     """Read the watermark of a small picture in the luma (H, W) of it or of frames of a film; None if there is none."""
-    if SMALLEST_PX <= min(frames[0].shape) < LARGEST_PX:
-        # Encoders spend most on the first frame, and later ones may have lost more than they add.
-        in_place = max(map(_in_place, (frames[:1], _some(frames))), key=lambda decoded: decoded.explained)
-        if in_place.explained >= EXPLAINED_IN_PLACE:
-            return Watermark(in_place.number, in_place.explained, 1.0)
-    best = find_on_lattice(frames)
-    return best if best is not None and best.explained >= EXPLAINED else None
+    return _best(_in_place(frames), _TRIES_IN_PLACE) or _anywhere(frames)
 
 
-def _in_place(frames: Sequence[npt.NDArray[np.uint8]]) -> Decoded:
-    """Decode what stands where it was put, in frames that were neither cropped nor scaled."""
-    return decode(_chips(next(_folds(_said(frames))), 0, 0))
+def _best(found: Iterable[tuple[Floats, float]], tries: int) -> Watermark | None:
+    """Return what is read in the best of chips (CHIPS,), each with a scale; None where chance may say as much."""
+    best: Watermark | None = None
+    for chips, scale in found:
+        decoded = _decoded(chips)
+        needed = least_explained(chips, _CODES * tries, FALSE_ALARMS)
+        if decoded.explained >= max(needed, best.explained if best is not None else 0):
+            best = Watermark(decoded.number, decoded.explained, scale)
+    return best
 
 
-def _some(frames: Sequence[npt.NDArray[np.uint8]]) -> Sequence[npt.NDArray[np.uint8]]:
+def _decoded(chips: Floats) -> Decoded:
+    """Decode chips (CHIPS,) by that of the codes which explains more."""
+    numbers = (trellis.decode(chips), trellis.encode), (code.decode(chips).number, code.encode)
+    return max(
+        (Decoded(number, explained(chips, encode(number))) for number, encode in numbers), key=lambda d: d.explained
+    )
+
+
+def _in_place(frames: Frames) -> Iterator[tuple[Floats, float]]:
+    """Yield chips (CHIPS,) that stand where they were put, with the scale: of frames as they are, and as if halved."""
+    height, width = frames[0].shape
+    # Encoders spend most on the first frame, and later ones may have lost more than they add.
+    if _may_be_marked((width, height)):
+        yield _chips_in_place(frames[:1]), 1.0
+        yield _chips_in_place(_some(frames)), 1.0
+    for down in _ROUNDED_PX:
+        for across in _ROUNDED_PX:
+            size = 2 * width + across, 2 * height + down
+            if _may_be_marked(size):
+                chips = _chips_in_place([_resized(frames[0], size)])
+                if known_chips() @ chips > _PROMISING * np.sqrt(chips @ chips * KNOWN_CHIPS / CHIPS):
+                    yield chips, 0.5
+
+
+def _may_be_marked(size: tuple[int, int]) -> bool:
+    return SMALLEST_PX <= min(size) < LARGEST_PX
+
+
+def _chips_in_place(frames: Frames) -> Floats:
+    height, width = (length // BLOCK_PX * BLOCK_PX for length in frames[0].shape)
+    shown = [shown_in_blocks(frame[:height, :width].astype(np.float32)) for frame in frames]
+    return _chips(_fold(np.sum(_what_says(np.stack(shown)), 0)), 0, 0)
+
+
+def _some(frames: Frames) -> Frames:
     return frames[:: -(-len(frames) // LOOKED_AT)]
 
 
@@ -55,23 +99,19 @@ def _chips(folded: Floats, down: int, across: int) -> Floats:
     return chips
 
 
-def find_on_lattice(frames: Sequence[npt.NDArray[np.uint8]]) -> Watermark | None:
-    """Return what looks most like the watermark of a small picture, in the luma (H, W) of it or of frames of a film.
-
-    None if they have no size that a small picture could have been brought to.
-    """
+def _anywhere(frames: Frames) -> Watermark | None:
+    """Look at all offsets and scales."""
     frames = _some(frames)
     height, width = frames[0].shape
     best: Watermark | None = None
     for scale in SCALES:
         size = round(width / scale), round(height / scale)
-        if not SMALLEST_PX <= min(size) < LARGEST_PX:
-            continue
-        as_marked = [_resized(frame, size) for frame in frames]
-        for decoded in _decoded(_said(as_marked), is_untouched=scale == 1):
-            if best is None or decoded.explained > best.explained:
-                best = Watermark(decoded.number, decoded.explained, scale)
-        if best is not None and best.explained > 1.3 * EXPLAINED:
+        if _may_be_marked(size):
+            placed = _most_likely(_said([_resized(frame, size) for frame in frames]))
+            found = _best(((chips, scale) for chips in placed), _TRIES)
+            if found is not None and (best is None or found.explained > best.explained):
+                best = found
+        if best is not None and best.explained > _CLEARLY_EXPLAINED:
             break
     return best
 
@@ -83,31 +123,34 @@ def _resized(frame: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray
     return np.asarray(cv2.resize(frame, size, interpolation=flags), np.uint8)
 
 
-def _said(frames: Sequence[npt.NDArray[np.uint8]]) -> list[Floats]:
+def _said(frames: Frames) -> list[Floats]:
     """Return for the wave across and the one down what blocks that begin at each pixel say: sums (H, W) over frames."""
     return [np.sum([_said_of(frame, wave) for frame in frames], 0, np.float32) for wave in waves()]
 
 
 def _said_of(frame: npt.NDArray[np.uint8], wave: Floats) -> Floats:
     shown = cv2.filter2D(frame, cv2.CV_32F, wave, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    return _what_says(np.asarray(shown, np.float32))
+
+
+def _what_says(shown: Floats) -> Floats:
+    """Return how clearly waves say a chip of 1 (1) or -1 (-1), or neither (0), by how much of them is shown."""
     return np.asarray(np.sin(shown * np.float32(2 * np.pi / STEP)), np.float32)
 
 
-def _decoded(said: list[Floats], *, is_untouched: bool) -> Iterator[Decoded]:
-    """Yield what the most likely placements give, and that of a picture that was neither cropped nor scaled."""
+def _most_likely(said: list[Floats]) -> Iterator[Floats]:
+    """Yield the chips (CHIPS,) of the placements that the project's chips speak for most."""
     known = np.conj(np.fft.rfft2(known_chips()[places()]))
     found: list[tuple[float, int, int, Floats]] = []
     for folded in _folds(said):
         match = np.fft.irfft2(np.fft.rfft2(folded) * known, (DOWN, ACROSS))
         spread = float(np.sqrt(np.mean(match**2))) or 1.0
-        if is_untouched and not found:
-            found.append((float("inf"), 0, 0, folded))
         for place in np.argsort(match.ravel())[-2:]:
             down, across = divmod(int(place), ACROSS)
             found.append((float(match[down, across]) / spread, down, across, folded))
     found.sort(key=lambda each: -each[0])
     for _, down, across, folded in found[:_TRIED]:
-        yield decode(_chips(folded, down, across))
+        yield _chips(folded, down, across)
 
 
 def _folds(said: list[Floats]) -> Iterator[Floats]:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.media.provenance import Provenance
-from vid2vid_cli.media.watermark.code import Floats, encode
+from vid2vid_cli.media.watermark import code, trellis
+from vid2vid_cli.media.watermark.code import Floats
 from vid2vid_cli.media.watermark.lattice import LARGEST_PX, mark_of
 from vid2vid_cli.media.watermark.tile import (
     TILE,
@@ -24,8 +25,10 @@ from vid2vid_cli.media.watermark.tile import (
     to_spectrum,
 )
 
-PATTERN, SMALL_PATTERN = "org.vid2vid.luma-1", "org.vid2vid.luma-2"
+PATTERN, SMALL_PATTERN = "org.vid2vid.luma-1", "org.vid2vid.luma-3"
 """What credentials call the pattern of `tile`, and that of `lattice`, which small pictures have."""
+EARLIER_PATTERNS = ("org.vid2vid.luma-2",)
+"""Those that are read, and not made any more: that of `lattice` with a weaker code."""
 SMALLEST_PX = 128
 """Pictures with a shorter side hold too few chips and get no watermark."""
 RMS = 1.22  # levels, of a whole mark at most: PSNR 46.2 dB after rounding
@@ -60,7 +63,11 @@ class Watermarker:
 
     @cached_property
     def _chips(self) -> Floats:
-        return encode(self.number)
+        return code.encode(self.number)
+
+    @cached_property
+    def _small_chips(self) -> Floats:
+        return trellis.encode(self.number)
 
     def __call__(self, frame: Frame) -> Frame:
         """Return a frame (H, W, 3 or 4), uint8 RGB, with the mark in its luma; alpha stays as it is."""
@@ -75,7 +82,7 @@ class Watermarker:
         height, width = frame.shape[:2]
         luma = cv2.cvtColor(np.ascontiguousarray(frame[..., :3]), cv2.COLOR_RGB2GRAY)
         if min(height, width) < LARGEST_PX:
-            return np.asarray(np.rint(mark_of(luma.astype(np.float32), self.number)), np.int16)
+            return np.asarray(np.rint(mark_of(luma.astype(np.float32), self._small_chips)), np.int16)
         cell = cell_size((height, width))
         down, across = height // cell, width // cell
         inner = luma[: down * cell, : across * cell]
