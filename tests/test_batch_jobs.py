@@ -128,12 +128,14 @@ def test_any_option_of_both_commands_is_a_column(material: Path) -> None:
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_tables_of_spreadsheets_that_write_decimal_commas_are_read(separator: str) -> None:
     rows = [["source", "driving", "yaw", "strength", "gaze"], ["a, b.png", "c.mp4", "-12,5", "0,5", "3,-2"]]
-    decimal = "," if separator == ";" else "."
-    rows[1][2:4] = [cell.replace(",", decimal) for cell in rows[1][2:4]]
-    Path("jobs.csv").write_text("\r\n".join(separator.join(row) for row in rows))
-    (job,) = make_jobs(None, "out", ReenactOptions(), BatchOptions(manifest="jobs.csv"))
-    assert isinstance(job.options, ReenactOptions) and job.source == Path("a, b.png")
-    assert (job.options.yaw, job.options.strength, job.options.gaze) == ("-12.5", 0.5, "3,-2")
+    table = "\r\n".join(separator.join(row) for row in rows)
+    files = {"jobs.csv": table.encode(), "jobs.tsv": table.encode("utf-8-sig"), "jobs.txt": table.encode("utf-16")}
+    files["named.csv"] = f"sep={separator}\r\n{table}".encode()
+    for name, content in files.items():
+        Path(name).write_bytes(content)
+        (job,) = make_jobs(None, "out", ReenactOptions(), BatchOptions(manifest=name))
+        assert isinstance(job.options, ReenactOptions) and job.source == Path("a, b.png")
+        assert (job.options.yaw, job.options.strength, job.options.gaze) == ("-12.5", 0.5, "3,-2")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +156,7 @@ def test_tables_of_spreadsheets_that_write_decimal_commas_are_read(separator: st
         ("source,driving,output\na,b,../c.mp4\n", "inside the output folder"),
         ("source,driving,output\na,b,c.mp4\na,d,c.mp4\n", "2 jobs would write it"),
         ('source,driving\n"a,b\n', "not readable CSV"),
+        ("sep=,\nsource,driving,size\na,b,big\n", ":3: size big"),
         ("source\nb\x00.png\n", "has no source"),
     ],
 )

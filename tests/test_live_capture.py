@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from tests.support.clips import make_clip, number_of
 from vid2vid_cli.errors import MediaError, UsageError
 from vid2vid_cli.live.camera import open_capture
+from vid2vid_cli.live.run import FirstCamera, LiveRequest
 from vid2vid_cli.media import v4l2_formats
 from vid2vid_cli.media.cameras import (
     CameraMode,
@@ -26,7 +30,9 @@ from vid2vid_cli.media.cameras import (
 )
 from vid2vid_cli.media.capture import CaptureRequest, capture_arguments, filters_of, inputs_of, parse_capture
 from vid2vid_cli.media.v4l2_formats import QueryDevice
+from vid2vid_cli.pipeline.live_options import LiveOptions
 
+ROOT = Path(__file__).parents[1]
 CAMERA = CaptureRequest("camera", "0")
 
 
@@ -71,9 +77,13 @@ def test_a_file_is_a_file_whatever_it_is_called(clip: Path) -> None:
         ("0", "8x8", None, "--camera-size 8x8"),
         ("0", None, 0.0, "--camera-fps 0"),
         ("nowhere.mp4", None, None, "no such file"),
+        ("examples/portrait.jpg", None, None, "is a picture, in which nothing moves"),
     ],
 )
-def test_what_names_nothing_is_one_line(text: str, size: str | None, fps: float | None, error: str) -> None:
+def test_what_names_nothing_is_one_line(
+    text: str, size: str | None, fps: float | None, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
     with pytest.raises((UsageError, MediaError), match=error) as caught:
         parse_capture(text, size, fps)
     assert "\n" not in str(caught.value)
@@ -131,6 +141,13 @@ def test_an_address_leads_to_no_file_and_is_given_up_in_time() -> None:
     assert rtsp[-1] == "rtsp://h/x" and {"-timeout", "-rtsp_transport"} <= {*rtsp} and "-rw_timeout" in web
 
 
+def test_an_old_ffmpeg_asks_a_camera_and_does_not_wait_for_it_to_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, option, other in (((4, 2), "-stimeout", "-timeout"), ((5, 0), "-timeout", "-stimeout")):
+        monkeypatch.setattr("vid2vid_cli.media.capture.version", lambda version=version: version)
+        (rtsp,) = inputs_of(CaptureRequest("stream", "rtsp://h/x"), "linux")
+        assert option in rtsp and other not in rtsp
+
+
 def test_all_arguments_end_in_raw_pictures_without_statistics() -> None:
     arguments = capture_arguments(CAMERA, inputs_of(CAMERA, "linux")[0], "linux")
     assert arguments[-5:] == ["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"] and "-nostats" in arguments
@@ -166,6 +183,50 @@ def test_what_is_no_video_is_one_line_with_a_cure(tmp_path: Path) -> None:
         open_capture(CaptureRequest("camera", "63"), 10**6)
     with pytest.raises(MediaError, match="check its address"):
         open_capture(CaptureRequest("stream", "http://127.0.0.1:9/none"), 10**6)
+
+
+# --- what never begins ---
+
+
+def test_a_server_that_accepts_and_never_sends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vid2vid_cli.live.camera.FIRST_PICTURE_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(MediaError, match=r"gave no picture within 0\.5 s; check its address$"):
+            open_capture(CaptureRequest("stream", address), 10**6)
+
+
+@pytest.fixture
+def silent_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[bytes]]:
+    """Standard input that nobody writes to: its other end."""
+    theirs, ours = os.pipe()
+    with os.fdopen(theirs) as stdin, os.fdopen(ours, "wb") as end:
+        monkeypatch.setattr("sys.stdin", stdin)
+        monkeypatch.setattr("vid2vid_cli.live.run.FIRST_PICTURE_S", 0.5)
+        yield end
+
+
+def ask_for_pipe(duration: str | None) -> LiveRequest:
+    return LiveRequest.of([str(ROOT / "examples" / "portrait.jpg")], ["-"], LiveOptions(camera="-", duration=duration))
+
+
+def test_a_silent_pipe_is_given_up_where_a_duration_is_asked_for(silent_pipe: IO[bytes]) -> None:
+    said: list[str] = []
+    with pytest.raises(MediaError, match=r"^standard input: gave no picture within 0\.5 s$"):
+        FirstCamera(ask_for_pipe("1"), said.append)
+    assert said == []
+
+
+def test_a_silent_pipe_without_an_end_is_waited_for_with_a_word(silent_pipe: IO[bytes]) -> None:
+    said: list[str] = []
+
+    def hear(text: str) -> None:
+        said.append(text)
+        silent_pipe.close()
+
+    with pytest.raises(MediaError, match="holds no video"):
+        FirstCamera(ask_for_pipe(None), hear)
+    assert said == ["standard input: no picture has come yet; it is waited for, and Ctrl-C ends that"]
 
 
 # --- what cameras say ---

@@ -29,7 +29,7 @@ from vid2vid_cli.media.capture import parse_capture
 from vid2vid_cli.media.ffmpeg import executable
 from vid2vid_cli.media.mark import read_mark
 from vid2vid_cli.media.video import probe_video, read_video
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.live_controls import LiveControls
 from vid2vid_cli.pipeline.live_label import stamp_of, with_label
@@ -43,11 +43,6 @@ SIDE = 128
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,10 @@ import pytest
 
 from tests.support.clips import ffmpeg
 from vid2vid_cli.cli.app import main
+from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.pcm import RATE, read_pcm
+from vid2vid_cli.media.sound import SAMPLE_RATE, probe_sound, read_sound
 from vid2vid_cli.media.video import WriteOptions, open_writer, probe_video
 
 FPS, COUNT = Fraction(25), 25
@@ -75,6 +78,23 @@ def test_the_first_sound_that_can_be_decoded_is_taken(suffix: str, tmp_path: Pat
     warned, lost = film(tmp_path / f"o{suffix}", unknown_codec_first(tmp_path))
     assert lost == [] and loudness(tmp_path / f"o{suffix}") > HEARD
     assert len(warned) == 1 and "first sound" in warned[0] and "sound 2 is taken" in warned[0]
+
+
+def test_the_first_sound_that_can_be_decoded_is_what_is_spoken_and_cut(tmp_path: Path) -> None:
+    path, said = unknown_codec_first(tmp_path), []
+    heard = np.concatenate(list(read_sound(AudioSource(path), probe_sound(path), said.append)))
+    cut = np.concatenate(list(read_pcm(AudioSource(path), RATE)))[:, 0]
+    for samples, rate in ((heard, SAMPLE_RATE), (cut, RATE)):
+        loudest_hz = np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples)
+        assert loudest_hz == pytest.approx(500, abs=5)
+    assert len(said) == 1 and "its first sound" in said[0] and "sound 2 is taken" in said[0]
+
+
+def test_a_sound_that_nothing_decodes_is_named(tmp_path: Path) -> None:
+    path = tone(tmp_path / "only.mov", "-c:a", "pcm_s16le")
+    path.write_bytes(path.read_bytes().replace(b"sowt", b"apac"))
+    with pytest.raises(MediaError, match="its sound cannot be decoded"):
+        list(read_sound(AudioSource(path), probe_sound(path), print))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".gif"])

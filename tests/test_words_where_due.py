@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import time
@@ -64,7 +65,78 @@ def test_a_misspelt_name_gets_the_one_that_was_meant(given: str, meant: str | No
     assert str(error.value) == f"{tmp_path / given}: no such file; {words}"
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("rotate face.png --yaw 5 -c liveportrat", "liveportrait"),
+        ("rotate face.png --yaw 5 -c nett.pth", "net.pth"),
+        ("rotate face.png --yaw 5 --background redd", "red"),
+        ("rotate face.png --yaw 5 --background fcae.png", "face.png"),
+        ("rotate face.png --yaw 5 -o o.pgn", "o.png"),
+        ("reenact face.png nod.mp4 -o o.mp5", "o.mp4"),
+        ("say face.png hello -o o.mvo --voice-command 'true {text} {out}'", "o.mov"),
+        ("decode nod.v2v -o o.gfi", "o.gif"),
+        ("weights pull fom", "fomm"),
+        ("batch --manifest jbos.csv -o out", "jobs.csv"),
+    ],
+)
+def test_every_misspelt_word_gets_the_one_that_was_meant_before_any_work(
+    words: str, meant: str, own_folder: Path, capsys: Said
+) -> None:
+    for name in ("face.png", "nod.mp4", "nod.v2v", "net.pth", "jobs.csv", "face.txt"):
+        Path(name).write_text("x")  # whatever opens one of them says something else
+    assert main(shlex.split(words)) != 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"did you mean {meant}?"), line
+
+
+def test_another_format_is_no_misspelling(own_folder: Path, capsys: Said) -> None:
+    for name in ("o.tif", "o.avi", "o.mp3"):
+        assert main(["rotate", "face.png", "--yaw", "5", "-o", name]) == 1
+        said = capsys.readouterr().err
+        assert "a picture is .png" in said and "did you mean" not in said
+
+
 # --- roles ---
+
+
+def test_a_sound_as_source_is_called_a_sound(inputs: Path, capsys: Said) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine", "-t", "0.2", "beep.wav")
+    assert main(["speak", "beep.wav", "face.png", "-o", "o.mp4"]) == 2
+    assert "holds sound and no picture, so it can only be DRIVING; SOURCE comes first" in capsys.readouterr().err
+
+
+def test_what_holds_no_picture_is_shown_live_by_nobody(inputs: Path, capsys: Said) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine", "-t", "0.2", "beep.wav")
+    assert main(["live", "beep.wav", "--camera", "nod.mp4", "-o", "o.mp4"]) == 2
+    assert "SOURCE is the picture or video of a person" in capsys.readouterr().err
+
+
+def test_a_file_of_credentials_names_the_file_that_it_belongs_to(own_folder: Path, capsys: Said) -> None:
+    Path("o.webm.c2pa").write_bytes(b"jumb")
+    for command in ("verify", "info"):
+        assert main([command, "o.webm.c2pa"]) == 1
+        assert "name that: o.webm" in capsys.readouterr().err
+
+
+def test_a_text_in_the_place_of_the_source_is_seen(own_folder: Path, capsys: Said) -> None:
+    Path("face.png").write_text("x")
+    assert main(["say", "hello you", "face.png", "-o", "o.mp4"]) == 2
+    assert "SOURCE comes first, so write: face.png 'hello you'" in capsys.readouterr().err
+
+
+def test_the_name_of_a_file_as_text_is_said_with_a_word(own_folder: Path, capsys: Said) -> None:
+    for name in ("face.png", "speech.txt"):
+        Path(name).write_text("x")
+    assert main(["say", "face.png", "speech.txt", "-o", "o.mp4", "--voice-command", "false {text} {out}"]) == 1
+    assert "to say what it holds: - < speech.txt" in capsys.readouterr().err
+
+
+def test_a_call_that_is_called_like_a_film_is_made_with_a_word(inputs: Path, capsys: Said) -> None:
+    assert main(["motion", "face.png", "-o", "m.mp4"]) == main(["encode", "face.png", "-o", "c.png"]) == 0
+    said = capsys.readouterr().err
+    assert "a name such as m.safetensors says so" in said and "a name such as c.v2v says so" in said
+    assert main(["motion", "face.png", "-o", "m.csv"]) == 0 and capsys.readouterr().err == ""
 
 
 def test_motion_as_source_is_refused_with_the_right_order(inputs: Path, capsys: Said) -> None:
@@ -132,6 +204,8 @@ def test_a_face_that_nobody_finds_is_placed_by_hand(media_dir: Path, inputs: Pat
         assert main(["rotate", str(hill), "--yaw", "20", "-o", "n.png", "--face-box", wrong]) == 2
     assert main(["rotate", str(hill), "--yaw", "20", "-o", "n.png", "--face", "all", *box]) == 2
     assert "--face-box names the one face already" in capsys.readouterr().err and not Path("n.png").exists()
+    assert main(["rotate", str(hill), "--yaw", "20", "-o", "n.png", "--face-box", "99000,1,50,50"]) == 2
+    assert "lies outside of" in capsys.readouterr().err and not Path("n.png").exists()
 
 
 def test_a_placed_face_is_the_one_in_the_box(inputs: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields, replace
@@ -13,10 +15,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from vid2vid_cli.batch.jobs import KINDS, Job, Options, check_template, output_name
 from vid2vid_cli.batch.options import BatchOptions
 from vid2vid_cli.errors import UsageError, one_line
+from vid2vid_cli.near_names import hint_at, nearest_file
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 
 OWN_COLUMNS = ("command", "source", "driving", "output")
 ANGLES = ("yaw", "pitch", "roll")
+_NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?\s*')  # what some spreadsheets write above the first row
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -64,11 +68,13 @@ def jobs_of_manifest(path: Path, folder: Path, options: ReenactOptions, batch: B
 
 def _read_rows(path: Path) -> Iterator[ManifestRow]:
     # By the name alone: a table of one column is valid CSV whatever is in it.
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
+    readers = {".csv": _read_csv, ".tsv": _read_csv, ".txt": _read_csv, ".jsonl": _read_jsonl}
     if path.suffix.lower() not in readers:
-        raise UsageError(f"{path}: a manifest must be a .csv or .jsonl file")
+        raise UsageError(f"{path}: a manifest must be a .csv, .tsv, .txt or .jsonl file")
     try:
         yield from readers[path.suffix.lower()](path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file; {hint_at(nearest_file(path), 'check the name')}") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -78,21 +84,29 @@ def _read_rows(path: Path) -> Iterator[ManifestRow]:
 
 
 def _read_csv(path: Path) -> Iterator[ManifestRow]:
-    # utf-8-sig: spreadsheets put a byte order mark in front of UTF-8.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        separator = _separator(file.readline())
-        file.seek(0)
+    with path.open(encoding=_encoding(path), newline="") as file:
+        header = file.readline()
+        named = _NAMED_SEPARATOR.fullmatch(header)
+        separator = named[1] if named else _separator(header)
+        if not named:
+            file.seek(0)
         reader = csv.DictReader(file, delimiter=separator, strict=True)
         names = [_column(name) for name in reader.fieldnames or ()]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise UsageError(f"{path}: has the column {twice} twice")
         for cells in reader:
-            where = f"{path}:{reader.line_num}"
+            where = f"{path}:{reader.line_num + (named is not None)}"
             if None in cells:  # the reader's key for surplus cells
                 raise UsageError(f"{where}: has more cells than the first row has columns")
             filled = {_column(name): cell.strip() for name, cell in cells.items() if (cell or "").strip()}
-            yield ManifestRow(where, filled, has_decimal_commas=separator == ";")
+            yield ManifestRow(where, filled, has_decimal_commas=separator != ",")
+
+
+def _encoding(path: Path) -> str:
+    """Return the encoding of a table: spreadsheets put a byte order mark in front of UTF-8, and of UTF-16."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _separator(header: str) -> str:

@@ -24,7 +24,7 @@ class BatchOptions:
         panel="Batch",
     )
     manifest: str | None = option(
-        None, "Table of jobs (.csv or .jsonl) with options of reenact or rotate as columns.", panel="Batch"
+        None, "Table of jobs (.csv, .tsv or .jsonl) with options of reenact or rotate as columns.", panel="Batch"
     )
     jobs: int = option(1, "Worker processes; they share the processor's cores.", "--jobs", "-j", panel="Batch")
     resume: bool = option(True, "Skip jobs whose outputs exist and are whole, or do all of them again.", panel="Batch")

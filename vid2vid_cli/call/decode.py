@@ -13,6 +13,7 @@ from vid2vid_cli.media.files import check_output
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving.call_file import CallRecording, is_call_file
 from vid2vid_cli.pipeline.options import DecodeOptions, ReenactOptions
+from vid2vid_cli.pipeline.output import check_name
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.pipeline.reenact import reenact
 
@@ -46,6 +47,7 @@ def decode_call(
     call = Path(call)
     target = f"{call.stem}.mp4" if output is None else output
     check_output(target, force=options.force, inputs=[call])
+    check_name(target, options, is_clip=True)
     with closing(open_call(call)) as recording:
         # Rendering opens the call a second time, as a driving. This recording keeps the picture's scratch file alive.
         source = recording.save_picture() if options.source is None else Path(options.source)

@@ -29,7 +29,7 @@ from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup, SpeechSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.encode_options import EncodeOptions
 from vid2vid_cli.pipeline.engine import Engine, start_engine
-from vid2vid_cli.pipeline.output import check_size
+from vid2vid_cli.pipeline.output import check_size, misleading_name
 from vid2vid_cli.pipeline.parsing import check_motion_numbers, is_index, parse_face, reading_options
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
@@ -66,6 +66,8 @@ def encode_call(
     inputs = [Path(name) for name in (driving, options.source) if name not in (None, STANDARD)]
     if str(output) != STANDARD:
         check_output(output, force=options.force, inputs=inputs, is_file=True)
+    if (note := misleading_name(output, "a call", ".v2v")) is not None:
+        log.warn(note)
     # The output is checked before the model is loaded: a mistake in its name shows at once.
     engine, delays = start_engine(options, model), Delays()
     with ExitStack() as stack:

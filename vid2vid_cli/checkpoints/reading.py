@@ -34,6 +34,7 @@ from vid2vid_cli.checkpoints.file_format import NotWeightsError, format_of
 from vid2vid_cli.checkpoints.tensor_names import ROLES
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.hashing import hash_file
+from vid2vid_cli.near_names import hint_at, nearest_file, nearest_name
 
 __all__ = [
     "EMBEDDED",
@@ -83,9 +84,11 @@ def find_checkpoint(name: str) -> Path:
     if os.path.exists(path):  # noqa: PTH110  Path.exists raises for a name that is too long
         return path
     if os.sep in name or path.suffix:
-        raise WeightsError(f"{name}: no such checkpoint file; give its path, or leave -c out for the embedded one")
-    known = ", ".join(checkpoint.name for checkpoint in catalogue.CATALOGUE)
-    raise WeightsError(f"{name}: not a checkpoint that vid2vid knows ({known}) and no such file")
+        cure = hint_at(nearest_file(path), "give its path, or leave -c out for the embedded one")
+        raise WeightsError(f"{name}: no such checkpoint file; {cure}")
+    known = [checkpoint.name for checkpoint in catalogue.CATALOGUE]
+    cure = hint_at(nearest_name(name, known), f"known are {', '.join(known)}")
+    raise WeightsError(f"{name}: not a checkpoint that vid2vid knows, and no such file; {cure}")
 
 
 def read_checkpoint(path: Path) -> LoadedFile:

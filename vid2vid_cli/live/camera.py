@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -50,15 +51,17 @@ class Capture(Protocol):
         ...
 
 
-def open_capture(request: CaptureRequest, max_pixels: int) -> PipedVideo:
-    """Open a camera, or what stands for one. Waits for its first picture. MediaError in one line if none comes."""
+def open_capture(request: CaptureRequest, max_pixels: int, pipe_patience_s: float = math.inf) -> PipedVideo:
+    """Open a camera, or what stands for one. Waits for its first picture. MediaError in one line if none comes.
+
+    pipe_patience_s: how long a pipe may take to begin; nobody knows when whoever fills it does.
+    """
     failure = MediaError(f"{request.subject}: cannot be opened")
     for given in inputs_of(with_name(request)):
         descriptor = sys.stdin.fileno() if request.kind == "pipe" else None
         child = Child(capture_arguments(request, given), request.subject, has_stdout=True, stdin_fd=descriptor)
         try:
-            # Nobody knows when what is piped begins.
-            patience_s = float("inf") if request.kind == "pipe" else FIRST_PICTURE_S
+            patience_s = pipe_patience_s if request.kind == "pipe" else FIRST_PICTURE_S
             return piped_video(child, request.subject, max_pixels, patience_s)
         except MediaError as error:
             failure = error

@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vid2vid_cli.arrays import Frame
-from vid2vid_cli.errors import Vid2VidError
+from vid2vid_cli.errors import MediaError, Vid2VidError
 from vid2vid_cli.face.compositing import contain
 from vid2vid_cli.live.camera import Camera, Capture, Shot
 from vid2vid_cli.live.channel import Outputs, Shown
 from vid2vid_cli.live.messages import Messages
 from vid2vid_cli.live.newest import Newest, OverError
 from vid2vid_cli.live.outputs import LiveOutput, LiveStatus
+from vid2vid_cli.media.capture import FIRST_PICTURE_S
 from vid2vid_cli.pipeline.live_controls import LiveControls
 from vid2vid_cli.pipeline.live_label import with_label
 from vid2vid_cli.pipeline.live_reader import LiveReading
@@ -63,14 +64,16 @@ class Portrait(Protocol):
 class LoopSettings:
     """How a loop runs.
 
-    size: (height, width) of all pictures that go out. is_labelled: whether they say that they
-    are synthetic. duration_s: how long to go on after the camera's first picture; None: without end. name: of the
-    camera, for messages. comes_back: whether it is opened again when it has ended. renders: whether anybody looks.
+    size: (height, width) of all pictures that go out. is_labelled: whether they say that they are synthetic.
+    duration_s: how long to go on after the camera's first picture; None: without end. patience_s: how much longer the
+    first picture may take, if there is an end. name: of the camera, for messages. comes_back: whether it is opened
+    again when it has ended. renders: whether anybody looks.
     """
 
     size: tuple[int, int]
     is_labelled: bool = True
     duration_s: float | None = None
+    patience_s: float = FIRST_PICTURE_S
     name: str = "the camera"
     comes_back: bool = True
     renders: bool = True
@@ -159,6 +162,8 @@ class LiveLoop:
         camera = self._camera(open_camera)
         stages = [self._stage(self._read_all), *([self._stage(self._render_all)] if settings.renders else [])]
         began_s = time.perf_counter()
+        if settings.duration_s is not None:  # counted anew from the first picture on
+            self._until_s = began_s + settings.patience_s + settings.duration_s
         try:
             if settings.renders:
                 self._show(self._portrait.still(), LiveStatus(controls=self.controls, is_repeat=True))
@@ -175,6 +180,8 @@ class LiveLoop:
                     stage.join(ENDING_S)
             self._outputs.finish()
             self.counts.seen, self.counts.seconds = camera.seen, time.perf_counter() - began_s
+        if self._is_late() and not camera.seen:
+            raise MediaError(f"{settings.name}: gave no picture within {self.counts.seconds:.0f} s")
         errors = [*self._errors, *([camera.failure] if camera.failure is not None else []), *self._outputs.failures]
         if errors:
             raise errors[0]
@@ -190,9 +197,11 @@ class LiveLoop:
             if not self._outputs.step():
                 self._quit.wait(TICK_S)
             self._outputs.drop_ended()
-            is_late = self._until_s is not None and time.perf_counter() >= self._until_s
-            if is_late or self._ends_soon or not (self._outputs or self._listeners):
+            if self._is_late() or self._ends_soon or not (self._outputs or self._listeners):
                 return
+
+    def _is_late(self) -> bool:
+        return self._until_s is not None and time.perf_counter() >= self._until_s
 
     def _stage(self, work: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:
@@ -214,7 +223,7 @@ class LiveLoop:
             shot = self._shots.take()
             if shot is None or self.controls.is_paused:
                 continue
-            if self._until_s is None and self._settings.duration_s is not None:
+            if not self.counts.read and self._settings.duration_s is not None:
                 self._until_s = shot.arrived_s + self._settings.duration_s
             began_s = time.perf_counter()
             reading = self._portrait.read(shot.picture, shot.arrived_s)

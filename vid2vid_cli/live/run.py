@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from vid2vid_cli.live.loop import LiveLoop, LoopSettings, even_size
 from vid2vid_cli.live.messages import Messages
 from vid2vid_cli.live.recordings import steady_rate
 from vid2vid_cli.live.statistics import Statistics
-from vid2vid_cli.media.capture import CaptureRequest, parse_capture
-from vid2vid_cli.media.files import check_output, require_file
+from vid2vid_cli.media.capture import FIRST_PICTURE_S, CaptureRequest, parse_capture
+from vid2vid_cli.media.files import check_output
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.live_controls import LiveControls, check_controls
@@ -29,10 +30,12 @@ from vid2vid_cli.pipeline.output import write_options
 from vid2vid_cli.pipeline.parsing import parse_face, parse_time
 from vid2vid_cli.pipeline.progress import Hooks, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
+from vid2vid_cli.pipeline.roles import check_source
 from vid2vid_cli.pipeline.source_faces import check_picture
 from vid2vid_cli.process.shutdown import ended_in_order
 
 SLOW_S = 5.0  # as long as getting ready takes on a busy machine, if all is compiled
+SLOW_START = "the first start after an installation takes half a minute; the next ones take seconds"
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class LiveRequest:
         o = options
         check_label(is_labelled=o.label, consent=o.consent)
         for source in sources:
-            require_file(Path(source))
+            check_source(Path(source))
         check_picture(o)
         check_outputs(list(outputs), o)
         if o.stats is not None:
@@ -124,7 +127,7 @@ def run_live(
     engine = start_engine(request.options, model)
     with ExitStack() as stack:
         kept = stack.enter_context(closing(Statistics(_path(request.options.stats))))
-        with said_if_slow(log.warn):
+        with said_after(SLOW_S, SLOW_START, log.warn):
             portrait = LivePortrait(
                 engine, request.sources, request.options, log.warn, setup=request.setup, controls=request.controls
             )
@@ -132,7 +135,7 @@ def run_live(
         stack.enter_context(closing(portrait))
         size = even_size(portrait.still())
         # From here on pictures come, so nothing may take long any more.
-        camera = FirstCamera(request.capture, request.options.max_pixels)
+        camera = FirstCamera(request, log.warn)
         loop = LiveLoop(portrait, _settings(request, size), Messages(log.warn))
         loop.on_shown = kept.take
         provenance = provenance_of(engine.loaded, request.options, log, source=request.sources[0])
@@ -154,10 +157,9 @@ def run_live(
 
 
 @contextmanager
-def said_if_slow(warn: Callable[[str], None]) -> Iterator[None]:
-    """Say why it takes so long, if it does. warn: takes the line."""
-    text = "the first start after an installation takes half a minute; the next ones take seconds"
-    timer = threading.Timer(SLOW_S, warn, [text])
+def said_after(seconds: float, text: str, warn: Callable[[str], None]) -> Iterator[None]:
+    """Say a line if the block takes longer than so many seconds. warn: takes the line."""
+    timer = threading.Timer(seconds, warn, [text])
     timer.daemon = True
     timer.start()
     try:
@@ -169,9 +171,13 @@ def said_if_slow(warn: Callable[[str], None]) -> Iterator[None]:
 class FirstCamera:
     """Opens the camera once to learn its rate, gives that away first, and opens it anew each time after that."""
 
-    def __init__(self, request: CaptureRequest, max_pixels: int) -> None:
-        self._request, self._max_pixels = request, max_pixels
-        first = open_capture(request, max_pixels)
+    def __init__(self, request: LiveRequest, warn: Callable[[str], None]) -> None:
+        """Wait for the first picture; for that of a pipe without end, unless a duration is asked for."""
+        self._request, self._max_pixels = request.capture, request.options.max_pixels
+        has_end = request.duration_s is not None
+        waiting = f"{request.capture.subject}: no picture has come yet; it is waited for, and Ctrl-C ends that"
+        with nullcontext() if has_end else said_after(FIRST_PICTURE_S, waiting, warn):
+            first = open_capture(self._request, self._max_pixels, FIRST_PICTURE_S if has_end else math.inf)
         self.fps = steady_rate(first.fps)
         self._first: Capture | None = first
 

@@ -19,20 +19,16 @@ class Statistics:
     """Takes the status of each new picture."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """path: of a new file for the lines; None for none."""
+        """path: of a new file for the lines, made with the first one; None for none."""
         self._delays_ms: deque[float] = deque(maxlen=KEPT)
         self._began_s = time.perf_counter()
+        self._path = path
         self._file: IO[str] | None = None
-        if path is not None:
-            try:
-                self._file = path.open("w", encoding="utf-8", buffering=1)
-            except OSError as error:
-                raise MediaError(f"{path}: cannot be written: {error.strerror}") from error
 
     def take(self, status: LiveStatus) -> None:
         """Note a picture that is ready."""
         self._delays_ms.append(status.delay_ms)
-        if self._file is None:
+        if self._path is None:
             return
         line = {
             "time_s": round(time.perf_counter() - self._began_s, 4),
@@ -43,6 +39,7 @@ class Statistics:
             "is_held": status.is_held,
             "source": status.controls.source,
         }
+        self._file = self._file or _open(self._path)
         self._file.write(json.dumps(line) + "\n")
 
     def delays_ms(self) -> tuple[float, float]:
@@ -55,3 +52,12 @@ class Statistics:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def _open(path: Path) -> IO[str]:
+    """Open a file for lines, each of which can be read at once, in a folder that is made with it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be written: {error.strerror}") from error

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 from vid2vid_cli.errors import MediaError
@@ -107,6 +108,32 @@ def tracks_of(source: AudioSource | None) -> list[Track]:
     return [Track(source, number, codec) for number, codec in enumerate(codecs)]
 
 
+def decodable_track(path: Path) -> Track | None:
+    """Return the first sound of a file that can be decoded; the first of all if none can, None if there is none."""
+    stat = path.stat()
+    return _decodable_track(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _decodable_track(path: Path, size: int, changed: int) -> Track | None:
+    """See `decodable_track`. size, changed: so that a file that was replaced is asked again."""
+    tracks = tracks_of(AudioSource(path))
+    alone = len(tracks) < 2  # whoever reads it says what is wrong with it
+    return next((track for track in tracks if alone or _is_decodable(track)), tracks[0] if tracks else None)
+
+
+def _is_decodable(track: Track) -> bool:
+    arguments = [*_input(track, _TRIAL_S), "-map", f"0:a:{track.number}", "-f", "f32le", "pipe:1"]
+    with Child(["-v", "error", *arguments], str(track.source.path), has_stdout=True) as child:
+        return any(child.output())
+
+
+def other_track_note(track: Track, first: str) -> str:
+    """Say that another sound than the first one is taken. first: ffmpeg's name for the codec of that."""
+    path = track.source.path
+    return f"{path}: its first sound ({first}) cannot be decoded; sound {track.number + 1} is taken"
+
+
 def find_sound(tracks: Sequence[Track], target: SoundTarget, warn: Callable[[str], None]) -> Sound | None:
     """Find the first track that can be brought into a target, and how. None if there is none.
 
@@ -139,7 +166,7 @@ def _is_written(sound: Sound, target: SoundTarget, path: Path, limit_s: float | 
 def _tell(sound: Sound, first: Track, warn: Callable[[str], None]) -> None:
     path = sound.track.source.path
     if sound.track is not first:
-        warn(f"{path}: its first sound ({first.codec}) cannot be decoded; sound {sound.track.number + 1} is taken")
+        warn(other_track_note(sound.track, first.codec))
     if sound.codec_arguments[-1] in (_USUAL_LAYOUTS[-1], _FIRST_TWO[-1]) and "libopus" not in sound.codec_arguments:
         kept = "only the first two are kept" if sound.codec_arguments[-1] == _FIRST_TWO[-1] else "they are mixed down"
         warn(f"{path}: the channels of its sound have no place in this kind of file; {kept}")

@@ -13,8 +13,8 @@ from typing import Literal
 
 from vid2vid_cli.errors import MediaError, UsageError
 from vid2vid_cli.media.ffmpeg import DEMUXERS, each_frame_once, file_input, version
-from vid2vid_cli.media.files import require_file
 from vid2vid_cli.media.pipe import RAW_OUTPUT
+from vid2vid_cli.media.probe import sniff
 
 Kind = Literal["camera", "file", "stream", "screen", "pipe"]
 FIRST_PICTURE_S = 15.0
@@ -99,7 +99,8 @@ def _parse_name(text: str, size: tuple[int, int] | None, fps: float | None, *, l
         return CaptureRequest("camera", text, size, fps)
     if sys.platform in ("darwin", "win32") and not path.exists():
         return CaptureRequest("camera", text, size, fps)
-    require_file(path)
+    if sniff(path) == "still":
+        raise UsageError(f"--camera {text}: is a picture, in which nothing moves; name a camera or a video")
     return CaptureRequest("file", text, size, fps, loops=loops)
 
 
@@ -182,7 +183,9 @@ def _stream_input(request: CaptureRequest) -> list[str]:
     quick = ["-fflags", "nobuffer", "-analyzeduration", "1000000", "-probesize", "500000"]
     allowed = ["-protocol_whitelist", PROTOCOLS[scheme], "-format_whitelist", f"{DEMUXERS},rtsp,sdp,rtp,hls"]
     if scheme in ("rtsp", "rtsps"):  # by TCP: over UDP a lost packet spoils pictures for seconds
-        return [*quick, *allowed, "-rtsp_transport", "tcp", "-timeout", _SOCKET_US, "-i", request.name]
+        # Before 5.0, -timeout made ffmpeg itself the server, which waits for somebody to call.
+        timeout = "-timeout" if version() >= (5, 0) else "-stimeout"
+        return [*quick, *allowed, "-rtsp_transport", "tcp", timeout, _SOCKET_US, "-i", request.name]
     return [*quick, *allowed, "-rw_timeout", _SOCKET_US, "-i", request.name]
 
 

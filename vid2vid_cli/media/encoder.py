@@ -14,6 +14,8 @@ from vid2vid_cli.media.ffmpeg import each_frame_once
 from vid2vid_cli.media.files import names_folder
 from vid2vid_cli.media.provenance import MARKED, Provenance
 from vid2vid_cli.media.publishing import tags_of
+from vid2vid_cli.media.suffixes import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
+from vid2vid_cli.near_names import nearest_name
 
 log = logging.getLogger(__name__)
 _CODEC_NAMES = {
@@ -108,7 +110,16 @@ def container_of(path: Path) -> Container:
         return CONTAINERS[path.suffix.lower()]
     except KeyError:
         known = ", ".join(CONTAINERS)
-        raise MediaError(f"{path}: not a video; use {known}, or no suffix for a folder of frames") from None
+        hint = f"; did you mean {path.with_suffix(meant)}?" if (meant := _suffix_meant(path)) else ""
+        raise MediaError(f"{path}: not a video; use {known}, or no suffix for a folder of frames{hint}") from None
+
+
+def _suffix_meant(path: Path) -> str | None:
+    """Return the suffix that is written most like one that means nothing, such as .png for .pgn."""
+    suffix = path.suffix.lower()
+    if suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES | SOUND_SUFFIXES:  # of another format, on purpose
+        return None
+    return nearest_name(suffix, (*CONTAINERS, ".png", ".jpg", ".jpeg"))
 
 
 def encoder_of(container: Container, codec: str | None, *, has_alpha: bool = False) -> str:

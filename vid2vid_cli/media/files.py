@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import itertools
 import os
 import re
 import stat
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from vid2vid_cli.errors import MediaError, OutputExistsError
 from vid2vid_cli.hashing import add_file
+from vid2vid_cli.near_names import hint_at, nearest_file
 from vid2vid_cli.person_mark import SUFFIX
 from vid2vid_cli.process.scratch import Scratch, sweep
 
@@ -26,8 +25,6 @@ MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused before they are decoded: one frame would take 300 MB."""
 
 _MAX_SHOWN = 400
-_MOST_NAMES = 10_000  # of a folder, searched for the one that was meant
-_CLOSE = 0.7  # of difflib: 1 is the same
 # Two letters at least before the colon: one is a drive of Windows.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _FRAME_NAME = re.compile(r"frame_\d{6,}\.png")
@@ -59,31 +56,8 @@ def _why_missing(path: Path) -> str:
         return "is a web address, and vid2vid reads files; download it first"
     if path.is_symlink():
         return "is a link to a file that is gone; fix the link"
-    alike = _alike(path)
-    return "no such file; " + (f"did you mean {shown(alike)}?" if alike is not None else "check the name")
-
-
-def _alike(path: Path) -> Path | None:
-    """Return the path that is there and looks most like one that is not, as far as one name in it is wrong."""
-    there = next((above for above in path.parents if above.is_dir()), None)
-    if there is None:
-        return None
-    missing = path.relative_to(there).parts
-    try:
-        with os.scandir(there) as entries:
-            names = [entry.name for entry in itertools.islice(entries, _MOST_NAMES)]
-    except OSError:
-        return None
-    likeness = {name: _likeness(missing[0], name) for name in names}
-    close = sorted((name for name in names if likeness[name] >= _CLOSE), key=lambda name: (-likeness[name], name))
-    found = (there.joinpath(name, *missing[1:]) for name in close)
-    return next((each for each in found if each.is_file()), None)
-
-
-def _likeness(given: str, name: str) -> float:
-    """Compare two names, 0 to 1, without regard to case; what comes before the suffix has to be alike."""
-    stems = Path(given.casefold()).stem, Path(name.casefold()).stem
-    return min(difflib.SequenceMatcher(None, *stems).ratio(), difflib.SequenceMatcher(None, given, name).ratio() + 0.3)
+    alike = nearest_file(path)
+    return f"no such file; {hint_at(None if alike is None else shown(alike), 'check the name')}"
 
 
 def shown(path: str | Path) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.audio import AudioSource, decodable_track
 from vid2vid_cli.media.ffmpeg import Child, file_input
 
 Pcm = NDArray[np.float32]
@@ -21,7 +21,9 @@ _SAMPLE_BYTES = 4 * CHANNELS
 
 
 def read_pcm(source: AudioSource, length: int) -> Iterator[Pcm]:
-    """Yield exactly `length` samples of the first sound from `start_s` on, in blocks (N, 2) float32 at 48 kHz.
+    """Yield exactly `length` samples from `start_s` on, in blocks (N, 2) float32 at 48 kHz.
+
+    They are of the first sound that can be decoded.
 
     What lies before the beginning of the file, or after its end, is silence. A sound of one channel has both alike.
     """
@@ -36,13 +38,18 @@ def read_pcm(source: AudioSource, length: int) -> Iterator[Pcm]:
     trim = f"atrim=start_sample={max(0, start) - round(early_s * RATE)}"
     seek = ["-ss", f"{early_s:.6f}"] if early_s else []
     mixed = f"aresample={RATE}:async=1:first_pts=0,aformat=sample_fmts=flt:channel_layouts=stereo,{trim}"
-    arguments = ["-v", "error", *file_input(source.path, *seek), "-map", "0:a:0", "-af", mixed]
+    arguments = ["-v", "error", *file_input(source.path, *seek), "-map", f"0:a:{_number(source)}", "-af", mixed]
     given = 0
     with Child([*arguments, "-f", "f32le", "-ac", "2", "pipe:1"], str(source.path), has_stdout=True) as child:
         while given < wanted and len(block := _read(child, min(BLOCK, wanted - given))):
             given += len(block)
             yield block
     yield from _silence(wanted - given)
+
+
+def _number(source: AudioSource) -> int:
+    track = decodable_track(source.path)
+    return track.number if track is not None else 0
 
 
 def _silence(count: int) -> Iterator[Pcm]:

@@ -125,7 +125,8 @@ def _wait_for_frame(child: Child, name: str, patience_s: float) -> None:
     # In short waits, so that Ctrl-C gets through.
     while not (poller.poll(POLL_MS) if poller is not None else _has_begun(child)):
         if time.monotonic() > deadline_s:
-            raise MediaError(f"{name}: gave no picture within {patience_s:g} s: {child.error_line()}")
+            reason = f": {child.error_line()}" if child.log().strip() else ""
+            raise MediaError(f"{name}: gave no picture within {patience_s:g} s{reason}")
 
 
 def _has_begun(child: Child) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.errors import MediaError
-from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.audio import AudioSource, decodable_track, other_track_note, tracks_of
 from vid2vid_cli.media.ffmpeg import Child, file_input
 from vid2vid_cli.media.files import require_file
 from vid2vid_cli.media.probe import read_stream
@@ -33,7 +33,7 @@ _MPEG_FRAME = 0xFFE0, 0xFFF0  # the first bits of MP3, and of AAC in ADTS
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """What a file's first sound holds. duration_s: to its end, from the beginning of the file."""
+    """What a file's sound holds. duration_s: to its end, from the beginning of the file."""
 
     duration_s: float
 
@@ -67,15 +67,24 @@ def _kinds(path: Path, size: int, changed: int) -> frozenset[str]:
 
 
 def probe_sound(path: str | Path) -> SoundInfo:
-    """Read all packets of the first sound without decoding them. MediaError if there is none."""
+    """Read all packets of the first sound that can be decoded, without decoding them. MediaError if there is none."""
     path = Path(path)
     require_file(path)
-    stream = read_stream(path, "0:a:0")
+    stream = read_stream(path, f"0:a:{_track_number(path)}")
     ends = [pts + duration for pts, duration in zip(stream.packets.pts, stream.packets.durations, strict=True)]
     duration_s = float(max(ends, default=0) * stream.tick_s)
     if duration_s <= 0:
         raise MediaError(_why_no_sound(path, stream.log, stream.reason))
     return SoundInfo(duration_s)
+
+
+def _track_number(path: Path) -> int:
+    """Return the place of the sound that counts among those of a file; 0 for a file that cannot be read, too."""
+    try:
+        track = decodable_track(path)
+    except MediaError:  # whoever reads it says more
+        return 0
+    return track.number if track is not None else 0
 
 
 def _why_no_sound(path: Path, log: str, reason: str) -> str:
@@ -96,8 +105,12 @@ def read_sound(source: AudioSource, info: SoundInfo, warn: Callable[[str], None]
     end_s = info.duration_s if source.end_s is None else min(source.end_s, info.duration_s)
     wanted = max(0, round((end_s - start_s) * SAMPLE_RATE))
     seek = ["-ss", f"{start_s:.6f}"] if start_s > 0 else []
+    number = _track_number(source.path)
+    if number:
+        first, *others = tracks_of(source)
+        warn(other_track_note(others[number - 1], first.codec))
     mixed = ["-af", f"aresample={SAMPLE_RATE}:async=1:first_pts=0", "-ac", "1", "-f", "f32le", "pipe:1"]
-    arguments = ["-v", "error", *file_input(source.path, *seek), "-map", "0:a:0", *mixed]
+    arguments = ["-v", "error", *file_input(source.path, *seek), "-map", f"0:a:{number}", *mixed]
     given = clipped = 0
     with Child(arguments, str(source.path), has_stdout=True) as child:
         while given < wanted:

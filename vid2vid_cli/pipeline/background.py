@@ -13,6 +13,7 @@ from vid2vid_cli.media.colour import WHITE, Colour
 from vid2vid_cli.media.encoder import CONTAINERS, holds_alpha
 from vid2vid_cli.media.files import shown
 from vid2vid_cli.media.probe import sniff
+from vid2vid_cli.near_names import hint_at, nearest_file, nearest_name
 from vid2vid_cli.pipeline.options import EncodingOptions, PictureOptions
 
 Kind = Literal["keep", "follow", "blur", "transparent", "colour", "picture", "video"]
@@ -59,8 +60,21 @@ def _parse_file(text: str) -> Background:
     except (OSError, ValueError):  # a name that is too long, or has a zero in it
         is_file = False
     if not is_file:
-        raise UsageError(f"--background {shown(text)}: there is no such file; write {CHOICES}")
+        raise UsageError(
+            f"--background {shown(text)}: there is no such file; {hint_at(_meant(text), f'write {CHOICES}')}"
+        )
     return Background("picture" if sniff(path) == "still" else "video", path=path)
+
+
+def _meant(text: str) -> str | None:
+    """Return the word, colour or file whose name is written most like a text that is none."""
+    if (word := nearest_name(text, (*WORDS, *ImageColor.colormap))) is not None:
+        return word
+    try:
+        file = nearest_file(Path(text).expanduser())
+    except (OSError, ValueError):
+        return None
+    return None if file is None else shown(file)
 
 
 def follows_camera(options: PictureOptions) -> bool:

@@ -25,6 +25,7 @@ from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.expression import require_names
 from vid2vid_cli.pipeline.motion_output import save_motion, save_take
 from vid2vid_cli.pipeline.options import MotionOptions
+from vid2vid_cli.pipeline.output import misleading_name
 from vid2vid_cli.pipeline.parsing import check_motion_numbers, parse_face, reading_options
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
@@ -50,6 +51,8 @@ def extract_motion(
     check_motion_numbers(options)
     target = Path(output)
     check_output(target, force=options.force, inputs=[Path(driving)], is_file=True)
+    if (note := misleading_name(target, "a motion file", ".safetensors")) is not None:
+        log.warn(note)
     engine = start_engine(options, model)
     if target.suffix.lower() == ".csv":
         require_names(engine.loaded.model, str(target))

@@ -12,8 +12,11 @@ from pathlib import Path
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError, UsageError
 from vid2vid_cli.media.audio import AudioSource
+from vid2vid_cli.media.encoder import container_of
+from vid2vid_cli.media.files import names_folder
 from vid2vid_cli.media.image import write_image
 from vid2vid_cli.media.provenance import Provenance
+from vid2vid_cli.media.suffixes import PICTURE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
 from vid2vid_cli.media.video import FrameWriter, WriteOptions, check_encoding, open_writer
 from vid2vid_cli.pipeline.background import check_transparency, wants_alpha
 from vid2vid_cli.pipeline.options import EncodingOptions, PictureOptions
@@ -48,12 +51,35 @@ def check_target(target: str | Path, options: EncodingOptions, *, is_clip: bool)
 
     is_clip: there will be more than one frame. Whether the name is free is up to `media.files.check_output`.
     """
-    check_transparency(target, options)
+    check_name(target, options, is_clip=is_clip)
     if not is_picture_name(target):
         has_alpha = isinstance(options, PictureOptions) and wants_alpha(options)
         check_encoding(target, options.codec, options.crf, options.preset, has_alpha=has_alpha)
     elif is_clip and not may_move(target):
         raise UsageError(f"{target}: a picture cannot hold a clip; name a video, a GIF or a folder")
+
+
+def check_name(target: str | Path, options: EncodingOptions, *, is_clip: bool = False) -> None:
+    """Raise for a name by which nothing can be written: what is known of it before anything is loaded.
+
+    is_clip: it is known that there will be more than one frame.
+    """
+    check_transparency(target, options)
+    if is_picture_name(target) or names_folder(target):
+        return
+    try:
+        container_of(Path(target))
+    except MediaError as error:
+        is_answered = is_clip or str(error).endswith("?")
+        raise MediaError(f"{error}{'' if is_answered else '; a picture is .png, .jpg or .webp'}") from error
+
+
+def misleading_name(target: str | Path, what: str, suffix: str) -> str | None:
+    """Return a note on a name by which people expect a picture, film or sound. what, suffix: of what is written."""
+    path = Path(target)
+    if path.suffix.lower() not in PICTURE_SUFFIXES | VIDEO_SUFFIXES | SOUND_SUFFIXES:
+        return None
+    return f"{target}: is {what}, which no player opens; a name such as {path.stem}{suffix} says so"
 
 
 def unused_encoding(target: str | Path, options: EncodingOptions, fps: str | None = None) -> str | None:

@@ -14,7 +14,7 @@ from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import WriteOptions, audio_of, open_writer
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.backdrop import set_background
-from vid2vid_cli.pipeline.background import check_transparency, clip_suffix
+from vid2vid_cli.pipeline.background import clip_suffix
 from vid2vid_cli.pipeline.driving.base import Driving, FileDriving
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.family_request import check_family
@@ -22,7 +22,14 @@ from vid2vid_cli.pipeline.finite import retried_in_float32
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.open_scene import SceneRequest
 from vid2vid_cli.pipeline.options import ReenactOptions
-from vid2vid_cli.pipeline.output import OpenWriter, check_target, unused_encoding, write_frames, write_options
+from vid2vid_cli.pipeline.output import (
+    OpenWriter,
+    check_name,
+    check_target,
+    unused_encoding,
+    write_frames,
+    write_options,
+)
 from vid2vid_cli.pipeline.pose import warn_of_range
 from vid2vid_cli.pipeline.progress import Hooks, Result, WarningLog
 from vid2vid_cli.pipeline.provenance import provenance_of
@@ -62,7 +69,7 @@ def reenact(
     request = SceneRequest.of(options, log)
     if output is not None:  # before anything is loaded; without a name it depends on what the files hold
         check_output(output, force=options.force, inputs=(*paths, driving))
-        check_transparency(output, options)
+        check_name(output, options)
     engine = start_engine(options, model, memory)
     check_family(engine.loaded.family, request.sweeps, options.region)
     for path in paths:

@@ -8,6 +8,7 @@ from vid2vid_cli.errors import UsageError, Vid2VidError
 from vid2vid_cli.media.files import require_file
 from vid2vid_cli.media.video import sniff
 from vid2vid_cli.pipeline.driving.opening import kind_of
+from vid2vid_cli.pipeline.driving.speech import SpeechDriving
 from vid2vid_cli.pipeline.driving.still import StillDriving
 from vid2vid_cli.pipeline.driving.video import VideoDriving
 
@@ -22,7 +23,8 @@ def check_source(source: Path, driving: Path | None = None) -> None:
     asked = "SOURCE is the picture or video of a person"
     if driving is not None and _is_seen(driving):
         asked = f"SOURCE comes first, so write: {driving} {source}"
-    raise UsageError(f"{source}: holds motion and no picture, so it can only be DRIVING; {asked}")
+    what = "sound" if kind_of(source) is SpeechDriving else "motion"
+    raise UsageError(f"{source}: holds {what} and no picture, so it can only be DRIVING; {asked}")
 
 
 def _is_seen(path: Path) -> bool:

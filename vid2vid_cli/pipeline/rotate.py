@@ -25,7 +25,7 @@ from vid2vid_cli.models.gaze_request import GazeRequest
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.backdrop import set_background
-from vid2vid_cli.pipeline.background import check_transparency, clip_suffix
+from vid2vid_cli.pipeline.background import clip_suffix
 from vid2vid_cli.pipeline.driving.base import DrivenFrame, Driving, Reference
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.expression import Expressions, parse_expressions, parse_gaze
@@ -35,6 +35,7 @@ from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.motion_controls import MotionControls
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.output import (
+    check_name,
     check_target,
     is_picture_name,
     may_move,
@@ -78,7 +79,7 @@ def rotate(
     sweeps, expressions, gaze = parse_turn(options)
     if output is not None:  # before anything is loaded; a default name depends on the source
         check_output(output, force=options.force, inputs=[Path(source)] if source else [])
-        check_transparency(output, options)
+        check_name(output, options)
     fps = parse_fps(options.fps) or Fraction(25)
     path = Path(source) if source is not None else bundled_file("examples", EXAMPLE)
     engine = start_engine(options, model, memory)

@@ -10,7 +10,7 @@ import torch
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import NoFaceError, UsageError, Vid2VidError
-from vid2vid_cli.face.mesh import Face, FaceAnalyzer, FaceTracker, Select, face_from_landmarks, select_face
+from vid2vid_cli.face.mesh import Box, Face, FaceAnalyzer, FaceTracker, Select, face_from_landmarks, select_face
 from vid2vid_cli.pipeline.background import parse_background
 from vid2vid_cli.pipeline.memory import Memory
 from vid2vid_cli.pipeline.options import PictureOptions
@@ -55,7 +55,7 @@ class SourceFaces:
         """Return what follows the faces that move through a video, whose first picture is this."""
         analyzer = self._analyzer
         if self._box is not None:
-            return [FaceTracker(analyzer, start=analyzer.face_in(picture, self._box))]
+            return [FaceTracker(analyzer, start=self._placed(picture, self._box))]
         if self._select is not None:
             return [FaceTracker(analyzer, self._select)]
         return [FaceTracker(analyzer, start=face) for face in analyzer.faces(picture, thorough=True)]
@@ -87,13 +87,22 @@ class SourceFaces:
 
     def _find(self, picture: Frame) -> list[Face]:
         if self._box is not None:
-            return [self._analyzer.face_in(picture, self._box)]
+            return [self._placed(picture, self._box)]
         # The quick search misses small faces only: it is enough if the largest one plainly is what the picture shows.
         if self._select == "largest":
             faces = self._analyzer.faces(picture)
             if any(face.size_px > PLAINLY_LARGE * min(picture.shape[:2]) for face in faces):
                 return faces
         return self._analyzer.faces(picture, thorough=True)
+
+    def _placed(self, picture: Frame, box: Box) -> Face:
+        """Read the face in a box. UsageError for a box whose middle is not in the picture."""
+        left, top, right, bottom = box
+        height, width = picture.shape[:2]
+        if not (0 <= left + right <= 2 * width and 0 <= top + bottom <= 2 * height):
+            shape = f"{self._path}, which is {width} by {height} pixels"
+            raise UsageError(f"--face-box {self._options.face_box}: lies outside of {shape}")
+        return self._analyzer.face_in(picture, box)
 
     def _warn_of_cuts(self, faces: Sequence[Face], picture: Frame) -> None:
         """Warn of faces that the picture's edge cuts."""

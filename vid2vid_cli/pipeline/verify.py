@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vid2vid_cli.errors import Vid2VidError
+from vid2vid_cli.errors import MediaError, Vid2VidError
 from vid2vid_cli.media.credentials.reading import Credentials, Standing, read_credentials
-from vid2vid_cli.media.credentials.signing import BESIDE, INSIDE
+from vid2vid_cli.media.credentials.signing import BESIDE, INSIDE, SIDECAR
 from vid2vid_cli.media.credentials.statement import MADE, SOFT_BINDING
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.probe import sniff
 from vid2vid_cli.media.video import read_video
 from vid2vid_cli.media.watermark.code import Watermark, bits_of
-from vid2vid_cli.media.watermark.marking import PATTERN, SMALL_PATTERN
+from vid2vid_cli.media.watermark.marking import EARLIER_PATTERNS, PATTERN, SMALL_PATTERN
 from vid2vid_cli.media.watermark.reading import read_watermark
 
 EXIT_CODES: dict[Standing, int] = {"trusted": 0, "self-asserted": 6, "tampered": 7, "none": 8}
@@ -53,7 +53,7 @@ class Verdict:
     def stated_bits(self) -> str | None:
         """The 64 bits that the credentials say the watermark has, as hex digits."""
         binding = self.credentials.assertion(SOFT_BINDING)
-        if binding.get("alg") not in {PATTERN, SMALL_PATTERN}:
+        if binding.get("alg") not in {PATTERN, SMALL_PATTERN, *EARLIER_PATTERNS}:
             return None
         try:
             return base64.b64decode(binding["blocks"][0]["value"]).hex()
@@ -98,6 +98,8 @@ class Verdict:
 
 def verify(path: Path, trust: Path | None = None, *, looks_for_watermark: bool = True) -> Verdict:
     """Read the credentials and the watermark of a file. trust: certificates in PEM whose issuers vouch."""
+    if path.suffix.lower() == SIDECAR and path.is_file():
+        raise MediaError(f"{path}: holds the credentials of another file, which lies beside it; name that: {path.stem}")
     credentials = read_credentials(path, trust)
     return Verdict(path, credentials, find_watermark(path) if looks_for_watermark else None)
 

@@ -23,6 +23,7 @@ from vid2vid_cli.checkpoints.cache import (
 from vid2vid_cli.checkpoints.catalogue import Checkpoint
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.hashing import hash_file
+from vid2vid_cli.near_names import hint_at, nearest_name
 from vid2vid_cli.pipeline.progress import Hooks
 
 
@@ -50,7 +51,9 @@ def checkpoint_named(name: str) -> Checkpoint:
     """Return a checkpoint of the catalogue. UsageError lists the known names."""
     checkpoint = catalogue.named(name)
     if checkpoint is None:
-        raise UsageError(f"{name}: no such weights; known are {', '.join(each.name for each in catalogue.CATALOGUE)}")
+        known = [each.name for each in catalogue.CATALOGUE]
+        cure = hint_at(nearest_name(name, known), f"known are {', '.join(known)}")
+        raise UsageError(f"{name}: no such weights; {cure}")
     return checkpoint
 
 
