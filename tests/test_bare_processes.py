@@ -16,6 +16,7 @@ from tests.support.clips import ffmpeg
 from tests.support.processes import MODULE
 from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.process import numba_cache
+from vid2vid_cli.process.first_use import FEW, NOTICE
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ("--driving-face", "--retarget-eyes", "--retarget-lips", "--reference-frame", "--relative", "--absolute-pose")
@@ -142,6 +143,25 @@ def ask(folder: Path) -> str:
     return subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=True
     ).stdout.strip()
+
+
+def test_a_user_is_told_once_that_a_first_use_compiles(tmp_path: Path) -> None:
+    functions = [f"@numba.njit(cache=True)\ndef f{number}(x):\n    return x + {number}\n" for number in range(FEW + 2)]
+    (tmp_path / "many.py").write_text("import numba\n" + "\n".join(functions))
+    program = (
+        "import sys; from vid2vid_cli.process.first_use import telling, watch; watch(); import many\n"
+        "with telling(print):\n    for number in range(int(sys.argv[1])): getattr(many, f'f{number}')(1)"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+
+    def told(count: int) -> str:
+        run = [sys.executable, "-c", program, str(count)]
+        return subprocess.run(run, capture_output=True, text=True, env=environment, check=True).stdout.strip()
+
+    assert (told(FEW), told(FEW + 2)) == ("", "")  # by and by, nobody waits
+    for file in tmp_path.rglob("*.nb[ci]"):
+        file.unlink()
+    assert (told(FEW + 2), told(FEW + 2)) == (NOTICE, "")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from vid2vid_cli.cli.failure import write_line
 from vid2vid_cli.errors import UsageError, one_line
 from vid2vid_cli.pipeline.options import option
 from vid2vid_cli.pipeline.progress import Hooks, Result
+from vid2vid_cli.process.first_use import telling
 
 if TYPE_CHECKING:
     from vid2vid_cli.cli.progress_bar import Bars, FrameBar
@@ -56,6 +57,7 @@ class Console(ABC, Generic[B]):
         if sys.stderr.isatty() and not (self.verbosity.quiet or self.verbosity.json):
             self._bar = self._make_bar()
             self._open.enter_context(self._bar)
+        self._open.enter_context(telling(self.log))
         return self
 
     def __exit__(

@@ -16,6 +16,7 @@ from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.facevid2vid.model import FaceVid2VidModel, is_facevid2vid
 from vid2vid_cli.models.fomm.model import FommModel, is_fomm
 from vid2vid_cli.models.liveportrait.model import LivePortraitModel, is_liveportrait
+from vid2vid_cli.process.first_use import watch
 from vid2vid_cli.process.numba_cache import survive_damage
 from vid2vid_cli.speech.model import SpeechModel
 
@@ -65,6 +66,7 @@ class LoadedModel:
 def load_model(checkpoint: str = DEFAULT_CHECKPOINT) -> LoadedModel:
     """Load a checkpoint by its name or its path; the first family that knows its tensors builds it."""
     survive_damage()
+    watch()
     path = find_checkpoint(checkpoint)
     file = embedded_checkpoint() if checkpoint == DEFAULT_CHECKPOINT else read_checkpoint(path)
     for family in FAMILIES:
