@@ -17,6 +17,7 @@ from vid2vid_cli.face.placing import private_room
 from vid2vid_cli.models.base import KnowsRest, ShowsDriving, UsesViews, View
 from vid2vid_cli.motion import Motion, PoseOverride
 from vid2vid_cli.pipeline.animator import Animator
+from vid2vid_cli.pipeline.appearance import still_appearance
 from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup, look_at
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.turning import TurnCalibration
@@ -74,7 +75,7 @@ class Performer:
         self._reader = MotionReader(self._setup, rest.frame, rest.face)
         # Whatever is the same in every frame is computed once.
         with torch.inference_mode():
-            appearance = model.appearance(own.image, own.landmarks)
+            appearance = still_appearance(model, own.image, own.landmarks)
             if views and isinstance(model, UsesViews):
                 appearance = model.with_views(appearance, views)
             self._reference = self._reader.read(rest.frame, rest.face)

@@ -237,6 +237,15 @@ class UsesViews(Protocol):
 
 
 @runtime_checkable
+class TexturesBackground(Protocol):
+    """A model that lays a source's person over a background which it fills where the person hides it."""
+
+    def with_texture(self, source: SourceAppearance) -> SourceAppearance:
+        """Return a source whose filled background has the texture of the rest. It takes longer than a film's frame."""
+        ...
+
+
+@runtime_checkable
 class KnowsRest(Protocol):
     """A model that knows a face at rest: eyes open, lips closed. Rest is a property of a person, not of a frame."""
 

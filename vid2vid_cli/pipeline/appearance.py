@@ -7,17 +7,26 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vid2vid_cli.models.base import ReenactmentModel, SourceAppearance
+from vid2vid_cli.models.base import ReenactmentModel, SourceAppearance, TexturesBackground
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.pipeline.memory import Memory
 
 FEATURE, MOTION = "feature.", "motion."
 
 
+def still_appearance(model: ReenactmentModel, image: Tensor, landmarks: Tensor) -> SourceAppearance:
+    """Return what a model keeps of a still picture (1, 3, H, W): all that it does not do for every frame of a film.
+
+    landmarks: (1, 470, 3) in px of the picture.
+    """
+    made = model.appearance(image, landmarks)
+    return model.with_texture(made) if isinstance(model, TexturesBackground) else made
+
+
 def remembered_appearance(
     memory: Memory, key: str, model: ReenactmentModel, image: Tensor, landmarks: Tensor
 ) -> SourceAppearance:
-    """Return what `model.appearance` gives for an image (1, 3, H, W) and landmarks (1, 470, 3) in crop px.
+    """Return what `still_appearance` gives for an image (1, 3, H, W) and landmarks (1, 470, 3) in crop px.
 
     If several processes share the memory, only one of them computes what consists of tensors.
     """
@@ -25,7 +34,7 @@ def remembered_appearance(
     if known is not None:
         with contextlib.suppress(KeyError):  # an incomplete file is ignored, and rewritten below
             return _restore(known, image)
-    made = model.appearance(image, landmarks)
+    made = still_appearance(model, image, landmarks)
     memory.computed.append("source")
     if memory.is_shared and type(made) is SourceAppearance:
         memory.keep_tensors(key, "appearance", _pack(made))

@@ -11,6 +11,7 @@ import numpy as np
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import UsageError
+from vid2vid_cli.face.background_texture import add_texture
 from vid2vid_cli.face.camera import CameraTracker, move_picture
 from vid2vid_cli.face.compositing import (
     SteadyMasks,
@@ -21,7 +22,7 @@ from vid2vid_cli.face.compositing import (
     lay_on,
     with_alpha,
 )
-from vid2vid_cli.face.filling import fill_background
+from vid2vid_cli.face.filling import fill_background, shown_background
 from vid2vid_cli.face.matte import Mask
 from vid2vid_cli.face.paste import resize_frame
 from vid2vid_cli.media.colour import Colour
@@ -100,8 +101,11 @@ class MovedGround(Ground):
     def __init__(self, source: Frame) -> None:
         """Fill the background of a source (H, W, 3)."""
         matte = load_person_matte()
-        filled = fill_background(source.astype(np.float32), matte.of_frame(source))
-        self._picture = np.asarray(np.clip(filled + 0.5, 0, 255), np.uint8)
+        person = matte.of_frame(source)
+        filled = add_texture(
+            fill_background(source.astype(np.float32) / np.float32(255), person), shown_background(person)
+        )
+        self._picture = np.asarray(filled * 255 + 0.5, np.uint8)
         self._camera = CameraTracker(matte.of_frame)
         self._moved = np.eye(3)
 

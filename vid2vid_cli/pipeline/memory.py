@@ -30,7 +30,7 @@ from vid2vid_cli.motion import Motion
 from vid2vid_cli.process.scratch import Scratch
 from vid2vid_cli.version import __version__
 
-SCHEMA = 7  # part of every key: raise it when the files change, and older ones are no longer found
+SCHEMA = 8  # part of every key: raise it when the files change, and older ones are no longer found
 HEADER_BYTES = 8192  # room for the header of a recorded motion, see MotionRecorder
 MOST_APPEARANCES = 8
 MOST_APPEARANCE_PX = 50_000_000  # of all pictures that one process keeps

@@ -34,7 +34,7 @@ from vid2vid_cli.media.video import (
     sniff,
 )
 from vid2vid_cli.models.base import SourceAppearance
-from vid2vid_cli.pipeline.appearance import remembered_appearance
+from vid2vid_cli.pipeline.appearance import remembered_appearance, still_appearance
 from vid2vid_cli.pipeline.background import parse_background
 from vid2vid_cli.pipeline.engine import Engine
 from vid2vid_cli.pipeline.memory import Memory
@@ -260,8 +260,10 @@ class Source:
         memory, model = self._memory, self._engine.loaded.model
         image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        if memory is None or self.is_video:
+        if self.is_video:
             made = model.appearance(image, landmarks)
+        elif memory is None:
+            made = still_appearance(model, image, landmarks)
         else:
             made = remembered_appearance(memory, self._key(memory, "appearance", number), model, image, landmarks)
         return SourceFace(crop, self._with_views(made, frame, face, crop), face.landmarks_px)
@@ -277,7 +279,7 @@ class Source:
         model, crop = self._engine.loaded.model, own.crop
         image = image_of(crop_frame(frame, crop), self._engine.device)
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        made = self._with_views(model.appearance(image, landmarks), frame, face, crop)
+        made = self._with_views(still_appearance(model, image, landmarks), frame, face, crop)
         return SourceFace(crop, replace(made, canonical=own.appearance.canonical, motion=own.appearance.motion))
 
     def _sized(self, picture: Frame) -> tuple[Frame, float]:
