@@ -25,14 +25,13 @@ from vid2vid_cli.face.mesh import FaceTracker
 from vid2vid_cli.face.paste import paste_face
 from vid2vid_cli.media.video import ReadOptions, WriteOptions, open_writer, probe_video, read_video
 from vid2vid_cli.models.compact import rendering
-from vid2vid_cli.models.compact.mesh import placed_mesh
 from vid2vid_cli.models.compact.mesh import warp as mesh_warp
 from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.source import Source
 
-WITHIN_RENDER = ("flow", "warp", "edges", "lids", "mouth")
+WITHIN_RENDER = ("place", "move", "lids", "mouth")
 STAGES = ("decode", "track", "motion", "drive", *WITHIN_RENDER, "render, the rest", "paste", "encode")
 WARM_UP = 5
 
@@ -104,12 +103,10 @@ def _render(material: Material, frames: list[Frame], watch: Stopwatch) -> list[F
     rendered = []
     with (
         torch.inference_mode(),
-        watch.watch(mesh_warp.MeshWarp, "place", "flow"),
-        watch.watch(placed_mesh.PlacedMesh, "flow", "flow"),
-        watch.watch(rendering, "warp_image", "warp"),
-        watch.watch(rendering, "_cover", "edges"),
+        watch.watch(mesh_warp.MeshWarp, "place", "place"),
+        watch.watch(rendering, "_before_background", "move"),
         watch.watch(rendering, "_shut_lids", "lids"),
-        watch.watch(rendering, "_fill_mouth", "mouth"),
+        watch.watch(rendering, "_inside_of_mouth", "mouth"),
     ):
         for index, picture in enumerate(frames):
             # Loops have been compiled and buffers allocated by now.

@@ -21,7 +21,6 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.base import View
 from vid2vid_cli.models.compact.around import HeadPoses
-from vid2vid_cli.models.compact.around_pixels import PersonPixels, lay_before, mix_pixels
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource
@@ -193,6 +192,21 @@ def test_nothing_jumps_as_a_head_turns(person: Person) -> None:
     assert max(changes) < MOST_OF_MEDIAN * float(np.median(changes))
 
 
+@torch.inference_mode()
+def test_a_body_that_cannot_be_compared_bends_as_that_of_one_picture(person: Person) -> None:
+    source = person.model.with_views(person.source, [moved(person, 40)])
+    assert isinstance(source, CompactSource)
+    assert source.around is not None
+    state = person.state()
+    head = state.head._replace(translation=state.head.translation - torch.tensor([0.06, 0.0, 0.0]))
+    state = replace(state, head=head, keypoints=state.keypoints - torch.tensor([0.06, 0.0, 0.0]))
+    unknown = replace(source, around=replace(source.around, bodies=None))
+    one, known, bent = (person.model.render(each, state) for each in (person.source, source, unknown))
+    chin = int(person.landmarks[0, 152, 1])
+    off = [float((each - one)[:, :, chin:].abs().mean()) for each in (known, bent)]
+    assert off[1] < 0.5 * off[0]
+
+
 def test_weights_add_up_and_change_slowly(person: Person) -> None:
     views = [person.view(person.state(yaw)) for yaw in (-20, -8, 9, 20)]
     around = person.model.with_views(person.source, views).around  # type: ignore[attr-defined]
@@ -214,27 +228,6 @@ def test_distances_of_heads_count_turns_places_and_sizes(person: Person) -> None
     assert poses.distances(aside)[0] == pytest.approx(0.2, abs=1e-3)
     larger = head._replace(scale=head.scale * 1.2)
     assert poses.distances(larger)[0] == pytest.approx(np.log(1.2), abs=1e-3)
-
-
-def test_pixels_are_mixed_by_their_shares_and_left_to_the_source() -> None:
-    rng = np.random.default_rng(0)
-    own, other = (rng.uniform(0.1, 1, (7, 9, 4)).astype(np.float32) for _ in range(2))
-
-    def person_of(pixels: Points, box: Sequence[float]) -> PersonPixels:
-        about = np.array([*box, 0, 0, 1], np.float32)
-        padded = np.pad(pixels, ((0, 1), (0, 1), (0, 0)), mode="edge")
-        return PersonPixels(padded, np.ones(padded.shape[:2], np.uint8), about)
-
-    everywhere, left_half = (-100, -100, 100, 100), (-100, -100, 4, 100)
-    places = np.stack(np.meshgrid(np.arange(9), np.arange(7)), -1).astype(np.float32)
-    drawn = np.concatenate([places, places, np.full((7, 9, 1), 0.75, np.float32)], -1)
-    mixed = mix_pixels(drawn, person_of(own, everywhere), [person_of(other, left_half)])
-    assert np.allclose(mixed[:, :3], 0.25 * own[:, :3] + 0.75 * other[:, :3], atol=1e-5)
-    assert np.allclose(mixed[:, 4:], own[:, 4:], atol=1e-5)  # the other one ends there
-    background = rng.uniform(0, 1, (3, 7, 9)).astype(np.float32)
-    laid = lay_before(mixed, background)
-    wanted = np.moveaxis(mixed[..., :3], -1, 0) + (1 - mixed[..., 3]) * background
-    assert np.allclose(laid, wanted.clip(0, 1), atol=1e-6)
 
 
 def test_places_are_kept_in_a_person_file_and_older_files_have_none() -> None:

@@ -19,8 +19,10 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation
 from vid2vid_cli.media.image import read_image
+from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy
-from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
+from vid2vid_cli.models.compact.mesh.placed_mesh import MIRROR
+from vid2vid_cli.models.compact.mesh.rasterizer import nearest_triangles, rasterize
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import unit_points
 from vid2vid_cli.models.compact.posing import CompactState
@@ -92,6 +94,8 @@ def test_the_rasterizer_interpolates_and_the_nearest_triangle_wins() -> None:
         values = rasterize(vertices, attributes, triangles[order], (8, 8))
         assert values[3, 3].tolist() == [99, 99]
         assert values[1, 7] == pytest.approx([7, 1], abs=1e-4)
+        numbers = nearest_triangles(vertices, triangles[order], (20, 8))
+        assert order[numbers[3, 3]] == 1 and order[numbers[1, 7]] == 0 and numbers[19, 7] == -1
     alone = rasterize(near, attributes[3:], np.array([[0, 1, 2]], np.int32), (8, 8))
     assert alone[7, 7].tolist() == [0, 0]
 
@@ -363,11 +367,10 @@ def test_a_turned_source_shows_its_hidden_cheek_by_the_other_one(
     own = sitter.source.motion
     frontal = PoseOverride(*(torch.zeros(1) for _ in range(3)), absolute=True)
     driven = model.drive(sitter.source, own, own, frontal)
-    flow = sitter.source.warp.flow(driven.keypoints[0].numpy(), driven.head, (128, 128))
-    assert flow.mirror_weight is not None and flow.mirror_weight.max() > 0.8
+    mesh = sitter.source.warp.place(driven.keypoints[0].numpy(), driven.head)
+    assert mesh.has_mirror and mesh.draw(Box.whole((128, 128)), (128, 128), (MIRROR,)).max() > 0.8
     same = model.drive(sitter.source, own, own, None)
-    unturned = sitter.source.warp.flow(same.keypoints[0].numpy(), same.head, (128, 128))
-    assert unturned.mirror_weight is None
+    assert not sitter.source.warp.place(same.keypoints[0].numpy(), same.head).has_mirror
     yaw = read_pose(model.render(sitter.source, driven), face_analyzer, model)[0]
     assert abs(yaw) < 8
 

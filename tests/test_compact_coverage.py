@@ -17,7 +17,7 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact import rendering
 from vid2vid_cli.models.compact.iris_size import USUAL, iris_radius
-from vid2vid_cli.models.compact.mesh.coverage import EdgePixels, find_edges, mark_jumps, rasterize_at
+from vid2vid_cli.models.compact.mesh.coverage import mark_jumps, rasterize_at
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
 from vid2vid_cli.models.compact.posing import CompactState
@@ -57,19 +57,6 @@ def test_an_edge_is_where_places_jump_and_not_where_a_surface_is_stretched() -> 
         expected |= np.pad(change, before) | np.pad(change, after)
     within = np.s_[2:-2, 2:-2]  # at the border, steps on one side are missing
     np.testing.assert_array_equal((mark_jumps(jumping, least) > 0)[within], expected[within])
-
-
-def test_no_pixel_of_a_picture_between_two_sides_of_an_edge_is_missed_where_the_flow_is_smaller() -> None:
-    flow = np.zeros((10, 10, 2), np.float32)
-    flow[:, 5:] = 1
-    edges = find_edges(flow, (40, 40))
-    interpolated = np.flatnonzero(np.abs(cv2.resize(flow[..., 0], (40, 40))[0] - 0.5) < 0.5)
-    assert set(interpolated) <= set(edges.x.tolist()) and set(edges.y.tolist()) == set(range(40))
-
-
-def test_places_of_pixels_are_their_middles() -> None:
-    edges = EdgePixels(np.array([0, 7], np.int32), np.array([0, 3], np.int32), (4, 8))
-    np.testing.assert_allclose(edges.places, [[-1 + 1 / 8, -0.5 + 1 / 8], [1 - 1 / 8, 0.5 - 1 / 8]])
 
 
 @pytest.fixture(scope="module")

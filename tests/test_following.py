@@ -20,6 +20,7 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.call.encode import encode_call
 from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.evaluation.options import EvaluateClipsOptions
+from vid2vid_cli.evaluation.performers import Performer, Portrait
 from vid2vid_cli.evaluation.self_reenactment import evaluate_self
 from vid2vid_cli.face.crop import EVERYWHERE, CropSpec, crop_around, crop_frame, crop_gray
 from vid2vid_cli.face.eyes import LOOPS, LOWER, RINGS, UPPER
@@ -28,28 +29,25 @@ from vid2vid_cli.face.mesh import Face, FaceAnalyzer
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
+from vid2vid_cli.models.compact.following import follower
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.pixel_loops import even_out
 from vid2vid_cli.models.compact.model import CompactModel
-from vid2vid_cli.models.compact.motion_layout import CELLS, unit_points
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.compact.motion_layout import AROUND, CELLS, POINTS, body_of, unit_points
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.driving.motion_reader import MotionReader, ReaderSetup
 from vid2vid_cli.pipeline.driving.opening import open_driving
 from vid2vid_cli.pipeline.encode_options import EncodeOptions
+from vid2vid_cli.pipeline.engine import start_engine
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.motion_output import save_motion
-from vid2vid_cli.pipeline.options import MotionOptions, ReenactOptions
+from vid2vid_cli.pipeline.options import EngineOptions, MotionOptions, ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
 SHIFT_PX = 12
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +92,8 @@ def read_extra(model: LoadedModel, analyzer: FaceAnalyzer, frames: list[Frame], 
 
 def surroundings(extra: Tensor) -> Tensor:
     """Return how the cells beside the face move: (B, CELLS, CELLS, 2)."""
-    assert extra.shape[1:] == (468 + CELLS * CELLS, 3)
-    return extra[:, 468:, :2].reshape(-1, CELLS, CELLS, 2)
+    assert extra.shape[1] in (POINTS + AROUND, POINTS + AROUND - 1)  # a call sends no body
+    return extra[:, POINTS : POINTS + CELLS * CELLS, :2].reshape(-1, CELLS, CELLS, 2)
 
 
 def cells_of(values: NDArray[np.float32], face: Face) -> NDArray[np.float32]:
@@ -124,6 +122,65 @@ def test_what_moves_beside_the_head_is_measured_in_squares(
     assert (outside & textured).sum() > 0.3 * outside.sum()
     assert np.median(extra[outside & textured][:, 0]) == pytest.approx(expected, rel=0.25)
     assert abs(np.median(extra[outside][:, 1])) < 0.1 * abs(expected)
+
+
+def read_as(
+    who: bool, model: LoadedModel, analyzer: FaceAnalyzer, frames: list[Frame], face: Face
+) -> tuple[Motion, Motion]:
+    """Read two frames with the same face as whoever uses them: who, as the driver, or as somebody else."""
+    reader = MotionReader(ReaderSetup(model.model, analyzer, "largest", torch.device("cpu")), frames[0], face)
+    reader.follows_face = who
+    return reader.read(frames[0], face), reader.read(frames[1], face)
+
+
+def test_the_drivers_own_surroundings_are_measured_again(
+    portrait: Frame, face: Face, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, moved = start_engine(EngineOptions(), model), move_surroundings(portrait, face, SHIFT_PX)
+    low, high = (np.clip(face.center_px + by * face.size_px, 0, len(portrait)).astype(int) for by in (-1, 1))
+    around, missing = (slice(low[1], high[1]), slice(low[0], high[0])), []
+    for times in (0, follower.REFINED_TIMES):
+        monkeypatch.setattr(follower, "REFINED_TIMES", times)
+        shown = Performer(engine, Portrait(portrait, face, (face,))).follow(moved, face)
+        missing.append(np.abs(shown.astype(float) - moved)[around].mean())
+    assert missing[1] < 0.85 * missing[0]
+
+
+def test_other_people_move_alike_whether_the_face_was_compared_or_not(
+    model: LoadedModel, face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
+) -> None:
+    """Motion that is kept is read for the driver and for anybody else."""
+    compact, moved = model.model, move_surroundings(portrait, face, SHIFT_PX)
+    assert isinstance(compact, CompactModel)
+    crop = torch.from_numpy(portrait.copy()).permute(2, 0, 1)[None].float() / 255
+    who = compact.appearance(crop, torch.from_numpy(face.landmarks_px)[None])
+    stranger = replace(who, motion=replace(who.motion, expression=who.motion.expression + 0.03))
+    seen = {}
+    for compared in (True, False):
+        first, last = read_as(compared, model, face_analyzer, [portrait, moved], face)
+        for name, source in (("own", who), ("stranger", stranger)):
+            around = compact.drive(source, last, first, None).surroundings_of_frame()
+            assert around is not None and around.alike == (name == "own")
+            seen[name, compared] = around.shared()
+    assert np.array_equal(seen["stranger", True], seen["stranger", False])
+    assert np.abs(seen["stranger", True]).max() > 0.01 and np.ptp(seen["stranger", True], (0, 1)).max() == 0
+    assert not np.array_equal(seen["own", True], seen["own", False])
+
+
+def test_a_motion_of_an_earlier_version_has_its_body_in_its_cells(
+    model: LoadedModel, face_analyzer: FaceAnalyzer, portrait: Frame, face: Face
+) -> None:
+    moved = move_surroundings(portrait, face, SHIFT_PX)
+    first, last = read_as(False, model, face_analyzer, [portrait, moved], face)
+    assert first.extra is not None and last.extra is not None
+    earlier = [replace(motion, extra=motion.extra[:, :-1]) for motion in (first, last) if motion.extra is not None]
+    crop = torch.from_numpy(portrait.copy()).permute(2, 0, 1)[None].float() / 255
+    compact = model.model
+    assert isinstance(compact, CompactModel)
+    who = compact.appearance(crop, torch.from_numpy(face.landmarks_px)[None])
+    around = compact.drive(who, earlier[1], earlier[0], None).surroundings_of_frame()
+    assert around is not None
+    assert np.array_equal(around.body, body_of(around.cells)) and np.abs(around.body).max() > 0.01
 
 
 def test_errors_of_the_mesh_are_seen(
@@ -160,7 +217,7 @@ def test_residuals_belong_to_the_face_that_has_them(model: LoadedModel, portrait
     assert isinstance(compact, CompactModel)
     landmarks = torch.from_numpy(face.landmarks_px)[None]
     who = compact.appearance(crop, landmarks)
-    nothing = torch.zeros(1, 468 + CELLS * CELLS, 3)
+    nothing = torch.zeros(1, POINTS + AROUND, 3)
     shifted = nothing.clone()
     shifted[:, 13, 1] = 0.05  # a lip, in distances of the eyes
     rest = replace(who.motion, extra=nothing)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.media.image import read_image
-from vid2vid_cli.models.registry import LoadedModel, load_model, load_person_matte
+from vid2vid_cli.models.registry import LoadedModel, load_person_matte
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.rotate import rotate
 
@@ -19,14 +19,10 @@ SIDE_PX = 512
 GROWN = 2 * round(0.02 * SIDE_PX) + 1  # px: what a matte may miss
 CHANGED, LIKE = 40, 30  # grey levels: what a picture shows anew, and what is a colour of the person
 COLOURS = 12
-MOST_OUTSIDE, LARGEST = 5e-4, 1.13  # of the picture; of the person in the source
+SEEN, AROUND = 8, np.ones((5, 5), np.uint8)  # grey levels of a change that is seen; px that belong to it
+MOST_OUTSIDE, LARGEST = 5e-4, 1.0  # of the picture; of the person in the source
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 def colours_of(frame: Frame, matte: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -57,4 +53,6 @@ def test_a_three_quarter_portrait_that_looks_ahead_has_no_second_ear_or_collar(
     spilt = outside & (cv2.absdiff(before, after).max(-1) > CHANGED) & (away < LIKE)
     assert spilt.mean() < MOST_OUTSIDE
     assert cv2.absdiff(before, after).max(-1)[own > 0.9].mean() > 3, "nothing turned"
-    assert 0.8 < ahead.mean() / own.mean() < LARGEST
+    # Where nothing changed, the person is where they were: in the dark, the network sees shoulders come and go.
+    seen = cv2.morphologyEx((cv2.absdiff(before, after).max(-1) > SEEN).astype(np.uint8), cv2.MORPH_CLOSE, AROUND) > 0
+    assert 0.8 < np.where(seen, ahead, own).mean() / own.mean() < LARGEST

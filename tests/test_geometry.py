@@ -14,7 +14,6 @@ from vid2vid_cli.face.frames import to_frame
 from vid2vid_cli.face.mesh import face_from_landmarks
 from vid2vid_cli.face.paste import feather_mask, paste_face
 from vid2vid_cli.geometry.affine import apply_affine, invert_affine
-from vid2vid_cli.geometry.grid import identity_grid, resize_map, resize_planes, warp_image
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.rotation import (
     axis_angle_from_rotation,
@@ -101,33 +100,6 @@ def test_an_affine_map_and_its_inverse_cancel() -> None:
     np.testing.assert_allclose(apply_affine(invert_affine(matrix), apply_affine(matrix, points)), points)
     with pytest.raises(ValueError, match="singular"):
         invert_affine(np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]))
-
-
-def test_warping_by_nothing_returns_the_image_and_by_a_pixel_shifts_it() -> None:
-    image = torch.rand(1, 3, 20, 30)
-    assert torch.allclose(warp_image(image, torch.zeros(1, 5, 7, 2)), image, atol=1e-5)
-    shift = torch.zeros(1, 20, 30, 2)
-    shift[..., 0] = 2 / 30  # each target pixel looks one pixel to its right
-    assert torch.allclose(warp_image(image, shift)[..., :-1], image[..., 1:], atol=1e-5)
-
-
-def test_grids_and_maps_keep_their_ends() -> None:
-    grid = identity_grid((2, 4))
-    assert grid[0, 0, :, 0].tolist() == pytest.approx([-0.75, -0.25, 0.25, 0.75])
-    assert grid[0, :, 0, 1].tolist() == pytest.approx([-0.5, 0.5])
-    ramp = grid[..., :1].expand(1, 2, 4, 1)
-    assert torch.allclose(resize_map(ramp, (2, 4)), ramp)
-
-
-@pytest.mark.parametrize("size", [(23, 40), (7, 5), (9, 4), (11, 6)])
-def test_planes_and_maps_are_resized_alike_where_gradients_are_wanted_and_where_not(size: tuple[int, int]) -> None:
-    planes = torch.rand(2, 3, 11, 6, generator=torch.Generator().manual_seed(0)).transpose(0, 1)
-    learned = resize_planes(planes.requires_grad_(), size)
-    learned.sum().backward()
-    assert planes.grad is not None and float(planes.grad.sum()) == pytest.approx(3 * 2 * size[0] * size[1], rel=1e-4)
-    plain = planes.detach()
-    assert torch.allclose(resize_planes(plain, size), learned, atol=1e-5)
-    assert torch.allclose(resize_map(plain.permute(0, 2, 3, 1), size), learned.permute(0, 2, 3, 1), atol=1e-5)
 
 
 def face_at(left: float, top: float, size: float, angle_deg: float = 0.0) -> object:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.filling import MARGIN, fill
 from vid2vid_cli.models.compact.layers import split_layers
 
@@ -33,6 +34,11 @@ def textured() -> Tensor:
     return torch.from_numpy(np.random.default_rng(1).random((3, SIDE, SIDE)).astype(np.float32))[None]
 
 
+def as_pixels(person: Tensor) -> Points:
+    """Return a person (1, 4, H, W) as (H, W, 4)."""
+    return np.ascontiguousarray(np.moveaxis(person[0].numpy(), 0, -1))
+
+
 MATTES = {
     "a person": disc(50, soft=6),
     "nobody": np.zeros((SIDE, SIDE), np.float32),
@@ -46,7 +52,7 @@ MATTES = {
 def test_a_person_who_does_not_move_gives_back_the_picture_whatever_the_matte(name: str) -> None:
     picture = textured()
     layers = split_layers(picture, MATTES[name])
-    assert (layers.compose(layers.in_picture) - picture).abs().max() < 1e-5
+    assert (layers.compose(as_pixels(layers.in_picture)) - picture).abs().max() < 1e-5
 
 
 def test_a_head_that_the_top_cuts_off_is_closed_in_a_round_cap() -> None:
@@ -113,7 +119,7 @@ def test_behind_the_person_is_nothing_of_the_person() -> None:
 def test_a_person_is_laid_before_the_background_where_they_move_to() -> None:
     picture, matte = textured(), disc(30, x=60, soft=1)
     layers = split_layers(picture, matte)
-    moved = layers.compose(torch.roll(layers.in_picture, 80, -1))
+    moved = layers.compose(as_pixels(torch.roll(layers.in_picture, 80, -1)))
     there = torch.from_numpy(disc(28, x=140) == 1)
     assert (moved - torch.roll(picture, 80, -1)).abs()[..., there].max() < 1e-5
     left = torch.from_numpy(disc(28, x=60) == 1)

@@ -134,7 +134,7 @@ def test_damaged_and_foreign_motion_files_are_named(tmp_path: Path) -> None:
     tensors = load_file(path)
     header = {"vid2vid_motion": "1", "family": "compact", "fps": "25/1"}
     cases = {
-        "newer": (tensors, header | {"vid2vid_motion": "2"}),
+        "newer": (tensors, header | {"vid2vid_motion": "3"}),
         "not a motion file": (tensors, {}),
         "fields missing": ({k: v for k, v in tensors.items() if k != "scale"}, header),
         "wrong shape": (tensors | {"expression": torch.zeros(2, 5, 3)}, header),

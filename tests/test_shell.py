@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.models.compact.gaze import place_irises
 from vid2vid_cli.models.compact.mesh.outline import ROUNDNESS
 from vid2vid_cli.models.compact.mesh.shell import INNER, LEAST_ROOM, MOST_ROOM, NECK_END
@@ -58,6 +59,12 @@ MATTES = {
 }
 
 
+def held(yaw: float) -> Map:
+    """Return the rotation of a head that is turned by a yaw in degrees: (3, 3)."""
+    angles = (torch.tensor([np.deg2rad(angle)], dtype=torch.float32) for angle in (yaw, 0.0, 0.0))
+    return rotation_from_pose(*angles)[0].numpy()
+
+
 class DrawnMatte:
     """Stands in for the network: where the person is in the drawn picture."""
 
@@ -77,8 +84,13 @@ class Figure:
         matte: Map,
         picture: Tensor | None = None,
         seen: tuple[slice, slice] = (slice(None), slice(None)),
+        *,
+        held_yaw: float = 0,
     ) -> None:
-        """picture: (1, 3, SIDE, SIDE); random colours in coarse patches if not given. seen: its rows and columns."""
+        """picture: (1, 3, SIDE, SIDE); random colours in coarse patches if not given. seen: its rows and columns.
+
+        held_yaw: how far the drawn head is turned, degrees.
+        """
         self.model = CompactModel(state)
         self.model._matte = DrawnMatte(matte[seen])  # type: ignore[assignment]
         mean = self.model.topology.canonical.numpy()
@@ -86,7 +98,7 @@ class Figure:
         # As crops are cut: the face in the middle, a third of the crop's side.
         self.scale = SIDE / self.model.source_crop.scale / float((high - low).max())
         self.shift = np.array([*(MIDDLE - self.scale * (low + high) / 2), 0.0])
-        points = self.in_px(mean)
+        points = self.in_px(mean @ held(held_yaw).T)
         points = np.concatenate([points, place_irises(points, np.zeros(3, np.float32))]).astype(np.float32)
         drawn = np.random.default_rng(0).random((SIDE // 8, SIDE // 8, 3)).astype(np.float32)
         drawn = cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 1)
@@ -259,6 +271,67 @@ def test_the_side_of_a_head_that_turns_into_view_is_no_veil(yaw: float, face_sta
     assert mixed_px(figure.show(figure.turned(yaw=yaw))) < 1.2 * mixed_px(figure.picture)
 
 
+def face_and_neck(face_state: Mapping[str, Tensor], held_yaw: float) -> Map:
+    """Return the matte of a bald head without ears, that ends where the face does, on a neck: (SIDE, SIDE)."""
+    figure = Figure(face_state, MATTES["a head"], held_yaw=held_yaw)
+    hull = cv2.convexHull(figure.in_px(figure.model.topology.canonical.numpy() @ held(held_yaw).T)[:, :2].astype(int))
+    person = cv2.dilate(cv2.fillConvexPoly(np.zeros((SIDE, SIDE), np.float32), hull, 1), np.ones((9, 9)))
+    person[int(figure.chin_px) - 30 :, MIDDLE - 30 : MIDDLE + 40] = 1
+    return person
+
+
+def red_before_blue(matte: Map) -> Tensor:
+    """Return a red person before a blue wall."""
+    skin, wall = (torch.tensor(colour)[:, None, None] for colour in ([0.9, 0.1, 0.1], [0.1, 0.1, 0.9]))
+    return (wall + torch.from_numpy(matte) * (skin - wall))[None].float()
+
+
+@pytest.mark.parametrize(
+    ("held_yaw", "turned_yaw", "heights", "most"),
+    [(0, 30, (0.65, 1.0), 0.03), (-40, 20, (0.25, 0.9), 0.003)],
+    ids=["the jaw of a face that looks ahead", "the cheek that hid the far half"],
+)
+def test_where_the_face_ends_the_head_does_when_that_side_turns_into_view(
+    held_yaw: float,
+    turned_yaw: float,
+    heights: tuple[float, float],
+    most: float,
+    face_state: Mapping[str, Tensor],
+) -> None:
+    """Its edge is not drawn out to the plane of the ears. heights: of the face, from the top; where it is looked at."""
+    matte = face_and_neck(face_state, held_yaw)
+    figure = Figure(face_state, matte, red_before_blue(matte), held_yaw=held_yaw)
+    state = figure.turned(yaw=turned_yaw)
+    points = state.keypoints[0, :, :2].numpy() * WIDE + MIDDLE
+    face = cv2.fillConvexPoly(np.zeros((SIDE, SIDE), np.uint8), cv2.convexHull(points.astype(int)), 1)
+    top, height = points[:, 1].min(), np.ptp(points[:, 1])
+    first, last = (int(top + share * height) for share in heights)
+    looked_at = np.s_[first:last, : int(points[:, 0].mean())]
+    red = (figure.show(state)[0, 0].numpy() > 0.5)[looked_at]
+    beside = red & (cv2.dilate(face, np.ones((13, 13)))[looked_at] == 0)
+    missing = ~red & (cv2.erode(face, np.ones((9, 9)))[looked_at] > 0)
+    assert beside.sum() < most * red.sum() and missing.sum() < 0.005 * red.sum(), (beside.sum(), missing.sum())
+
+
+def test_glasses_that_stand_out_from_a_turned_face_are_not_drawn_twice(face_state: Mapping[str, Tensor]) -> None:
+    """Once the near half is shown mirrored, its own rim beside the cheek is gone."""
+    matte = face_and_neck(face_state, -30)
+    eye = int(np.flatnonzero(matte.any(1))[0]) + 60
+    edge = int(np.flatnonzero(matte[eye])[0])
+    rim = cv2.ellipse(np.zeros((SIDE, SIDE), np.float32), (edge, eye), (16, 13), 0, 90, 270, 1, 3)
+    picture = red_before_blue(matte)
+    picture[0, :, torch.from_numpy(rim > 0)] = torch.tensor([0.1, 0.9, 0.1])[:, None]
+    figure = Figure(
+        face_state, np.maximum(matte, cv2.fillPoly(rim.copy(), [cv2.findNonZero(rim)], 1)), picture, held_yaw=-30
+    )
+
+    def green_px(shown: Tensor) -> int:
+        return int((shown[0, 1] - shown[0, 0].maximum(shown[0, 2]) > 0.2).sum())
+
+    assert green_px(figure.picture) > 80
+    assert green_px(figure.show(figure.turned(yaw=30))) < 0.1 * green_px(figure.picture)
+
+
 def test_cut_shoulders_follow_the_same_person_alone(face_state: Mapping[str, Tensor]) -> None:
     """What is seen to move where a side of the picture cuts a person off moves there only if it is the same person."""
     warp = Figure(face_state, head_in_a_collar(), seen=(slice(None), slice(110, None))).source.warp
@@ -268,5 +341,7 @@ def test_cut_shoulders_follow_the_same_person_alone(face_state: Mapping[str, Ten
     free = np.minimum(places - low, high - places).min(1) > STILL_EDGE * (high - low).max()
     cut = free & (warp._shell.room.ravel() < 0.02)
     assert cut.any()
-    same, other = (np.abs(warp.move_around(Surroundings(moving, alike), places)[cut]) for alike in (1.0, 0.0))
+    same, other = (
+        np.abs(warp.move_around(Surroundings(moving, moving[0, 0], alike), places)[cut]) for alike in (1.0, 0.0)
+    )
     assert same.min() > 0.04 * (high - low).max() / 2 and other.max() < 0.2 * same.min()

@@ -242,6 +242,32 @@ def test_weights_add_up_and_change_slowly(face_state: dict[str, Tensor]) -> None
     assert np.abs(np.diff(weights, axis=0))[:, :, 2].max() < 1e-6  # brows do not move
 
 
+def turned_shape(face: Tensor, yaw: float) -> FaceShape:
+    """Return a face on a head that is turned. yaw: in radians."""
+    cosine, sine = np.cos(yaw), np.sin(yaw)
+    rotation = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], np.float32)
+    return FaceShape(face.numpy(), rotation, np.zeros(2, np.float32))
+
+
+def shut_eyes(topology: FaceTopology, share: float) -> Tensor:
+    """Return a face at rest whose lids are shut. share: of the way."""
+    face = topology.canonical.clone()
+    for loop in topology.eyes:
+        half = len(loop) // 2
+        upper, lower = loop[1:half], loop[:half:-1].copy()
+        face[upper] += share * (face[lower] - face[upper])
+    return face
+
+
+def test_shut_lids_are_not_stretched_over_open_eyes(face_state: dict[str, Tensor]) -> None:
+    topology = FaceTopology.from_state(face_state)
+    opened, shut = shut_eyes(topology, 0), shut_eyes(topology, 0.9)
+    choice = ViewChoice(topology, [turned_shape(opened, 0), turned_shape(shut, 0.2)])
+    eyes = [choice.weigh(turned_shape(face, 0.3))[0][1, 1] for face in (opened, shut)]
+    assert eyes[0] < 0.25  # though it is turned nearly as the frame is; by that alone it would have most
+    assert eyes[1] > 0.8
+
+
 def test_pictures_are_laid_over_the_mesh_by_their_shares() -> None:
     rng = np.random.default_rng(0)
     corners = np.array([[0, 0], [20, 0], [20, 16], [0, 16]], np.float32)

@@ -54,7 +54,7 @@ def follow_clip(path: Path, model: CompactModel, analyzer: FaceAnalyzer) -> tupl
             continue
         if not extras and driven.picture is not None:
             seen = seen_cells(driven.picture, model, analyzer)
-        extras.append(smooth(driven.motion.extra)[0, :, :2])
+        extras.append(smooth(driven.motion.extra)[0, : POINTS + CELLS * CELLS, :2])
     return (torch.stack(extras).double().numpy(), seen) if extras else None
 
 

@@ -17,7 +17,7 @@ from vid2vid_cli.errors import MotionFileError
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.person_mark import is_person_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # in 1, compact's `extra` had no body, see motion_layout.py
 # A safetensors file begins with the length of its header; anything that claims more is another kind of file.
 MAX_HEADER_BYTES = 1 << 27
 FIELDS = ("rotation", "translation", "scale", "expression")

@@ -135,7 +135,8 @@ class MotionSpace:
         parts = [pose_numbers(motion), expression]
         count = self.count
         if self.beside is not None:
-            extra = self.beside.weights[None] * 0 if motion.extra is None else motion.extra
+            known = len(self.beside.weights)  # what comes after it is not sent
+            extra = self.beside.weights[None] * 0 if motion.extra is None else motion.extra[:, :known]
             parts.append(self.beside.coefficients(extra).expand(len(motion), -1))
             count += len(self.beside.components)
         elif motion.extra is not None:

@@ -22,8 +22,8 @@ from vid2vid_cli.geometry.affine import Matrix, apply_affine
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.base import View
+from vid2vid_cli.models.compact.around_body import Bodies
 from vid2vid_cli.models.compact.around_pictures import (
-    EVERYWHERE,
     PlacedPicture,
     are_alike,
     body_offset,
@@ -33,13 +33,13 @@ from vid2vid_cli.models.compact.around_pictures import (
     near_person,
     open_edges,
 )
-from vid2vid_cli.models.compact.around_pixels import PersonPixels
 from vid2vid_cli.models.compact.face_matte import with_face
 from vid2vid_cli.models.compact.layers import Layers, lay_over
 from vid2vid_cli.models.compact.mesh.box import Border
 from vid2vid_cli.models.compact.mesh.square_map import SeenPerson
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.mesh.warp import MeshWarp
+from vid2vid_cli.models.compact.mixed_pixels import EVERYWHERE, PersonPicture, PersonPixels
 from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
 
 MOST_STANCES = 8  # with the source's own: each takes memory, and more bring little
@@ -59,15 +59,10 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Stance:
-    """How one picture shows a person: its mesh, its head's pose on the source's canonical head, and its pixels.
-
-    body: (2,), how far the body lies from where the source shows it, in halves of the crop's longer side.
-    """
+    """How one picture shows a person: its mesh, and its head's pose on the source's canonical head."""
 
     warp: MeshWarp
     head: Similarity
-    person: PersonPixels
-    body: Points
 
 
 @dataclass(frozen=True)
@@ -102,14 +97,17 @@ class HeadPoses:
 class Around:
     """The stances of a person, the source's own first.
 
-    poses: of their heads. background: (3, H, W), what is known of it from all. shares: (S, V), how much of each vertex
-    of the mesh a stance may show: all but the inside of the face, which is the source's own where that shows it.
+    poses: of their heads. pixels: of all. background: (3, H, W), what is known of it from all. shares: (S, V), how much
+    of each vertex of the mesh a stance may show: all but the inside of the face, which is the source's own where that
+    shows it. bodies: where they lie in each; None where no two pictures show enough of them.
     """
 
     stances: tuple[Stance, ...]
     poses: HeadPoses
+    pixels: PersonPixels
     background: Points
     shares: Points
+    bodies: Bodies | None
 
     def weigh(self, head: Similarity) -> Numbers:
         """Return how much of what lies around a frame's face comes from each stance: (S,), which add up to 1."""
@@ -121,6 +119,16 @@ class Around:
         too_many = np.sort(weights)[-1 - USUALLY_SHOWN] if len(weights) > USUALLY_SHOWN else 0.0
         weights = np.maximum(weights - np.clip(too_many, LITTLE, MUCH), 0)
         return np.asarray(weights / weights.sum(), np.float64)
+
+    def body_shifts(self, weights: Numbers, head: Similarity) -> Points | None:
+        """Return how far the body of a frame lies from where each stance shows it; see around_body.Bodies.
+
+        None where no two pictures show enough of it.
+        """
+        if self.bodies is None:
+            return None
+        place = head.translation[0, :2].numpy() - self.poses.scale * self.poses.place[0]
+        return self.bodies.shifts(weights, np.asarray(place, np.float64))
 
 
 class AroundReader:
@@ -153,9 +161,12 @@ class AroundReader:
         if len(pictures) == 1:
             return None
         background = common_background(pictures)
-        stances = tuple(self._stance(each, body_offset(first, each), canonical, warp, background) for each in pictures)
-        planes = np.ascontiguousarray(np.moveaxis(background, -1, 0))
-        return Around(stances, HeadPoses.of([each.head for each in stances]), planes, self._shares(pictures, stances))
+        made = [self._stance(each, canonical, warp, background) for each in pictures]
+        stances, pixels = tuple(stance for stance, _ in made), PersonPixels.of([person for _, person in made])
+        planes, poses = np.ascontiguousarray(np.moveaxis(background, -1, 0)), HeadPoses.of([s.head for s in stances])
+        found = [body_offset(first, each) for each in pictures]
+        bodies = Bodies.of(found, poses.scale * (poses.place - poses.place[0]), poses.scale)
+        return Around(stances, poses, pixels, planes, self._shares(pictures, stances), bodies)
 
     def _shares(self, pictures: Sequence[PlacedPicture], stances: Sequence[Stance]) -> Points:
         """Return how much of each vertex the stances may show, see Around."""
@@ -183,8 +194,9 @@ class AroundReader:
         return PlacedPicture(pixels, matte, _keypoints(landmarks, size), open_edges(box, border, size))
 
     def _stance(
-        self, picture: PlacedPicture, body: Points, canonical: Tensor, warp: MeshWarp, background: Points
-    ) -> Stance:
+        self, picture: PlacedPicture, canonical: Tensor, warp: MeshWarp, background: Points
+    ) -> tuple[Stance, PersonPicture]:
+        """Return how a picture shows a person, and their pixels."""
         size = picture.matte.shape
         half = max(size) / 2
         points = picture.keypoints[0].numpy()
@@ -196,9 +208,10 @@ class AroundReader:
         near = near_person(matte, REACH * max(size))[..., None]
         layers: Layers = lay_over(background + near * (picture.pixels - background), matte, background, canonical)
         # Light that neither the person nor the background explains would glow beside a head that moves.
-        np.minimum(layers.pixels[..., :3], layers.pixels[..., 3:] + UNEXPLAINED, out=layers.pixels[..., :3])
-        person = PersonPixels.of(layers, picture.box, FADE * max(size))
-        return Stance(mesh, head, person, body)
+        pixels = layers.pixels
+        np.minimum(pixels[..., :3], pixels[..., 3:] + UNEXPLAINED, out=pixels[..., :3])
+        person = PersonPicture(pixels, layers.above, layers.beside, picture.box, FADE * max(size))
+        return Stance(mesh, head), person
 
 
 def spread(heads: Sequence[Similarity], most: int) -> list[int]:

@@ -10,10 +10,12 @@ import numpy as np
 from torch import Tensor
 
 from vid2vid_cli.arrays import Frame, Map, Points
+from vid2vid_cli.face.background_texture import add_texture
 from vid2vid_cli.face.filling import fill_unknown, shown_background
 from vid2vid_cli.geometry.affine import Matrix
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.mesh.box import Border
+from vid2vid_cli.models.compact.mixed_pixels import FAR
 
 KNOWN_BACKGROUND = 0.02  # of the matte: where it is less, a picture shows the background
 # What two pictures of one place have in common: of light, mean difference of the background and of the body; the
@@ -26,9 +28,6 @@ FLOW_SIDE, SURE_PX = 192, 0.75  # px: of pictures whose bodies are compared; how
 CHIN = 152  # a point of the mesh
 BODY = 0.9  # of the matte: what is the person for sure
 
-FAR = 1e6  # px: beyond every picture
-EVERYWHERE: Points = np.array([-FAR, -FAR, FAR, FAR], np.float32)
-
 
 @dataclass(frozen=True)
 class PlacedPicture:
@@ -40,10 +39,11 @@ class PlacedPicture:
     box: Points
 
 
-def body_offset(first: PlacedPicture, other: PlacedPicture) -> Points:
+def body_offset(first: PlacedPicture, other: PlacedPicture) -> Points | None:
     """Return how far the body lies from where the first picture shows it: (2,), in halves of the longer side.
 
-    The median of optical flow (DIS, Kroeger, Timofte, Dai, Van Gool, ECCV 2016) below both chins.
+    The median of optical flow (DIS, Kroeger, Timofte, Dai, Van Gool, ECCV 2016) below both chins. None where they show
+    too little of it.
     """
     if other is first:
         return np.zeros(2, np.float32)
@@ -54,7 +54,7 @@ def body_offset(first: PlacedPicture, other: PlacedPicture) -> Points:
     body = cv2.resize(np.minimum(first.matte, other.matte) * _covered(other), size, interpolation=cv2.INTER_AREA) > BODY
     body[: max(0, round(chin))] = False
     if body.mean() < LEAST_COMPARED:
-        return np.zeros(2, np.float32)
+        return None
     grays = [_gray(each.pixels, size) for each in (first, other)]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there, back = (search.calc(*pair, None) for pair in (grays, grays[::-1]))  # type: ignore[call-overload]
@@ -62,7 +62,7 @@ def body_offset(first: PlacedPicture, other: PlacedPicture) -> Points:
     returned = cv2.remap(back, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR)
     sure = body & (np.linalg.norm(there + returned, axis=-1) < SURE_PX)
     if sure.mean() < LEAST_COMPARED:
-        return np.zeros(2, np.float32)
+        return None
     return np.asarray(np.median(there[sure], 0) * (2 / max(size)), np.float32)
 
 
@@ -119,7 +119,7 @@ def common_background(pictures: Sequence[PlacedPicture]) -> Points:
         share *= np.clip(2 - 2 * cv2.GaussianBlur(seen, (0, 0), EDGE), 0, 1)
         known += cv2.resize(share, (width, height))[..., None] * (picture.pixels - known)
         seen = np.maximum(seen, share > ALL)
-    return fill_unknown(known, seen)
+    return add_texture(fill_unknown(known, seen), seen)
 
 
 def _covered(picture: PlacedPicture) -> Map:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.arrays import Map, Points
-from vid2vid_cli.face.filling import fill_background
+from vid2vid_cli.face.background_texture import add_texture
+from vid2vid_cli.face.filling import fill_background, shown_background
 from vid2vid_cli.geometry.easing import smoothstep
-from vid2vid_cli.geometry.grid import warp_image
 from vid2vid_cli.models.compact.mesh.square_map import cap_heights
-from vid2vid_cli.models.compact.moving_pixels import move_pixels
+from vid2vid_cli.models.compact.mixed_pixels import EVERYWHERE, PersonPicture, PersonPixels, lay_before
 
 CAP_SHOWS = 0.35  # of its height: how much of the picture below it a cap over a cut-off head shows
 # Of the width: how much is added on both sides; and how much of the picture that shows, of its own width.
@@ -49,21 +49,27 @@ class Layers:
         """The person as far as the picture shows them: (1, 4, H, W)."""
         return self.person[..., self.above :, self.beside : self.beside + self.size[1]]
 
-    @cached_property
+    @property
     def pixels(self) -> Points:
-        """The person as (above + H, W + 2 beside, 4)."""
-        return np.ascontiguousarray(np.moveaxis(self.person[0].cpu().numpy(), 0, -1))
+        """A copy of the person as (above + H, W + 2 beside, 4)."""
+        return np.array(np.moveaxis(self.person[0].cpu().numpy(), 0, -1), order="C")
 
-    def warp(self, displacement: Tensor) -> Tensor:
-        """Return the person (1, 4, H, W) moved by a displacement, see geometry.grid.warp_image."""
-        if displacement.shape[1:3] == self.size:
-            moved = move_pixels(self.pixels, displacement[0].cpu().numpy(), self.above, self.beside)
-            return torch.from_numpy(moved).to(self.person)[None]
-        return warp_image(self.person, displacement, above=self.above, beside=self.beside)
+    def textured(self) -> Layers:
+        """Return the same layers with texture on what of the background is filled."""
+        person = np.ascontiguousarray(np.moveaxis(self.in_picture[0].cpu().numpy(), 0, -1))
+        filled, matte = np.moveaxis(self.background[0].cpu().numpy(), 0, -1), person[..., 3]
+        picture = person[..., :3] + (1 - person[..., 3:]) * filled
+        textured = add_texture(np.ascontiguousarray(filled), shown_background(matte))
+        return lay_over(picture, matte, textured, self.background)
 
-    def compose(self, person: Tensor) -> Tensor:
-        """Return a moved person (1, 4, H, W) before the background: (1, 3, H, W)."""
-        return torch.addcmul(person[:, :3], 1 - person[:, 3:], self.background).clamp_(0, 1)
+    @cached_property
+    def pictures(self) -> PersonPixels:
+        """The person as what a mesh takes pixels from."""
+        return PersonPixels.of([PersonPicture(self.pixels, self.above, self.beside, EVERYWHERE, 1.0)])
+
+    def compose(self, person: Points) -> Tensor:
+        """Return a moved person (H, W, 4) before the background: (1, 3, H, W)."""
+        return torch.from_numpy(lay_before(person, self.background[0].cpu().numpy()))[None]
 
 
 def split_layers(image: Tensor, matte: Map) -> Layers:

@@ -29,7 +29,8 @@ def describe(light: Map, facing: Map) -> Points:
     """
     small = cv2.resize(light, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     across, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
-    direction = (np.arctan2(down, across) % (2 * math.pi)) / (2 * math.pi) * DIRECTIONS
+    angle = np.arctan2(down, across)
+    direction = np.where(angle < 0, angle + 2 * math.pi, angle) / (2 * math.pi) * DIRECTIONS
     strength, first = np.hypot(across, down).ravel(), np.floor(direction).astype(np.int64)
     share, rows = (direction - first).ravel(), np.arange(SIDE) // (SIDE // CELLS)
     cell = DIRECTIONS * (CELLS * rows[:, None] + rows)

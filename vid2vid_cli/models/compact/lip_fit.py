@@ -7,7 +7,7 @@ mesh misses its lips as it does the frame's, and all is best left as it was read
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -40,6 +40,12 @@ class LipFit:
 
     moved: Points
     to_px: Points
+
+    def fitted(self, number: int, view: FacePicture) -> FacePicture:
+        """Return a picture with its mesh moved to where its lips are the source's. number: which one it is."""
+        points = view.points_px.copy()
+        points[:, :2] += self.moved[number] @ self.to_px[number]
+        return replace(view, points_px=points)
 
     def moved_px(self, which: NDArray[np.integer], shares: Points, near: float) -> Points:
         """Return how far the meshes of some pictures move in their px, so that they meet: (len(which), 468, 2).

@@ -104,6 +104,10 @@ class CompactModel:
         skin = self.skin.take(frame_of(image), points_px, rig.head.rotation[0].numpy())
         return CompactSource({"image": image}, rig.canonical, rig.motion, rig.warp, irises, mouth, lids, layers, skin)
 
+    def with_texture(self, source: SourceAppearance) -> SourceAppearance:
+        """Return a source whose background has texture behind the person, too; see models.base.TexturesBackground."""
+        return replace(source, layers=source.layers.textured()) if isinstance(source, CompactSource) else source
+
     def follow(
         self, picture: NDArray[np.uint8], landmarks: Tensor, seen: Points | None = None
     ) -> FirstFrameFollower | None:

@@ -19,7 +19,8 @@ from vid2vid_cli.models.compact.contact import LidContact, LipContact
 from vid2vid_cli.models.compact.eye_contact import gaze_towards, share_asked
 from vid2vid_cli.models.compact.head_model import HeadModel
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
-from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, require_extra
+from vid2vid_cli.models.compact.mesh.warp import Surroundings
+from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, as_cells, body_in, require_extra
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture
 from vid2vid_cli.models.compact.relighting import LightChange
 from vid2vid_cli.models.compact.wrinkles import SkinTexture
@@ -45,7 +46,7 @@ class CompactState:
     """A source under a driving motion, for B frames.
 
     keypoints: (B, 468, 3), the mesh in [-1, 1] of the crop's longer side. gaze: (B, 1, 3), how it differs from the
-    source's, see gaze.py; (B, 0, 3) where the motion knows none. surroundings: (B, CELLS * CELLS, 3), see
+    source's, see gaze.py; (B, 0, 3) where the motion knows none. surroundings: (B, AROUND, 3), see
     motion_layout.py; None where nothing is known. head: the pose of the source's own head in the keypoints. mouth: the
     inside of the driving's mouth, for all frames; None to draw one. shading: how light on the skin changes, for all
     frames, see wrinkles.SkinMap.ratio; None for not at all. light: how all light on it does, see
@@ -72,6 +73,12 @@ class CompactState:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    def surroundings_of_frame(self) -> Surroundings | None:
+        """Return how what lies around the face moves in a state of one frame; None where nothing is known."""
+        if self.surroundings is None:
+            return None
+        return Surroundings(as_cells(self.surroundings), body_in(self.surroundings), self.alike)
 
     def with_gaze(self, own: Motion, asked: GazeRequest) -> CompactState:
         """Return a state whose eyes look where they are asked to. own: the source's motion."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from vid2vid_cli.arrays import Map, Points
 from vid2vid_cli.face.frames import frame_of
 from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
-from vid2vid_cli.models.compact.wrinkles import TEXEL, SkinMap, SkinTexture
+from vid2vid_cli.models.compact.wrinkles import HALF, SIDE, TEXEL, SkinMap, SkinTexture
 
 WIDE = 0.08  # eye distances: what differs less widely is where the mesh misses, or the driving's very pixels
 FACING = (0.2, 0.5)  # how far skin has to face the camera in both pictures to tell their light
@@ -64,21 +64,9 @@ class Relighting:
             return None
         return LightChange(np.asarray(share * self._differs(shown, rest), np.float32), share)
 
-    def left_to_change(self, change: LightChange, source: SkinTexture, image: Tensor, points_px: Points) -> LightChange:
-        """Return what is left to change where other pictures cover the source: folds they show are not shown again.
-
-        image: (1, 3, H, W), with the pictures. points_px: (468, 3), the mesh in its px.
-        """
-        low = np.clip(np.floor(points_px[:, :2].min(0)).astype(int), 0, (image.shape[3], image.shape[2]))
-        high = np.clip(np.ceil(points_px[:, :2].max(0)).astype(int) + 1, low, (image.shape[3], image.shape[2]))
-        cut = frame_of(image[:, :, low[1] : high[1], low[0] : high[0]])
-        covered = self.skin.take(cut, points_px - np.array([*low, 0], np.float32), source.rotation)
-        differs = change.share * self._differs(source, covered)
-        return change._replace(logarithm=np.asarray(change.logarithm + differs, np.float32))
-
     def _differs(self, shown: SkinTexture, rest: SkinTexture) -> Points:
         """Return by which factor light on one picture differs from that on another: its bounded logarithm."""
-        tells = self._tells * _seen(shown, rest)
+        tells = self._tells * seen_by_both(shown, rest)
         change = np.clip(shown.log_colours - rest.log_colours, -ODDEST, ODDEST)
         change = _blur(tells[..., None] * change, WIDE) / (_blur(tells, WIDE)[..., None] + np.float32(LEAST_KNOWN))
         return np.asarray(self._shown[..., None] * MOST * np.tanh(change / MOST), np.float32)
@@ -87,23 +75,42 @@ class Relighting:
         """Return how far two pictures show one face: 0 for others, 1 for one's own."""
         return smoothstep_between(correlate(one, other, self._outside), OTHERS, ONES_OWN)
 
-    def apply(self, image: Tensor, points_px: Points, change: LightChange) -> None:
-        """Change the light on a face of an image (1, 3, H, W), in place. points_px: (468, 3), its mesh in px."""
+    def apply(self, image: Tensor, points_px: Points, change: LightChange, covered: SkinTexture | None = None) -> None:
+        """Change the light on a face of an image (1, 3, H, W), in place. points_px: (468, 3), its mesh in px.
+
+        covered: the source's skin where other pictures cover it; what they show of the change is not shown again.
+        """
+        if covered is not None:
+            change = self.left_to_change(change, covered, image, points_px)
         placed = self.skin.place(points_px, (image.shape[2], image.shape[3]), self.skin.topology.triangles)
         if placed is not None:
             there = cv2.remap(change.logarithm, placed.texels_x, placed.texels_y, cv2.INTER_LINEAR)
             placed.multiply(image, np.asarray(there, np.float32))
 
+    def left_to_change(self, change: LightChange, source: SkinTexture, image: Tensor, points_px: Points) -> LightChange:
+        """Return what is left to change where other pictures cover the source, see `apply`."""
+        low = np.clip(np.floor(points_px[:, :2].min(0)).astype(int), 0, (image.shape[3], image.shape[2]))
+        high = np.clip(np.ceil(points_px[:, :2].max(0)).astype(int) + 1, low, (image.shape[3], image.shape[2]))
+        # Wide light is asked for: one pixel a texel tells it.
+        step = max(1, int(HALF * float((high - low).max()) / SIDE))
+        cut = frame_of(image[:, :, low[1] : high[1] : step, low[0] : high[0] : step])
+        there = np.asarray((points_px - (*low, 0)) / step, np.float32)
+        there[:, :2] += (1 - 1 / step) / 2  # to the middle of a pixel from that of the square it stands for
+        covered = self.skin.take(cut, there, source.rotation)
+        differs = change.share * self._differs(source, covered)
+        return change._replace(logarithm=np.asarray(change.logarithm + differs, np.float32))
+
 
 def correlate(one: SkinTexture, other: SkinTexture, weight: Map) -> float:
     """Return the correlation of two skins' detail, where both are seen. weight: (SIDE, SIDE), of each texel."""
-    weight = weight * _seen(one, other)
+    weight = weight * seen_by_both(one, other)
     details = [_detail(texture.light, weight) for texture in (one, other)]
     own, others = ((weight * np.square(detail)).sum() for detail in details)
     return float((weight * details[0] * details[1]).sum() / max(float(np.sqrt(own * others)), 1e-6))
 
 
-def _seen(one: SkinTexture, other: SkinTexture) -> Map:
+def seen_by_both(one: SkinTexture, other: SkinTexture) -> Map:
+    """Return how well the skin in each texel is seen in both textures: (SIDE, SIDE), in [0, 1]."""
     facing = np.minimum(one.facing, other.facing)
     return np.asarray(smoothstep((facing - FACING[0]) / (FACING[1] - FACING[0])), np.float32)
 

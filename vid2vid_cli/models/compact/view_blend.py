@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame, Indices, Points
-from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
+from vid2vid_cli.models.compact.mesh.rasterizer import nearest_triangles, shares_along
 from vid2vid_cli.models.compact.weighted_pixels import mix_four
 
 LEAST = np.float32(1 / 64)  # a smaller share is not seen
 _ONE, _HALF, _BYTE = np.float32(1), np.float32(0.5), np.float32(1 / 255)
+_NO_SHARES: Any = (np.float32(0),) * 4  # any kind of number
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,12 @@ def lay_pictures(
     right and bottom of the part of the image that may change, in px.
     """
     left, top, right, bottom = box
-    alone = np.ascontiguousarray(vertices_px[triangles].reshape(-1, 3), np.float32)
-    alone[:, :2] -= (left + _HALF, top + _HALF)
-    corners = np.arange(len(alone), dtype=np.int32).reshape(-1, 3)
-    # Each triangle has its own corners, so that they can carry its number (from 1: nothing drawn is 0).
-    numbers = np.repeat(np.arange(1, len(triangles) + 1), 3)
-    at_corner = np.tile([[0, 0], [1, 0], [0, 1]], (len(triangles), 1))
-    attributes = np.column_stack([numbers, at_corner]).astype(np.float32)
-    drawn = rasterize(alone, attributes, corners, (bottom - top, right - left))
+    vertices = np.asarray(vertices_px - np.array((left + 0.5, top + 0.5, 0)), np.float32)
+    numbers = nearest_triangles(vertices, triangles, (bottom - top, right - left))
     _blend(
         image[:, top:bottom, left:right],
-        drawn,
-        triangles,
+        numbers,
+        (vertices, triangles),
         (pictures.pixels, pictures.frames),
         (pictures.places, pictures.shares),
     )
@@ -78,35 +74,44 @@ def lay_pictures(
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _blend(
     image: Points,
-    drawn: Points,
-    triangles: Indices,
+    numbers: Indices,
+    mesh: tuple[Points, Indices],
     pictures: tuple[NDArray[np.uint8], NDArray[np.int64]],
-    mesh: tuple[Points, Points],
+    laid: tuple[Points, Points],
 ) -> None:
-    """Blend pictures into what triangles cover of an image. drawn: (H, W, 3), a triangle's number and its shares."""
-    pixels, frames = pictures
-    shown, steps = np.zeros(frames.shape[0], np.int64), np.zeros((frames.shape[0], 9), np.float32)
-    count, last = 0, -1  # how many of them the last triangle shows
-    for y in range(drawn.shape[0]):
-        for x in range(drawn.shape[1]):
-            t = int(drawn[y, x, 0] + _HALF) - 1
+    """Blend pictures into what triangles cover of an image. numbers: (H, W), see nearest_triangles."""
+    (pixels, frames), triangles = pictures, mesh[1]
+    # What each triangle shows is found out when it is first seen.
+    counts = np.full(len(triangles), -1, np.int64)
+    shown = np.empty((len(triangles), len(frames)), np.int64)
+    steps = np.empty((len(triangles), len(frames), 9), np.float32)
+    for y in range(numbers.shape[0]):
+        last, (v, w, v_step, w_step) = -1, _NO_SHARES
+        for x in range(numbers.shape[1]):
+            t = numbers[y, x]
             if t < 0:
                 continue
+            v += v_step
+            w += w_step
             if t != last:
-                last, count = t, _see(triangles[t], mesh, shown, steps)
+                last = t
+                if counts[t] < 0:
+                    counts[t] = _see(triangles[t], laid, shown[t], steps[t])
+                v, w, v_step, w_step = shares_along(mesh, t, x, y)
+            count = counts[t]
             if count == 0:
                 continue
-            v, w = drawn[y, x, 1], drawn[y, x, 2]
             red = green = blue = total = np.float32(0)
             for place in range(count):
-                share = steps[place, 0] + v * steps[place, 1] + w * steps[place, 2]
+                step = steps[t, place]
+                share = step[0] + v * step[1] + w * step[2]
                 if share < LEAST:
                     continue
                 # Linearly between four pixels; the edge of a picture is repeated outside.
-                k = shown[place]
+                k = shown[t, place]
                 first, height, width = frames[k, 0], frames[k, 1], frames[k, 2]
-                px = steps[place, 3] + v * steps[place, 4] + w * steps[place, 5]
-                py = steps[place, 6] + v * steps[place, 7] + w * steps[place, 8]
+                px = step[3] + v * step[4] + w * step[5]
+                py = step[6] + v * step[7] + w * step[8]
                 px = min(max(px, np.float32(0)), np.float32(width - 1))
                 py = min(max(py, np.float32(0)), np.float32(height - 1))
                 left, top = min(int(px), width - 2), min(int(py), height - 2)

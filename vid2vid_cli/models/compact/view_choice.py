@@ -30,6 +30,9 @@ WIDTHS = (0.014, 0.02, 0.03, 0.03)
 LIPS_FOR_REST = 0.5
 STRETCHED = 1.0  # how much an opening counts in addition that is smaller than the frame's: it would be stretched
 SQUEEZED = 1.0  # the same of eyes that are open further: their irises would be squeezed between lids
+# The same of eyes that are open less than half as far as the frame's and as others': their lids would be stretched.
+HALF_SHUT, SHUT = 0.5, 3.0
+LEAST_OPEN = 1e-3  # eye distances
 TURN = 0.15  # eye distances that one radian of the head's turn counts
 GAZE = 0.4  # eye distances that one eye width of the gaze counts
 GAZE_DRAWN = 0.3  # of it, for the source's own eyes: they are drawn to look elsewhere
@@ -90,10 +93,13 @@ class ViewChoice:
         ]
         missing = np.maximum(mouth_opening(shown.face, self._topology) - self.openings, 0)
         parts[0] = parts[0] + np.square(STRETCHED * missing)
-        squeezed = np.maximum(self._lids - _lid_gaps(shown.face, self._topology), 0).max(1)
+        lids = _lid_gaps(shown.face, self._topology)
+        squeezed = np.maximum(self._lids - lids, 0).max(1)
         squeezed[0] = 0  # the source's own lids are drawn where they shut
+        shut = np.maximum(HALF_SHUT * np.minimum(lids, self._lids.max(0)) - self._lids, 0).max(1)
+        shut *= min(1.0, lids.min() / max(self._lids.max(), LEAST_OPEN))
         gaze = np.square(self._gaze_counts) * np.square(self._gazes - shown.gaze).sum(1)
-        eyes = parts[1] + np.square(SQUEEZED * squeezed) + gaze
+        eyes = parts[1] + np.square(SQUEEZED * squeezed) + np.square(SHUT * shut) + gaze
         squares = [parts[0], eyes, parts[2], LIPS_FOR_REST**2 * parts[0]]
         away = np.stack(squares, 1) + (np.square(TURN * self._turns(shown.rotation)) + self._coarse)[:, None]
         away = away / np.square(WIDTHS) + self._unknown

@@ -23,6 +23,7 @@ from vid2vid_cli.models.compact.brow_trust import trust_brows
 from vid2vid_cli.models.compact.gaze import read_gaze
 from vid2vid_cli.models.compact.known_person import KnownPerson
 from vid2vid_cli.models.compact.lip_fit import LipFit, fit_lips
+from vid2vid_cli.models.compact.lip_trust import trust_lips
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
 from vid2vid_cli.models.compact.view_blend import LEAST, Pictures, lay_pictures
@@ -97,13 +98,16 @@ def read_views(skin: SkinMap, canonical: Tensor, own: View, views: Sequence[View
     for face, shown in zip(faces[1:], skins[1:], strict=True):
         if face.is_whole:
             face.known = face.known * trust_brows(skin, skins[0], shown)
+    fit = fit_lips(skin, faces[0].picture, matched, [face.known for face in faces[1:]])
+    for number, (face, picture) in enumerate(zip(faces[1:], matched, strict=True)):
+        trust = trust_lips(skin, faces[0].picture, fit.fitted(number, picture), face.turn(faces[0]))
+        face.known = np.asarray(face.known * trust, np.float32)
     known = [face.shape(unit_px) for face in faces]
     seen = np.stack([face.known * face.seen() for face in faces])
     seen[0] = np.maximum(seen[0], SOURCE_SEEN)
     inner, nearer = (1 - topology.region_mask(topology.oval, reach).numpy() for reach in (RIM, UNSEEN_RIM))
     inner += (1 - seen[0]) * (nearer - inner)
     pictures = Pictures.of([each.picture for each in matched], [each.points_px for each in matched])
-    fit = fit_lips(skin, faces[0].picture, matched, [face.known for face in faces[1:]])
     person = KnownPerson.of([shown for face, shown in zip(faces, skins, strict=True) if face.is_whole])
     return Views(topology, ViewChoice(topology, known), pictures, seen, inner, _beside_mouth(topology), fit, person)
 
@@ -182,6 +186,11 @@ class _FaceInView:
         inside = np.minimum(points, (width, height) - points).min(1) / (EDGE * self.picture.unit_px)
         facing = (self._facing - SEEN[0]) / (SEEN[1] - SEEN[0])
         return np.asarray(smoothstep(inside) * smoothstep(facing), np.float32)
+
+    def turn(self, other: _FaceInView) -> float:
+        """Return the angle between both heads in radians."""
+        cosine = (float(np.sum(self._rotation * other._rotation)) - 1) / 2
+        return float(np.arccos(np.clip(cosine, -1, 1)))
 
     def skin(self, skin: SkinMap) -> SkinTexture:
         """Return what the picture shows of the skin."""

@@ -89,13 +89,14 @@ class FirstFrame:
         self._rough_search, self._fine_search = _make_search(16, 0, 4), _make_search(12, 2, 5)
         self._fine_search.setCoarsestScale(1)  # larger movements have been found by the rough one
 
-    def surroundings(self, mesh: PlacedMesh, picture: Picture) -> Points:
+    def surroundings(self, mesh: PlacedMesh, picture: Picture, *, near: bool = False) -> Points:
         """Return what must be added to the mesh's displacement to the first frame, around the face.
 
-        mesh: the first frame's, placed as the frame shows it. picture: (VIEW, VIEW), the frame's square. Returns
-        (CELLS, CELLS, 2), x and y, in halves of the square's side.
+        mesh: the first frame's, placed as the frame shows it. picture: (VIEW, VIEW), the frame's square. near: go
+        down to single pixels, for what a first comparison has left. Returns (CELLS, CELLS, 2), x and y, in halves of
+        the square's side.
         """
-        part = ComparedPart(self._box, MAX_FLOW, self._search)
+        part = ComparedPart(self._box, MAX_FLOW, self._rough_search if near else self._search)
         measured = self._compare(mesh, self._small, _shrink(picture), part)
         flow = scaled(measured.flow, 1 - measured.in_face, 2 / self._box.width)
         cells = cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA)

@@ -22,7 +22,6 @@ JUMP_PX = 0.75  # px of the flow: places that differ by no more show no stairs
 SAMPLES = 8
 _STRIDE = 3  # of a rank-1 lattice: each row and each column of its 8 by 8 cells holds one sample
 _ONE, _HALF, _SLACK = np.float32(1), np.float32(0.5), np.float32(1e-4)
-_AROUND = np.ones((3, 3), np.uint8)
 _RUN = 32  # px that are looked at together
 OFFSETS: Points = (
     (np.stack([np.arange(SAMPLES), np.arange(SAMPLES) * _STRIDE % SAMPLES], 1) + 0.5) / SAMPLES - 0.5
@@ -41,28 +40,13 @@ class EdgePixels:
     def __len__(self) -> int:
         return len(self.x)
 
-    @property
-    def places(self) -> Points:
-        """Their middles, in halves of the picture's longer side from its centre: (E, 2)."""
-        height, width = self.size
-        middles = np.stack([self.x, self.y], 1) * 2 + np.array([1 - width, 1 - height])
-        return np.asarray(middles / max(self.size), np.float32)
 
-
-def find_edges(displacement: Points, size: tuple[int, int]) -> EdgePixels:
-    """Return the pixels of a picture through which a flow's edges pass.
-
-    displacement: (h, w, 2), in halves of the longer side. size: height and width of the picture, which may be larger.
-    """
-    marks = mark_jumps(displacement, np.float32(2 * JUMP_PX / max(displacement.shape)))
-    if marks.shape != size:
-        # All pixels whose places are interpolated across an edge, also from a corner.
-        marks = np.asarray(
-            cv2.resize(cv2.dilate(marks, _AROUND), (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.uint8
-        )
+def find_edges(displacement: Points) -> EdgePixels:
+    """Return the pixels of a picture through which a flow's edges pass. displacement: (H, W, 2), in px."""
+    marks = mark_jumps(displacement, np.float32(JUMP_PX))
     found = cv2.findNonZero(marks)  # row by row; None where nothing is marked
     places = np.zeros((0, 2), np.int32) if found is None else found.reshape(-1, 2)
-    return EdgePixels(np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1]), size)
+    return EdgePixels(np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1]), marks.shape)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -28,10 +28,12 @@ class Outline:
     centre: Points
     directions: Points
     radius: Points
+    hidden: Points
+    partners: Indices
 
     @classmethod
-    def of_face(cls, face: Points, oval: Indices) -> Outline:
-        """Read it off a mesh (468, 3)."""
+    def of_face(cls, face: Points, oval: Indices, mirror: Indices) -> Outline:
+        """Read it off a mesh (468, 3). oval, mirror: see topology.FaceTopology."""
         points = face[oval]
         centre = points[:, :2].mean(0)
         rays = points[:, :2] - centre
@@ -39,7 +41,10 @@ class Outline:
         directions = rays / length[:, None]
         # The far half of a turned head's outline lies within its silhouette.
         radius = np.maximum(length, MARGIN * _silhouette(face[:, :2] - centre, directions))
-        return cls(points, centre, directions, radius.astype(np.float32))
+        hidden = np.maximum(radius - MARGIN * length, 0)
+        place = {int(point): k for k, point in enumerate(oval)}
+        partners = np.array([place[int(mirror[point])] for point in oval], np.int32)
+        return cls(points, centre, directions, radius.astype(np.float32), hidden.astype(np.float32), partners)
 
     def heights(self, plane: float, matte: SquareMap) -> SquareMap:
         """Return how far the person lies before a plane at depth z: an ellipsoid over the matte, see shell.py."""

@@ -1,7 +1,7 @@
-"""The mesh of a source, placed as one target shows it, and the flow that is drawn from it.
+"""The mesh of a source, placed as one target shows it.
 
-Each vertex carries CHANNELS values, which are drawn over the target: the displacement to the source and to the mirrored
-source with its weight, then what a pixel shows.
+Each vertex carries CHANNELS values: the displacement to the source and to the mirrored source with its weight, then
+what a pixel shows.
 """
 
 from __future__ import annotations
@@ -19,23 +19,11 @@ from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 
 # own displacement 2, mirrored displacement 2, mirror weight 1, on the face 1, inside an eye 1, drawn out 1, back 1
 CHANNELS = 9
+MIRROR = 4  # the channel that says how much is taken from the other half of the face
 IN_FACE = 5  # the channel that is 1 on the face, and less around it
 EYE = 6  # the channel that is 1 inside the openings of the eyes
 DRAWN_OUT = 7  # the channel that is 1 where few pixels of the source's edge are stretched over a side of the face
 BACK = 8  # the channel that is 1 on the back of the head, as far as its side has turned to the camera
-
-
-@dataclass(frozen=True)
-class Flow:
-    """Where each target pixel comes from, in units of half the crop's longer side.
-
-    displacement: (height, width, 2), from the target pixel to its source. mirrored: the same to the place on the other
-    half of the face. mirror_weight: (height, width, 1), how much of that is taken. Both are None if none is.
-    """
-
-    displacement: Points
-    mirrored: Points | None = None
-    mirror_weight: Points | None = None
 
 
 @dataclass(frozen=True)
@@ -52,27 +40,20 @@ class PlacedMesh:
     has_mirror: bool
     closing: Points
 
-    def flow(self, size: tuple[int, int]) -> Flow:
-        """Return where the pixels of the target come from. size: (height, width) of the whole crop's map."""
-        values = self.draw(Box.whole(size), size, range(5 if self.has_mirror else 2))
-        if not self.has_mirror:
-            return Flow(values)
-        return Flow(np.ascontiguousarray(values[..., :2]), values[..., 2:4], values[..., 4:])
-
     def draw(self, box: Box, size: tuple[int, int], channels: Sequence[int] = range(CHANNELS)) -> Points:
         """Draw some of the channels over a part of the target: (height, width, channels).
 
         box: the part. size: (height, width) of what is drawn.
         """
-        return rasterize(self._in_px(box, size), self._some(channels), self.triangles, size)
+        return rasterize(self.in_px(box, size), self._some(channels), self.triangles, size)
 
     def draw_at(self, edges: EdgePixels, channels: Sequence[int]) -> Points:
         """Draw some of the channels at the samples of some pixels of the whole crop: (SAMPLES, E, channels)."""
         begins = np.searchsorted(edges.y, np.arange(edges.size[0] + 1)).astype(np.int32)
-        places = self._in_px(Box.whole(edges.size), edges.size)
+        places = self.in_px(Box.whole(edges.size), edges.size)
         return rasterize_at(places, self._some(channels), self.triangles, (edges.x, begins))
 
-    def _in_px(self, box: Box, size: tuple[int, int]) -> Points:
+    def in_px(self, box: Box, size: tuple[int, int]) -> Points:
         """Return the vertices (V, 3) in px of a picture of a box, from the centre of its first pixel."""
         step = (box.high - box.low) / (size[1], size[0])
         vertices_px = self.vertices.copy()

@@ -3,8 +3,11 @@
 Rays from the middle of the face through its outline carry rings of vertices, out to where the person ends (the matte's
 outline) and on to the crop's border. How far a place lies before the plane of the ears is the height u of an ellipsoid
 over the matte: u^2 solves Poisson's equation, with the depth of the face's own outline at the face, and 0 at the
-matte's outline. From there the head is closed behind. Below the chin the head's movement fades out towards the
-shoulders.
+matte's outline. From there the head is closed behind. Beside a jaw it goes back less steeply. Below the chin the
+head's movement fades out towards the shoulders.
+
+A turned face hides where its far half ends: its silhouette is that of the cheek, far before the ears. As that half
+turns to the camera, the shell beside it is tucked in behind the outline.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.geometry.easing import smoothstep
@@ -32,13 +36,18 @@ MIRRORED = 0.5  # of the way to where the person ends: what of the head may be s
 NECK_BEGIN, NECK_END = -0.1, 0.35  # heights of a face below its chin, where the head's movement begins to fade and ends
 STILL_EDGE = 0.25  # of half the crop: where the head's movement fades out towards the border
 BEHIND = 10.0  # behind every head
-NOBODY, SURE = 0.02, 0.97  # of the matte: where it is less, nothing of the person is; where more, nothing else
+# Of the matte: where it is less, nothing of the person is; or next to nothing; where more, nothing else is.
+NOBODY, CLEAR, SURE = 0.02, 0.1, 0.97
 MOST_INSET = 0.3  # of the way from the face to the fold: what at least is shown where a side turns to the camera
 # Eye distances on the canonical head: depth of its outline, middle of the skull, where the back ends and how softly.
 EARS_Z, SKULL_Y, NAPE_Y, NAPE_REACH = 0.0, -0.25, 0.3, 0.6
+JAW_Y, JAW_SOFT, EAR_END = 0.2, 0.4, 0.25  # on it, too: where the jaw begins and how softly, where ears end
 BACK_DEG = (20.0, 42.0, 64.0, 86.0)  # around the head from the fold: where the rings of its back lie
 BACK_DEPTH = 0.85  # eye distances: how far the head reaches behind the plane of the ears
 BACK_SHARE = 0.7  # of the hair between the face and the outline: what the back may show of it
+STEEPEST = 2.0  # depth over the way outwards: how fast what lies beside a jaw goes back
+HAIR_BEYOND = (0.5, 1.5)  # of what a face hides of its outline: a person who ends nearer has no hair there, farther has
+CLEARED = len(INNER) + 2  # rings that show the other half where this one has nothing but the face's own edge
 NEIGHBOURS = (0.1, 0.2, 0.4, 0.2, 0.1)  # shares of neighbouring rays, to smooth
 
 
@@ -50,8 +59,9 @@ class Shell:
     follow the head. flex: (RINGS, 36, 1), how much they follow the change of the face's outline. mirror: (RINGS, 36),
     1 for what may be shown mirrored. behind: (RINGS, 36), added to z where nothing of the person is. room: (RINGS, 36,
     1), how far away the sides are that hold still, see SeenPerson.room. inset: (RINGS, 36, 2), how much further
-    inside they show the head where the target turns their side to the camera. back: (BACKS, 36, 3), hidden behind the
-    rest in the source. back_xy: (BACKS, 36, 2), what of the source it shows.
+    inside they show the head where the target turns their side to the camera. tuck: (RINGS, 36, 3), how they move where
+    a half of the face comes into view that hid them. back: (BACKS, 36, 3), hidden behind the rest in the source.
+    back_xy: (BACKS, 36, 2), what of the source it shows.
     """
 
     places: Points
@@ -61,6 +71,7 @@ class Shell:
     behind: Points
     room: Points
     inset: Points
+    tuck: Points
     back: Points
     back_xy: Points
 
@@ -90,21 +101,23 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson) -> Shell:
     inner = [start + share * (edge - start) for share in INNER]
     radii = np.stack([*inner, *(edge + share * (rim - edge) for share in OUTER)])
     xy = np.asarray(outline.centre + radii[..., None] * outline.directions, np.float32)
-    ears = float(head.in_picture(0, EARS_Z)[2])
-    depth = ears - outline.heights(ears, matte).at(xy)
+    depth = _depth(outline, head, matte, xy, radii)
     places = np.concatenate([xy, depth[..., None]], -1).astype(np.float32)
     follow = _follow(places, head, person.room(xy) / (STILL_EDGE * float((border.high - border.low).max()) / 2))
     flex = JAW_FLEX * np.clip(1 - (radii / start - 1) / JAW_REACH, 0, 1)
+    own_edge = _own_edge(outline, edge)
     mirror = ((radii - start) <= MIRRORED * (edge - start)) & (head.down(places) < NAPE_Y)
-    has_back = _has_back(places, follow, head, matte)
+    mirror |= _cleared(outline, places, own_edge, head, matte)
+    has_back = _has_back(places, follow, head, matte) * (1 - own_edge[:, None])
     # Single hairs at the outline must not cover the head's back where that comes into view.
     behind = BEHIND * np.maximum(matte.grown().at(xy) < NOBODY, smoothstep((has_back[:, 0] - 0.2) / 0.3))
     behind[: FOLD + 1] = 0  # what slopes away there would let the head's back through
     inset = _inset(outline, radii, has_back[:, 0], matte)
     back, back_xy = _close_behind(outline, places[FOLD], has_back, head)
     back_xy += inset[FOLD]
+    tuck = own_edge[:, None] * _tuck(outline, np.minimum(radii, edge), depth)
     still = person.room(xy, below=False)[..., None]
-    kinds = (places, follow, flex[..., None], mirror, behind, still, inset, back, back_xy)
+    kinds = (places, follow, flex[..., None], mirror, behind, still, inset, tuck, back, back_xy)
     return Shell(*(np.asarray(kind, np.float32) for kind in kinds))
 
 
@@ -126,6 +139,43 @@ def _person_ends(outline: Outline, rim: Points, matte: SquareMap) -> Points:
     edge = np.take_along_axis(reach, ends[None], 0)[0]
     edge = np.clip(edge, LEAST_ROOM * outline.radius, MOST_ROOM * outline.radius)
     return np.asarray(np.minimum(edge, outline.radius + BORDER_ROOM * (rim - outline.radius)), np.float32)
+
+
+def _depth(outline: Outline, head: HeadPose, matte: SquareMap, xy: Points, radii: Points) -> Points:
+    """Return how far away the rings (RINGS, 36) are."""
+    ears = float(head.in_picture(0, EARS_Z)[2])
+    depth = ears - outline.heights(ears, matte).at(xy)
+    # Where a person ends right beside the jaw, an ellipsoid would fall off to the plane of the ears within a few px.
+    height = head.down(np.concatenate([xy, depth[..., None]], -1))
+    is_jaw = smoothstep((height - JAW_Y) / JAW_SOFT) * smoothstep((head.chin - height) / JAW_SOFT + 1)
+    nearest = np.minimum(depth, outline.points[:, 2] + STEEPEST * (radii - outline.radius))
+    return np.asarray(depth + is_jaw * (nearest - depth), np.float32)
+
+
+def _own_edge(outline: Outline, edge: Points) -> Points:
+    """Return for each ray (36,) how surely the person ends there by the face itself, which hides what lies behind."""
+    beyond = (edge - outline.radius) / np.maximum(outline.hidden, 1e-6)
+    nearest, farthest = HAIR_BEYOND
+    return _smooth(1 - smoothstep((beyond - nearest) / (farthest - nearest)))
+
+
+def _tuck(outline: Outline, radii: Points, depth: Points) -> Points:
+    """Return how rings move from beside the silhouette to beside the outline, where the head goes back: (RINGS, 36, 3).
+
+    radii: (RINGS, 36), no further out than the person. depth: theirs, (RINGS, 36).
+    """
+    inwards = np.broadcast_to(-outline.hidden[:, None] * outline.directions, (*depth.shape, 2))
+    away = outline.points[:, 2] + (radii - outline.radius) - depth
+    return np.concatenate([inwards, away[..., None]], -1)
+
+
+def _cleared(outline: Outline, places: Points, own_edge: Points, head: HeadPose, matte: SquareMap) -> NDArray[np.bool_]:
+    """Return which places (RINGS, 36) show the other half's ear and background: there only glasses reach further."""
+    above = head.down(places) < EAR_END
+    # Nothing but the head itself: no scarf, and no shoulder.
+    ends = matte.grown().at(places[CLEARED - 1, :, :2]) < CLEAR
+    inner = np.arange(RINGS)[:, None] < CLEARED
+    return np.asarray(inner & (own_edge > 0.5) & ends[outline.partners] & above & above[:, outline.partners])
 
 
 def _follow(places: Points, head: HeadPose, room: Points) -> Points:

@@ -19,7 +19,7 @@ from vid2vid_cli.models.compact.mesh.box import Border
 from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
 from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.mesh.outline import Outline
-from vid2vid_cli.models.compact.mesh.placed_mesh import BACK, CHANNELS, DRAWN_OUT, Flow, PlacedMesh
+from vid2vid_cli.models.compact.mesh.placed_mesh import BACK, CHANNELS, DRAWN_OUT, PlacedMesh
 from vid2vid_cli.models.compact.mesh.shell import BEHIND, FOLD, RINGS, HeadPose, build_shell, reach_border
 from vid2vid_cli.models.compact.mesh.square_map import SeenPerson
 from vid2vid_cli.models.compact.mesh.stitching import stitch_corners, stitch_loops
@@ -37,17 +37,17 @@ STILL_EDGE = 0.15  # of the side of the square within the border: where surround
 class Surroundings:
     """How what lies around a driving's face moves beside what its mesh says, see motion_layout.py.
 
-    cells: (CELLS, CELLS, 2), in halves of the square within the border. alike: how far the source is the driving
-    person, from 0 to 1: only they have the same hair and the same collar.
+    cells: (CELLS, CELLS, 2), in halves of the square within the border. body: (2,), all of it as one piece. alike: how
+    far the source is the driving person, from 0 to 1: only they have the same hair and the same collar.
     """
 
     cells: Points
+    body: Points
     alike: float
 
     def shared(self) -> Points:
         """Return the cells as far as the source has the driving's surroundings; others' shoulders move as one piece."""
-        body = np.median(self.cells[2 * len(self.cells) // 3 :], axis=(0, 1))
-        return np.asarray(body + self.alike * (self.cells - body), np.float32)
+        return np.asarray(self.body + self.alike * (self.cells - self.body), np.float32)
 
 
 class MeshWarp:
@@ -61,14 +61,16 @@ class MeshWarp:
         """
         self._topology, self._pose, self._border = topology, pose, person.matte.border
         self.keypoint_count, self.face_triangles = len(points), topology.triangles
-        outline = self._outline = Outline.of_face(points, topology.oval)
+        outline = self._outline = Outline.of_face(points, topology.oval, topology.mirror)
         canonical = topology.canonical.numpy()
         head = HeadPose(pose, float(canonical[FOREHEAD, 1]), float(canonical[CHIN, 1]))
         shell = self._shell = build_shell(outline, head, person)
         # The shell turns with the head, and its jaw with the outline.
         self._rest_outline = pose.undo_array(outline.points)
         self._rest_shell = pose.undo_array(shell.places.reshape(-1, 3))
+        self._rest_tucked = pose.undo_array((shell.places + shell.tuck).reshape(-1, 3))
         self._rest_back = pose.undo_array(shell.back.reshape(-1, 3))
+        self._rest_back_tucked = pose.undo_array((shell.back + shell.tuck[FOLD]).reshape(-1, 3))
         self._still = _still_vertices(outline, self._border)
         vertices = points[:, :2], shell.places[..., :2].reshape(-1, 2), self._still[:, :2], shell.back_xy.reshape(-1, 2)
         self.source_xy = np.concatenate(vertices).astype(np.float32)
@@ -118,23 +120,18 @@ class MeshWarp:
         around, closing = stitch_loops([oval, *loops]), stitch_loops([loops[FOLD], *behind])
         return np.concatenate([face, around, last, closing]).astype(np.int32)
 
-    def flow(self, keypoints: Points, pose: Similarity, size: tuple[int, int]) -> Flow:
-        """Return where the pixels of the target come from.
-
-        keypoints: (468, 3), the target's, in the source's crop. pose: of the target, batch of 1.
-        size: (height, width) of the map.
-        """
-        return self.place(keypoints, pose).flow(size)
-
     def place(self, keypoints: Points, pose: Similarity, surroundings: Surroundings | None = None) -> PlacedMesh:
-        """Return the mesh as a target shows it; arguments as for `flow`. surroundings: how what lies around moves."""
+        """Return the mesh as a target shows it.
+
+        keypoints: (468, 3), the target's, in the source's crop. pose: of the target, batch of 1. surroundings: how what
+        lies around moves.
+        """
         targets = self.target_vertices(keypoints, pose)
         targets = np.concatenate([targets, keypoints[self._loops]])
         own = PlacedFace(self.source_xy[: len(keypoints)], float(self._pose.scale))
         target = PlacedFace(keypoints[:, :2], float(pose.scale))
         inside = inside_source_xy(self._topology, own, target)
-        revealed = (self._topology.facing(keypoints) - self._facing).astype(np.float32)
-        shown = smoothstep((revealed - 0.1) / 0.3)
+        shown = self._shown(keypoints)
         drawn_out = shown * smoothstep((EDGE_ON - self._facing) / FULL_EDGE_ON)
         source_xy = self._inset_source_xy(drawn_out)
         shell = slice(len(keypoints), len(keypoints) + self._shell.follow.size)
@@ -174,7 +171,9 @@ class MeshWarp:
     def target_vertices(self, keypoints: Points, pose: Similarity) -> Points:
         """Return all vertices (V, 3) of the mesh for target keypoints."""
         shell = self._shell
-        turned = pose.apply_array(self._rest_shell).reshape(shell.places.shape)
+        shown = self._shown(keypoints)[self._topology.oval]
+        rest = _between(self._rest_shell, self._rest_tucked, shown)
+        turned = pose.apply_array(rest).reshape(shell.places.shape)
         by = shell.follow * (turned - shell.places)
         # Nothing leaves the border, which would tear there.
         length = np.linalg.norm(by[..., :2], axis=-1, keepdims=True)
@@ -182,9 +181,15 @@ class MeshWarp:
         bend = keypoints[self._topology.oval] - pose.apply_array(self._rest_outline)
         moved[..., :2] += shell.flex * bend[:, :2]
         moved[..., 2] += shell.behind
-        back = pose.apply_array(self._rest_back).reshape(shell.back.shape)
+        rest_back = _between(self._rest_back, self._rest_back_tucked, shown)
+        back = pose.apply_array(rest_back).reshape(shell.back.shape)
         back = shell.back + shell.follow[FOLD] * (back - shell.back)
         return np.concatenate([keypoints, moved.reshape(-1, 3), self._still, back.reshape(-1, 3)]).astype(np.float32)
+
+    def _shown(self, keypoints: Points) -> Points:
+        """Return how far a target turns each point of the face to the camera, from 0, as the source, to 1: (468,)."""
+        revealed = (self._topology.facing(keypoints) - self._facing).astype(np.float32)
+        return smoothstep((revealed - 0.1) / 0.3)
 
     def _name_parts(self) -> Points:
         """Return for each vertex whether it is of the face, and whether it fills an eye: (V, 2)."""
@@ -197,9 +202,7 @@ class MeshWarp:
     def _mirrored_source_xy(self) -> Points:
         """Return for each vertex where its partner on the other half of the head lies in the source: (V, 2)."""
         partner = self._topology.mirror
-        place = {int(point): k for k, point in enumerate(self._topology.oval)}
-        swap = [place[int(partner[point])] for point in self._topology.oval]
-        around = self._shell.places[:, swap, :2].reshape(-1, 2)
+        around = self._shell.places[:, self._outline.partners, :2].reshape(-1, 2)
         others = self.source_xy[len(partner) + len(around) :]  # never mirrored
         return np.concatenate([self.source_xy[partner], around, others])
 
@@ -235,6 +238,11 @@ class MeshWarp:
         rings = self._shell.mirror * face[self._topology.oval]
         others = np.zeros(len(self.source_xy) - len(face) - rings.size)
         return np.concatenate([face, rings.ravel(), others, face[self._loops]]).astype(np.float32)
+
+
+def _between(first: Points, last: Points, share: Points) -> Points:
+    """Return what lies between rings (R * 36, 3) and others, by a share for each ray (36,)."""
+    return np.asarray(first + np.tile(share, len(first) // len(share))[:, None] * (last - first), np.float32)
 
 
 def _still_vertices(outline: Outline, border: Border) -> Points:
