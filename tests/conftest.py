@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # the fixtures import what is heavy, so that a file that need
 
     from tests.support.weights_server import Given, Server
     from vid2vid_cli.face.mesh import FaceAnalyzer
+    from vid2vid_cli.models.compact.model import CompactModel
+    from vid2vid_cli.models.registry import LoadedModel
 
 
 # Files that take long, the longest first: whoever began them last would keep the others waiting at the end.
@@ -108,6 +110,23 @@ def face_state() -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(Path(__file__).resolve().parents[1] / "weights" / "compact.safetensors")
+
+
+@pytest.fixture(scope="session")
+def model() -> LoadedModel:
+    """Load the checkpoint that comes with the package once."""
+    from vid2vid_cli.models.registry import load_model
+
+    return load_model()
+
+
+@pytest.fixture(scope="session")
+def compact(model: LoadedModel) -> CompactModel:
+    """The model of that checkpoint."""
+    from vid2vid_cli.models.compact.model import CompactModel
+
+    assert isinstance(model.model, CompactModel)
+    return model.model
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from vid2vid_cli.face.compositing import (
 from vid2vid_cli.media.encoder import holds_alpha
 from vid2vid_cli.media.image import contact_sheet, is_see_through
 from vid2vid_cli.media.video import WriteOptions, open_writer, read_mark
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.backdrop import ColourGround, VideoGround
 from vid2vid_cli.pipeline.background import parse_background
 from vid2vid_cli.pipeline.open_scene import open_scene
@@ -37,11 +37,6 @@ from vid2vid_cli.pipeline.reenact import reenact
 from vid2vid_cli.pipeline.rotate import rotate
 
 SKIN, GREEN = (200, 150, 120), (40, 160, 90)
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

@@ -46,11 +46,6 @@ MODULE = [sys.executable, "-m", "vid2vid_cli"]
 
 
 @pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
-
-
-@pytest.fixture(scope="module")
 def call(tmp_path_factory: pytest.TempPathFactory, model: LoadedModel) -> Path:
     """Encode the first 40 frames of the example."""
     path = tmp_path_factory.mktemp("call") / "talk.v2v"

@@ -30,7 +30,7 @@ from vid2vid_cli.media.image import decode_small, encode_small, read_image
 from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.base import SourceAppearance, UsesViews, View, shape_of
 from vid2vid_cli.models.compact.view_choice import FaceShape, ViewChoice
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving.base import SeenPatch
 from vid2vid_cli.pipeline.driving.call_file import CallRecording
 from vid2vid_cli.pipeline.encode_options import EncodeOptions
@@ -41,11 +41,6 @@ from vid2vid_cli.pipeline.source import Source
 
 DRIVING = Path(__file__).parents[1] / "examples" / "driving.mp4"
 COUNT, SIDE, FPS = 30, 256, 25
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from vid2vid_cli.errors import CallFileError, UsageError
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import probe_video, read_mark
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.driving.base import DrivenFrame
 from vid2vid_cli.pipeline.encode_options import EncodeOptions
 from vid2vid_cli.pipeline.options import DecodeOptions
@@ -40,11 +40,6 @@ PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 COUNT, SIDE = 12, 96
 PATIENCE_S = 120.0
 LIVE = DecodeOptions(live=True, catch_up=False)
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

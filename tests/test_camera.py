@@ -15,7 +15,7 @@ from vid2vid_cli.errors import UsageError
 from vid2vid_cli.face.camera import CameraTracker, Similarity2D, move_picture
 from vid2vid_cli.face.matte import Mask
 from vid2vid_cli.media.video import WriteOptions, open_writer
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.open_scene import open_scene
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
@@ -78,11 +78,6 @@ def test_a_camera_that_sees_a_plain_wall_or_only_the_person_is_held() -> None:
 
 
 # --- through the tool ---
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.video import ReadOptions, read_video
 from vid2vid_cli.models.base import ReenactmentModel
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.driving import opening, still
@@ -52,11 +52,6 @@ from vid2vid_cli.pipeline.reenact import reenact
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PORTRAIT, CLIP = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 FRAMES = 5
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture

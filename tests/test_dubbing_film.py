@@ -20,7 +20,7 @@ from vid2vid_cli.errors import TranscriptError, UsageError
 from vid2vid_cli.media.audio import AudioSource
 from vid2vid_cli.media.pcm import RATE, read_pcm, write_pcm
 from vid2vid_cli.media.video import probe_video, read_mark, read_video
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.progress import Hooks
 from vid2vid_cli.speech.transcript import Transcript, Word, to_json
 
@@ -33,11 +33,6 @@ LONG = SAID["long"][1] - SAID["long"][0]
 ROUNDED = 8  # between the colours of a film and of a picture, on each way
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from vid2vid_cli.models.compact.head_model import HeadModel, fit_bounded
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.fomm.model import FommModel
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.expression import require_gaze, require_names
 from vid2vid_cli.pipeline.options import ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.reenact import reenact
@@ -38,11 +38,6 @@ WEIGHTS = ROOT / "weights" / "compact.safetensors"
 Points = np.ndarray
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

@@ -8,59 +8,48 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.faces import face_picture
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.mesh import FaceAnalyzer
-from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact.lip_fit import LipFit, fit_lips
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import POINTS
 from vid2vid_cli.models.compact.view_tone import FacePicture
-from vid2vid_cli.models.registry import load_model
 
 MISSED_PX = np.array([0.0, 5.0, 0.0], np.float32)  # by which a mesh misses the lips
 EVERYTHING = np.ones(POINTS, np.float32)
 
 
 @pytest.fixture(scope="module")
-def model() -> CompactModel:
-    model = load_model().model
-    assert isinstance(model, CompactModel)
-    return model
-
-
-@pytest.fixture(scope="module")
 def seen(media_dir: Path, face_analyzer: FaceAnalyzer) -> FacePicture:
-    frame = read_image(media_dir / "sources" / "s27_ai_woman.png")
-    (face,) = face_analyzer.faces(frame)
-    points = face.landmarks_px[:POINTS]
-    return FacePicture(frame, points, float(np.linalg.norm(points[33] - points[263])))
+    return face_picture(media_dir / "sources" / "s27_ai_woman.png", face_analyzer)
 
 
 @pytest.fixture(scope="module")
-def missed(model: CompactModel, seen: FacePicture) -> tuple[Points, FacePicture]:
+def missed(compact: CompactModel, seen: FacePicture) -> tuple[Points, FacePicture]:
     """Return how much of MISSED_PX each point lies beside, and a picture whose mesh does so."""
-    near = model.topology.region_mask(model.topology.inner_lips, 0.8).numpy()[:, None]
+    near = compact.topology.region_mask(compact.topology.inner_lips, 0.8).numpy()[:, None]
     return near, replace(seen, points_px=seen.points_px + near * MISSED_PX)
 
 
 def test_lips_that_a_mesh_misses_are_found(
-    model: CompactModel, seen: FacePicture, missed: tuple[Points, FacePicture]
+    compact: CompactModel, seen: FacePicture, missed: tuple[Points, FacePicture]
 ) -> None:
     near, view = missed
-    fit = fit_lips(model.skin, seen, [view], [EVERYTHING])
-    lips = model.topology.inner_lips
+    fit = fit_lips(compact.skin, seen, [view], [EVERYTHING])
+    lips = compact.topology.inner_lips
     (moved,) = fit.moved_px(np.array([0]), EVERYTHING[None], 0.0)
     wanted = -(near * MISSED_PX)[lips, :2]
     assert np.linalg.norm(moved[lips] - wanted, axis=1).mean() < 0.35 * np.linalg.norm(wanted, axis=1).mean()
-    assert np.abs(moved[model.topology.eyes.ravel()]).max() < 0.5  # eyes are left alone
+    assert np.abs(moved[compact.topology.eyes.ravel()]).max() < 0.5  # eyes are left alone
     # A picture that has the frame's own mouth is left as it was read.
     assert np.abs(fit.moved_px(np.array([0]), EVERYTHING[None], 1.0)).max() < 1e-3
 
 
 def test_what_a_picture_does_not_show_is_not_moved(
-    model: CompactModel, seen: FacePicture, missed: tuple[Points, FacePicture]
+    compact: CompactModel, seen: FacePicture, missed: tuple[Points, FacePicture]
 ) -> None:
-    fit = fit_lips(model.skin, seen, [missed[1]], [0 * EVERYTHING])
+    fit = fit_lips(compact.skin, seen, [missed[1]], [0 * EVERYTHING])
     assert not fit.moved.any()
 
 

@@ -20,7 +20,7 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.geometry.rotation import pose_from_rotation
 from vid2vid_cli.media.video import ReadOptions, read_video
 from vid2vid_cli.models.compact.model import CompactModel
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.driving.live_link import LiveLinkDriving
 from vid2vid_cli.pipeline.driving.motion_reader import ReaderSetup
@@ -33,11 +33,6 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PORTRAIT, CLIP = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from vid2vid_cli.errors import NoFaceError, UsageError
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import read_video
-from vid2vid_cli.models.registry import FAMILIES, LoadedModel, load_model
+from vid2vid_cli.models.registry import FAMILIES, LoadedModel
 from vid2vid_cli.pipeline.driving.rest_so_far import RestSoFar
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.live_controls import LiveControls
@@ -31,11 +31,6 @@ PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 SIDE = 128
 COUNT = 12
 ABSOLUTE = LiveControls(relative=False, smooth=0)
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

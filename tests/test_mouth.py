@@ -26,7 +26,7 @@ from vid2vid_cli.models.compact.mouth_picture import MouthPicture
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, mouth_width
 from vid2vid_cli.models.compact.wrinkles import DrivingLook
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.extract_motion import extract_motion
 from vid2vid_cli.pipeline.open_scene import open_scene
@@ -37,17 +37,6 @@ Frames = list[np.ndarray]
 CLOSED, TEETH, STATUE = "s27_ai_woman.png", "s16_man_smiling.jpg", "s06_marble_bust.jpg"
 WIDE = "d06_man_mouth_wide_audio.mp4"
 CUT = {"start": "3.8", "end": "4.4"}  # from closed lips to a wide open mouth
-
-
-@pytest.fixture(scope="module")
-def loaded() -> LoadedModel:
-    return load_model()
-
-
-@pytest.fixture(scope="module")
-def model(loaded: LoadedModel) -> CompactModel:
-    assert isinstance(loaded.model, CompactModel)
-    return loaded.model
 
 
 @dataclass
@@ -87,16 +76,16 @@ class Sitter:
 
 
 @pytest.fixture(scope="module")
-def sit(media_dir: Path, face_analyzer: FaceAnalyzer, model: CompactModel) -> dict[str, Sitter]:
+def sit(media_dir: Path, face_analyzer: FaceAnalyzer, compact: CompactModel) -> dict[str, Sitter]:
     """Seat three sources, by the name of their files."""
     sitters = {}
     for name in (CLOSED, TEETH, STATUE):
         frame = read_image(media_dir / "sources" / name)
         (face,) = face_analyzer.faces(frame)
-        crop = crop_around(face, model.source_crop, Room.of_frame(frame.shape))
+        crop = crop_around(face, compact.source_crop, Room.of_frame(frame.shape))
         image = image_of(crop_frame(frame, crop))
         landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
-        sitters[name] = Sitter(model, model.appearance(image, landmarks), image, landmarks)
+        sitters[name] = Sitter(compact, compact.appearance(image, landmarks), image, landmarks)
     return sitters
 
 
@@ -117,10 +106,10 @@ def test_a_source_that_shows_teeth_is_told_from_one_that_does_not(sit: dict[str,
     assert [name for name, sitter in sit.items() if sitter.source.mouth.own is not None] == [TEETH]
 
 
-def test_auto_takes_the_first_that_serves(sit: dict[str, Sitter], model: CompactModel) -> None:
+def test_auto_takes_the_first_that_serves(sit: dict[str, Sitter], compact: CompactModel) -> None:
     def shown(name: str, mouth: Mouth, *, with_driving: bool) -> Tensor:
         driven = sit[name].opened(0.3)
-        return sit[name].show(model.with_look(driven, DrivingLook(red_mouth())) if with_driving else driven, mouth)
+        return sit[name].show(compact.with_look(driven, DrivingLook(red_mouth())) if with_driving else driven, mouth)
 
     assert torch.equal(shown(TEETH, "auto", with_driving=True), shown(TEETH, "auto", with_driving=False))
     assert torch.equal(shown(CLOSED, "auto", with_driving=True), shown(CLOSED, "driving", with_driving=True))
@@ -176,12 +165,12 @@ def test_no_motion_shows_the_source_whatever_fills_mouths(sit: dict[str, Sitter]
             assert not len(change[0]) or change.mean() < 0.02
 
 
-def test_turning_the_head_opens_no_mouth(sit: dict[str, Sitter], model: CompactModel) -> None:
+def test_turning_the_head_opens_no_mouth(sit: dict[str, Sitter], compact: CompactModel) -> None:
     for name in (CLOSED, TEETH):
         sitter, own = sit[name], sit[name].source.motion
         for turned in ({"yaw": 0.35}, {"pitch": -0.4}, {"pitch": 0.4}):
             pose = PoseOverride(**{angle: torch.tensor([value]) for angle, value in turned.items()})
-            driven = model.drive(sitter.source, own, own, pose)
+            driven = compact.drive(sitter.source, own, own, pose)
             assert torch.equal(sitter.show(driven, "auto"), sitter.show(driven, "bank"))
 
 
@@ -262,13 +251,13 @@ def test_folds_beside_the_corners_are_flattened_only_where_a_mouth_opens(sit: di
 
 
 @pytest.mark.usefixtures("own_folder")
-def test_a_motion_file_shows_the_banks_teeth(media_dir: Path, loaded: LoadedModel) -> None:
+def test_a_motion_file_shows_the_banks_teeth(media_dir: Path, model: LoadedModel) -> None:
     portrait, clip = media_dir / "sources" / CLOSED, media_dir / "drivings" / WIDE
-    extract_motion(clip, "take.safetensors", MotionOptions(**CUT), model=loaded)
+    extract_motion(clip, "take.safetensors", MotionOptions(**CUT), model=model)
 
     def frames(driving: Path | str, **asked: str) -> Frames:
         options = ReenactOptions(size=192, dtype="float32", smooth=0.0, reference_frame="0", body=False, **asked)
-        with open_scene(portrait, driving, options, model=loaded) as scene:
+        with open_scene(portrait, driving, options, model=model) as scene:
             return [frame for frame, _ in scene]
 
     shown, bank, replayed = frames(clip, **CUT), frames(clip, mouth="bank", **CUT), frames("take.safetensors")

@@ -23,14 +23,9 @@ from vid2vid_cli.models.compact.mouth_tone import BRIGHTEST, SkinTone, match_ton
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, own_landmarks
 from vid2vid_cli.models.compact.wrinkles import DrivingLook, SkinTexture
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 
 RED = np.array([210, 20, 20], np.uint8)  # redder than any lips
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

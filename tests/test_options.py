@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vid2vid_cli.errors import UsageError
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.options import DType, ReenactOptions, RotateOptions
 from vid2vid_cli.pipeline.parsing import parse_face, parse_fps, parse_sweep, parse_time
 from vid2vid_cli.pipeline.reenact import reenact
@@ -21,11 +21,6 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

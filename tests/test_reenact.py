@@ -18,7 +18,7 @@ from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, probe_video, read_mark, read_video
 from vid2vid_cli.models.compact.model import CompactModel
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import MotionFile, load_motion
 from vid2vid_cli.pipeline.driving.reference import nearest_frame
@@ -33,11 +33,6 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from vid2vid_cli.errors import MediaError, OutputExistsError, UsageError
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import WriteOptions, open_writer, probe_video, read_video
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.rotate import rotate
 
@@ -22,11 +22,6 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 def test_all_faces_move_or_only_the_chosen_one(

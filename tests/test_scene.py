@@ -15,7 +15,7 @@ from tests.support.clips import make_clip
 from vid2vid_cli import open_scene
 from vid2vid_cli.errors import MediaError, NoFaceError, UsageError
 from vid2vid_cli.media.image import read_image
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.pipeline.options import ReenactOptions
 from vid2vid_cli.pipeline.reenact import reenact
 
@@ -24,11 +24,6 @@ PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
 SHORT = ReenactOptions(size=96, end="0.4", dtype="float32")
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 def test_a_scene_yields_what_reenact_writes(model: LoadedModel) -> None:

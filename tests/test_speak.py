@@ -24,7 +24,7 @@ from vid2vid_cli.media.video import ReadOptions, probe_video, read_video
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.posing import CompactState
-from vid2vid_cli.models.registry import LoadedModel, load_model, load_speech_model
+from vid2vid_cli.models.registry import LoadedModel, load_speech_model
 from vid2vid_cli.models.speaking import SpokenFace
 from vid2vid_cli.motion_file import load_motion
 from vid2vid_cli.pipeline.driving import speech
@@ -46,11 +46,6 @@ WIDE = 0.3  # eye distances
 SMALL = SpeakOptions(size=96, force=True)
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

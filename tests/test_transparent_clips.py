@@ -13,16 +13,11 @@ from tests.support.clips import animation, decoded
 from vid2vid_cli.arrays import Frame
 from vid2vid_cli.face.compositing import with_alpha
 from vid2vid_cli.media.video import WriteOptions, open_writer, read_video
-from vid2vid_cli.models.registry import LoadedModel, load_model, load_person_matte
+from vid2vid_cli.models.registry import LoadedModel, load_person_matte
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.rotate import rotate
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import WriteOptions, open_writer
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.source import own_landmarks
-from vid2vid_cli.models.registry import LoadedModel, load_model
+from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import PoseOverride
 from vid2vid_cli.pipeline.options import RotateOptions
 from vid2vid_cli.pipeline.rotate import rotate
@@ -32,11 +32,6 @@ PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
 STILL = np.array([1, 4, 6, 168, 10, 151, 33, 133, 362, 263, 127, 356, 234, 454, 54, 284, 103, 332])
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return load_model()
 
 
 def head_points(frame: Frame, analyzer: FaceAnalyzer) -> NDArray[np.float64]:

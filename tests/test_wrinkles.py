@@ -39,13 +39,6 @@ UPRIGHT = np.eye(3, dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
-def compact() -> CompactModel:
-    model = load_model().model
-    assert isinstance(model, CompactModel)
-    return model
-
-
-@pytest.fixture(scope="module")
 def portrait(media_dir: Path, face_analyzer: FaceAnalyzer) -> tuple[Frame, Points]:
     """Return a frame and the mesh (468, 3) in its px."""
     frame = read_image(media_dir / "sources" / "s27_ai_woman.png")
