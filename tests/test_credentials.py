@@ -112,6 +112,7 @@ def test_a_picture_that_moves_is_new_and_made_from_its_inputs() -> None:
         "checkpoint_sha256": "ab" * 32,
         "edited_words": ["never"],
         "options": {"yaw": "5:9:1", "background": A_FILE, "fps": "30000/1001"},
+        "file_type": Path("a.mp4").read_bytes()[:32].hex(),
     }
     content = Path("a.mp4").read_bytes()
     for secret in (b"portrait", b"driving.mp4", b"beach", b"me.safetensors", str(Path.cwd()).encode(), b"thumbnail"):
