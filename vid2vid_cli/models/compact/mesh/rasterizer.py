@@ -69,11 +69,11 @@ def _fill(
 ) -> None:
     channels = attributes.shape[1]
     for index in range(triangles.shape[0]):
-        a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
-        corners = _corner(vertices, a), _corner(vertices, b), _corner(vertices, c)
+        corners = _corners(vertices, triangles, index)
         area = _area(corners)
         if abs(area) < 1e-9:  # seen edge on
             continue
+        a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
         top, bottom, left, right = _bounds(corners, depth.shape)
         v_step, w_step, z_step = steps = _steps(corners, area)
         for y in range(top, bottom + 1):
@@ -93,8 +93,7 @@ def _fill(
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _number(vertices: FloatArray, triangles: IndexArray, numbers: IndexArray, depth: FloatArray) -> None:
     for index in range(triangles.shape[0]):
-        a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
-        corners = _corner(vertices, a), _corner(vertices, b), _corner(vertices, c)
+        corners = _corners(vertices, triangles, index)
         area = _area(corners)
         if abs(area) < 1e-9:  # seen edge on
             continue
@@ -116,6 +115,12 @@ def _number(vertices: FloatArray, triangles: IndexArray, numbers: IndexArray, de
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _corner(vertices: FloatArray, index: int) -> Numbers:
     return vertices[index, 0], vertices[index, 1], vertices[index, 2]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _corners(vertices: FloatArray, triangles: IndexArray, index: int) -> tuple[Numbers, Numbers, Numbers]:
+    a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
+    return _corner(vertices, a), _corner(vertices, b), _corner(vertices, c)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
