@@ -129,6 +129,25 @@ def test_a_signal_cancels_what_the_cluster_does(
     all_end_promptly(attempt)
 
 
+def test_what_a_cancelled_worker_cannot_clean_up_is_removed(
+    address: str, material: Path, media_dir: Path, tmp_path: Path
+) -> None:
+    clip = media_dir / "drivings" / "d01_ai_man_turning_audio.mp4"
+    words = ["batch", material / "s" / "anna.png", clip, "-o", "out", "--cluster", address, "--size", "1024", "-q"]
+    driver = start(*words)
+    wait_for(lambda: list(tmp_path.glob("out/.vid2vid-*/encoded.mp4")), driver)
+    workers = working()
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)  # as one that has no time on a busy node
+    driver.send_signal(signal.SIGINT)
+    time.sleep(1)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 128 + signal.SIGINT and "Traceback" not in err
+    assert workers and list(tmp_path.rglob(".vid2vid-*")) == []
+
+
 def test_a_signal_while_ray_connects_means_what_it_did_before() -> None:
     def ours(number: int, frame: object) -> None:
         sys.exit(128 + number)

@@ -7,6 +7,7 @@ import itertools
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -19,12 +20,16 @@ from vid2vid_cli.batch.local import Crew, Queue
 from vid2vid_cli.batch.node import Progress, Shipment, TaskLimits, publish_output, vid2vid_job
 from vid2vid_cli.batch.report import Outcome, failure
 from vid2vid_cli.errors import MediaError, UsageError, describe_failure, one_line
+from vid2vid_cli.process.scratch import sweep
 
 LOOK_EVERY_S = 0.3
 AHEAD = 2
 """How many jobs are handed over for each that can run, so that no node is idle."""
 GRACE_S = 5.0
 """How long cancelled tasks may take to clean up, on nodes that are busy."""
+KILLED_S = 3.0
+"""How long what did not clean up in time may take to die, before what it left is removed here."""
+SWEEP_EVERY_S = 0.1
 CONNECT_S = 5.0
 
 
@@ -119,13 +124,33 @@ class Cluster:
         for task in self.tasks:
             with contextlib.suppress(Exception):  # a job whose input could not be read has no task
                 self.ray.cancel(task, force=False)
-        if self.tasks:
+        late = self._await(GRACE_S)
+        for task in late:
             with contextlib.suppress(Exception):
-                self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=GRACE_S)
+                self.ray.cancel(task, force=True)
+        self._await(KILLED_S)
         with contextlib.suppress(Exception):
             self.ray.kill(self.progress)
         if self.ours:
             self.ray.shutdown()
+        if self.tasks and not self.ship:
+            self._sweep_up()
+
+    def _sweep_up(self) -> None:
+        """Remove what tasks left that were killed before they had cleaned up, once their processes are gone."""
+        deadline = time.monotonic() + KILLED_S
+        for folder in {self.crew.cache, *(job.output.parent for job in self.tasks.values())}:
+            while not sweep(folder, again=True) and time.monotonic() < deadline:
+                time.sleep(SWEEP_EVERY_S)
+
+    def _await(self, seconds: float) -> list[Any]:
+        """Wait until all tasks have ended, for some time at most. Returns those that have not."""
+        if not self.tasks:
+            return []
+        try:
+            return list(self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=seconds)[1])
+        except Exception:  # noqa: BLE001  Ray has many, and the cluster may be gone
+            return list(self.tasks)
 
 
 def resources(job: Job) -> dict[str, float]:

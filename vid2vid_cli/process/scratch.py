@@ -101,17 +101,24 @@ def remove_all() -> None:
         time.sleep(BETWEEN_REMOVALS_S)
 
 
-def sweep(folder: Path, *, again: bool = False) -> None:
-    """Remove what killed runs left in a folder; once per process, unless `again` is set."""
+def sweep(folder: Path, *, again: bool = False) -> bool:
+    """Remove what killed runs left in a folder; once per process, unless `again` is set.
+
+    Says whether no scratch folder that belongs to a living process was seen.
+    """
     if fcntl is None or (folder.absolute() in _swept and not again):
-        return
+        return True
     _swept.add(folder.absolute())
+    is_clear = True
     with contextlib.suppress(OSError):  # tidying up is no reason to fail
         with os.scandir(folder) as entries:
             left = [Path(e) for e in entries if e.name.startswith(PREFIX) and e.is_dir(follow_symlinks=False)]
         for path in left:
             if _is_abandoned(path):
                 shutil.rmtree(path, ignore_errors=True)
+            else:
+                is_clear = False
+    return is_clear
 
 
 def _is_abandoned(scratch: Path) -> bool:
