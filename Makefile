@@ -47,7 +47,7 @@ demo: $(RUNTIME)  ## Turn a portrait and a driving clip into a video, and a port
 	@echo "Look at $(OUT)/demo.mp4 (source, driving and result side by side) and $(OUT)/rotate.png"
 
 test: $(COMPILED)  ## Run the tests; PYTEST_FLAGS="-k media -x" narrows them, TEST_WORKERS=0 runs one after the other
-	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) --durations=25 --durations-min=5 $(PYTEST_FLAGS)
 
 test-fast: $(DEV)  ## Run the tests of FAST_TESTS alone, in less than two minutes: while you work
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(FAST_TESTS:%=tests/test_%.py) $(PYTEST_FLAGS)
