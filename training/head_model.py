@@ -1,5 +1,7 @@
 """Put the named expressions of the ICT face model on the compact family's mesh, as the checkpoint's tensors `head.*`.
 
+Beside them, its mean head, in few vertices (light_head.py).
+
     python -m training.head_model MATERIAL/head_model.safetensors -o weights/compact.safetensors
 
 The light ICT face model (Li et al., "Learning Formation of Physically-Based Face Attributes", CVPR 2020; MIT) gives a
@@ -30,6 +32,7 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from training.checkpoint_file import renew_sum, update_checkpoint
+from training.light_head import lighten
 from training.surface_places import (
     Array,
     Indices,
@@ -48,10 +51,11 @@ from vid2vid_cli.face.landmarks import INNER_LIPS, LIP_CONTOURS, OUTER_LIPS
 from vid2vid_cli.geometry.keypoints import fit_similarity
 from vid2vid_cli.models.compact.contact import LidContact, LipContact
 from vid2vid_cli.models.compact.head_model import encode_names
+from vid2vid_cli.models.compact.mesh.light_head import LightHead
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import POINTS
 
-SKIN = 9409  # vertices of the face's skin come first
+SKIN, WHOLE = 9409, 11248  # vertices of the face's skin come first, then those of the rest of head and neck
 # Mesh points at the usual 68 landmarks from the brows on: brows, nose, eyes, outer and inner lips. The jaw's are left
 # out: both meshes end elsewhere there.
 FIRST_KNOWN = 17
@@ -75,14 +79,16 @@ GAZE_OUT, GAZE_UP = 0.22, 0.12  # eye widths: how far the irises move where eyes
 
 @dataclass(frozen=True)
 class Head(Surface):
-    """The skin of the ICT head, in the canonical frame of the mesh.
+    """The skin of the ICT head's face, in the canonical frame of the mesh.
 
-    landmarks: (68,), vertices. offsets: (E, V, 3), of the expressions, named by names.
+    landmarks: (68,), vertices. offsets: (E, V, 3), of the expressions, named by names. whole: with ears, skull and
+    neck; the face's own vertices come first.
     """
 
     landmarks: Indices
     offsets: Array
     names: tuple[str, ...]
+    whole: Surface
 
 
 def read_head(path: Path, canonical: Array) -> Head:
@@ -91,13 +97,14 @@ def read_head(path: Path, canonical: Array) -> Head:
         names = tuple(json.loads(file.metadata()["expression_names"]))
         raw = {key: file.get_tensor(key).double().numpy() for key in file.keys()}  # noqa: SIM118
     flip = np.array([1.0, -1.0, -1.0])  # from y up, z to the camera
-    vertices, offsets = raw["neutral"][:SKIN] * flip, raw["expressions"][:, :SKIN] * flip
+    vertices, offsets = raw["neutral"][:WHOLE] * flip, raw["expressions"][:, :SKIN] * flip
     triangles, landmarks = raw["triangles"].astype(np.int64), raw["landmarks68"].astype(np.int64)
     known = torch.from_numpy(np.stack([vertices[landmarks[FIRST_KNOWN:]], canonical[KNOWN]]))
     pose = fit_similarity(known[:1], known[1:], torch.ones(len(KNOWN), dtype=known.dtype))
     moved = pose.apply(torch.from_numpy(vertices)[None])[0].numpy()
     turned = float(pose.scale) * offsets @ pose.rotation[0].numpy().T
-    return Head(moved, triangles[(triangles < SKIN).all(1)], landmarks, turned, names)
+    face, whole = (triangles[(triangles < count).all(1)] for count in (SKIN, WHOLE))
+    return Head(moved[:SKIN], face, landmarks, turned, names, Surface(moved, whole))
 
 
 def find_places(head: Head, canonical: Array) -> Places:
@@ -196,6 +203,15 @@ def build_expressions(head: Head, places: Places, topology: FaceTopology) -> Ten
     return torch.cat([faces - mean, gaze[:, None]], 1)
 
 
+def build_light_head(head: Head, places: Places, canonical: Array) -> LightHead:
+    """Return the whole head in few vertices, bent onto the mean face. canonical: (468, 3)."""
+    whole = lighten(head.whole)
+    vertices, face, mean = (
+        points.astype(np.float32) for points in (whole.vertices, places.of(head.vertices), canonical)
+    )
+    return LightHead(vertices, whole.triangles.astype(np.int32), face).bent(mean)
+
+
 def _shut_corners(canonical: Tensor, eye: int) -> Tensor:
     """Return how the mesh's corners of an eye move as it shuts: (468, 3). The head's stay, the mesh's rim flattens."""
     moved = torch.zeros_like(canonical)
@@ -237,14 +253,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     head = read_head(options.head, canonical)
     places = find_places(head, canonical)
     expressions = build_expressions(head, places, topology).half()
+    light = build_light_head(head, places, canonical)
     update_checkpoint(
         options.output,
-        {"head.expressions": expressions, "head.names": encode_names(head.names)},
+        {
+            "head.expressions": expressions,
+            "head.names": encode_names(head.names),
+            "head.vertices": torch.from_numpy(light.vertices).half(),
+            "head.triangles": torch.from_numpy(light.triangles).short(),
+        },
         {"head": json.dumps({"expressions": len(head.names), "made_from": "ICT-FaceKit, light face model (MIT)"})},
         replaces=("head.",),
     )
     renew_sum(options.output)
-    print(f"{len(head.names)} expressions, {expressions.numel() * 2 / 1e3:.0f} kB")
+    print(f"{len(head.names)} expressions, a head of {len(light.vertices)} vertices")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numba
 import numpy as np
 
 from vid2vid_cli.arrays import Indices, Map, Points
+from vid2vid_cli.models.compact.mesh.light_head import HeadDepth
 from vid2vid_cli.models.compact.mesh.square_map import HALF, SquareMap
 
 ROUNDNESS = 0.75  # depth over width of a head: 1 for a sphere
 PASSES = 160  # over the map; more change nothing that is seen
 OVER_RELAXATION = 1.9
+SOFT_CELLS = 1.0  # of the map: how softly a head passes into what lies around it
 MARGIN = 1.02  # of the silhouette of the face: what lies around it begins there
 
 
@@ -46,21 +49,30 @@ class Outline:
         partners = np.array([place[int(mirror[point])] for point in oval], np.int32)
         return cls(points, centre, directions, radius.astype(np.float32), hidden.astype(np.float32), partners)
 
-    def heights(self, plane: float, matte: SquareMap) -> SquareMap:
-        """Return how far the person lies before a plane at depth z: an ellipsoid over the matte, see shell.py."""
+    def heights(self, plane: float, matte: SquareMap, head: HeadDepth | None = None) -> SquareMap:
+        """Return how far the person lies before a plane at depth z: an ellipsoid over the matte, see shell.py.
+
+        head: what is known of the depth of ears, skull, jaw and neck; behind the plane they count as less than 0.
+        """
         x, y = (middles - centre for middles, centre in zip(matte.middles, self.centre, strict=True))
         angle, distance = np.arctan2(y[:, None], x[None]), np.hypot(y[:, None], x[None])
         angles = np.arctan2(self.directions[:, 1], self.directions[:, 0])
         order = np.argsort(angles)
         rim = np.maximum(plane - self.points[:, 2], 0)[order] ** 2
         radius = np.interp(angle, angles[order], self.radius[order], period=2 * np.pi)
-        on_face = distance <= radius
+        on_face, is_person = distance <= radius, matte.values > HALF
         squares = np.where(on_face, np.interp(angle, angles[order], rim, period=2 * np.pi), 0).astype(np.float32)
+        known = np.zeros(squares.shape, np.float32)
+        if head is not None:
+            is_head = (head.shown > 0) & is_person & ~on_face
+            known[is_head] = plane - head.depth[is_head]
+            squares[is_head], on_face = np.maximum(known[is_head], 0) ** 2, on_face | is_head
         # The square of the height of an ellipsoid has the same curvature everywhere.
         curvature = np.float32(4 * ROUNDNESS**2 * float(matte.step.prod()))
-        _relax(squares, (matte.values > HALF) & ~on_face, curvature)
+        _relax(squares, is_person & ~on_face, curvature)
         # Where the person goes on beyond the border, nothing bends the ellipsoid back.
-        return SquareMap(np.sqrt(np.clip(squares, 0, rim.max())), matte.border)
+        heights = np.sqrt(np.clip(squares, 0, rim.max())) + np.minimum(known, 0)
+        return SquareMap(np.asarray(cv2.GaussianBlur(heights, (0, 0), SOFT_CELLS), np.float32), matte.border)
 
 
 @numba.njit(cache=True, nogil=True)

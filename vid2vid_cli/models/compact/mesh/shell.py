@@ -3,8 +3,9 @@
 Rays from the middle of the face through its outline carry rings of vertices, out to where the person ends (the matte's
 outline) and on to the crop's border. How far a place lies before the plane of the ears is the height u of an ellipsoid
 over the matte: u^2 solves Poisson's equation, with the depth of the face's own outline at the face, and 0 at the
-matte's outline. From there the head is closed behind. Beside a jaw it goes back less steeply. Below the chin the
-head's movement fades out towards the shoulders.
+matte's outline. Where a light head (light_head.py) says how far away ears, skull, jaw and neck are, that counts
+instead. From the matte's outline the head is closed behind. Below the chin the head's movement fades out towards the
+shoulders.
 
 A turned face hides where its far half ends: its silhouette is that of the cheek, far before the ears. As that half
 turns to the camera, the shell beside it is tucked in behind the outline.
@@ -21,6 +22,7 @@ from vid2vid_cli.arrays import Points
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.mesh.box import Border
+from vid2vid_cli.models.compact.mesh.light_head import HeadDepth, LightHead
 from vid2vid_cli.models.compact.mesh.outline import Outline
 from vid2vid_cli.models.compact.mesh.square_map import HALF, SeenPerson, SquareMap
 
@@ -40,12 +42,13 @@ BEHIND = 10.0  # behind every head
 NOBODY, CLEAR, SURE = 0.02, 0.1, 0.97
 MOST_INSET = 0.3  # of the way from the face to the fold: what at least is shown where a side turns to the camera
 # Eye distances on the canonical head: depth of its outline, middle of the skull, where the back ends and how softly.
-EARS_Z, SKULL_Y, NAPE_Y, NAPE_REACH = 0.0, -0.25, 0.3, 0.6
-JAW_Y, JAW_SOFT, EAR_END = 0.2, 0.4, 0.25  # on it, too: where the jaw begins and how softly, where ears end
+EARS_Z, SKULL_Y, NAPE_Y, NAPE_REACH = 0.0, -0.25, 0.1, 0.5
+EAR_TOP, EAR_END, MIRROR_END = -0.3, 0.25, 0.3  # on it, too: where ears begin and end, and what may be mirrored
+LEAST_HAIR = 0.15  # eye distances between a face and where the person ends: less is no hair
 BACK_DEG = (20.0, 42.0, 64.0, 86.0)  # around the head from the fold: where the rings of its back lie
 BACK_DEPTH = 0.85  # eye distances: how far the head reaches behind the plane of the ears
 BACK_SHARE = 0.7  # of the hair between the face and the outline: what the back may show of it
-STEEPEST = 2.0  # depth over the way outwards: how fast what lies beside a jaw goes back
+STEEPEST = 3.0  # depth over the way outwards: how fast what lies beside a face goes back
 HAIR_BEYOND = (0.5, 1.5)  # of what a face hides of its outline: a person who ends nearer has no hair there, farther has
 CLEARED = len(INNER) + 2  # rings that show the other half where this one has nothing but the face's own edge
 NEIGHBOURS = (0.1, 0.2, 0.4, 0.2, 0.1)  # shares of neighbouring rays, to smooth
@@ -78,11 +81,15 @@ class Shell:
 
 @dataclass(frozen=True)
 class HeadPose:
-    """How a source holds its head. pose: batch of 1. forehead, chin: their y on the canonical head."""
+    """How a source holds its head. pose: batch of 1. forehead, chin: their y on the canonical head.
+
+    shape: of ears, skull, jaw and neck, on the canonical head; None where that is not known.
+    """
 
     pose: Similarity
     forehead: float
     chin: float
+    shape: LightHead | None = None
 
     def down(self, places: Points) -> Points:
         """Return y on the canonical head of places (..., 3): (...)."""
@@ -91,6 +98,12 @@ class HeadPose:
     def in_picture(self, y: float, z: float) -> Points:
         """Return where a point of the canonical head's middle plane lies: (3,)."""
         return np.asarray(self.pose.apply_array(np.array([[0, y, z]], np.float32))[0], np.float32)
+
+    def depth(self, border: Border) -> HeadDepth | None:
+        """Return how far away ears, skull, jaw and neck are, over the square within a border."""
+        if self.shape is None:
+            return None
+        return HeadDepth.of(self.pose.apply_array(self.shape.vertices), self.shape.triangles, border)
 
 
 def build_shell(outline: Outline, head: HeadPose, person: SeenPerson) -> Shell:
@@ -106,7 +119,7 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson) -> Shell:
     follow = _follow(places, head, person.room(xy) / (STILL_EDGE * float((border.high - border.low).max()) / 2))
     flex = JAW_FLEX * np.clip(1 - (radii / start - 1) / JAW_REACH, 0, 1)
     own_edge = _own_edge(outline, edge)
-    mirror = ((radii - start) <= MIRRORED * (edge - start)) & (head.down(places) < NAPE_Y)
+    mirror = ((radii - start) <= MIRRORED * (edge - start)) & (head.down(places) < MIRROR_END)
     mirror |= _cleared(outline, places, own_edge, head, matte)
     has_back = _has_back(places, follow, head, matte) * (1 - own_edge[:, None])
     # Single hairs at the outline must not cover the head's back where that comes into view.
@@ -144,12 +157,9 @@ def _person_ends(outline: Outline, rim: Points, matte: SquareMap) -> Points:
 def _depth(outline: Outline, head: HeadPose, matte: SquareMap, xy: Points, radii: Points) -> Points:
     """Return how far away the rings (RINGS, 36) are."""
     ears = float(head.in_picture(0, EARS_Z)[2])
-    depth = ears - outline.heights(ears, matte).at(xy)
-    # Where a person ends right beside the jaw, an ellipsoid would fall off to the plane of the ears within a few px.
-    height = head.down(np.concatenate([xy, depth[..., None]], -1))
-    is_jaw = smoothstep((height - JAW_Y) / JAW_SOFT) * smoothstep((head.chin - height) / JAW_SOFT + 1)
-    nearest = np.minimum(depth, outline.points[:, 2] + STEEPEST * (radii - outline.radius))
-    return np.asarray(depth + is_jaw * (nearest - depth), np.float32)
+    depth = ears - outline.heights(ears, matte, head.depth(matte.border)).at(xy)
+    # Where a person ends right beside the face, depth would fall off to the plane of the ears within a few px.
+    return np.asarray(np.minimum(depth, outline.points[:, 2] + STEEPEST * (radii - outline.radius)), np.float32)
 
 
 def _own_edge(outline: Outline, edge: Points) -> Points:
@@ -190,7 +200,9 @@ def _follow(places: Points, head: HeadPose, room: Points) -> Points:
 
 def _has_back(places: Points, follow: Points, head: HeadPose, matte: SquareMap) -> Points:
     """Return for each ray (36, 1) whether a head ends there, from 0 to 1; it goes on where hair falls on shoulders."""
-    begins, ends = matte.at(places[FOLD, :, :2]), 1 - matte.at(places[-len(OUTER), :, :2])
+    # The matte is half sure of somebody where they end.
+    begins = np.minimum(2 * matte.at(places[FOLD, :, :2]), 1)
+    ends = 1 - matte.at(places[-len(OUTER), :, :2])
     above_nape = smoothstep((NAPE_Y - head.down(places[FOLD])) / NAPE_REACH)
     back = smoothstep((follow[FOLD, :, 0] - 0.8) / 0.2) * begins * ends * above_nape
     # None rather than next to none: that would lie too little behind the rest to be hidden by it.
@@ -210,7 +222,29 @@ def _close_behind(outline: Outline, fold: Points, has_back: Points, head: HeadPo
     back[..., 2] += (BACK_DEPTH * float(head.pose.scale) * has_back * np.sin(turned))[..., 0]
     room = np.linalg.norm(fold[:, :2] - outline.centre, axis=-1) - outline.radius
     shown = np.linspace(0.25, 1, len(turned))[:, None] * BACK_SHARE * room * has_back[:, 0]
-    return back, fold[:, :2] - shown[..., None] * outline.directions
+    back_xy = fold[:, :2] - shown[..., None] * outline.directions
+    return back, _hair_behind_ears(back_xy, fold, room / float(head.pose.scale), has_back[:, 0], head)
+
+
+def _hair_behind_ears(back_xy: Points, fold: Points, room: Points, has_back: Points, head: HeadPose) -> Points:
+    """Return what the back of a head shows (BACKS, 36, 2), and behind ears and bare temples the hair above, mirrored.
+
+    fold: (36, 3), the ring from which the back goes on. room: (36,), eye distances, from the face to where the person
+    ends: where there is little, there is no hair to show. has_back: (36,); where there is none it lies on the ring, and
+    must not look different.
+    """
+    back_xy, height = back_xy.copy(), head.down(fold)
+    is_right = head.pose.undo_array(fold)[:, 0] > 0
+    has_hair = (height < EAR_TOP) & (room > LEAST_HAIR)
+    for side in (is_right, ~is_right):
+        hairy, bare = (np.flatnonzero(side & rays) for rays in (has_hair, ~has_hair & (has_back > 0)))
+        if not hairy.size:
+            continue
+        hairy = hairy[np.argsort(height[hairy])]
+        mirrored = 2 * height[hairy[-1]] - height[bare]
+        for ring, axis in np.ndindex(len(back_xy), 2):
+            back_xy[ring, bare, axis] = np.interp(mirrored, height[hairy], back_xy[ring, hairy, axis])
+    return back_xy
 
 
 def _inset(outline: Outline, radii: Points, has_back: Points, matte: SquareMap) -> Points:

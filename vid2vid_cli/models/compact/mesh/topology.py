@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vid2vid_cli.geometry.easing import smoothstep_tensor
+from vid2vid_cli.models.compact.mesh.light_head import LightHead
 
 IntArray = NDArray[np.int32]
+
+
+_SHORTEST = np.float32(1e-12)  # of a normal that tells anything
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class FaceTopology:
     triangles: (T, 3), a closed disk: eyes and mouth are covered. oval: the face's outline, in order.
     inner_lips: the loop around the mouth's opening, in order from the corner on the left of the picture over the upper
     lip. eyes: the two eye openings, (2, 16). mirror: (468,), each point's partner on the other half of the face.
-    rigid_weights: (468,), larger for points that move little with expression.
+    rigid_weights: (468,), larger for points that move little with expression. head: what else there is of a head; None
+    in checkpoints of before.
     """
 
     canonical: Tensor
@@ -34,22 +39,25 @@ class FaceTopology:
     eyes: IntArray
     mirror: IntArray
     rigid_weights: Tensor
+    head: LightHead | None = None
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> FaceTopology:
-        """Read the topology from the checkpoint's tensors `face.*`."""
+        """Read the topology from the checkpoint's tensors `face.*`, and the head around it."""
 
         def indices(name: str) -> IntArray:
             return state[name].numpy().astype(np.int32)
 
+        canonical = state["face.canonical"].float()
         return cls(
-            canonical=state["face.canonical"].float(),
+            canonical=canonical,
             triangles=indices("face.triangles"),
             oval=indices("face.oval"),
             inner_lips=indices("face.inner_lips"),
             eyes=indices("face.eyes"),
             mirror=indices("face.mirror"),
             rigid_weights=state["face.rigid_weights"].float(),
+            head=LightHead.from_state(state, canonical.numpy()),
         )
 
     @property
@@ -62,10 +70,7 @@ class FaceTopology:
 
         points: (468, 3), x right, y down, z away. Returns (468,).
         """
-        # Triangles are wound so that normals point out of the head; the camera is at negative z.
-        normals = _normals(np.ascontiguousarray(points, np.float32), self.triangles)
-        length = np.linalg.norm(normals, axis=1)
-        return np.asarray(-normals[:, 2] / np.maximum(length, 1e-12), np.float32)
+        return np.asarray(_facing(np.ascontiguousarray(points, np.float32), self.triangles), np.float32)
 
     def spread(self, values: NDArray[np.float32], times: int) -> NDArray[np.float32]:
         """Spread values (468,) over the mesh: each point takes the mean of its own and the largest around it."""
@@ -80,15 +85,22 @@ class FaceTopology:
 
     def region_mask(self, loops: IntArray, reach: float) -> Tensor:
         """Return 1 at the points of `loops`, falling smoothly to 0 at a distance of `reach` (eye distances): (468,)."""
-        anchors = self.canonical[torch.from_numpy(loops.ravel().astype(np.int64))]
-        distance = torch.cdist(self.canonical[:, :2], anchors[:, :2]).min(1).values
         # 1 up to half of the reach.
-        return smoothstep_tensor(1 - (distance - reach / 2) / (reach / 2))
+        return smoothstep_tensor(1 - (self.distance(loops) - reach / 2) / (reach / 2))
+
+    def distance(self, loops: IntArray) -> Tensor:
+        """Return how far each point is from the nearest of `loops`, in eye distances: (468,)."""
+        anchors = self.canonical[torch.from_numpy(loops.ravel().astype(np.int64))]
+        return torch.cdist(self.canonical[:, :2], anchors[:, :2]).min(1).values
 
 
 @numba.njit(cache=True, nogil=True)
-def _normals(points: NDArray[np.float32], triangles: IntArray) -> NDArray[np.float32]:
-    """Return at each point (P, 3) the sum of its triangles' normals, each as long as twice the triangle's area."""
+def _facing(points: NDArray[np.float32], triangles: IntArray) -> NDArray[np.float32]:
+    """Return how far the surface faces the camera at each point (P, 3), by the sum of its triangles' normals: (P,).
+
+    A normal is as long as twice its triangle's area. Triangles are wound so that normals point out of the head; the
+    camera is at negative z.
+    """
     normals = np.zeros_like(points)
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -100,4 +112,8 @@ def _normals(points: NDArray[np.float32], triangles: IntArray) -> NDArray[np.flo
             normals[a, k] += across
             normals[b, k] += across
             normals[c, k] += across
-    return normals
+    facing = np.empty(len(points), np.float32)
+    for p in range(len(points)):
+        x, y, z = normals[p, 0], normals[p, 1], normals[p, 2]
+        facing[p] = -z / max(np.sqrt(x * x + y * y + z * z), _SHORTEST)
+    return facing

@@ -27,6 +27,10 @@ from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 INSET = 0.06  # of the way to the face's middle; less leaves hair and background on the cheek, more widens the face
 EDGE_ON, FULL_EDGE_ON = 0.45, 0.35  # of facing the camera: the source shows a side in few pixels, and by how much less
+EDGE_SEEN = 0.3  # of facing the camera: what faces it less lies at the silhouette, and less than 0 behind it
+# Of facing the camera: from how much more on a target is seen to turn to it what the source shows, or hides, and over
+# how much more that has turned fully.
+SHOWN_FROM, SHOWN_OVER = (0.1, 0.0), (0.3, 0.12)
 IN_VIEW = 0.3  # sine of a turn from which on a side of the head is in view: it shows nothing mixed with the background
 FOREHEAD, CHIN = 10, 152  # points of the mesh
 MOST_OF_ROOM = 0.5  # to the border: what lies around the face moves no further
@@ -63,7 +67,8 @@ class MeshWarp:
         self.keypoint_count, self.face_triangles = len(points), topology.triangles
         outline = self._outline = Outline.of_face(points, topology.oval, topology.mirror)
         canonical = topology.canonical.numpy()
-        head = HeadPose(pose, float(canonical[FOREHEAD, 1]), float(canonical[CHIN, 1]))
+        shape = None if topology.head is None else topology.head.bent(pose.undo_array(points))
+        head = HeadPose(pose, float(canonical[FOREHEAD, 1]), float(canonical[CHIN, 1]), shape)
         shell = self._shell = build_shell(outline, head, person)
         # The shell turns with the head, and its jaw with the outline.
         self._rest_outline = pose.undo_array(outline.points)
@@ -78,6 +83,9 @@ class MeshWarp:
         self.triangles = self._stitch()
         self._facing = topology.facing(points)
         self._hidden = topology.spread(_hidden_weights(self._facing, self._facing[topology.mirror]), times=3)
+        # What lies behind the silhouette is seen as soon as it turns: until then, its places show the cheek before it.
+        behind = self._hidden * smoothstep((EDGE_SEEN - self._facing) / EDGE_SEEN)
+        self._shown_from, self._shown_over = (_blend(*ends, behind) for ends in (SHOWN_FROM, SHOWN_OVER))
         self._parts = self._name_parts()
         self._lids = Eyelids(points, float(pose.scale))
 
@@ -189,7 +197,7 @@ class MeshWarp:
     def _shown(self, keypoints: Points) -> Points:
         """Return how far a target turns each point of the face to the camera, from 0, as the source, to 1: (468,)."""
         revealed = (self._topology.facing(keypoints) - self._facing).astype(np.float32)
-        return smoothstep((revealed - 0.1) / 0.3)
+        return smoothstep((revealed - self._shown_from) / self._shown_over)
 
     def _name_parts(self) -> Points:
         """Return for each vertex whether it is of the face, and whether it fills an eye: (V, 2)."""
@@ -238,6 +246,11 @@ class MeshWarp:
         rings = self._shell.mirror * face[self._topology.oval]
         others = np.zeros(len(self.source_xy) - len(face) - rings.size)
         return np.concatenate([face, rings.ravel(), others, face[self._loops]]).astype(np.float32)
+
+
+def _blend(first: float, last: float, share: Points) -> Points:
+    """Return what lies between two numbers by shares."""
+    return np.asarray(first + share * (last - first), np.float32)
 
 
 def _between(first: Points, last: Points, share: Points) -> Points:
