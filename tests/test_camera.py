@@ -77,6 +77,22 @@ def test_a_camera_that_sees_a_plain_wall_or_only_the_person_is_held() -> None:
             assert (tracker(move_picture(behind, similarity(1, 0, 0.02 * k, 0))) == np.eye(3)).all()
 
 
+def test_a_wall_of_noise_is_seldom_looked_at_until_there_is_something_to_follow() -> None:
+    asked, noise = [], np.random.default_rng(3)
+
+    def matte(_frame: Frame) -> Mask:
+        asked.append(True)
+        return np.zeros(SIZE, np.float32)
+
+    tracker = CameraTracker(matte)
+    for _ in range(40):
+        tracker(noise.integers(0, 256, (*SIZE, 3), dtype=np.uint8))
+    assert len(asked) < 10
+    path = [similarity(1, 0, 0.01 * k, 0) for k in range(20)]
+    found = [tracker(move_picture(scenery(), moved)) for moved in path]
+    assert np.abs(found[-1] - found[-2] - (path[-1] - path[-2])).max() * SIZE[1] / 2 < 0.6
+
+
 # --- through the tool ---
 
 

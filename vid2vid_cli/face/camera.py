@@ -24,9 +24,10 @@ GROWN, NOBODY = 0.03, 0.1  # of the longer side, how far around a person nothing
 MOST_POINTS, FEWEST = 200, 8
 APART_PX, THERE_AND_BACK_PX, AGREEING_PX = 6.0, 0.5, 1.0
 QUALITY = 0.01  # of the best corner's
-RENEW = 0.5  # of a key frame's points: when fewer are still in view, this frame is the next one's key
+RENEW = 0.5  # of the points found right after a key frame: when fewer are still in view, this is the next key frame
 SPAN, AGREE = 0.5, 0.5  # of the width and height of the picture, and of the points in view: at least, to be certain
 LEAST_PX = 0.15  # of the compared picture: a camera that moves less stands still
+SKIPPED = (0, 0, 1, 3, 7)  # frames after so many key frames in a row that could not be followed, or more
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,17 @@ class CameraTracker:
         self._key: KeyFrame | None = None
         self._last: Points = np.zeros((0, 2), np.float32)
         self._moved: Similarity2D = np.eye(3)
+        self._found_at_once: int | None = None  # of the key frame's points, how many the next frame showed
+        self._lost_at_once = 0  # key frames, one after the other, of which the next frame showed too few
+        self._skipped = 0  # frames still to be left out
         self.is_certain = False
         """Whether the last movement is that of most of the background, all over the picture."""
 
     def __call__(self, frame: Frame) -> Similarity2D:
         """Return how the background has moved since the first frame, seen in the next one (H, W, 3)."""
+        if self._skipped:
+            self._skipped -= 1
+            return self._moved
         scale = min(1.0, SIDE_PX / max(frame.shape[:2]))
         size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
         small = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -67,9 +74,23 @@ class CameraTracker:
             self._moved = moved @ self._key.since_first
             span = (np.ptp(agreeing, axis=0) / gray.shape[::-1]).mean()
             self.is_certain = bool(span > SPAN and len(agreeing) > AGREE * len(before))
-        if len(before) < RENEW * len(self._key.points):
-            self._begin(small, gray)
+        if self._is_lost(len(before)):
+            self._key = None
+            if not self._skipped:
+                self._begin(small, gray)
         return self._moved
+
+    def _is_lost(self, found: int) -> bool:
+        """Return whether too little of the key frame is in view; see to it that a bare wall is seldom looked at.
+
+        found: how many of its points were found.
+        """
+        if self._found_at_once is not None:
+            return found < RENEW * self._found_at_once
+        self._found_at_once = found
+        self._lost_at_once = self._lost_at_once + 1 if found < FEWEST else 0
+        self._skipped = SKIPPED[min(self._lost_at_once, len(SKIPPED) - 1)]
+        return found < FEWEST
 
     def _begin(self, small: Frame, gray: NDArray[np.uint8]) -> None:
         """Make a frame the key of those that come."""
@@ -78,7 +99,7 @@ class CameraTracker:
         behind = np.asarray(person < NOBODY, np.uint8)
         found = cv2.goodFeaturesToTrack(gray, MOST_POINTS, QUALITY, APART_PX, mask=behind)
         points = np.zeros((0, 2), np.float32) if found is None else np.asarray(found.reshape(-1, 2), np.float32)
-        self._key, self._last = KeyFrame(gray, points, self._moved), points
+        self._key, self._last, self._found_at_once = KeyFrame(gray, points, self._moved), points, None
 
     def _follow(self, key: KeyFrame, gray: NDArray[np.uint8]) -> tuple[Points, Points]:
         """Return points of the key frame and where they are now, (N, 2) each: those that lead back to themselves."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Indices, Map, Points
+from vid2vid_cli.models.compact.mesh.lanes import LANES, write_ramp
 from vid2vid_cli.models.compact.mesh.rasterizer import nearest_triangles, shares_along
 from vid2vid_cli.models.compact.weighted_pixels import add_four
 
@@ -154,7 +155,7 @@ def _mix(
     onto: tuple[Points, Points],
 ) -> None:
     (height, width), (parts, main), (person, displacement) = numbers.shape, taken, onto
-    rows = np.zeros((mesh[2].shape[1], width), np.float32)
+    rows = np.zeros((mesh[2].shape[1], width + LANES), np.float32)
     left, weights, found = _buffers(width)
     for y in range(height):
         _write_row(numbers[y], y, mesh, taken, rows)
@@ -190,7 +191,7 @@ def _buffers(width: int) -> tuple[Points, Points, Indices]:
 def _write_row(
     numbers: Indices, y: int, mesh: tuple[Points, Indices, Points], taken: tuple[Parts, int], rows: Points
 ) -> None:
-    """Write down what a row of pixels takes: rows (C, W). Places in pictures without any share are left as they are."""
+    """Write down what a row of pixels takes: rows (C, W + LANES). Places in pictures without any share are left."""
     (vertices, triangles, values), (parts, main), width = mesh, taken, len(numbers)
     first = 0
     while first < width:
@@ -212,10 +213,10 @@ def _write_row(
             for k in range(begin, channels_end):
                 value, to_b, to_c = values[a, k], values[b, k] - values[a, k], values[c, k] - values[a, k]
                 value += v * to_b + w * to_c
-                step, row = v_step * to_b + w_step * to_c, rows[k]
-                for x in range(first, end):
-                    row[x] = value
-                    value += step
+                step = v_step * to_b + w_step * to_c
+                for x in range(first, end, LANES):
+                    write_ramp(rows, np.uint64(k * rows.shape[1] + x), value, step)
+                    value += np.float32(LANES) * step
         first = end
 
 

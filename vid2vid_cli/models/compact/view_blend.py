@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame, Indices, Points
 from vid2vid_cli.models.compact.mesh.rasterizer import nearest_triangles, shares_along
-from vid2vid_cli.models.compact.weighted_pixels import mix_four
+from vid2vid_cli.models.compact.weighted_pixels import add_shown
 
 LEAST = np.float32(1 / 64)  # a smaller share is not seen
 _ONE, _HALF, _BYTE = np.float32(1), np.float32(0.5), np.float32(1 / 255)
+_BEFORE_LAST = np.float32(1 - 2**-20)  # of the way to a picture's last pixel: as far as that has a next one
+_STEPS = 16  # numbers of a picture's steps
 _NO_SHARES: Any = (np.float32(0),) * 4  # any kind of number
 
 
@@ -23,7 +25,7 @@ _NO_SHARES: Any = (np.float32(0),) * 4  # any kind of number
 class Pictures:
     """K pictures of the same mesh, one after the other.
 
-    pixels: (3 N + 1,), uint8, row by row, see mix_four. frames: (K, 3), where each begins in px, its height and its
+    pixels: (3 N + 1,), uint8, row by row, see add_shown. frames: (K, 3), where each begins in px, its height and its
     width. places: (K, V, 2), the mesh in px of each, the centre of the first at 0. shares: (K, V), how much of each
     vertex is shown of it.
     """
@@ -83,8 +85,9 @@ def _blend(
     (pixels, frames), triangles = pictures, mesh[1]
     # What each triangle shows is found out when it is first seen.
     counts = np.full(len(triangles), -1, np.int64)
-    shown = np.empty((len(triangles), len(frames)), np.int64)
-    steps = np.empty((len(triangles), len(frames), 9), np.float32)
+    begins = np.empty((len(triangles), len(frames), 2), np.uint64)
+    steps = np.empty((len(triangles), len(frames), 4, 4), np.float32)
+    all_steps, sums = steps.reshape(-1), np.empty(4, np.float32)
     for y in range(numbers.shape[0]):
         last, (v, w, v_step, w_step) = -1, _NO_SHARES
         for x in range(numbers.shape[1]):
@@ -96,56 +99,41 @@ def _blend(
             if t != last:
                 last = t
                 if counts[t] < 0:
-                    counts[t] = _see(triangles[t], laid, shown[t], steps[t])
+                    counts[t] = _see(triangles[t], laid, frames, begins[t], steps[t])
                 v, w, v_step, w_step = shares_along(mesh, t, x, y)
             count = counts[t]
             if count == 0:
                 continue
-            red = green = blue = total = np.float32(0)
-            for place in range(count):
-                step = steps[t, place]
-                share = step[0] + v * step[1] + w * step[2]
-                if share < LEAST:
-                    continue
-                # Linearly between four pixels; the edge of a picture is repeated outside.
-                k = shown[t, place]
-                first, height, width = frames[k, 0], frames[k, 1], frames[k, 2]
-                px = step[3] + v * step[4] + w * step[5]
-                py = step[6] + v * step[7] + w * step[8]
-                px = min(max(px, np.float32(0)), np.float32(width - 1))
-                py = min(max(py, np.float32(0)), np.float32(height - 1))
-                left, top = min(int(px), width - 2), min(int(py), height - 2)
-                right, low = px - np.float32(left), py - np.float32(top)
-                at = first + top * width + left
-                p, q = (_ONE - right) * (_ONE - low) * share, right * (_ONE - low) * share
-                r, s = (_ONE - right) * low * share, right * low * share
-                colour = mix_four(pixels, 3 * at, 3 * (at + width), (p, q, r, s))
-                red += colour[0]
-                green += colour[1]
-                blue += colour[2]
-                total += share
-            if total > 0:
-                image[0, y, x] += red * _BYTE - total * image[0, y, x]
-                image[1, y, x] += green * _BYTE - total * image[1, y, x]
-                image[2, y, x] += blue * _BYTE - total * image[2, y, x]
+            sums[:] = 0
+            for k in range(count):
+                places = np.uint64(_STEPS * (t * len(frames) + k)), begins[t, k, 0], begins[t, k, 1]
+                add_shown(sums, (pixels, all_steps), places, (v, w))
+            for k in range(3):
+                image[k, y, x] += _BYTE * (sums[k] - sums[3] * image[k, y, x])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _see(triangle: Indices, mesh: tuple[Points, Points], shown: NDArray[np.int64], steps: Points) -> int:
-    """Find the pictures that a triangle shows: their numbers and how share and place change in it; returns how many."""
-    places, shares = mesh
+def _see(
+    triangle: Indices, laid: tuple[Points, Points], frames: NDArray[np.int64], begins: NDArray[np.uint64], steps: Points
+) -> int:
+    """Find the pictures that a triangle shows: where they begin and how share and place change in it, see add_shown.
+
+    Returns how many they are.
+    """
+    places, shares = laid
     a, b, c = triangle[0], triangle[1], triangle[2]
     count = 0
     for k in range(shares.shape[0]):
         if max(shares[k, a], shares[k, b], shares[k, c]) < LEAST:
             continue
-        shown[count] = k
-        steps[count, 0] = shares[k, a]
-        steps[count, 1] = shares[k, b] - shares[k, a]
-        steps[count, 2] = shares[k, c] - shares[k, a]
+        begins[count, 0], begins[count, 1] = 3 * frames[k, 0], 3 * frames[k, 2]
+        step = steps[count]
+        step[:, 3] = 0
+        step[0, 0], step[1, 0], step[2, 0] = shares[k, a], shares[k, b] - shares[k, a], shares[k, c] - shares[k, a]
+        step[3, 0] = _ONE
         for axis in range(2):
-            steps[count, 3 + 3 * axis] = places[k, a, axis]
-            steps[count, 4 + 3 * axis] = places[k, b, axis] - places[k, a, axis]
-            steps[count, 5 + 3 * axis] = places[k, c, axis] - places[k, a, axis]
+            at, last = places[k, a, axis], frames[k, 2 - axis] - 1
+            step[0, 1 + axis], step[1, 1 + axis] = at, places[k, b, axis] - at
+            step[2, 1 + axis], step[3, 1 + axis] = places[k, c, axis] - at, np.float32(last) * _BEFORE_LAST
         count += 1
     return count

@@ -182,7 +182,8 @@ class FirstFrame:
 
 def _within(places_px: Points, low: Points, high: Points) -> Points:
     """Return 1 where places (N, N, 2) lie between two corners, 0 elsewhere: (N, N)."""
-    return np.asarray(((places_px > low) & (places_px < high)).all(-1), np.float32)
+    x, y = places_px[..., 0], places_px[..., 1]
+    return np.asarray((x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]), np.float32)
 
 
 def _opening(points: Points, first: Points) -> float:

@@ -9,6 +9,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.models.compact.mesh.lanes import LANES, keep_nearer
+
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
 Numbers = tuple[float, ...]
@@ -38,9 +40,10 @@ def nearest_triangles(vertices_px: FloatArray, triangles: IndexArray, size: tupl
 
     vertices_px, triangles: as for `rasterize`.
     """
-    numbers, depth = np.full(size, NOTHING, np.int32), np.full(size, np.inf, np.float32)
-    _number(vertices_px, triangles, numbers, depth)
-    return numbers
+    pixels = size[0] * size[1] + LANES
+    numbers, depth = np.full(pixels, NOTHING, np.int32), np.full(pixels, np.inf, np.float32)
+    _number(vertices_px, triangles, size, numbers, depth)
+    return numbers[:-LANES].reshape(size)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -91,25 +94,27 @@ def _fill(
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _number(vertices: FloatArray, triangles: IndexArray, numbers: IndexArray, depth: FloatArray) -> None:
+def _number(
+    vertices: FloatArray, triangles: IndexArray, size: tuple[int, int], numbers: IndexArray, depth: FloatArray
+) -> None:
+    """Write down the nearest triangle of each pixel. numbers, depth: (height * width + LANES,)."""
+    lanes = np.float32(LANES)
     for index in range(triangles.shape[0]):
         corners = _corners(vertices, triangles, index)
         area = _area(corners)
         if abs(area) < 1e-9:  # seen edge on
             continue
-        top, bottom, left, right = _bounds(corners, depth.shape)
+        top, bottom, left, right = _bounds(corners, size)
         steps = _steps(corners, area)
         z_step = np.float32(steps[2])
         for y in range(top, bottom + 1):
             row = _row(corners, area, y)
             first, last = _covered(row, steps, left, right)
             z = np.float32(row[2] + first * steps[2])
-            for x in range(first, last + 1):
-                # Without a branch, several pixels are compared at once.
-                is_nearer = z < depth[y, x]
-                depth[y, x] = z if is_nearer else depth[y, x]
-                numbers[y, x] = index if is_nearer else numbers[y, x]
-                z += z_step
+            for x in range(first, last + 1, LANES):
+                covered = np.int32(last + 1 - x), np.int32(index)
+                keep_nearer((depth, numbers), np.uint64(y * size[1] + x), (z, z_step), covered)
+                z += lanes * z_step
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
