@@ -18,6 +18,7 @@ from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.base import SourceAppearance
 from vid2vid_cli.models.compact.contact import LidContact
 from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.mouth_halves import CHIN
 from vid2vid_cli.models.compact.posing import UNDERSHOWN_WIDTH
 from vid2vid_cli.models.compact.rest import weighted_median
 from vid2vid_cli.models.registry import LoadedModel, load_model
@@ -60,6 +61,12 @@ def smiling(model: CompactModel) -> SourceAppearance:
     """Return a source whose lips are apart, and whose face is a little larger than the mean one."""
     motion = motion_of(model, SMILE)
     return SourceAppearance({}, 1.1 * model.topology.canonical[None], motion)
+
+
+def stranger_to(model: CompactModel, driver: Motion) -> SourceAppearance:
+    """Return a source with a driver's face, but so far beside it that it is not the driver."""
+    own = replace(driver, expression=driver.expression + 0.05)
+    return SourceAppearance({}, model.topology.canonical[None], own)
 
 
 def heights(points: Tensor, pairs: tuple[tuple[int, int], ...]) -> list[float]:
@@ -139,6 +146,45 @@ def test_lashes_are_left_out_of_a_reading_as_they_are_put_in(model: CompactModel
     faces = lids.opened_by(mean.repeat(4, 1, 1), mean, torch.tensor([[0.0, 0.22], [0.4, 0.45], [0.5, 0.8], [1.0, 1.2]]))
     again = lids.set_opening(faces, mean, lids.with_lashes(faces, mean), mean)
     torch.testing.assert_close(again, faces, atol=1e-4, rtol=0)
+
+
+def with_brows(model: CompactModel, lowered: float) -> Motion:
+    """Return the mean face with brows so much further down, in eye distances."""
+    motion = motion_of(model, 0.0)
+    motion.expression[0, torch.tensor(BROWS).flatten(), 1] += lowered
+    return motion
+
+
+def test_whoever_mostly_talks_with_raised_brows_does_not_rest_so(model: CompactModel) -> None:
+    def brows_at_rest(*lowered: float) -> float:
+        frames = join_motions([with_brows(model, by) for by in lowered])
+        return float(model.rest(frames).motion.expression[0, torch.tensor(BROWS).flatten(), 1].mean())
+
+    assert brows_at_rest(*[-0.06] * 7, *[0.06] * 3) > -0.02
+    assert brows_at_rest(*[-0.06] * 10) == pytest.approx(-0.06, abs=1e-4)  # whose brows lie there are left alone
+
+
+def test_a_frown_leaves_room_above_the_eyes(model: CompactModel) -> None:
+    rest = motion_of(model, 0.0)
+    source, brows = stranger_to(model, rest), ((105, 159), (334, 386))
+    before = min(heights(driven(model, source, rest, rest), brows))
+    assert min(heights(driven(model, source, with_brows(model, 0.2), rest), brows)) > 0.5 * before
+    assert min(heights(driven(model, source, with_brows(model, 0.02), rest), brows)) < before - 0.02
+
+
+def test_a_short_chin_makes_room_for_a_lip_that_comes_down(model: CompactModel) -> None:
+    def with_jaw(lip: float, chin: float) -> Motion:
+        motion = motion_of(model, 0.0)
+        motion.expression[0, [17, 84, 314], 1] += lip
+        motion.expression[0, list(CHIN), 1] += chin
+        return motion
+
+    rest, dropped = with_jaw(0.0, 0.0), with_jaw(0.4, 0.2)  # half of what lies between lip and chin is left
+    source = stranger_to(model, with_jaw(0.0, -0.15))
+    before, after = (driven(model, source, motion, rest) for motion in (rest, dropped))
+    chin = ((17, 152),)
+    assert heights(after, chin)[0] == pytest.approx(0.5 * heights(before, chin)[0], rel=0.15)
+    assert float(after[17, 1] - before[17, 1]) == pytest.approx(0.4, abs=0.02)  # and the lip moved all of its way
 
 
 def test_a_mouth_that_never_closes_shows_no_rest(model: CompactModel) -> None:

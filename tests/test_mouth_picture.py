@@ -19,8 +19,8 @@ from vid2vid_cli.models.base import View
 from vid2vid_cli.models.compact import views
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import POINTS
-from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth, take_mouth
-from vid2vid_cli.models.compact.mouth_tone import BRIGHTEST, SkinTone, match_tone
+from vid2vid_cli.models.compact.mouth_picture import Depths, MouthPicture, sample_mouth, take_mouth
+from vid2vid_cli.models.compact.mouth_tone import BRIGHTEST, SkinTone, match_tone, read_skin_tone
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, own_landmarks
 from vid2vid_cli.models.compact.wrinkles import DrivingLook, SkinTexture
@@ -138,6 +138,36 @@ def test_grey_stone_gets_a_grey_mouth() -> None:
     mouth = replace(red_mouth(), skin=np.array([0.7, 0.55, 0.45], np.float32))
     stone = sample_mouth(mouth, places, tone_of(np.full(3, 0.6)), 1.0)
     assert np.ptp(stone, axis=-1).max() < 0.02 < np.ptp(sample_mouth(mouth, places, tone_of(mouth.skin), 1.0))
+
+
+def test_a_foreign_mouth_that_gapes_is_dark_inside_and_its_teeth_are_not() -> None:
+    skin = np.array([0.7, 0.55, 0.45], np.float32)
+    tongue, tooth = np.array([0.5, 0.36, 0.34]), np.array([0.8, 0.72, 0.62])
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:, :30], picture[:, 30:] = 255 * tongue, 255 * tooth
+    mouth = replace(red_mouth(), picture=picture, skin=skin)
+    y, x = np.mgrid[5:35, 10:50].astype(np.float32)
+    places, down = np.stack([x, y], -1), (y - 5) / 30
+    depths = Depths(np.full_like(x, 0.5), 0.6 * down, 0.6 * (1 - down))
+    own = sample_mouth(mouth, places, tone_of(skin), 1.0, depths)
+    assert np.allclose(own, sample_mouth(mouth, places, tone_of(skin), 1.0))  # nothing of one's own is changed
+    shown = sample_mouth(replace(mouth, is_foreign=1.0), places, tone_of(skin), 1.0, depths)
+    light = shown.mean(-1) / own.mean(-1)
+    assert light[2, :15].max() < 0.6  # dark below the upper lip, and as it was at the lower one
+    assert light[-2, :15].min() > 0.95
+    assert light[:, 26:].min() > 0.95
+
+
+def test_under_varnish_teeth_are_as_yellow_as_all_else() -> None:
+    face = np.zeros((468, 3), np.float32)
+    face[:] = np.random.default_rng(0).uniform(20, 80, (468, 3))
+    tones = [
+        read_skin_tone(np.broadcast_to(np.array(c, np.uint8), (100, 100, 3)), face)
+        for c in ((210, 167, 84), (210, 150, 120))
+    ]
+    varnished, usual = (tone.tint[2] / tone.tint[1] for tone in tones)
+    assert varnished < 0.65
+    assert usual > 0.85
 
 
 def test_a_foreign_mouth_is_neither_gold_nor_blue_nor_glaring() -> None:

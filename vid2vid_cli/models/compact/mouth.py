@@ -21,7 +21,7 @@ from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.mouth_halves import Halves, Projection, Values
 from vid2vid_cli.models.compact.mouth_jaw import Jaw
-from vid2vid_cli.models.compact.mouth_picture import MouthPicture, sample_mouth
+from vid2vid_cli.models.compact.mouth_picture import Depths, MouthPicture, sample_mouth
 from vid2vid_cli.models.compact.mouth_tone import SkinTone
 
 # Mouth widths: an opening that exceeds the source's own, stretched so many times, by the first amount is not filled
@@ -97,16 +97,13 @@ class MouthTarget:
 class Opening:
     """The pixels between the lips: a box of the picture.
 
-    left, top: of the box. along: 0 to 1 from the left corner to the right one. below_upper, above_lower: distance from
-    the lips in mouth widths. weight: how much of a pixel is filled. places_px: (h, w, 2), in the driving's picture.
-    All others (h, w).
+    left, top: of the box. depths: of its pixels, (h, w). weight: (h, w), how much of a pixel is filled. places_px:
+    (h, w, 2), in the driving's picture.
     """
 
     left: int
     top: int
-    along: Values
-    below_upper: Values
-    above_lower: Values
+    depths: Depths
     weight: Values
     places_px: Values
 
@@ -125,7 +122,8 @@ def fill_mouth(target: MouthTarget, source: SourceMouth, shown: MouthPicture | N
         own_px = float(np.linalg.norm(shown.lips_px[0] - shown.lips_px[len(shown.lips_px) // 2]))
         lips = target.points_px[source.topology.inner_lips, :2]
         width_px = float(np.linalg.norm(lips[0] - lips[len(lips) // 2]))
-        colour = sample_mouth(shown, opening.places_px, source.tone, max(width_px, 1.0) / max(own_px, 1.0))
+        magnified, depths = max(width_px, 1.0) / max(own_px, 1.0), opening.depths
+        colour = sample_mouth(shown, opening.places_px, source.tone, magnified, depths)
     else:
         colour = _fill_halves(opening, target, source)
     return Layer(opening.left, opening.top, colour, opening.weight[..., None])
@@ -157,7 +155,7 @@ def find_opening(target: MouthTarget, source: SourceMouth, shown: MouthPicture |
     along, below_upper, above_lower, filled = np.moveaxis(values[..., :4], -1, 0)
     edge = max(LEAST_EDGE_PX, 0.7 * source.tone.blur_px)
     weight = coverage(lips, size, edge) * filled
-    return Opening(int(left), int(top), along, below_upper, above_lower, weight, values[..., 4:])
+    return Opening(int(left), int(top), Depths(along, below_upper, above_lower), weight, values[..., 4:])
 
 
 def coverage(loop_px: Values, size: tuple[int, int], edge_px: float) -> Values:
@@ -171,8 +169,8 @@ def coverage(loop_px: Values, size: tuple[int, int], edge_px: float) -> Values:
 
 def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> Values:
     """Draw the source's own mouth, or one of the bank: (h, w, 3) in [0, 1]."""
-    colour = draw_cavity(opening, source.tone)
-    rows, columns = (np.arange(size, dtype=np.float32) for size in opening.along.shape)
+    colour = draw_cavity(opening.depths, source.tone)
+    rows, columns = (np.arange(size, dtype=np.float32) for size in opening.weight.shape)
     x, y = target.projection.to_arch(*np.meshgrid(columns + opening.left, rows + opening.top))
     jaw, unit = source.jaw, 1 / target.projection.unit_px
     own = source.own if source.shows_own else None
@@ -185,12 +183,12 @@ def _fill_halves(opening: Opening, target: MouthTarget, source: SourceMouth) -> 
         aside, down = jaw.lower_place(target.face, edge)
         down -= jaw.scale * bank[1].low_edge()
         lower = bank[1].lower((x - aside) / jaw.scale, (y - down) / jaw.scale, unit / jaw.scale)
-        _lay(colour, *lower, _shade(opening.above_lower, opening))
+        _lay(colour, *lower, _shade(opening.depths.above_lower, opening.depths))
     if own is not None:
         _lay(colour, *own.upper(x, y - jaw.own_upper_shift(target.face), unit))
     elif bank is not None:
         upper = bank[0].upper(x / jaw.scale, (y - edge) / jaw.scale, unit / jaw.scale)
-        _lay(colour, *upper, _shade(opening.below_upper, opening))
+        _lay(colour, *upper, _shade(opening.depths.below_upper, opening.depths))
     return np.asarray(np.clip(colour, 0, 1), np.float32)
 
 
@@ -200,7 +198,7 @@ def _lay(below: Values, colour: Values, there: Values, light: Values | None = No
     below += there[..., None] * (colour - below)
 
 
-def _shade(distance: Values, opening: Opening) -> Values:
+def _shade(distance: Values, opening: Depths) -> Values:
     """Return how much light reaches teeth at a distance from a lip that shades them, less to the sides: (h, w)."""
     across = np.clip(np.abs(2 * opening.along - 1), 0, 1)
     # Little light enters a mouth that is hardly open.
@@ -208,7 +206,7 @@ def _shade(distance: Values, opening: Opening) -> Values:
     return np.asarray(entering * (0.66 + 0.34 * smoothstep(distance / 0.06)) * (1 - 0.35 * across**3), np.float32)
 
 
-def draw_cavity(opening: Opening, tone: SkinTone) -> Values:
+def draw_cavity(opening: Depths, tone: SkinTone) -> Values:
     """Draw the dark of a mouth and a tongue in it: (h, w, 3) in [0, 1]."""
     across2 = np.square(2 * opening.along - 1)
     height = np.maximum(opening.below_upper + opening.above_lower, np.float32(1e-3))

@@ -15,7 +15,7 @@ from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
 from vid2vid_cli.models.compact.mouth import MouthTarget, SourceMouth, mouth_gaps
 
 # Mouth widths.
-REACH = 0.11  # how far from a corner a fold is sought
+REACH = 0.2  # how far from a corner a fold is sought
 FOLD = 0.075  # a dark spot that is narrower is a fold
 OPENED_FROM, OPENED_TO = 0.10, 0.30  # beyond the source's own opening
 

@@ -7,14 +7,16 @@ driving's lips is warped lip to lip into the source's, its tone matched to the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Frame, Points
+from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.mouth_halves import sample
-from vid2vid_cli.models.compact.mouth_tone import SkinTone, match_blur, match_tone, skin_colour
+from vid2vid_cli.models.compact.mouth_tone import SkinTone, match_blur, match_tone, paleness, skin_colour
 
 LARGEST_PX = 192  # longer side of what is kept of a mouth: more detail than most portraits show
 CORNER_INSET = 0.07  # of the width: corners show the inside of lips and cheeks
@@ -23,6 +25,26 @@ FRAME_BLUR_PX = 1.0  # of frames, as measured on ten clips; not of each frame, w
 # Of the opening: the tracked lower lip lies a little on the lip, whose colour must not come along; the upper one lies
 # where the teeth begin, which must.
 UPPER_INSET, LOWER_INSET = 0.015, 0.08
+# A lamp beside the camera lights tongue and throat, which lie in the shadow of the lips in most portraits.
+GAPING = (0.12, 0.45)  # mouth widths: no darker up to the first height, from the second on all that is missing is
+DARK_ABOVE, DARK_ASIDE, DARKEST = 0.62, 0.35, 0.85  # light that is missing: below the upper lip, at the corners, most
+DARK_STONE = 0.4  # light that is missing everywhere in a grey mouth: a tongue that is not red tells itself from lips so
+ABOVE = (0.2, 1.0)  # of the height, from the lower lip on: where the shadow of the upper lip begins, and is full
+TOOTH_LIGHT, TOOTH_GREEN = (0.65, 0.9), (0.98, 1.08)  # over the skin: brightness, and green to red; not yet, surely
+# Where the tracked upper lip lies on the lip, its red comes along, as of a gum that is too bright.
+DARK_LIP, LIP_UP = 0.5, (0.3, 0.7)  # light that is missing; from where up, of the height
+LIP_LIGHT, LIP_GREEN = (0.5, 0.75), (0.88, 0.74)  # over the skin, as of teeth
+
+
+class Depths(NamedTuple):
+    """Where places (H, W) lie between the lips.
+
+    along: 0 to 1 from the left corner to the right one. below_upper, above_lower: from the lips, in mouth widths.
+    """
+
+    along: Points
+    below_upper: Points
+    above_lower: Points
 
 
 @dataclass(frozen=True)
@@ -30,13 +52,15 @@ class MouthPicture:
     """What a driving frame shows between the lips.
 
     picture: (h, w, 3), uint8 RGB. lips_px: (20, 2), the loop of inner lips in its px, centre of the first pixel at 0.
-    skin: (3,), colour of the driving's skin, in [0, 1]. blur_px: of its edges, in px of the picture.
+    skin: (3,), colour of the driving's skin, in [0, 1]. blur_px: of its edges, in px of the picture. is_foreign: how
+    surely it is another person's than the source's, 0 to 1.
     """
 
     picture: Frame
     lips_px: Points
     skin: Points
     blur_px: float = 1.0
+    is_foreign: float = 0.0
 
 
 def take_mouth(frame: Frame, points_px: Points, loop: NDArray[np.int32]) -> MouthPicture:
@@ -74,11 +98,41 @@ def _inset(lips: Points) -> Points:
     return np.asarray(moved - CORNER_INSET * beside[:, None] * along, np.float32)
 
 
-def sample_mouth(shown: MouthPicture, places_px: Points, tone: SkinTone, magnified: float) -> Points:
+def sample_mouth(
+    shown: MouthPicture, places_px: Points, tone: SkinTone, magnified: float, depths: Depths | None = None
+) -> Points:
     """Sample a mouth's picture at places (H, W, 2) in its px: (H, W, 3) in [0, 1], in a source's light and sharpness.
 
-    magnified: px of the source for one of the picture.
+    magnified: px of the source for one of the picture. depths: of the places, to darken another person's mouth inwards.
     """
     picture = match_blur(shown.picture, shown.blur_px, tone.blur_px / magnified)
-    colours = sample(picture, places_px[..., 0], places_px[..., 1])
-    return match_tone(colours / np.float32(255), shown.skin, tone)
+    colours = sample(picture, places_px[..., 0], places_px[..., 1]) / np.float32(255)
+    toned = match_tone(colours, shown.skin, tone)
+    if depths is None or shown.is_foreign <= 0:
+        return toned
+    missing = shadow_inside(colours, shown.skin, depths, DARK_STONE * paleness(shown.skin, tone))
+    return toned * (1 - np.float32(shown.is_foreign) * missing)[..., None]
+
+
+def shadow_inside(colours: Points, skin: Points, depths: Depths, everywhere: float) -> Points:
+    """Return how much light is missing between lips, (H, W): none on teeth, some on tongue, throat and strange lips.
+
+    colours: (H, W, 3) in [0, 1], as the driving shows them beside its skin (3,). everywhere: how much light is missing
+    in a gaping mouth wherever no teeth are.
+    """
+    height = np.maximum(depths.below_upper + depths.above_lower, np.float32(1e-3))
+    up = depths.above_lower / height
+    green = colours[..., 1] / np.maximum(colours[..., 0], 0.02) * float(skin[0] / max(float(skin[1]), 0.02))
+    bright = colours.mean(-1) / max(float(skin.mean()), 0.02)
+    lip = DARK_LIP * _between(bright, LIP_LIGHT) * _between(green, LIP_GREEN) * _between(up, LIP_UP)
+    gaping = _between(height, GAPING)
+    if not gaping.any():
+        return np.asarray(lip, np.float32)
+    across = np.square(2 * np.clip(depths.along, 0, 1) - 1)
+    missing = DARK_ABOVE * _between(up, ABOVE) + DARK_ASIDE * across + everywhere
+    tooth = _between(bright, TOOTH_LIGHT) * _between(green, TOOTH_GREEN)
+    return np.asarray(np.maximum(lip, gaping * (1 - tooth) * np.minimum(missing, DARKEST)), np.float32)
+
+
+def _between(values: NDArray[Any], limits: tuple[float, float]) -> NDArray[Any]:
+    return smoothstep((values - limits[0]) / (limits[1] - limits[0]))

@@ -18,10 +18,11 @@ MOST_COLOUR = 1.4  # ratio of both saturations of which the root colours a pale 
 WITHOUT_RED = np.array([0.1, 0.5, 0.4], np.float32)  # a grey in which tongue and gums are darker than teeth
 BRIGHTEST = 1.35  # teeth, over how brightly the face is lit: not as if by a flash of their own
 KNEE = 0.65  # of that limit: what is brighter is held back
-LEAST_RED = 0.97  # over green and blue, of a mouth in white light: teeth and tongue are not blue
+LEAST_RED = 0.97  # over green, of a mouth in white light: teeth and tongue are not blue
 LEAST_BLUE, MOST_BLUE = 0.88, 1.0  # over green: nor are they gold or purple
 FOREIGN = 0.15  # logarithm of the gain at which another face's mouth is wholly limited so
 USUAL_SATURATION = 0.35  # of skin, in a usual photograph
+YELLOWEST = 0.68  # blue over green, of skin in white light: of 30 portraits and paintings, one has less
 # Points on cheeks and nose where the skin's colour is read.
 SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 EDGES = 0.04  # share of a face's pixels: its strongest edges, where sharpness is measured
@@ -53,6 +54,8 @@ def read_skin_tone(picture: Frame, points_px: Points) -> SkinTone:
     lit = 0.65 * brightness + 0.35 * 0.62
     # Skin is warm by itself; about a third of its colour comes from the light.
     tint = (colour / max(brightness, 1e-3)) ** 0.35
+    # Skin alone is never as yellow as below old varnish or a candle: all of what is beyond that is the light's.
+    tint[2] *= min(1.0, float(colour[2] / max(float(colour[1]), 1e-3)) / YELLOWEST)
     share = min(1.0, saturation(colour) / USUAL_SATURATION)
     return SkinTone(lit, share, np.asarray(tint / tint.mean(), np.float32), colour, edge_blur(picture, points_px))
 
@@ -99,15 +102,25 @@ def match_tone(colours: Points, skin: NDArray[Any], tone: SkinTone) -> Points:
     gain = (1 - COLOUR_SHARE) * gain.mean() + COLOUR_SHARE * gain
     foreign = float(np.abs(np.log(gain)).max())  # nothing of one's own is changed
     lit = colours * gain.astype(np.float32)
-    ratio = saturation(tone.skin) / max(saturation(skin), 0.1)
-    if ratio < PALE_SHARE:  # stone has neither red gums nor a red tongue
+    ratio, pale = saturation_ratio(skin, tone), paleness(skin, tone)
+    if pale > 0:  # stone has neither red gums nor a red tongue
         grey = (lit * WITHOUT_RED).sum(-1, keepdims=True) * (tone.skin / max(float(tone.skin.mean()), 1e-3))
-        lit = grey + ratio / PALE_SHARE * (lit - grey)
+        lit = grey + (1 - pale) * (lit - grey)
     elif ratio > 1:
         grey = lit.mean(-1, keepdims=True)
         lit = grey + min(ratio, MOST_COLOUR) ** 0.5 * (lit - grey)
     lit = np.asarray(np.clip(lit, 0, 1), np.float32)
     return np.asarray(lit + min(1.0, foreign / FOREIGN) * (as_a_mouth(lit, tone) - lit), np.float32)
+
+
+def saturation_ratio(skin: NDArray[Any], tone: SkinTone) -> float:
+    """Return the saturation of a source's skin over that of skin (3,) in another picture."""
+    return saturation(tone.skin) / max(saturation(skin), 0.1)
+
+
+def paleness(skin: NDArray[Any], tone: SkinTone) -> float:
+    """Return how surely a source is stone or a grey picture, 0 to 1, by its skin and that (3,) of another picture."""
+    return max(0.0, 1 - saturation_ratio(skin, tone) / PALE_SHARE)
 
 
 def as_a_mouth(colours: Points, tone: SkinTone) -> Points:
@@ -116,9 +129,9 @@ def as_a_mouth(colours: Points, tone: SkinTone) -> Points:
     A driving's own light and its camera's colours, matched by the skin alone, go beyond that on another face.
     """
     red, green, blue = np.moveaxis(colours, -1, 0)
-    red = np.maximum(red, np.maximum(green / tone.tint[1], blue / tone.tint[2]) * tone.tint[0] * LEAST_RED)
     neutral = green * tone.tint[2] / tone.tint[1]
     blue = np.clip(blue, LEAST_BLUE * neutral, MOST_BLUE * neutral)
+    red = np.maximum(red, green * tone.tint[0] / tone.tint[1] * LEAST_RED)
     warm = np.stack([red, green, blue], -1)
     warm *= colours.mean(-1, keepdims=True) / np.maximum(warm.mean(-1, keepdims=True), 1e-3)
     brightness, limit = warm.mean(-1, keepdims=True), BRIGHTEST * tone.brightness

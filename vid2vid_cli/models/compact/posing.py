@@ -15,6 +15,8 @@ from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
 from vid2vid_cli.geometry.turning import Turning
 from vid2vid_cli.models.base import SourceAppearance, are_finite
+from vid2vid_cli.models.compact.brow_room import BrowRoom
+from vid2vid_cli.models.compact.chin_room import ChinRoom
 from vid2vid_cli.models.compact.contact import LidContact, LipContact
 from vid2vid_cli.models.compact.eye_contact import gaze_towards, share_asked
 from vid2vid_cli.models.compact.head_model import HeadModel
@@ -115,6 +117,7 @@ class Posing:
         self._basis = state["expression.basis"].float().flatten(1)
         self._reader = state["expression.reader"].float()
         self._lids, self._lips = LidContact(topology), LipContact(topology)
+        self._brows, self._chin = BrowRoom(topology), ChinRoom(topology)
         self._undershown = undershown(topology)
 
     def drive(
@@ -133,7 +136,9 @@ class Posing:
         else:
             rotation = driving.rotation @ reference.rotation.transpose(-1, -2) @ own.rotation
             moved = driving.expression - reference.expression
-            expression = rest + moved * (1 + (1 - alike) * self._further(moved))
+            further = moved * (1 + (1 - alike) * self._further(moved))
+            limited = self._brows.limited(further, source.canonical + rest[:, :POINTS])
+            expression = rest + further + (1 - alike) * (limited - further)
             scale = own.scale * driving.scale / reference.scale
             translation = own.translation + (driving.translation - reference.translation) * own.scale / reference.scale
         gaze = expression[:, POINTS:] - own.expression[:, POINTS:]
@@ -145,6 +150,8 @@ class Posing:
             reference_face = mean + reference.expression[:, :POINTS]
             face = self._lids.set_opening(face, own_face, driving_face, reference_face)
         face = self._lips.set_opening(face, own_face, driving_face, reference_face)
+        if reference_face is not None:
+            face = face + (1 - alike) * (self._chin.made(face, own_face, driving_face, reference_face) - face)
         if pose is not None:
             rotation = turn(rotation, pose, source.turning)
         posed = Similarity(scale.expand(len(driving), 1), rotation, translation)

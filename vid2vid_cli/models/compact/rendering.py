@@ -156,7 +156,8 @@ def _driving_mouth(source: CompactSource, driven: CompactState) -> MouthPicture 
     if mouth is None or not source.mouth.shows_driving:
         return None
     lit_alike = 0.0 if driven.light is None else driven.light.share
-    return replace(mouth, skin=mouth.skin + np.float32(lit_alike) * (tone.skin - mouth.skin))
+    skin = mouth.skin + np.float32(lit_alike) * (tone.skin - mouth.skin)
+    return replace(mouth, skin=skin, is_foreign=1 - driven.alike)
 
 
 def _shows_themself(source: CompactSource, driven: CompactState) -> float:

@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vid2vid_cli.face.landmarks import BROWS
 from vid2vid_cli.models.base import Rest
+from vid2vid_cli.models.compact.brow_room import BrowRoom
 from vid2vid_cli.models.compact.contact import LipContact
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import POINTS
@@ -25,6 +27,7 @@ USUAL_OF_MANY = 0.85  # the same where a median over frames follows, which is no
 MOUTH_UNREST = 0.05  # eye distances: lips open by so much more than they ever close are not at rest
 MOUTH_REACH = 0.7  # eye distances: how far from the lips the face moves with the mouth
 PARTED_REACH = 0.3  # eye distances: how far from an opening its shape counts
+BROWS_VARY = 0.026  # eye distances: how far resting brows are from an average face's (deviation of 178 portraits)
 NEVER_CLOSED = 0.08  # eye distances: a mouth that is open by more in nine of ten frames shows no rest
 
 
@@ -37,6 +40,8 @@ class RestFinder:
         self.parted = topology.region_mask(loops, reach=PARTED_REACH)[:, None]
         """(468, 1), how near each point is to lips and lids, in [0, 1]."""
         self._mouth = topology.region_mask(topology.inner_lips, reach=MOUTH_REACH)[:, None]  # (468, 1)
+        self._brow_points = torch.tensor(BROWS).flatten()
+        self._brow_skin = BrowRoom(topology).skin
 
     def unrest(self, motions: Motion) -> Tensor:
         """Return how far each of some frames of one person is from rest: (N,), see models.base.KnowsRest."""
@@ -48,10 +53,21 @@ class RestFinder:
         expression = weighted_median(motions.expression, shut)
         lower = weighted_median(motions.expression[:, :POINTS], opened)
         expression[:, :POINTS] += self._mouth * (lower - expression[:, :POINTS])
+        expression[:, :POINTS, 1] += self._brow_skin * self._brows_at_rest(motions, expression)
         faces = self._topology.canonical + expression[:, :POINTS]
         expression[:, :POINTS] = self._lips.closed(faces, None) - self._topology.canonical
         is_seen = float(self._mouth_heights(motions).quantile(0.1)) < NEVER_CLOSED
         return Rest(replace(motions[0], expression=expression), is_seen=is_seen)
+
+    def _brows_at_rest(self, motions: Motion, usual: Tensor) -> Tensor:
+        """Return how far down the brows of a usual expression (1, 469, 3) have to go to be at rest: a number.
+
+        Somebody may talk with raised brows for most of a clip. The more brows move, the less their usual height says
+        about their rest, and the more an average face's does: the best guess where both are normally distributed.
+        """
+        heights = motions.expression[:, self._brow_points, 1].mean(1)  # (N,), above an average face's, y down
+        uncertain = heights.var(correction=0) / (heights.var(correction=0) + BROWS_VARY**2)
+        return -uncertain * usual[0, self._brow_points, 1].mean()
 
     def _parts(self, motions: Motion, usual: float = USUAL) -> tuple[Tensor, Tensor]:
         """Return how far eyes are shut and lips are open, each (N,), 0 at rest, 1 plainly not at rest.
