@@ -51,3 +51,10 @@ def test_a_picture_without_colours_tells_nothing(compact: CompactModel, seen: Fa
 
 def test_a_head_that_is_turned_is_not_compared(compact: CompactModel, seen: FacePicture) -> None:
     assert trust_lips(compact.skin, seen, missing(compact, seen, MISSED), 0.3).min() == 1
+
+
+def test_teeth_where_the_mesh_has_the_lips_edge_are_no_missed_lip(compact: CompactModel, seen: FacePicture) -> None:
+    inner = np.rint(seen.points_px[list(LOWER_INNER), :2]).astype(np.int32)
+    thick = round(0.05 * seen.unit_px)
+    teeth = cv2.polylines(seen.picture.copy(), [inner], isClosed=False, color=(220, 215, 205), thickness=thick)
+    assert trust_lips(compact.skin, seen, replace(seen, picture=np.asarray(teeth, np.uint8)), 0.0).min() == 1
