@@ -24,9 +24,11 @@ from tests.support.batches import FRAMES, outputs_in, report_in, run, sha256_of
 from tests.support.processes import MODULE, all_end_promptly, processes_in, run_in_terminal, start, wait_for
 from vid2vid_cli.batch.jobs import Job, Sides, checkpoint_parts
 from vid2vid_cli.batch.options import BatchOptions
-from vid2vid_cli.batch.report import Report
+from vid2vid_cli.batch.report import Outcome, Report
 from vid2vid_cli.batch.run import BatchHooks, BatchResult, make_jobs, run_batch
 from vid2vid_cli.cli.batch import summary
+from vid2vid_cli.cli.batch_console import BatchReporter
+from vid2vid_cli.cli.console import Verbosity
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.video import probe_video
 from vid2vid_cli.pipeline.options import ReenactOptions
@@ -169,6 +171,15 @@ def test_another_checkpoint_under_the_same_name_is_another_job(tmp_path: Path) -
 def test_a_long_batch_has_more_than_a_day() -> None:
     result = BatchResult(Path("report.jsonl"), jobs=1, done=1, seconds=30 * 3600 + 62)
     assert "30:01:02" in summary(result)
+
+
+def test_what_several_jobs_are_warned_of_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with BatchReporter(Verbosity(), 3) as reporter:
+        for index, warnings in enumerate([("not signed",), ("not signed", "no sound"), ()]):
+            job = Job(index, Path("a.png"), Path("b.mp4"), Path(f"{index}.mp4"), ReenactOptions())
+            reporter.hooks.ended(job, Outcome("done", warnings=warnings), index + 1, 3)
+    said = capsys.readouterr().err
+    assert (said.count("warning: not signed"), said.count("warning: no sound")) == (1, 1)
 
 
 def test_a_file_system_without_locks_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:

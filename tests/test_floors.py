@@ -38,6 +38,7 @@ FLOORS = {
     "errors": 0,
     "geometry": 0,
     "hashing": 0,
+    "home": 0,
     "near_names": 0,
     "version": 0,
 }

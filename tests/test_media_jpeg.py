@@ -11,7 +11,7 @@ from PIL import Image
 
 from vid2vid_cli.media import probe
 from vid2vid_cli.media.pipe import open_pipe
-from vid2vid_cli.media.video import probe_video, read_video, sniff
+from vid2vid_cli.media.video import ReadOptions, probe_video, read_video, sniff
 
 
 def jpeg(grey: int, size: tuple[int, int] = (48, 32), **options: object) -> bytes:
@@ -48,12 +48,34 @@ def test_a_picture_that_announces_others_is_a_still(tmp_path: Path) -> None:
     assert sniff(tmp_path / "depth.jpg") == "still"
 
 
+def in_parts(pictures: list[bytes], *, has_length: bool = True) -> bytes:
+    """Write pictures as cameras in a network send them, without the line that ends them."""
+    lengths = [b"Content-Length: %d\r\n" % len(picture) if has_length else b"" for picture in pictures]
+    head = b"--frame\r\nContent-Type: image/jpeg\r\n"
+    return b"".join(b"%b%b\r\n%b\r\n" % (head, *part) for part in zip(lengths, pictures, strict=True))
+
+
+@pytest.mark.parametrize("has_length", [True, False])
+@pytest.mark.parametrize("end", [b"", b"--frame--\r\n", b"--frame\r\n", b"--frame\r\nContent-Ty"])
+def test_a_camera_in_a_network_that_ends_is_not_damaged(end: bytes, has_length: bool, tmp_path: Path) -> None:
+    pictures = [jpeg(grey) for grey in (20, 90, 160, 200)]
+    path, said = tmp_path / "stream.bin", list[str]()
+    path.write_bytes(in_parts(pictures, has_length=has_length) + end)
+    means = [float(frame.mean()) for frame in read_video(path, ReadOptions(warn=said.append))]
+    assert (means, said) == (pytest.approx([39.5, 109.5, 179.5, 219.5], abs=3), [])
+
+
+def test_a_camera_in_a_network_that_is_damaged_is_told(tmp_path: Path) -> None:
+    path, said = tmp_path / "stream.bin", list[str]()
+    path.write_bytes(in_parts([jpeg(20), jpeg(90)]) + b"lost\r\n" + in_parts([jpeg(160), jpeg(200)]))
+    assert len(list(read_video(path, ReadOptions(warn=said.append)))) == 2 and "is damaged" in said[0]
+
+
 @pytest.mark.parametrize("is_multipart", [False, True])
 def test_a_camera_is_read_from_a_pipe(is_multipart: bool, tmp_path: Path) -> None:
     pictures = [jpeg(grey) for grey in (20, 90, 160, 200)]
-    parts = [b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(p), p) for p in pictures]
     path = tmp_path / "stream"
-    path.write_bytes(b"".join(parts if is_multipart else pictures))
+    path.write_bytes(in_parts(pictures) if is_multipart else b"".join(pictures))
     with path.open("rb") as stream, open_pipe(stream.fileno(), 10_000) as video:
         assert video.size == (32, 48)
         means = [float(frame.mean()) for frame in video.frames()]

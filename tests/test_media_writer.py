@@ -17,6 +17,7 @@ from PIL import Image
 from tests.support.clips import end_of, ffmpeg, make_clip, number_of, numbered_frame, numbered_frames
 from tests.support.processes import children
 from vid2vid_cli.errors import MediaError, OutputExistsError
+from vid2vid_cli.media import writer as writer_module
 from vid2vid_cli.media.encoder import CONTAINERS
 from vid2vid_cli.media.ffmpeg import executable
 from vid2vid_cli.media.files import FILE_SUFFIXES, check_output
@@ -389,3 +390,16 @@ def test_places_that_take_no_file_are_refused_before_any_work(path: str, cause: 
 
 def test_suffixes_of_files_are_all_known() -> None:
     assert set(CONTAINERS) < FILE_SUFFIXES
+
+
+def test_the_frames_of_a_gif_that_cannot_be_made_are_kept(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MediaError("o.gif: cannot be written: no space left")
+
+    monkeypatch.setattr(writer_module, "make_gif", refuse)
+    with (
+        pytest.raises(MediaError, match=r"no space left; its frames are in o\.mkv"),
+        open_writer("o.gif", (48, 64), WriteOptions(Fraction(25))) as writer,
+    ):
+        writer.write(np.full((48, 64, 3), 90, np.uint8))
+    assert probe_video("o.mkv").frame_count == 1 and not Path("o.gif").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -115,6 +116,21 @@ def test_a_motion_file_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (back.fps, back.family, back.found.tolist()) == (Fraction(30000, 1001), "compact", [True, True, False])
     for read, written in zip(back.motion.tensors(), content.motion.tensors(), strict=True):
         assert torch.equal(read, written)
+
+
+def test_offsets_of_a_dense_mesh_are_stored_coarsely_unless_that_loses_them(tmp_path: Path) -> None:
+    count, points = 20, 469
+    torch.manual_seed(1)
+    offsets = 0.1 * torch.randn(count, points, 3)
+    for scale, is_equal, most in ((1.0, False, 7), (1e6, True, 13)):
+        motion = replace(make_motion(count, points), expression=scale * offsets, extra=scale * offsets)
+        content = MotionFile(motion, torch.ones(count, dtype=torch.bool), Fraction(25), "compact")
+        save_motion(tmp_path / f"{scale}.motion", content)
+        back = load_motion(tmp_path / f"{scale}.motion").motion
+        assert (tmp_path / f"{scale}.motion").stat().st_size < most * 1000 * count
+        assert torch.equal(back.expression, motion.expression) is is_equal
+        assert (back.expression - motion.expression).abs().max() < 4e-4 * scale
+        assert torch.equal(back.rotation, motion.rotation) and back.expression.dtype == torch.float32
 
 
 def test_a_motion_file_is_not_overwritten_without_force(tmp_path: Path) -> None:

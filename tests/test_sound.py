@@ -118,6 +118,17 @@ def test_an_unheard_part_of_a_sound_costs_no_film(tmp_path: Path) -> None:
     film(tmp_path / "o.mp4", sound, start_s=5.0)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_a_sound_that_is_gone_when_all_frames_are_made_costs_no_film(suffix: str, tmp_path: Path) -> None:
+    sound, lost = tone(tmp_path / "tone.wav"), list[str]()
+    options = WriteOptions(FPS, audio=AudioSource(sound), lose=lost.append)
+    with open_writer(tmp_path / f"o{suffix}", (48, 64), options) as writer:
+        writer.write(np.full((48, 64, 3), 90, np.uint8))
+        sound.unlink()
+    assert len(lost) == 1 and LOST in lost[0]
+    assert probe_video(tmp_path / f"o{suffix}").frame_count == 1
+
+
 def test_no_trial_is_left_behind(tmp_path: Path) -> None:
     film(tmp_path / "o.mp4", unknown_codec_first(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"first.mov", "o.mp4"}

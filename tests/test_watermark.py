@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.support.clips import ffmpeg
 from vid2vid_cli.arrays import Frame
-from vid2vid_cli.media.image import read_image, write_image
+from vid2vid_cli.media.image import contact_sheet, read_image, write_image
 from vid2vid_cli.media.provenance import Provenance
 from vid2vid_cli.media.video import WriteOptions, open_writer, read_video
 from vid2vid_cli.media.watermark.code import CHIPS, PROJECT, bits_of, decode, encode
@@ -104,6 +104,14 @@ ATTACKS: dict[str, Callable[[Frame], Frame]] = {
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_picture_keeps_it(attack: str, marked: Frame) -> None:
     assert number_in(ATTACKS[attack](marked)) == NUMBER
+
+
+@pytest.mark.parametrize("attack", ["nothing", "jpeg 75"])
+def test_a_sheet_that_shows_a_face_again_and_again_keeps_it(attack: str, media_dir: Path) -> None:
+    face = read_image(media_dir / "sources" / "s12_robot_glasses_palette.png")
+    view = np.array(Image.fromarray(face).crop((0, 0, face.shape[1], face.shape[1])).resize((200, 233)))
+    sheet = contact_sheet([view] * 54, columns=9, labels=[f"expression {number}" for number in range(54)])
+    assert number_in(ATTACKS[attack](Watermarker(NUMBER)(sheet))) == NUMBER and number_in(sheet) is None
 
 
 def test_it_is_not_found_where_there_is_none(portrait: Frame) -> None:

@@ -169,7 +169,8 @@ def prepare(folder: Path) -> None:
     subprocess.run(["flite", "-t", SAID, "-o", str(speech)], check=True)
     shrink = ["-map", "0:v", "-map", "1:a", "-vf", "scale=192:192", "-shortest"]
     ffmpeg("-i", EXAMPLES / "driving.mp4", "-i", speech, *shrink, folder / "clip.mp4")
-    ffmpeg("-i", folder / "clip.mp4", "-an", folder / "camera.ts")  # which needs no seeking
+    # Which needs no seeking, and is longer than the second that ffmpeg drops while it finds out what a stream holds.
+    ffmpeg("-stream_loop", "4", "-i", folder / "clip.mp4", "-an", folder / "camera.ts")
     save_public(folder / "public.pth", "vox-256, SPADE")
     (folder / "key.pem").write_bytes(new_signing_key())
 

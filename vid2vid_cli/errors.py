@@ -9,7 +9,7 @@ PARTLY_DONE = 5
 
 
 # How torch and C++ libraries say it. CUDA's own message is kept: it tells what to do.
-_OUT_OF_MEMORY = re.compile(r"bad_alloc|can't allocate memory|not enough memory")
+_OUT_OF_MEMORY = re.compile(r"(?i)bad_alloc|can(not|'t) allocate memory|not enough memory")
 
 
 class Vid2VidError(Exception):
@@ -87,11 +87,17 @@ def describe_failure(error: BaseException) -> tuple[str, int]:
     """Return the line that describes a failure, and the exit code."""
     if isinstance(error, Vid2VidError):
         return str(error), error.exit_code
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
+    if is_out_of_memory(error):
         return f"out of memory; a smaller --size needs less ({str(error) or 'no details'})", 1
     # Anything else is a fault of ours: the line can only say how to find it.
     reason = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
     return f"{reason}; run again with --verbose to see where", 1
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error, also one of torch, means that memory ran out."""
+    is_told = isinstance(error, RuntimeError | OSError) and _OUT_OF_MEMORY.search(str(error)) is not None
+    return isinstance(error, MemoryError) or is_told
 
 
 def one_line(text: str) -> str:

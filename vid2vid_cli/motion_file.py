@@ -20,6 +20,8 @@ from vid2vid_cli.person_mark import is_person_file
 SCHEMA_VERSION = 2  # in 1, compact's `extra` had no body, see motion_layout.py
 # A safetensors file begins with the length of its header; anything that claims more is another kind of file.
 MAX_HEADER_BYTES = 1 << 27
+DENSE = 256
+"""Numbers of a frame from which on they are offsets of a mesh, and not a few keypoints."""
 FIELDS = ("rotation", "translation", "scale", "expression")
 
 
@@ -41,7 +43,7 @@ def encode_motion(content: MotionFile) -> bytes:
     """Return the bytes of a motion file."""
     # Not strict: `extra` is the one field that a motion may lack.
     tensors = dict(zip((*FIELDS, "extra"), content.motion.tensors(), strict=False))
-    tensors = {name: tensor.contiguous().cpu().float() for name, tensor in tensors.items()}
+    tensors = {name: _stored(tensor.contiguous().cpu().float()) for name, tensor in tensors.items()}
     tensors["found"] = content.found.cpu()
     header = {
         "vid2vid_motion": str(SCHEMA_VERSION),
@@ -50,6 +52,15 @@ def encode_motion(content: MotionFile) -> bytes:
         "convention": json.dumps({"axes": "x right, y down, z away", "expression": "canonical frame"}),
     }
     return save(tensors, metadata=header)
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """Return a tensor (B, ...) as it is stored: float16 where a frame has hundreds of numbers, which are small offsets.
+
+    It rounds those of a dense mesh by less than a hundredth of a pixel, and halves the file.
+    """
+    rounded = tensor.half() if tensor[:1].numel() >= DENSE else tensor
+    return rounded if rounded.isfinite().all() else tensor
 
 
 def is_motion_file(path: Path) -> bool:

@@ -17,6 +17,7 @@ from vid2vid_cli.batch.options import BatchOptions, Pair
 from vid2vid_cli.checkpoints import catalogue
 from vid2vid_cli.checkpoints.cache import EMBEDDED, bundled_file, look_for, own_file
 from vid2vid_cli.errors import UsageError, Vid2VidError
+from vid2vid_cli.home import under_home
 from vid2vid_cli.media.probe import sniff
 from vid2vid_cli.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from vid2vid_cli.person_mark import SUFFIX
@@ -61,7 +62,7 @@ class Job:
     def checkpoint_path(self) -> Path | None:
         """The file or folder of the checkpoint; None unless it is named by its path."""
         name = self.options.checkpoint
-        path = Path(name).expanduser()
+        path = under_home(name)
         is_named = name == catalogue.DEFAULT_CHECKPOINT or catalogue.named(name) is not None
         is_path = not is_named and os.path.exists(path)  # noqa: PTH110  for too long a name Path.exists raises
         return path if is_path else None
@@ -115,7 +116,7 @@ def checkpoint_parts(name: str) -> list[Path]:
     if known is not None:
         own = own_file(name)
         return [own] if own is not None else [found.path for found in look_for(known) if found.path is not None]
-    path = Path(name).expanduser()
+    path = under_home(name)
     if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for a name that is too long
         return sorted(part for part in path.rglob("*") if part.is_file())
     return [path] if os.path.isfile(path) else []  # noqa: PTH113  as above

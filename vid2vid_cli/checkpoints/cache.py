@@ -43,11 +43,11 @@ def bundled_file(folder: str, name: str) -> Path:
 
 def home() -> Path:
     """Return vid2vid's own cache: VID2VID_HOME, else vid2vid in XDG_CACHE_HOME, else ~/.cache/vid2vid."""
-    if os.environ.get("VID2VID_HOME"):
-        return Path(os.environ["VID2VID_HOME"]).expanduser().absolute()
     # The XDG specification says to ignore a relative path.
     caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
+        if os.environ.get("VID2VID_HOME"):
+            return Path(os.environ["VID2VID_HOME"]).expanduser().absolute()
         return (caches if caches.is_absolute() else Path.home() / ".cache") / "vid2vid"
     except RuntimeError as error:  # a container runs with the number of a user that nobody knows
         raise WeightsError("this user has no home; set VID2VID_HOME to a folder for downloaded weights") from error

@@ -12,10 +12,11 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from pickle import UnpicklingError  # the class of an error; nothing is unpickled with it
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -34,6 +35,7 @@ from vid2vid_cli.checkpoints.file_format import NotWeightsError, format_of
 from vid2vid_cli.checkpoints.tensor_names import ROLES
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.hashing import hash_file
+from vid2vid_cli.home import under_home
 from vid2vid_cli.near_names import hint_at, nearest_file, nearest_name
 
 __all__ = [
@@ -80,7 +82,7 @@ def find_checkpoint(name: str) -> Path:
     checkpoint = catalogue.named(name)
     if checkpoint is not None:
         return find_pulled(checkpoint)
-    path = Path(name).expanduser()
+    path = under_home(name)
     if os.path.exists(path):  # noqa: PTH110  Path.exists raises for a name that is too long
         return path
     if os.sep in name or path.suffix:
@@ -197,7 +199,22 @@ def _plain(name: str, tensor: Tensor) -> Tensor:
     is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
     if not is_plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise NotWeightsError(f"a file whose tensor {name[:80]} is not made of plain numbers")
-    return tensor.detach()
+    return tensor.detach() if tensor.dtype != torch.float16 or _widens_half() else _widened(tensor)
+
+
+@cache
+def _widens_half() -> bool:
+    """Say whether torch can turn float16 into float32. It cannot where /proc is missing, as in a bare chroot."""
+    try:
+        torch.zeros(1, dtype=torch.float16).float()
+    except RuntimeError:  # it knows no processor; NNPACK cannot work then, and would say so at every convolution
+        torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]
+        return False
+    return True
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return torch.from_numpy(tensor.detach().numpy().astype(np.float32))
 
 
 def _role_file(folder: Path, role: str) -> Path | None:

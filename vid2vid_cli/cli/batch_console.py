@@ -20,6 +20,7 @@ class BatchReporter(Console["BatchBar"]):
     def __init__(self, verbosity: Verbosity, jobs: int) -> None:
         super().__init__(verbosity)
         self._jobs = jobs
+        self._told: set[str] = set()
 
     @property
     def hooks(self) -> BatchHooks:
@@ -40,7 +41,15 @@ class BatchReporter(Console["BatchBar"]):
     def _ended(self, job: Job, outcome: Outcome, ended: int, jobs: int) -> None:
         if self._bar is not None:
             self._bar.ended(ended)
+        self._warn(outcome)
         if outcome.error is not None:
             self.log(f"[{ended}/{jobs}] {job.output}: {outcome.state}: {outcome.error}")
         elif self._bar is None:
             self.log(f"[{ended}/{jobs}] {job.output}: {outcome.frames} frames in {outcome.seconds:.1f} s")
+
+    def _warn(self, outcome: Outcome) -> None:
+        """Tell what the jobs were warned of, each thing once; the report says of which job each was said."""
+        for warning in outcome.warnings:
+            if warning not in self._told:
+                self._told.add(warning)
+                self.log(f"warning: {warning}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vid2vid_cli.cli.console import Reporter, Verbosity
 from vid2vid_cli.cli.failure import guarded
 from vid2vid_cli.cli.options import takes_options
+from vid2vid_cli.cli.signals import signals_held
 from vid2vid_cli.errors import UsageError
 from vid2vid_cli.serve.options import ServeOptions
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 def serve(*, options: ServeOptions, verbosity: Verbosity) -> int:
     """Open a page in the browser: pictures move, speak and turn there, and a camera drives them live. Also an API."""
     try:
-        from vid2vid_cli.serve.server import serve as run
+        with signals_held():
+            from vid2vid_cli.serve.server import serve as run
     except ImportError as error:
         raise UsageError(f"serve: {error.name} does not load; pip install 'vid2vid[serve]'") from error
     reporter = Reporter(verbosity)

@@ -81,8 +81,9 @@ def standing_line(verdict: Verdict) -> str:
 
 def may_have_credentials(file: str) -> bool:
     """Say whether a file is a picture or a film by its name, and no call by its content."""
-    from vid2vid_cli.media.credentials.signing import BESIDE, INSIDE, SIDECAR
-    from vid2vid_cli.pipeline.driving.call_file import is_call_file
+    with signals_held():
+        from vid2vid_cli.media.credentials.signing import BESIDE, INSIDE, SIDECAR
+        from vid2vid_cli.pipeline.driving.call_file import is_call_file
 
     return Path(file).suffix.lower() in {**INSIDE, **BESIDE, SIDECAR: ""} and not is_call_file(Path(file))
 

@@ -42,7 +42,7 @@ _running: set[Child] = set()
 _LOG_PREFIX = re.compile(r"^\[[^\]]*\] ")
 # Lines that only say that something went wrong; an earlier line gives the reason.
 _UNINFORMATIVE = re.compile(
-    r"^(Error (opening|selecting|splitting|parsing|while|sending|submitting|closing|initializing|muxing)|"
+    r"^(Error (opening|selecting|splitting|parsing|while|during|sending|submitting|closing|initializing|muxing)|"
     r"Error writing|Conversion failed|Exiting|Task finished|Terminating thread|Nothing was written|"
     r"Failed to set value|To ignore this|frame=|Could not open encoder|Press |Last message repeated)"
 )
@@ -92,7 +92,9 @@ def each_frame_once() -> list[str]:
 
 def file_input(path: Path, *before: str) -> list[str]:
     """Return the arguments for an input file. before: its options. No name can act as a protocol or a pattern."""
-    kind = ["-f", "mjpeg"] if is_motion_jpeg(path) else []  # called .jpg, it would be a picture to ffmpeg
+    kind: list[str] = []
+    with contextlib.suppress(OSError):  # a file that is gone or cannot be read: ffmpeg says so
+        kind = ["-f", "mjpeg"] if is_motion_jpeg(path) else []  # called .jpg, it would be a picture to ffmpeg
     return ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS, *kind, *before, "-i", f"file:{path}"]
 
 

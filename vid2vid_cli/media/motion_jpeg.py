@@ -1,4 +1,7 @@
-"""Tell a row of JPEG pictures in one file, as cameras write it (Motion JPEG), from a single JPEG (ITU-T T.81)."""
+"""Tell a row of JPEG pictures in one file, as cameras write it (Motion JPEG), from a single JPEG (ITU-T T.81).
+
+Cameras in a network send such a row in parts with lines of text between them (multipart/x-mixed-replace, RFC 2046).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ _SOI, _EOI, _SOS, _APP2 = 0xD8, 0xD9, 0xDA, 0xE2
 _SIZE = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})  # start of frame
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a segment behind them
 _NEXT_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")  # in scanned data: no stuffed zero, no restart
+_PART = re.compile(rb"\n\r?\n\xff\xd8\xff")  # an empty line ends the head of a part
 
 Size = tuple[int, int]
 
@@ -26,6 +30,15 @@ def is_motion_jpeg(path: Path) -> bool:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             first = _walk(data, 0)
             return first is not None and (second := _walk(data, first[1])) is not None and first[0] == second[0]
+
+
+def count_parts(path: Path) -> int:
+    """Count the pictures of a file in parts; 0 if it is none."""
+    with path.open("rb") as file:
+        if not file.read(4).lstrip(b"\r\n").startswith(b"--"):
+            return 0
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return sum(1 for _ in _PART.finditer(data))
 
 
 def _walk(data: mmap.mmap, start: int) -> tuple[Size, int] | None:

@@ -17,6 +17,7 @@ from vid2vid_cli.arrays import Frame
 from vid2vid_cli.errors import MediaError
 from vid2vid_cli.media.colour import WHITE, Colour
 from vid2vid_cli.media.ffmpeg import Child, each_frame_once, file_input, has_decoder, has_filter
+from vid2vid_cli.media.motion_jpeg import count_parts
 from vid2vid_cli.media.probe import VideoInfo, probe_video
 
 HD_HEIGHT_PX = 720
@@ -98,8 +99,13 @@ def read_video(
         raise MediaError(f"{path}: reading broke off after {count} frames: {reason or _killed(status)}; run it again")
     if count == 0:
         raise MediaError(f"{path}: {_why_no_frame(info, options, reason)}")
-    if status != 0 or reason:
+    if status != 0 or (reason and not _is_end_of_parts(path, info, reason)):
         options.warn(f"{path}: is damaged, {count} frames could be read: {reason}")
+
+
+def _is_end_of_parts(path: Path, info: VideoInfo, reason: str) -> bool:
+    """Say whether ffmpeg only met the line that ends pictures in parts, behind which it looks for one more."""
+    return reason.startswith("Error during demuxing") and 0 < count_parts(path) <= info.frame_count + 1
 
 
 def _killed(status: int) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from vid2vid_cli.checkpoints.catalogue import DEFAULT_CHECKPOINT
 from vid2vid_cli.checkpoints.reading import embedded_checkpoint, embedded_speech, find_checkpoint, read_checkpoint
 from vid2vid_cli.checkpoints.tensor_names import why_no_family
-from vid2vid_cli.errors import WeightsError
+from vid2vid_cli.errors import WeightsError, is_out_of_memory
 from vid2vid_cli.face.matte import MatteNetwork, PersonMatte
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.base import Family, ReenactmentModel
@@ -77,6 +77,8 @@ def load_model(checkpoint: str = DEFAULT_CHECKPOINT) -> LoadedModel:
             except WeightsError as error:
                 raise WeightsError(f"{path}: {error}") from error
             except (KeyError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise
                 raise WeightsError(f"{path}: a damaged {family.name} checkpoint ({error}); fetch it again") from error
     raise WeightsError(f"{path}: {why_no_family(file.tensors, [family.name for family in FAMILIES])}")
 

@@ -9,6 +9,7 @@ from typing import Literal
 from PIL import ImageColor
 
 from vid2vid_cli.errors import UsageError
+from vid2vid_cli.home import under_home
 from vid2vid_cli.media.colour import WHITE, Colour
 from vid2vid_cli.media.encoder import CONTAINERS, holds_alpha
 from vid2vid_cli.media.files import shown
@@ -54,7 +55,7 @@ def names_file(text: str) -> bool:
 
 
 def _parse_file(text: str) -> Background:
-    path = Path(text).expanduser()
+    path = under_home(text)
     try:
         is_file = path.is_file()
     except (OSError, ValueError):  # a name that is too long, or has a zero in it
@@ -71,7 +72,7 @@ def _meant(text: str) -> str | None:
     if (word := nearest_name(text, (*WORDS, *ImageColor.colormap))) is not None:
         return word
     try:
-        file = nearest_file(Path(text).expanduser())
+        file = nearest_file(under_home(text))
     except (OSError, ValueError):
         return None
     return None if file is None else shown(file)

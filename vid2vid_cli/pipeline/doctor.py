@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vid2vid_cli.pipeline.doctor_live import cameras, virtual_camera, window
+from vid2vid_cli.process.numba_cache import is_writable
 from vid2vid_cli.process.scratch import Scratch
 from vid2vid_cli.version import __version__
 
@@ -271,6 +272,8 @@ def _signing_key() -> str:
         path = keys.folder() / keys.SIGNING
     except NoPlaceForKeyError as error:
         return f"none, outputs are not signed: {error}"
+    if not path.exists() and not is_writable(path.parent):
+        return f"none, outputs are not signed: {path.parent} cannot be made or written; set VID2VID_CONFIG to a folder"
     if not path.exists():
         return f"none yet, the first output makes {path}; c2pa {c2pa.sdk_version()}"
     signing = keys.load(path)

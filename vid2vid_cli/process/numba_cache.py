@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vid2vid_cli.home import under_home
+
 VARIABLE = "NUMBA_CACHE_DIR"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -19,7 +21,7 @@ def choose_folder() -> None:
     By itself it writes beside the modules, or into the user's cache, and refuses to work if it may do neither: in a
     container whose installation is read-only and whose user has no home.
     """
-    if os.environ.get(VARIABLE) or _is_writable(_PACKAGE) or _is_writable(_users_cache(os.environ)):
+    if os.environ.get(VARIABLE) or is_writable(_PACKAGE) or is_writable(_users_cache(os.environ)):
         return
     folder = _own_temporary_folder()
     if folder is not None:
@@ -27,10 +29,10 @@ def choose_folder() -> None:
 
 
 def _users_cache(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return under_home(environment.get("XDG_CACHE_HOME") or "~/.cache")
 
 
-def _is_writable(folder: Path) -> bool:
+def is_writable(folder: Path) -> bool:
     """Say whether a folder, or the nearest one above it that is there, can be written to."""
     there = next((each for each in (folder, *folder.parents) if each.is_dir()), None)
     return folder.is_absolute() and there is not None and os.access(there, os.W_OK | os.X_OK)

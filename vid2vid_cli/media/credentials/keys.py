@@ -94,12 +94,12 @@ class SigningKey:
 
 def folder() -> Path:
     """Return the configuration folder: VID2VID_CONFIG, else vid2vid in XDG_CONFIG_HOME, else ~/.config/vid2vid."""
-    if os.environ.get("VID2VID_CONFIG"):
-        return Path(os.environ["VID2VID_CONFIG"]).expanduser().absolute()
     configured = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    if configured.is_absolute():
-        return configured / "vid2vid"
     try:
+        if os.environ.get("VID2VID_CONFIG"):
+            return Path(os.environ["VID2VID_CONFIG"]).expanduser().absolute()
+        if configured.is_absolute():
+            return configured / "vid2vid"
         home = Path.home()
     except RuntimeError as error:  # a container runs with the number of a user that nobody knows
         raise NoPlaceForKeyError(f"this user has no home; {_ELSEWHERE}") from error

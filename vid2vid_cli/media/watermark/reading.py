@@ -19,11 +19,13 @@ from vid2vid_cli.media.watermark.tile import (
     rings,
     to_chips,
     to_spectrum,
+    waves,
 )
 
 SCALES = (1.0, 0.5, 2 / 3, 0.75, 2.0, 1.5, 10 / 9, 0.9, 1 / 3, 0.25)
 EXPLAINED = 0.33  # of the chips' energy, at least: see docs/provenance.md
 _LEAST_WEIGHT = 0.15
+_LEAST_STRENGTH = 1e-9  # of a wave: nothing
 _LEAST_TILE = 0.6  # of a tile must be in a picture
 TRIED = 6  # offsets, the most likely ones
 
@@ -69,7 +71,7 @@ def _at_cell_size(luma: Floats, cell: float) -> Iterator[Decoded]:
     found: list[tuple[float, int, int, Complex]] = []
     for top in (0.0, cell / 2):
         for left in (0.0, cell / 2):
-            spectrum = analyse(detail_of(_cells(luma, cell, top, left)))
+            spectrum = _limited(analyse(detail_of(_cells(luma, cell, top, left))))
             match = np.fft.irfft2(spectrum * np.conj(to_spectrum(known_chips())), (TILE, TILE))
             spread = float(np.sqrt(np.mean(match**2))) or 1.0
             for place in np.argsort(match.ravel())[-2:]:
@@ -78,6 +80,19 @@ def _at_cell_size(luma: Floats, cell: float) -> Iterator[Decoded]:
     found.sort(key=lambda each: -each[0])
     for _, down, across, spectrum in found[:TRIED]:
         yield decode(_weighed(to_chips(spectrum * _shift(down, across))))
+
+
+def _limited(spectrum: Complex) -> Complex:
+    """Hold down the waves of a half spectrum that stand out in their ring: they are the picture's own.
+
+    A sheet that shows a face again and again has such waves, which would drown all others.
+    """
+    limited = np.zeros_like(spectrum)
+    values, ring = spectrum[waves()], rings()[::2]  # two chips to a wave
+    strengths = np.abs(values)
+    usual = np.array([np.median(strengths[ring == each]) for each in range(int(ring.max()) + 1)])[ring]
+    limited[waves()] = values * np.minimum(1, usual / np.maximum(strengths, _LEAST_STRENGTH))
+    return limited
 
 
 def _weighed(chips: Floats) -> Floats:
