@@ -136,5 +136,5 @@ def _speed(results: dict[str, Any]) -> str:
     one, whole = speed["1"], speed[CLIP]
     return (
         f"On one core, {one:.1f} frames per second of processor time with one picture and {whole:.1f} with "
-        f"{speed['pictures']} ({whole / one:.2f} of it), frame by frame in turn, reading and pasting included."
+        f"{speed['pictures']} ({whole / one:.2f} of it), a film's frames in turn, reading and pasting included."
     )
