@@ -71,8 +71,7 @@ def test_portraits_that_look_less_turned_than_others_turn_further(
 ) -> None:
     off = errors(media_dir / "sources" / name, axis, model, face_analyzer)
     assert np.abs(list(off.values())).mean() < 2
-    # The mesh reads the beard's +30 as 26, where MediaPipe's own runtime, which finds the face anew, reads 31.
-    assert max(map(abs, off.values())) < 4.5
+    assert max(map(abs, off.values())) < 4
 
 
 def test_the_same_angle_gives_the_same_picture_alone_and_in_a_sweep(model: LoadedModel) -> None:
