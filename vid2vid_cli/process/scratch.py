@@ -27,6 +27,8 @@ BETWEEN_REMOVALS_S = 0.02
 
 _open: set[Scratch] = set()
 _swept: set[Path] = set()
+_abandoned: set[Path] = set()
+"""Scratch folders whose owner was found dead. A child of it may still fill them, after their lock is gone."""
 
 
 class Scratch:
@@ -104,7 +106,7 @@ def remove_all() -> None:
 def sweep(folder: Path, *, again: bool = False) -> bool:
     """Remove what killed runs left in a folder; once per process, unless `again` is set.
 
-    Says whether no scratch folder that belongs to a living process was seen.
+    Says whether none is left there: no process lives that owns one, and no dead one's child still fills one.
     """
     if fcntl is None or (folder.absolute() in _swept and not again):
         return True
@@ -114,10 +116,10 @@ def sweep(folder: Path, *, again: bool = False) -> bool:
         with os.scandir(folder) as entries:
             left = [Path(e) for e in entries if e.name.startswith(PREFIX) and e.is_dir(follow_symlinks=False)]
         for path in left:
-            if _is_abandoned(path):
+            if path in _abandoned or _is_abandoned(path):
+                _abandoned.add(path)
                 shutil.rmtree(path, ignore_errors=True)
-            else:
-                is_clear = False
+            is_clear = is_clear and not path.exists()
     return is_clear
 
 
