@@ -53,10 +53,27 @@ def test_what_a_picture_does_not_show_is_not_moved(
     assert not fit.moved.any()
 
 
-def test_pictures_that_are_mixed_meet() -> None:
+def test_another_frame_of_the_clip_takes_over_what_was_found(
+    compact: CompactModel, seen: FacePicture, missed: tuple[Points, FacePicture]
+) -> None:
+    near, view = missed
+    later = replace(seen, points_px=seen.points_px - 0.6 * near * MISSED_PX)
+    first = fit_lips(compact.skin, seen, [view, view], [EVERYTHING, EVERYTHING])
+    fit = fit_lips(compact.skin, later, [view, view], [EVERYTHING, 0 * EVERYTHING], first)
+    lips = compact.topology.inner_lips
+    both = fit.moved_px(np.array([0, 1]), np.zeros((2, POINTS), np.float32), 0.0)[:, lips]
+    wanted = -1.6 * (near * MISSED_PX)[lips, :2]
+    assert np.linalg.norm(both[0] - wanted, axis=1).mean() < 0.35 * np.linalg.norm(wanted, axis=1).mean()
+    # Where a picture shows nothing, nothing is added.
+    assert np.allclose(
+        both[1], first.moved_px(np.array([1]), np.zeros((1, POINTS), np.float32), 0.0)[0, lips], atol=1e-3
+    )
+
+
+def test_pictures_that_are_mixed_meet(seen: FacePicture) -> None:
     moved = np.zeros((3, POINTS, 2), np.float32)
     moved[0, :, 0], moved[2, :, 0] = 2.0, -1.0
-    fit = LipFit(moved, np.stack([scale * np.eye(2, dtype=np.float32) for scale in (1.0, 1.0, 3.0)]))
+    fit = LipFit(seen, moved, np.stack([scale * np.eye(2, dtype=np.float32) for scale in (1.0, 1.0, 3.0)]))
     shares = np.stack([0.5 * EVERYTHING, 0.5 * EVERYTHING])
     first, last = fit.moved_px(np.array([0, 2]), shares, 1.0)
     # In texels, both show the same point half a texel from where the source does.

@@ -39,9 +39,12 @@ class SeesViews(CompactModel):
     """The embedded model; it notes the views that it is given, and draws as without them."""
 
     views: Sequence[View] | None
+    like: SourceAppearance | None
 
-    def with_views(self, source: SourceAppearance, views: Sequence[View]) -> SourceAppearance:
-        self.views = views
+    def with_views(
+        self, source: SourceAppearance, views: Sequence[View], like: SourceAppearance | None = None
+    ) -> SourceAppearance:
+        self.views, self.like = views, like
         return source
 
 
@@ -129,13 +132,16 @@ def test_a_person_brings_its_views(person: Path, kept: PersonFile, seeing: Loade
 
 
 def test_a_clip_brings_its_own_frames_once(folder: Path, seeing: LoadedModel) -> None:
-    options, seen = ReenactOptions(), []
+    options, seen, made, likes = ReenactOptions(), [], [], []
     source = Source(folder / "man.mp4", options, start_engine(options, seeing), print)
     for _, frame in zip(range(3), source.frames(), strict=False):
         assert frame.faces[0].appearance is not None
+        made.append(frame.faces[0].appearance)
         seen.append(seeing.model.views)  # type: ignore[attr-defined]
+        likes.append(seeing.model.like)  # type: ignore[attr-defined]
     assert 1 <= len(seen[0]) <= 30
     assert seen[0] is seen[2], "chosen once, so that a family prepares them once"
+    assert likes[0] is None and likes[1] is likes[2] is made[0], "what was found out of them is passed on"
 
 
 def test_a_model_that_knows_one_picture_says_so(folder: Path, face_state: dict[str, Tensor]) -> None:

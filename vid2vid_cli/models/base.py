@@ -231,8 +231,13 @@ class View:
 class UsesViews(Protocol):
     """A model that renders each part of a person from the picture that shows it best."""
 
-    def with_views(self, source: SourceAppearance, views: Sequence[View]) -> SourceAppearance:
-        """Return a source that also has what other pictures of the same person show. Without views it is unchanged."""
+    def with_views(
+        self, source: SourceAppearance, views: Sequence[View], like: SourceAppearance | None = None
+    ) -> SourceAppearance:
+        """Return a source that also has what other pictures of the same person show. Without views it is unchanged.
+
+        like: another frame of the source's clip, with the same views: what is known of them is not found out again.
+        """
         ...
 
 

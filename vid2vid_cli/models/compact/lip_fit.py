@@ -34,10 +34,12 @@ LEAST_TRUST = 0.05
 class LipFit:
     """Moves the meshes of K pictures.
 
-    moved: (K, 468, 2), how far from where it was read each picture shows what the source shows at a point, in texels
-    of the skin. to_px: (K, 2, 2), px of each picture for a texel.
+    first: the picture whose lips were compared with all others: the source's, or that of another frame of its clip.
+    moved: (K, 468, 2), how far from where it was read each picture shows what the source shows at a point, in texels of
+    the skin. to_px: (K, 2, 2), px of each picture for a texel.
     """
 
+    first: FacePicture
     moved: Points
     to_px: Points
 
@@ -57,21 +59,38 @@ class LipFit:
         return np.asarray((moved - together) @ self.to_px[which], np.float32)
 
 
-def fit_lips(skin: SkinMap, source: FacePicture, views: Sequence[FacePicture], known: Sequence[Points]) -> LipFit:
-    """Fit the lips of other pictures, in the source's light, to the source's. known: (468,) each, what they show."""
+def fit_lips(
+    skin: SkinMap,
+    source: FacePicture,
+    views: Sequence[FacePicture],
+    known: Sequence[Points],
+    like: LipFit | None = None,
+) -> LipFit:
+    """Fit the lips of other pictures, in the source's light, to the source's. known: (468,) each, what they show.
+
+    like: how they lie on another frame of the source's clip. Then only the lips of two frames are compared, in a
+    fraction of the time.
+    """
+    shown = np.stack([np.asarray(knows, np.float32) for knows in known])[..., None]
+    if like is None:
+        first, moved = source, shown * _ways(skin, source, views)
+    else:
+        first, moved = like.first, like.moved - shown * _ways(skin, like.first, [source])
+    texels = np.column_stack([skin.texels, np.ones(len(skin.texels))])
+    to_px = [np.linalg.lstsq(texels, view.points_px[:, :2], rcond=None)[0][:2] for view in views]
+    return LipFit(first, np.asarray(moved, np.float32), np.asarray(to_px, np.float32))
+
+
+def _ways(skin: SkinMap, source: FacePicture, views: Sequence[FacePicture]) -> Points:
+    """Return how far from where it was read each view shows what the source shows, at the lips: (K, 468, 2), texels."""
     lips = skin.topology.region_mask(skin.topology.inner_lips, REACH).numpy()
     reached = skin.texels[lips > 0]
     low, high = (np.rint(ZOOM * edge).astype(int) for edge in (reached.min(0) - WIDE, reached.max(0) + WIDE))
     window = slice(low[1], high[1]), slice(low[0], high[0])
     own, *others = (_Flattened(skin, picture, window) for picture in (source, *views))
-    texels = np.column_stack([skin.texels, np.ones(len(skin.texels))])
     x, y = np.asarray(ZOOM * skin.texels + (ZOOM - 1) / 2 - low, np.float32).T[:, None]
-    moved, to_px = [], []
-    for view, flat, knows in zip(views, others, known, strict=True):
-        way = cv2.remap(_find_way(own, flat), x, y, cv2.INTER_LINEAR)[0] / ZOOM
-        moved.append((lips * knows)[:, None] * way)
-        to_px.append(np.linalg.lstsq(texels, view.points_px[:, :2], rcond=None)[0][:2])
-    return LipFit(np.asarray(moved, np.float32), np.asarray(to_px, np.float32))
+    ways = [cv2.remap(_find_way(own, flat), x, y, cv2.INTER_LINEAR)[0] / ZOOM for flat in others]
+    return np.asarray(lips[:, None] * np.stack(ways), np.float32)
 
 
 class _Flattened:

@@ -179,16 +179,19 @@ class CompactModel:
         own = source.mouth if like is None else replace(source.mouth, jaw=like.mouth.jaw, bank=like.mouth.bank)
         return replace(source, mouth=replace(own, kind=mouth))
 
-    def with_views(self, source: SourceAppearance, views: Sequence[View]) -> SourceAppearance:
+    def with_views(
+        self, source: SourceAppearance, views: Sequence[View], like: SourceAppearance | None = None
+    ) -> SourceAppearance:
         """Return a source that also has what other pictures of the person show; see models.base.UsesViews."""
-        if not isinstance(source, CompactSource):
+        if not isinstance(source, CompactSource) or not isinstance(like, CompactSource | None):
             raise ValueError("the source appearance belongs to another family")
         if not views:
             return source
         image = source.features["image"]
         own = View(image, own_landmarks(source, (image.shape[2], image.shape[3])))
         around = self._around.read(own, source.canonical, source.warp, views)
-        return replace(source, views=read_views(self.skin, source.canonical, own, views), around=around)
+        read = read_views(self.skin, source.canonical, own, views, None if like is None else like.views)
+        return replace(source, views=read, around=around)
 
     def with_turning(self, source: SourceAppearance, turning: Turning) -> SourceAppearance:
         """Return a source that is turned by these curves; see models.calibrated_turns."""

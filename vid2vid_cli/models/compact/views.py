@@ -87,8 +87,11 @@ class Views:
         return float((weights[1:, 0] * smoothstep((open_by - FILLS[0]) / (FILLS[1] - FILLS[0]))).sum())
 
 
-def read_views(skin: SkinMap, canonical: Tensor, own: View, views: Sequence[View]) -> Views:
-    """Read other pictures of a person. canonical: (1, 468, 3), the source's face. own: the source's own picture."""
+def read_views(skin: SkinMap, canonical: Tensor, own: View, views: Sequence[View], like: Views | None = None) -> Views:
+    """Read other pictures of a person. canonical: (1, 468, 3), the source's face. own: the source's own picture.
+
+    like: what the same views are to another frame of the source's clip.
+    """
     topology = skin.topology
     faces = [_FaceInView(topology, canonical, view) for view in (own, *views)]
     tone = ToneMatcher(skin, faces[0].picture)
@@ -98,9 +101,10 @@ def read_views(skin: SkinMap, canonical: Tensor, own: View, views: Sequence[View
     for face, shown in zip(faces[1:], skins[1:], strict=True):
         if face.is_whole:
             face.known = face.known * trust_brows(skin, skins[0], shown)
-    fit = fit_lips(skin, faces[0].picture, matched, [face.known for face in faces[1:]])
+    known_lips, own_face = [face.known for face in faces[1:]], faces[0].picture
+    fit = fit_lips(skin, own_face, matched, known_lips, None if like is None else like.fit)
     for number, (face, picture) in enumerate(zip(faces[1:], matched, strict=True)):
-        trust = trust_lips(skin, faces[0].picture, fit.fitted(number, picture), face.turn(faces[0]))
+        trust = trust_lips(skin, own_face, fit.fitted(number, picture), face.turn(faces[0]))
         face.known = np.asarray(face.known * trust, np.float32)
     known = [face.shape(unit_px) for face in faces]
     seen = np.stack([face.known * face.seen() for face in faces])

@@ -47,6 +47,7 @@ class SourceViews:
         self._paths, self._info, self._engine = paths, info, engine
         self._max_pixels, self._warn = limits.max_pixels, warn
         self._found: tuple[View, ...] | None = None
+        self._first: SourceAppearance | None = None  # of a video's frames, with what was found
         self._asks = self._has_more()
 
     def _has_more(self) -> bool:
@@ -67,7 +68,10 @@ class SourceViews:
             return appearance
         if self._found is None:
             self._found = self._find(frame, face, crop)
-        return model.with_views(appearance, self._found) if self._found else appearance
+        seen = model.with_views(appearance, self._found, self._first) if self._found else appearance
+        if self._info is not None and self._first is None:
+            self._first = seen
+        return seen
 
     @torch.inference_mode()
     def _find(self, frame: Frame, face: Face, crop: FaceCrop) -> tuple[View, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -43,11 +44,15 @@ class LightHead:
         size = np.ptp(face, 0) / (high - low)  # of width, height and depth
         middle = face.mean(0) - size * self.face.mean(0)
         vertices, on_face = size * self.vertices + middle, size * self.face + middle
-        distance = ((vertices[:, None] - on_face) ** 2).sum(-1)  # squared, (V, 468)
+        return LightHead((vertices + self._shares @ (face - on_face)).astype(np.float32), self.triangles, face)
+
+    @cached_property
+    def _shares(self) -> Points:
+        """How much each vertex moves with each point of the face: (V, 468)."""
+        distance = ((self.vertices[:, None] - self.face) ** 2).sum(-1)  # squared
         nearest = distance.min(1, keepdims=True)
         shares = np.exp((nearest - distance) / (2 * BEND_REACH**2))
-        shares *= np.exp(-nearest / (2 * BEND_FADE**2)) / shares.sum(1, keepdims=True)
-        return LightHead((vertices + shares @ (face - on_face)).astype(np.float32), self.triangles, face)
+        return np.asarray(shares * np.exp(-nearest / (2 * BEND_FADE**2)) / shares.sum(1, keepdims=True), np.float32)
 
 
 @dataclass(frozen=True)
