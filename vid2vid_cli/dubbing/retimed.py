@@ -163,9 +163,9 @@ class RetimedSource(Source):
         """Return how many frames there are: those of the plan."""
         return self._plan.count if self._is_planned(fps) else super().frame_count(fps)
 
-    def frames(self, fps: Fraction | None = None) -> Iterator[SourceFrame]:
+    def frames(self, fps: Fraction | None = None, *, has_views: bool = True) -> Iterator[SourceFrame]:
         """Yield the frames of the plan at the film's own rate, and those of the film at any other."""
-        return self.planned() if self._is_planned(fps) else super().frames(fps)
+        return self.planned() if self._is_planned(fps) else super().frames(fps, has_views=has_views)
 
     def planned(self) -> Iterator[SourceFrame]:
         """Yield the frames of the plan."""

@@ -263,7 +263,7 @@ class Scene:
 def source_rests(model: KnowsRest, source: Source) -> dict[int, Motion]:
     """Estimate how each face of a source video rests, from its first seconds: motions of one frame."""
     seen: dict[int, list[Motion]] = {}
-    for frame in itertools.islice(source.frames(SAMPLED_FPS), SAMPLED_FRAMES):
+    for frame in itertools.islice(source.frames(SAMPLED_FPS, has_views=False), SAMPLED_FRAMES):
         for number, face in enumerate(frame.faces):
             if face.appearance is not None:
                 seen.setdefault(number, []).append(face.appearance.motion)

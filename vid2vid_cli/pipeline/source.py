@@ -135,10 +135,13 @@ class Source:
         """Return how many frames a video has at a rate; 0 for an image, which never ends."""
         return frames_to_read(self.info, self._reading(fps)) if self.info is not None else 0
 
-    def frames(self, fps: Fraction | None = None) -> Iterator[SourceFrame]:
-        """Yield source frames: an image without end; a video at the given rate until it is over."""
+    def frames(self, fps: Fraction | None = None, *, has_views: bool = True) -> Iterator[SourceFrame]:
+        """Yield source frames: an image without end; a video at the given rate until it is over.
+
+        has_views: of a video, also what its other frames show, which takes longer.
+        """
         if self.info is not None:
-            return self._clip(self._reading(fps))
+            return self._clip(self._reading(fps), has_views=has_views)
         on_black = self._still_on(BLACK) if self._shows_alpha else None
         return itertools.repeat(replace(self._still, on_black=on_black))
 
@@ -205,13 +208,13 @@ class Source:
         chosen = options.face, options.face_box, options.size, options.paste_back
         return memory.key(self.path, *what, *chosen, tuple(self._background))
 
-    def _clip(self, reading: ReadOptions) -> Iterator[SourceFrame]:
-        follow = self.follower()
+    def _clip(self, reading: ReadOptions, *, has_views: bool) -> Iterator[SourceFrame]:
+        follow = self.follower(has_views=has_views)
         for picture in read_video(self.path, reading, self.info):
             yield follow(picture)
 
-    def follower(self) -> Callable[..., SourceFrame]:
-        """Return a function that finds the faces of pictures (H, W, 3) which follow each other."""
+    def follower(self, *, has_views: bool = True) -> Callable[..., SourceFrame]:
+        """Return a function that finds the faces of pictures (H, W, 3) which follow each other; see `frames`."""
         trackers: list[FaceTracker] = []
         crops: dict[int, FaceCrop] = {}
 
@@ -222,7 +225,8 @@ class Source:
             seen = {k: scale_face(f, scale) for k, t in enumerate(trackers) if (f := t.update(picture)) is not None}
             for k, face in seen.items():
                 crops[k] = self._next_crop(crops.get(k), frame, face, list(seen.values()))
-            faces = [self._appear(frame, seen.get(k), crop) for k, crop in sorted(crops.items())]
+            places = sorted(crops.items())
+            faces = [self._appear(frame, seen.get(k), crop, has_views=has_views) for k, crop in places]
             on_black = None
             if read.shape[2] == 4:
                 black, _ = self._sized(lay_over(BLACK, read))
@@ -253,7 +257,9 @@ class Source:
             return crop_around(face, spec, EVERYWHERE)
         return crop_around(face, spec, private_room(face, everybody, frame.shape[:2]))
 
-    def _appear(self, frame: Frame, face: Face | None, crop: FaceCrop, number: int = 0) -> SourceFace:
+    def _appear(
+        self, frame: Frame, face: Face | None, crop: FaceCrop, number: int = 0, *, has_views: bool = True
+    ) -> SourceFace:
         """Compute what the model keeps of a face. number: its place among the faces of a still that move."""
         if face is None:
             return SourceFace(crop, None)
@@ -266,7 +272,8 @@ class Source:
             made = still_appearance(model, image, landmarks)
         else:
             made = remembered_appearance(memory, self._key(memory, "appearance", number), model, image, landmarks)
-        return SourceFace(crop, self._with_views(made, frame, face, crop), face.landmarks_px)
+        seen = self._with_views(made, frame, face, crop) if has_views else made
+        return SourceFace(crop, seen, face.landmarks_px)
 
     def _with_views(self, made: SourceAppearance, frame: Frame, face: Face, crop: FaceCrop) -> SourceAppearance:
         """Add what other pictures show, where one face is meant."""
