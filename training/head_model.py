@@ -209,7 +209,7 @@ def build_light_head(head: Head, places: Places, canonical: Array) -> LightHead:
     vertices, face, mean = (
         points.astype(np.float32) for points in (whole.vertices, places.of(head.vertices), canonical)
     )
-    return LightHead(vertices, whole.triangles.astype(np.int32), face).bent(mean)
+    return LightHead(vertices, whole.triangles.astype(np.int32), face).sized(mean).bent(mean)
 
 
 def _shut_corners(canonical: Tensor, eye: int) -> Tensor:

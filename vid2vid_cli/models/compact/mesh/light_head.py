@@ -40,11 +40,16 @@ class LightHead:
 
     def bent(self, face: Points) -> LightHead:
         """Return the head that has another face (468, 3)."""
+        sized = self.sized(face)
+        return LightHead(sized.vertices + self._shares @ (face - sized.face), self.triangles, face)
+
+    def sized(self, face: Points) -> LightHead:
+        """Return the head in the width, height and depth of another face (468, 3), and in its place."""
         low, high = self.face.min(0), self.face.max(0)
-        size = np.ptp(face, 0) / (high - low)  # of width, height and depth
+        size = np.ptp(face, 0) / (high - low)
         middle = face.mean(0) - size * self.face.mean(0)
-        vertices, on_face = size * self.vertices + middle, size * self.face + middle
-        return LightHead((vertices + self._shares @ (face - on_face)).astype(np.float32), self.triangles, face)
+        vertices, on_face = (np.asarray(size * points + middle, np.float32) for points in (self.vertices, self.face))
+        return LightHead(vertices, self.triangles, on_face)
 
     @cached_property
     def _shares(self) -> Points:
