@@ -230,14 +230,14 @@ def _hair_behind_ears(back_xy: Points, fold: Points, room: Points, has_back: Poi
     """Return what the back of a head shows (BACKS, 36, 2), and behind ears and bare temples the hair above, mirrored.
 
     fold: (36, 3), the ring from which the back goes on. room: (36,), eye distances, from the face to where the person
-    ends: where there is little, there is no hair to show. has_back: (36,); where there is none it lies on the ring, and
-    must not look different.
+    ends: where there is little, there is no hair to show. has_back: (36,); where there is little it lies at the ring,
+    would shine through, and must not look different.
     """
     back_xy, height = back_xy.copy(), head.down(fold)
     is_right = head.pose.undo_array(fold)[:, 0] > 0
     has_hair = (height < EAR_TOP) & (room > LEAST_HAIR)
     for side in (is_right, ~is_right):
-        hairy, bare = (np.flatnonzero(side & rays) for rays in (has_hair, ~has_hair & (has_back > 0)))
+        hairy, bare = (np.flatnonzero(side & rays) for rays in (has_hair, ~has_hair & (has_back > HALF)))
         if not hairy.size:
             continue
         hairy = hairy[np.argsort(height[hairy])]
