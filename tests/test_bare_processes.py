@@ -85,7 +85,7 @@ def test_no_width_cuts_the_name_of_an_option(columns: int) -> None:
 
 
 @pytest.mark.parametrize("words", ["rotate --yaw 5 -o o.png", "info o.png", "serve --port 0"])
-@pytest.mark.parametrize("megabytes", [400, 1500])
+@pytest.mark.parametrize("megabytes", [400, 800, 1500])
 def test_too_little_address_space_is_told_before_anything_crashes(megabytes: int, words: str, own_folder: Path) -> None:
     if words.startswith("serve"):
         pytest.importorskip("uvicorn", reason="needs pip install 'vid2vid[serve]'")

@@ -16,7 +16,6 @@ from vid2vid_cli.models.compact.mesh.light_head import LightHead
 
 IntArray = NDArray[np.int32]
 
-
 _SHORTEST = np.float32(1e-12)  # of a normal that tells anything
 
 
