@@ -20,7 +20,7 @@ MEDIA ?= $(or $(VID2VID_MEDIA),../shared/media)
 
 # Files of tests that take seconds: add one here if it does. Long ones stand first, so that the workers end together.
 FAST_TESTS := options families properties codec codec_beside cli checkpoint rewrites skipped_lines geometry motion weights_pull completion \
-	floors watermark media_encoder_check streaming y4m layers shell checkpoint_file transcript dubbing_words live_loop live_capture docs_python
+	floors watermark media_encoder_check streaming y4m layers shell turned_sides checkpoint_file transcript dubbing_words live_loop live_capture docs_python
 
 # Files in the order in which they are named, not the one with the most tests first: see LONG in tests/conftest.py.
 IN_PARALLEL = -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder

@@ -30,10 +30,14 @@ from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.media.video import ReadOptions, read_video
 from vid2vid_cli.models.compact.following import follower
+from vid2vid_cli.models.compact.following.compared_square import LEAST_CELLS, SIDE, ComparedSquare
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
+from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
 from vid2vid_cli.models.compact.following.pixel_loops import even_out
+from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import AROUND, CELLS, POINTS, body_of, unit_points
+from vid2vid_cli.models.compact.source import CompactSource
 from vid2vid_cli.models.registry import LoadedModel
 from vid2vid_cli.motion import Motion
 from vid2vid_cli.motion_file import load_motion
@@ -390,6 +394,7 @@ class Waver:
         y, x = np.mgrid[:VIEW, :VIEW].astype(np.float32)
         self.picture = cv2.remap(shown, x + 1.5 * np.sin(y / 9), y + 1.5 * np.sin(x / 9), cv2.INTER_LINEAR)
         self.points, self._warp = points[0].numpy(), who.warp
+        self._box = box
         self._first, self._pose = FirstFrame(who.warp, box, shown), compact.posing.head_pose(who, points)
         below = np.array([0, 0.4 * VIEW, VIEW, VIEW], np.float32)
         self._partly_seen = FirstFrame(who.warp, box, shown, below)
@@ -399,6 +404,12 @@ class Waver:
         first = self._first if seen else self._partly_seen
         moved = first.surroundings(self._warp.place(self.points, self._pose), self.picture)
         return np.asarray(np.abs(moved).max(-1))
+
+    def moved(self, first: NDArray[np.uint8], then: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return how far cells move to the right from one picture (VIEW, VIEW) to another, in px of them."""
+        compared = FirstFrame(self._warp, self._box, first)
+        cells = compared.surroundings(self._warp.place(self.points, self._pose), then, near=True)
+        return np.asarray(-cells[..., 0] * VIEW / 2)
 
     def spread(self, points: NDArray[np.float32], part: NDArray[np.int64]) -> float:
         """Return how differently the keypoints of a part move where the mesh lies so."""
@@ -418,6 +429,66 @@ def test_what_lies_beyond_the_frame_moves_as_its_edge(waver: Waver) -> None:
     assert np.ptp(whole[:edge], axis=0).max() > 1e-3
     assert (partly[:edge] == partly[edge]).all()
     assert np.ptp(partly[edge:], axis=0).max() > 1e-3
+
+
+def test_a_cell_moves_as_its_edge_and_not_as_the_wall_beside_it(waver: Waver) -> None:
+    """What shows nothing, as a wall beside hair, says nothing about how the hair moves."""
+    noise = np.random.default_rng(0).normal(size=(VIEW, VIEW)).astype(np.float32)
+    wall, by_px, left = 200 + 20 * cv2.GaussianBlur(noise, (0, 0), 3), 2, 30
+    first, then = wall.astype(np.uint8), wall.astype(np.uint8)
+    for row, sway in enumerate((3 * np.sin(np.arange(VIEW) / 7)).astype(int)):
+        first[row, left + sway : left + sway + 3] = 60
+        then[row, left + sway + by_px : left + sway + by_px + 3] = 60
+    # The lock of hair lies in one column of cells, and only reaches into the next one.
+    moved = np.median(waver.moved(first, then)[3:-3], 0)
+    assert moved[left * CELLS // VIEW] > 0.9 * by_px
+    assert moved[left * CELLS // VIEW + 1] > 0.75 * by_px
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ((-1.0, -1.0, 1.0, 1.0), (0, 0, CELLS)),
+        ((-0.5, -1.0, 0.5, 0.0), (6, 0, 12)),
+        ((0.2, -0.5, 1.0, 0.6), (10, 6, 14)),  # a hair's breadth of cells does not count
+        ((0.97, 0.97, 1.0, 1.0), (CELLS - LEAST_CELLS, CELLS - LEAST_CELLS, LEAST_CELLS)),
+    ],
+)
+def test_only_what_a_frame_covers_is_compared(
+    seen: tuple[float, float, float, float], expected: tuple[int, int, int]
+) -> None:
+    square = ComparedSquare.over(Box(*seen), Box(-1, -1, 1, 1))
+    assert (square.left, square.top, square.cells) == expected
+    picture = np.arange(CELLS * 12, dtype=np.float32)[None].repeat(CELLS * 12, 0).clip(0, 255).astype(np.uint8)
+    cut, fine = square.cut(picture), square.as_fine(picture)
+    assert len(cut) == min(square.cells * 12, SIDE)
+    assert len(fine) * square.cells == pytest.approx(len(cut) * CELLS, abs=CELLS)
+    assert cut.mean() == pytest.approx(picture[:, square.left * 12 :][:, : square.cells * 12].mean(), abs=1)
+    means = square.means(np.full((len(cut), len(cut), 2), 3.0, np.float32))
+    assert means.shape == (CELLS, CELLS, 2)
+    assert means.sum() == pytest.approx(3 * 2 * square.cells**2)
+    assert (means[square.top :, square.left :][: square.cells, : square.cells] > 2.99).all()
+
+
+def test_what_is_missed_is_that_of_a_source_cut_off_alike(model: LoadedModel, portrait: Frame, face: Face) -> None:
+    """A frame that ends at the neck holds it still there, in a source and in the driving that is compared."""
+    compact = model.model
+    assert isinstance(compact, CompactModel)
+    bottom = int(face.landmarks_px[152, 1] + 0.1 * face.size_px)
+    cut = np.ascontiguousarray(portrait[:bottom])
+    crop = crop_around(face, compact.follow_crop, EVERYWHERE)
+    landmarks = torch.from_numpy(crop.to_crop(face.landmarks_px)).float()[None]
+    seen = crop.to_crop(np.array([[0, 0], [cut.shape[1], cut.shape[0]]])).ravel().astype(np.float32)
+    source = Portrait(cut, face).view(start_engine(EngineOptions(), model))
+    own = compact.appearance(source.image, source.landmarks)
+    picture = crop_gray(cut, crop)
+    followed, blind = (compact.follow(picture, landmarks, told) for told in (seen, None))
+    assert isinstance(own, CompactSource)
+    assert isinstance(followed, FirstFrameFollower)
+    assert isinstance(blind, FirstFrameFollower)
+    differs, would_differ = (np.abs(one.first.warp.follow - own.warp.follow) for one in (followed, blind))
+    assert would_differ.max() > 0.5
+    assert differs.mean() < 0.35 * would_differ.mean()
 
 
 def test_lips_of_an_opening_mouth_move_as_the_skin_around_them(waver: Waver) -> None:

@@ -25,3 +25,5 @@ BROWS = (
     (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
     (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
 )
+# The nostrils with the tip of the nose, after the map of the mesh's authors.
+NOSTRILS = (64, 4, 294, 326, 2, 97)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vid2vid_cli.arrays import Map
+from vid2vid_cli.arrays import Map, Points
 from vid2vid_cli.codec.space import ExpressionBasis
 from vid2vid_cli.errors import WeightsError
 from vid2vid_cli.face.crop import CropSpec
@@ -83,8 +83,12 @@ class Rigging:
         held = self.project(offsets)
         return _motion_of(pose, held + self._free * (offsets - held), read_gaze(points))
 
-    def rig(self, points: Tensor, matte: Map) -> Rig:
-        """Split a face (1, 468 or 470, 3), and build its mesh. matte: (H, W), of the crop."""
+    def rig(self, points: Tensor, matte: Map, frame: Box | None = None, picture: Points | None = None) -> Rig:
+        """Split a face (1, 468 or 470, 3), and build its mesh.
+
+        matte: (H, W), of the crop. frame: how much of the crop a frame shows, whose edge is repeated beyond; None for
+        all of it. picture: (H, W, 3), if the mesh is to show what it hides.
+        """
         pose, offsets = self._undo_pose(points)
         expression = self.project(offsets)
         # What the space of expressions cannot hold is identity.
@@ -94,7 +98,7 @@ class Rigging:
         border = _still_border(face)
         # Fitted to the source's own shape, unlike the pose of the motion, which is fitted to the mean face.
         head = fit_similarity(canonical, keypoints, self._topology.rigid_weights)
-        warp = MeshWarp(self._topology, face, head, SeenPerson.in_crop(matte, border))
+        warp = MeshWarp(self._topology, face, head, SeenPerson.in_crop(matte, border, frame, picture))
         return Rig(canonical, _motion_of(pose, expression, read_gaze(points)), warp, _square(border), head)
 
     def _undo_pose(self, points: Tensor) -> tuple[Similarity, Tensor]:

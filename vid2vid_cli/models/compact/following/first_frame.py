@@ -18,6 +18,7 @@ from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.eyes import LOOPS, RINGS
 from vid2vid_cli.face.landmarks import LIPS
 from vid2vid_cli.face.sampling import sample_linear
+from vid2vid_cli.models.compact.following.compared_square import ComparedSquare
 from vid2vid_cli.models.compact.following.pixel_loops import Limits, even_out, flow_confidence, places_of, scaled
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.placed_mesh import IN_FACE, PlacedMesh
@@ -25,7 +26,6 @@ from vid2vid_cli.models.compact.mesh.warp import MeshWarp
 from vid2vid_cli.models.compact.motion_layout import CELLS
 
 VIEW = 288  # px: side of the gray picture of the square around the head
-SIDE = 144  # px: of the square that is compared
 FACE_SIDE = 192  # px: of the face that is compared
 FACE_ROOM = 1.1  # side of the face's box over that of its keypoints
 FACE_BLUR = 1 / 192  # of its side, over which neighbouring keypoints share what is found
@@ -36,6 +36,7 @@ NOISE_FLOOR = 2.0  # grey levels: where the warp is off by no more, a flow expla
 CONFIDENCE_GAIN = 10.0  # a flow that explains a tenth of the difference has full confidence
 MAX_RESIDUAL = 45.0  # grey levels: where this much remains, the frame shows something else than the first one
 LEAST_AREA, UNFOLD_TIMES = 0.02, 20  # share of its area that a triangle keeps, and passes to see to that
+EDGE, FEWEST_EDGES = 4.0, 0.02  # grey levels a px of an edge that counts half; share of a cell that is little to see
 CUT = 34.0  # grey levels, mean of the picture: another scene. Within one at most 15 remained, between two at least 33
 
 # An eye that closes or a mouth that opens changes its look, so flow is meaningless there. The further it opens or
@@ -82,7 +83,8 @@ class FirstFrame:
         self._seen = Box(
             box.left + left * scale, box.top + top * scale, box.left + right * scale, box.top + bottom * scale
         )
-        self._small = _shrink(picture)
+        self._compared = ComparedSquare.over(self._seen, box)
+        self._as_fine = self._compared.as_fine(picture)
         is_changing = np.isin(warp.face_triangles, np.concatenate(CHANGING)).any(1)
         self._changing = np.ascontiguousarray(warp.face_triangles[is_changing])
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -96,10 +98,14 @@ class FirstFrame:
         down to single pixels, for what a first comparison has left. Returns (CELLS, CELLS, 2), x and y, in halves of
         the square's side.
         """
-        part = ComparedPart(self._box, MAX_FLOW, self._rough_search if near else self._search)
-        measured = self._compare(mesh, self._small, _shrink(picture), part)
-        flow = scaled(measured.flow, 1 - measured.in_face, 2 / self._box.width)
-        cells = cv2.resize(flow, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
+        square, shown = self._compared, self._compared.cut(picture)
+        part = ComparedPart(square.box, MAX_FLOW * CELLS / square.cells, self._rough_search if near else self._search)
+        measured = self._compare(mesh, self._as_fine, shown, part)
+        # What is near lies at edges. Without any, as on a wall beside hair, a flow is only guessed from around.
+        weight = (1 - measured.in_face) * _edges(shown) if near else 1 - measured.in_face
+        cells = square.means(scaled(measured.flow, weight, 2 / self._box.width))
+        if near:
+            cells /= square.means(weight)[..., None] + np.float32(FEWEST_EDGES)
         # Beyond the frame, everything moves as the nearest cell that it covers wholly.
         step = self._box.width / CELLS
         first = np.ceil((self._seen.low - self._box.low) / step).astype(int)
@@ -204,15 +210,18 @@ def _make_search(steps: int, refinements: int, stride: int) -> cv2.DISOpticalFlo
     return search
 
 
-def _shrink(picture: Picture) -> Picture:
-    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _sample(values: Map, places_px: Points) -> Map:
     """Sample a map (h, w) or (h, w, 2) at places (H, W, 2) in its px; its border is repeated outside."""
     places = np.asarray(places_px, np.float32)
     sampled = cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return np.asarray(sampled, values.dtype)
+
+
+def _edges(picture: Picture) -> Points:
+    """Return how much there is to see around each pixel, from 0 to 1: as much as light changes there."""
+    across, down = (cv2.Sobel(picture, cv2.CV_32F, x, 1 - x, scale=1 / 8) for x in (1, 0))  # per px
+    steepness = cv2.blur(across * across + down * down, (3, 3))
+    return np.asarray(steepness / (steepness + EDGE**2), np.float32)
 
 
 def _difference(one: Picture, other: Picture) -> Points:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vid2vid_cli.arrays import Points
+
 
 @dataclass(frozen=True)
 class Box:
@@ -28,6 +30,22 @@ class Box:
         # The longer side reaches from -1 to 1.
         height, width = size[0] / max(size), size[1] / max(size)
         return cls(-width, -height, width, height)
+
+    @classmethod
+    def of_px(cls, corners_px: Points, size: tuple[int, int]) -> Box:
+        """Return the part of a crop between left, top, right and bottom (4,) in its px. size: (height, width)."""
+        whole = cls.whole(size)
+        step = whole.width / size[1]
+        low, high = (corner * step + whole.low for corner in corners_px.astype(np.float64).reshape(2, 2))
+        (left, top), (right, bottom) = (corner.clip(whole.low, whole.high).tolist() for corner in (low, high))
+        return cls(left, top, right, bottom)
+
+    def in_px(self, size: tuple[int, int]) -> tuple[slice, slice]:
+        """Return the rows and columns of the part in a whole crop, one at least. size: (height, width)."""
+        half, (height, width) = max(size) / 2, size
+        (left, top), (right, bottom) = ((end * half + (width / 2, height / 2)).round() for end in (self.low, self.high))
+        left, top = min(int(left), width - 1), min(int(top), height - 1)
+        return slice(top, max(int(bottom), top + 1)), slice(left, max(int(right), left + 1))
 
     @property
     def low(self) -> NDArray[np.float64]:

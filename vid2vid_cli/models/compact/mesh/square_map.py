@@ -19,7 +19,7 @@ CUT_REACH = 1  # cells along a side of the frame around where it cuts a person o
 
 @dataclass(frozen=True)
 class SquareMap:
-    """A map over the square within a border. values: (SIDE, SIDE)."""
+    """A map over the square within a border. values: (SIDE, SIDE), or (SIDE, SIDE, C)."""
 
     values: Map
     border: Border
@@ -36,11 +36,30 @@ class SquareMap:
         x, y = (low + cells * step for low, step in zip(self.border.low, self.step, strict=True))
         return np.asarray(x), np.asarray(y)
 
-    def at(self, places: Points) -> Map:
-        """Sample the map linearly at places (..., 2); its edge is repeated outside."""
+    @classmethod
+    def of(cls, picture: Points, border: Border, frame: Box | None = None) -> SquareMap:
+        """Read the square within a border off a crop's picture (H, W) or (H, W, C); its edge is repeated beyond it.
+
+        frame: how much of the crop is looked at, see SeenPerson.in_crop.
+        """
+        height, width = picture.shape[:2]
+        half, rows, columns = max(height, width) / 2, slice(0, None), slice(0, None)
+        if frame is not None:
+            rows, columns = frame.in_px((height, width))
+        step = np.asarray((border.high - border.low) * half / SIDE, np.float64)
+        first = border.low * half + (width / 2, height / 2) - (columns.start, rows.start) + step / 2 - 0.5
+        # Averaged first, so that no place between two samples is missed.
+        blurred = cv2.blur(picture[rows, columns], (max(1, round(step[0])), max(1, round(step[1]))))
+        affine = np.array([[step[0], 0, first[0]], [0, step[1], first[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        values = cv2.warpAffine(blurred, affine, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return cls(np.asarray(values, np.float32), border)
+
+    def at(self, places: Points) -> Points:
+        """Sample the map linearly at places (..., 2); its edge is repeated outside. Returns (...) or (..., C)."""
         px = np.asarray((places - self.border.low) / self.step - 0.5, np.float32).reshape(1, -1, 2)
         sampled = cv2.remap(self.values, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-        return np.asarray(sampled, np.float32).reshape(places.shape[:-1])
+        return np.asarray(sampled, np.float32).reshape(*places.shape[:-1], *self.values.shape[2:])
 
     def grown(self, reach: int = 1) -> SquareMap:
         """Return the map with the largest value around each cell. reach: in cells."""
@@ -50,24 +69,23 @@ class SquareMap:
 
 @dataclass(frozen=True)
 class SeenPerson:
-    """Where a picture shows a person. matte: its edge is repeated beyond the frame. frame: what the frame shows."""
+    """Where a picture shows a person. matte: its edge is repeated beyond the frame. frame: what the frame shows.
+
+    colours: of the picture, RGB; None where nothing is asked of them.
+    """
 
     matte: SquareMap
     frame: Box
+    colours: SquareMap | None = None
 
     @classmethod
-    def in_crop(cls, matte: Map, border: Border) -> SeenPerson:
-        """Read the square within a border off a crop's matte (H, W)."""
-        height, width = matte.shape
-        half = max(height, width) / 2
-        step = np.asarray((border.high - border.low) * half / SIDE, np.float64)
-        first = border.low * half + (width / 2, height / 2) + step / 2 - 0.5
-        # Averaged first, so that no place between two samples is missed.
-        blurred = cv2.blur(matte, (max(1, round(step[0])), max(1, round(step[1]))))
-        affine = np.array([[step[0], 0, first[0]], [0, step[1], first[1]]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        values = cv2.warpAffine(blurred, affine, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return cls(SquareMap(np.asarray(values, np.float32), border), Box.whole((height, width)))
+    def in_crop(cls, matte: Map, border: Border, frame: Box | None = None, picture: Points | None = None) -> SeenPerson:
+        """Read the square within a border off a crop's matte (H, W), and its picture (H, W, 3) if that is asked for.
+
+        frame: how much of the crop a frame shows; None for all of it.
+        """
+        colours = None if picture is None else SquareMap.of(picture, border, frame)
+        return cls(SquareMap.of(matte, border, frame), frame or Box.whole(matte.shape), colours)
 
     def room(self, places: Points, *, below: bool = True) -> Map:
         """Return how far it is from places (..., 2) to what holds still: (...), not negative.

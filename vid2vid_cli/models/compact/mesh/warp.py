@@ -20,8 +20,9 @@ from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
 from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.mesh.outline import Outline
 from vid2vid_cli.models.compact.mesh.placed_mesh import BACK, CHANNELS, DRAWN_OUT, PlacedMesh
+from vid2vid_cli.models.compact.mesh.seam import Seam
 from vid2vid_cli.models.compact.mesh.shell import BEHIND, FOLD, RINGS, HeadPose, build_shell, reach_border
-from vid2vid_cli.models.compact.mesh.square_map import SeenPerson
+from vid2vid_cli.models.compact.mesh.square_map import SeenPerson, SquareMap
 from vid2vid_cli.models.compact.mesh.stitching import stitch_corners, stitch_loops
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
@@ -33,6 +34,7 @@ EDGE_SEEN = 0.3  # of facing the camera: what faces it less lies at the silhouet
 SHOWN_FROM, SHOWN_OVER = (0.1, 0.0), (0.3, 0.12)
 IN_VIEW = 0.3  # sine of a turn from which on a side of the head is in view: it shows nothing mixed with the background
 FOREHEAD, CHIN = 10, 152  # points of the mesh
+JAW = (0.2, 0.5)  # y on the canonical head: where the outline begins to open with the jaw, and does so fully
 MOST_OF_ROOM = 0.5  # to the border: what lies around the face moves no further
 STILL_EDGE = 0.15  # of the side of the square within the border: where surroundings stop moving
 
@@ -61,7 +63,8 @@ class MeshWarp:
         """Build the extended mesh of a source.
 
         points: (468, 3), the source's keypoints in [-1, 1] of the crop's longer side. pose: of the source, batch
-        of 1. person: where the crop shows one; the border of their matte holds still.
+        of 1. person: where the crop shows one; the border of their matte holds still. Without their colours, it is not
+        asked where both halves look alike.
         """
         self._topology, self._pose, self._border = topology, pose, person.matte.border
         self.keypoint_count, self.face_triangles = len(points), topology.triangles
@@ -86,7 +89,9 @@ class MeshWarp:
         # What lies behind the silhouette is seen as soon as it turns: until then, its places show the cheek before it.
         behind = self._hidden * smoothstep((EDGE_SEEN - self._facing) / EDGE_SEEN)
         self._shown_from, self._shown_over = (_blend(*ends, behind) for ends in (SHOWN_FROM, SHOWN_OVER))
+        self._seam = self._find_seam(person.colours)
         self._parts = self._name_parts()
+        self._jaw = smoothstep((canonical[topology.oval, 1] - JAW[0]) / (JAW[1] - JAW[0]))
         self._lids = Eyelids(points, float(pose.scale))
 
     @property
@@ -139,7 +144,10 @@ class MeshWarp:
         own = PlacedFace(self.source_xy[: len(keypoints)], float(self._pose.scale))
         target = PlacedFace(keypoints[:, :2], float(pose.scale))
         inside = inside_source_xy(self._topology, own, target)
-        shown = self._shown(keypoints)
+        turned = self._turned(keypoints)
+        shown = self._shown(turned)
+        if self._seam is not None:
+            shown = self._seam.delay(shown, turned)
         drawn_out = shown * smoothstep((EDGE_ON - self._facing) / FULL_EDGE_ON)
         source_xy = self._inset_source_xy(drawn_out)
         shell = slice(len(keypoints), len(keypoints) + self._shell.follow.size)
@@ -179,7 +187,7 @@ class MeshWarp:
     def target_vertices(self, keypoints: Points, pose: Similarity) -> Points:
         """Return all vertices (V, 3) of the mesh for target keypoints."""
         shell = self._shell
-        shown = self._shown(keypoints)[self._topology.oval]
+        shown = self._shown(self._turned(keypoints))[self._topology.oval]
         rest = _between(self._rest_shell, self._rest_tucked, shown)
         turned = pose.apply_array(rest).reshape(shell.places.shape)
         by = shell.follow * (turned - shell.places)
@@ -188,16 +196,20 @@ class MeshWarp:
         moved = shell.places + by * np.minimum(1, MOST_OF_ROOM * shell.room / np.maximum(length, 1e-6))
         bend = keypoints[self._topology.oval] - pose.apply_array(self._rest_outline)
         moved[..., :2] += shell.flex * bend[:, :2]
-        moved[..., 2] += shell.behind
+        # A chin that opens goes back as well: what it opens over stays behind it.
+        moved[..., 2] += shell.behind + self._jaw * np.maximum(bend[:, 2], 0)
         rest_back = _between(self._rest_back, self._rest_back_tucked, shown)
         back = pose.apply_array(rest_back).reshape(shell.back.shape)
         back = shell.back + shell.follow[FOLD] * (back - shell.back)
         return np.concatenate([keypoints, moved.reshape(-1, 3), self._still, back.reshape(-1, 3)]).astype(np.float32)
 
-    def _shown(self, keypoints: Points) -> Points:
-        """Return how far a target turns each point of the face to the camera, from 0, as the source, to 1: (468,)."""
-        revealed = (self._topology.facing(keypoints) - self._facing).astype(np.float32)
-        return smoothstep((revealed - self._shown_from) / self._shown_over)
+    def _turned(self, keypoints: Points) -> Points:
+        """Return how much more than the source a target turns each point of the face to the camera: (468,)."""
+        return np.asarray(self._topology.facing(keypoints) - self._facing, np.float32)
+
+    def _shown(self, turned: Points) -> Points:
+        """Return how far each point of the face has turned to the camera, from 0, as the source, to 1: (468,)."""
+        return smoothstep((turned - self._shown_from) / self._shown_over)
 
     def _name_parts(self) -> Points:
         """Return for each vertex whether it is of the face, and whether it fills an eye: (V, 2)."""
@@ -213,6 +225,16 @@ class MeshWarp:
         around = self._shell.places[:, self._outline.partners, :2].reshape(-1, 2)
         others = self.source_xy[len(partner) + len(around) :]  # never mirrored
         return np.concatenate([self.source_xy[partner], around, others])
+
+    def _find_seam(self, colours: SquareMap | None) -> Seam | None:
+        """Return where what is mirrored may not end; None if nothing is, or the source's colours are not known."""
+        if colours is None or self._hidden.max() <= 0:
+            return None
+        apart = np.abs(colours.at(self.source_xy) - colours.at(self._mirrored_source_xy())).max(-1)
+        face, mirror = apart[: self.keypoint_count], self._shell.mirror
+        rings = apart[len(face) : len(face) + mirror.size].reshape(mirror.shape) * mirror
+        face[self._topology.oval] = np.maximum(face[self._topology.oval], rings.max(0))
+        return Seam.of(self._topology, self._facing, face)
 
     def _inset_source_xy(self, drawn_out: Points) -> Points:
         """Return what vertices show of the source (V, 2), moved inwards a little at the edge of the face.
@@ -236,13 +258,15 @@ class MeshWarp:
         towards = -(self._outline.directions @ turned[2, :2])  # the sine of that turn
         return np.asarray(smoothstep(towards / IN_VIEW), np.float32)
 
-    def _mirror_weights(self, revealed: Points) -> Points | None:
+    def _mirror_weights(self, shown: Points) -> Points | None:
         """Return how much of each vertex (V,) is to be taken from the other half; None if nothing is."""
         if self._hidden.max() <= 0:
             return None
-        face = self._hidden * revealed
+        face = self._hidden * shown
         if face.max() < 0.02:
             return None
+        if self._seam is not None:
+            face = self._seam.carry_on(face)
         rings = self._shell.mirror * face[self._topology.oval]
         others = np.zeros(len(self.source_xy) - len(face) - rings.size)
         return np.concatenate([face, rings.ravel(), others, face[self._loops]]).astype(np.float32)
