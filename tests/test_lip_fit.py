@@ -38,12 +38,13 @@ def test_lips_that_a_mesh_misses_are_found(
     near, view = missed
     fit = fit_lips(compact.skin, seen, [view], [EVERYTHING])
     lips = compact.topology.inner_lips
-    (moved,) = fit.moved_px(np.array([0]), EVERYTHING[None], 0.0)
+    first = np.array([0])
+    (moved,) = fit.moved_px(first, fit.together(first, EVERYTHING[None], 0.0))
     wanted = -(near * MISSED_PX)[lips, :2]
     assert np.linalg.norm(moved[lips] - wanted, axis=1).mean() < 0.35 * np.linalg.norm(wanted, axis=1).mean()
     assert np.abs(moved[compact.topology.eyes.ravel()]).max() < 0.5  # eyes are left alone
     # A picture that has the frame's own mouth is left as it was read.
-    assert np.abs(fit.moved_px(np.array([0]), EVERYTHING[None], 1.0)).max() < 1e-3
+    assert np.abs(fit.moved_px(first, fit.together(first, EVERYTHING[None], 1.0))).max() < 1e-3
 
 
 def test_what_a_picture_does_not_show_is_not_moved(
@@ -61,21 +62,24 @@ def test_another_frame_of_the_clip_takes_over_what_was_found(
     first = fit_lips(compact.skin, seen, [view, view], [EVERYTHING, EVERYTHING])
     fit = fit_lips(compact.skin, later, [view, view], [EVERYTHING, 0 * EVERYTHING], first)
     lips = compact.topology.inner_lips
-    both = fit.moved_px(np.array([0, 1]), np.zeros((2, POINTS), np.float32), 0.0)[:, lips]
+    apart = np.zeros((POINTS, 2), np.float32)
+    both = fit.moved_px(np.array([0, 1]), apart)[:, lips]
     wanted = -1.6 * (near * MISSED_PX)[lips, :2]
     assert np.linalg.norm(both[0] - wanted, axis=1).mean() < 0.35 * np.linalg.norm(wanted, axis=1).mean()
     # Where a picture shows nothing, nothing is added.
-    assert np.allclose(
-        both[1], first.moved_px(np.array([1]), np.zeros((1, POINTS), np.float32), 0.0)[0, lips], atol=1e-3
-    )
+    assert np.allclose(both[1], first.moved_px(np.array([1]), apart)[0, lips], atol=1e-3)
+    # The source itself shows it where its mesh misses it.
+    own = fit.own[lips] @ fit.to_px[0]
+    assert np.linalg.norm(own - 0.6 * (near * MISSED_PX)[lips, :2], axis=1).mean() < 0.35 * 0.6 * MISSED_PX[1]
 
 
 def test_pictures_that_are_mixed_meet(seen: FacePicture) -> None:
     moved = np.zeros((3, POINTS, 2), np.float32)
     moved[0, :, 0], moved[2, :, 0] = 2.0, -1.0
-    fit = LipFit(seen, moved, np.stack([scale * np.eye(2, dtype=np.float32) for scale in (1.0, 1.0, 3.0)]))
+    fit = LipFit(seen, moved, np.stack([scale * np.eye(2, dtype=np.float32) for scale in (1.0, 1.0, 3.0)]), moved[0])
     shares = np.stack([0.5 * EVERYTHING, 0.5 * EVERYTHING])
-    first, last = fit.moved_px(np.array([0, 2]), shares, 1.0)
+    mixed = np.array([0, 2])
+    first, last = fit.moved_px(mixed, fit.together(mixed, shares, 1.0))
     # In texels, both show the same point half a texel from where the source does.
     assert np.allclose(first[:, 0], 2.0 - 0.5)
     assert np.allclose(last[:, 0] / 3.0, -1.0 - 0.5)

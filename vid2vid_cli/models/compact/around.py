@@ -46,7 +46,7 @@ MOST_STANCES = 8  # with the source's own: each takes memory, and more bring lit
 # How far apart two heads may be to suit as well as can be: radians, eye distances, and logarithm of the size.
 WIDTH = 0.05
 USUALLY_SHOWN = 2
-OWN = 0.5  # of the squared distance of the source itself that counts: nothing has to be fitted to it
+OWN = 0.45  # of the squared distance of the source itself that counts: nothing has to be fitted to it
 LITTLE, MUCH = 0.3, 0.7  # of the weight of the best: a stance that has less is left out; what is left out at most
 FADE = 0.06  # of the crop's longer side: over how much of its edge a picture passes into the others
 RIM = 0.07  # eye distances from the outline of the face over which the source's own face fades out

@@ -11,6 +11,7 @@ import math
 from functools import lru_cache
 
 import cv2
+import numba
 import numpy as np
 
 from vid2vid_cli.arrays import Map, Points
@@ -28,22 +29,27 @@ def describe(light: Map, facing: Map) -> Points:
     light: (S, S), logarithm of its brightness on the mesh seen from the front. facing: (S, S), see FaceTopology.facing.
     """
     small = cv2.resize(light, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    across, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
-    angle = np.arctan2(down, across)
-    direction = np.where(angle < 0, angle + 2 * math.pi, angle) / (2 * math.pi) * DIRECTIONS
-    strength, first = np.hypot(across, down).ravel(), np.floor(direction).astype(np.int64)
-    share, rows = (direction - first).ravel(), np.arange(SIDE) // (SIDE // CELLS)
-    cell = DIRECTIONS * (CELLS * rows[:, None] + rows)
-    # Each slope counts for the two directions that it lies between.
-    found = [
-        np.bincount((cell + (first + way) % DIRECTIONS).ravel(), weight * strength, DESCRIBED)
-        for way, weight in enumerate((1 - share, share))
-    ]
-    histogram = (found[0] + found[1]).reshape(CELLS, CELLS, DIRECTIONS).astype(np.float32)
+    slopes = cv2.cartToPolar(cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1))
+    histogram = np.zeros((CELLS, CELLS, DIRECTIONS), np.float32)
+    _count(np.asarray(slopes[0], np.float32), np.asarray(slopes[1], np.float32), histogram)
     histogram /= np.sqrt((histogram**2).sum(-1, keepdims=True) + 0.5)
     seen = cv2.resize(facing, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     histogram *= np.clip((seen - HIDDEN) / (SHOWN - HIDDEN), 0, 1)[..., None]
     return np.asarray(histogram.ravel(), np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(strength: Map, angle: Map, histogram: Points) -> None:
+    """Add slopes to the directions of their cells. angle: in radians, 0 to 2 pi."""
+    for y in range(SIDE):
+        for x in range(SIDE):
+            direction = angle[y, x] / np.float32(2 * math.pi) * np.float32(DIRECTIONS)
+            first = np.int32(direction)
+            share = direction - np.float32(first)
+            cell = histogram[y // (SIDE // CELLS), x // (SIDE // CELLS)]
+            # Each slope counts for the two directions that it lies between.
+            cell[first % DIRECTIONS] += (np.float32(1) - share) * strength[y, x]
+            cell[(first + 1) % DIRECTIONS] += share * strength[y, x]
 
 
 class Likeness:

@@ -36,12 +36,14 @@ class LipFit:
 
     first: the picture whose lips were compared with all others: the source's, or that of another frame of its clip.
     moved: (K, 468, 2), how far from where it was read each picture shows what the source shows at a point, in texels of
-    the skin. to_px: (K, 2, 2), px of each picture for a texel.
+    the skin. to_px: (K, 2, 2), px of each picture for a texel. own: (468, 2), how far the source shows from where it
+    was read what the first one shows, in texels.
     """
 
     first: FacePicture
     moved: Points
     to_px: Points
+    own: Points
 
     def fitted(self, number: int, view: FacePicture) -> FacePicture:
         """Return a picture with its mesh moved to where its lips are the source's. number: which one it is."""
@@ -49,14 +51,19 @@ class LipFit:
         points[:, :2] += self.moved[number] @ self.to_px[number]
         return replace(view, points_px=points)
 
-    def moved_px(self, which: NDArray[np.integer], shares: Points, near: float) -> Points:
-        """Return how far the meshes of some pictures move in their px, so that they meet: (len(which), 468, 2).
+    def together(self, which: NDArray[np.integer], shares: Points, near: float) -> Points:
+        """Return where some pictures meet best, as far as nobody knows how the frame's mesh lies: (468, 2), in texels.
 
         shares: (len(which), 468), how much of each point they show. near: how near their mouths are to the frame's.
         """
-        moved = self.moved[which]
-        together = np.float32(near) * (shares[..., None] * moved).sum(0)
-        return np.asarray((moved - together) @ self.to_px[which], np.float32)
+        return np.asarray(np.float32(near) * (shares[..., None] * self.moved[which]).sum(0), np.float32)
+
+    def moved_px(self, which: NDArray[np.integer], together: Points) -> Points:
+        """Return how far the meshes of some pictures move in their px, so that they meet: (len(which), 468, 2).
+
+        together: (468, 2), how far from the frame's mesh they show what the source shows at a point, in texels.
+        """
+        return np.asarray((self.moved[which] - together) @ self.to_px[which], np.float32)
 
 
 def fit_lips(
@@ -73,12 +80,13 @@ def fit_lips(
     """
     shown = np.stack([np.asarray(knows, np.float32) for knows in known])[..., None]
     if like is None:
-        first, moved = source, shown * _ways(skin, source, views)
+        first, own, moved = source, np.zeros((len(skin.texels), 2), np.float32), shown * _ways(skin, source, views)
     else:
-        first, moved = like.first, like.moved - shown * _ways(skin, like.first, [source])
+        first, own = like.first, _ways(skin, like.first, [source])[0]
+        moved = like.moved + shown * (like.own - own)
     texels = np.column_stack([skin.texels, np.ones(len(skin.texels))])
     to_px = [np.linalg.lstsq(texels, view.points_px[:, :2], rcond=None)[0][:2] for view in views]
-    return LipFit(first, np.asarray(moved, np.float32), np.asarray(to_px, np.float32))
+    return LipFit(first, np.asarray(moved, np.float32), np.asarray(to_px, np.float32), own)
 
 
 def _ways(skin: SkinMap, source: FacePicture, views: Sequence[FacePicture]) -> Points:

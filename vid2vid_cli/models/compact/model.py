@@ -27,6 +27,7 @@ from vid2vid_cli.geometry.turning import Turning
 from vid2vid_cli.models.base import DrivenState, Rest, SourceAppearance, View
 from vid2vid_cli.models.compact.around import AroundReader
 from vid2vid_cli.models.compact.beside import beside_basis
+from vid2vid_cli.models.compact.driver import Driver
 from vid2vid_cli.models.compact.face_matte import with_face
 from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
@@ -34,6 +35,7 @@ from vid2vid_cli.models.compact.gaze import Irises
 from vid2vid_cli.models.compact.head_model import HeadModel
 from vid2vid_cli.models.compact.layers import split_layers
 from vid2vid_cli.models.compact.lid_layer import read_lids
+from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS, unit_points
 from vid2vid_cli.models.compact.mouth_bank import MouthBank
@@ -96,7 +98,8 @@ class CompactModel:
         middle = np.array([width / 2, height / 2, 0], np.float32)
         points_px = points[0].numpy() * np.float32(max(height, width) / 2) + middle
         matte = with_face(self._matte.of_image(image)[0, 0].numpy(), points_px)
-        rig = self._rigging.rig(points, matte)
+        picture = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
+        rig = self._rigging.rig(points, matte, picture=picture)
         irises = Irises(points[0].numpy(), rig.motion.expression[0, POINTS].numpy(), image)
         mouth = read_mouth(self.topology, self._bank, image, landmarks[0], rig)
         lids = read_lids(image, landmarks[0].numpy())
@@ -113,7 +116,12 @@ class CompactModel:
     ) -> FirstFrameFollower | None:
         """Begin to compare the frames of a driving with its first one."""
         points = unit_points(landmarks, picture.shape[:2])
-        rig = self._rigging.rig(points, self._matte.of_frame(np.repeat(picture[..., None], 3, -1)))
+        # What its mesh misses is what a source's misses that is cut off by the same frame.
+        frame = None if seen is None else Box.of_px(seen, picture.shape[:2])
+        part = np.s_[:, :] if frame is None else frame.in_px(picture.shape[:2])
+        matte = np.zeros(picture.shape, np.float32)
+        matte[part] = self._matte.of_frame(np.repeat(picture[part][..., None], 3, -1))
+        rig = self._rigging.rig(points, matte, frame)
         first = FirstFrame(rig.warp, rig.square, picture, seen)
         person = SourceAppearance({}, self.topology.canonical[None], self._rigging.motion(points))
         return FirstFrameFollower(self.posing, person, first)
@@ -144,7 +152,9 @@ class CompactModel:
         points_px = self._points_px(crop, motion)
         inside = take_mouth(frame, points_px, self.topology.inner_lips) if mouth else None
         take = partial(self.skin.take, frame, points_px, motion.rotation[0].cpu().numpy())
-        return DrivingLook(inside, take(), wrinkles) if wrinkles else DrivingLook(inside, unread=take)
+        if not wrinkles:
+            return DrivingLook(inside, unread=take, motion=motion)
+        return DrivingLook(inside, take(), wrinkles, motion=motion)
 
     def _points_px(self, crop: FaceCrop, motion: Motion) -> Points:
         """Return the mesh (468, 3) of a driving in px of its frame."""
@@ -170,7 +180,8 @@ class CompactModel:
             # Folds are light too: what is shown of the one is not shown again.
             left = look.wrinkles if light is None else look.wrinkles - light.share
             shading = self.skin.ratio(look.skin, rest, left) if left > 0 else None
-        return replace(driven, mouth=look.mouth, shading=shading, light=light, driver=look.read_skin)
+        driver = Driver(look, rest.texture if isinstance(rest, RestingSkin) else None, driven.motion)
+        return replace(driven, mouth=look.mouth, shading=shading, light=light, driver=driver)
 
     def with_mouth(self, source: SourceAppearance, mouth: Mouth, like: SourceAppearance | None = None) -> CompactSource:
         """Return a source whose opening mouth is filled as asked; see models.base.FillsMouth."""

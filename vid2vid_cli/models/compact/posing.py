@@ -18,6 +18,7 @@ from vid2vid_cli.models.base import SourceAppearance, are_finite
 from vid2vid_cli.models.compact.brow_room import BrowRoom
 from vid2vid_cli.models.compact.chin_room import ChinRoom
 from vid2vid_cli.models.compact.contact import LidContact, LipContact
+from vid2vid_cli.models.compact.driver import Driver
 from vid2vid_cli.models.compact.eye_contact import gaze_towards, share_asked
 from vid2vid_cli.models.compact.head_model import HeadModel
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
@@ -53,8 +54,8 @@ class CompactState:
     inside of the driving's mouth, for all frames; None to draw one. shading: how light on the skin changes, for all
     frames, see wrinkles.SkinMap.ratio; None for not at all. light: how all light on it does, see
     relighting.Relighting.change; None for another person. skin: the source's; None where it was not taken. alike: how
-    far source and driving are one person, by their shapes, 0 to 1. driver: reads the skin of the face that `mouth` is
-    of; None where nobody can tell whose it is.
+    far source and driving are one person, by their shapes, 0 to 1. motion: what is drawn of the driving's, B frames;
+    None where nobody knows. driver: the face that `mouth` is of; None where nobody can tell whose it is.
     """
 
     keypoints: Tensor
@@ -66,7 +67,8 @@ class CompactState:
     light: LightChange | None = None
     skin: SkinTexture | None = None
     alike: float = 0.0
-    driver: Callable[[], SkinTexture | None] | None = None
+    motion: Motion | None = None
+    driver: Driver | None = None
 
     def is_finite(self) -> bool:
         """Whether all numbers are finite."""
@@ -103,7 +105,9 @@ class CompactState:
         one = slice(index, index + 1)
         surroundings = None if self.surroundings is None else self.surroundings[one]
         head = Similarity(*(t[one] for t in self.head))
-        return replace(self, keypoints=self.keypoints[one], gaze=self.gaze[one], surroundings=surroundings, head=head)
+        motion = None if self.motion is None else self.motion[index]
+        changed = replace(self, keypoints=self.keypoints[one], gaze=self.gaze[one], motion=motion)
+        return replace(changed, surroundings=surroundings, head=head)
 
 
 class Posing:
@@ -159,7 +163,8 @@ class Posing:
         # No pose can be fitted to numbers that overflowed: the fit would raise, where the caller knows whose fault
         # it is (`is_finite`).
         head = self.head_pose(source, keypoints) if are_finite(keypoints) else posed
-        return CompactState(keypoints, gaze, surroundings, head, alike=alike)
+        drawn = None if reference is None else _drawn(driving, keypoint_residuals, alike)
+        return CompactState(keypoints, gaze, surroundings, head, alike=alike, motion=drawn)
 
     def _further(self, moved: Tensor) -> Tensor:
         """Return how much further strangers' faces move than the driving's, as a share of movements (B, 469, 3)."""
@@ -199,6 +204,14 @@ class Posing:
         shown, gaze = motion.expression[:, :POINTS], motion.expression[:, POINTS:]
         coefficients = shown.flatten(1) @ self._basis.T
         return torch.cat([(coefficients @ self._reader.T @ self._basis).reshape(shown.shape), gaze], 1)
+
+
+def _drawn(driving: Motion, residuals: Tensor, alike: float) -> Motion:
+    """Return what is drawn of a driving: its motion, with what the mesh misses where that is followed."""
+    if driving.extra is None or not alike:
+        return driving
+    face, gaze = driving.expression[:, :POINTS] + residuals, driving.expression[:, POINTS:]
+    return replace(driving, expression=torch.cat([face, gaze], 1))
 
 
 def undershown(topology: FaceTopology) -> Tensor:

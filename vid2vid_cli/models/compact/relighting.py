@@ -68,8 +68,13 @@ class Relighting:
         """Return by which factor light on one picture differs from that on another: its bounded logarithm."""
         tells = self._tells * seen_by_both(shown, rest)
         change = np.clip(shown.log_colours - rest.log_colours, -ODDEST, ODDEST)
-        change = _blur(tells[..., None] * change, WIDE) / (_blur(tells, WIDE)[..., None] + np.float32(LEAST_KNOWN))
-        return np.asarray(self._shown[..., None] * MOST * np.tanh(change / MOST), np.float32)
+        told = np.concatenate([tells[..., None] * change, tells[..., None]], -1)
+        # What is wide, half of the texels a side tell.
+        half = np.asarray(cv2.resize(told, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA), np.float32)
+        wide = _blur(half, WIDE / 2)
+        mean = wide[..., :3] / (wide[..., 3:] + np.float32(LEAST_KNOWN))
+        bounded = np.asarray(np.float32(MOST) * np.tanh(mean / np.float32(MOST)), np.float32)
+        return np.asarray(self._shown[..., None] * cv2.resize(bounded, (SIDE, SIDE)), np.float32)
 
     def _compare(self, one: SkinTexture, other: SkinTexture) -> float:
         """Return how far two pictures show one face: 0 for others, 1 for one's own."""

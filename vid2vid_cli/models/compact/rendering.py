@@ -136,10 +136,21 @@ def _lay_pictures(
     mouth = source.mouth
     if chosen is None or not chosen.hides(chosen.views.beside_mouth):
         flatten_folds(warped[0], target, mouth)
-    own_inside = 0.0 if chosen is None else lay_views(warped, target.points_px, chosen)
+    if chosen is None:
+        return 0.0
+    sure, driver = _surely_themself(chosen, driven), driven.driver
+    seen = None if driver is None else chosen.seen_by(driver, sure)
+    own_inside = lay_views(warped, target.points_px, chosen, seen)
     if not own_inside or mouth.kind not in OWN_MOUTH:
         return 0.0
-    return own_inside * (1 - _shows_themself(source, driven))
+    shows_driving = driven.mouth is not None and mouth.kind == "auto" and not mouth.shows_own
+    return own_inside * (1 - sure * shows_driving)
+
+
+def _surely_themself(chosen: ChosenViews, driven: CompactState) -> float:
+    """Return how surely the driving is the person whom the pictures show, 0 to 1; 0 where none of them is shown."""
+    skin = None if driven.driver is None or not len(chosen.used) else driven.driver.skin
+    return 0.0 if skin is None else chosen.views.person.shown_by(skin)
 
 
 def _inside_of_mouth(
@@ -158,12 +169,3 @@ def _driving_mouth(source: CompactSource, driven: CompactState) -> MouthPicture 
     lit_alike = 0.0 if driven.light is None else driven.light.share
     skin = mouth.skin + np.float32(lit_alike) * (tone.skin - mouth.skin)
     return replace(mouth, skin=skin, is_foreign=1 - driven.alike)
-
-
-def _shows_themself(source: CompactSource, driven: CompactState) -> float:
-    """Return how surely the driving's mouth that fills the source's is the same person's, at this very opening."""
-    mouth, views = source.mouth, source.views
-    if views is None or driven.mouth is None or driven.driver is None or mouth.kind != "auto" or mouth.shows_own:
-        return 0.0
-    skin = driven.driver()
-    return 0.0 if skin is None else views.person.shown_by(skin)

@@ -38,6 +38,7 @@ GAZE = 0.4  # eye distances that one eye width of the gaze counts
 GAZE_DRAWN = 0.3  # of it, for the source's own eyes: they are drawn to look elsewhere
 # Eye distances: how far from lips, lids and brows their regions reach.
 MOUTH_REACH, EYE_REACH, BROW_REACH = 0.6, 0.3, 0.35
+EYES = 1  # the number of their region
 LEAST_KNOWN, NEVER = 0.5, 1e9  # share of a region that a picture must show; a distance that nothing makes up for
 NEAR_MOUTH = 12.0  # squared distance, in the widths of lips, at which a picture shows half another mouth
 COARSE = 0.02  # eye distances that one octave of missing pixels counts

@@ -20,6 +20,8 @@ from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import fit_similarity
 from vid2vid_cli.models.base import View
 from vid2vid_cli.models.compact.brow_trust import trust_brows
+from vid2vid_cli.models.compact.driver import Driver
+from vid2vid_cli.models.compact.frame_fit import FrameFit
 from vid2vid_cli.models.compact.gaze import read_gaze
 from vid2vid_cli.models.compact.known_person import KnownPerson
 from vid2vid_cli.models.compact.lip_fit import LipFit, fit_lips
@@ -27,7 +29,7 @@ from vid2vid_cli.models.compact.lip_trust import trust_lips
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
 from vid2vid_cli.models.compact.view_blend import LEAST, Pictures, lay_pictures
-from vid2vid_cli.models.compact.view_choice import FaceShape, Numbers, ViewChoice, mouth_opening
+from vid2vid_cli.models.compact.view_choice import EYES, FaceShape, Numbers, ViewChoice, mouth_opening
 from vid2vid_cli.models.compact.view_tone import FacePicture, ToneMatcher
 from vid2vid_cli.models.compact.wrinkles import SkinMap, SkinTexture
 
@@ -41,6 +43,10 @@ UNSEEN_RIM = 0.04  # the same where the source shows nothing
 FILLS = (0.8, 1.0)
 LEAST_OPENING = 1e-3  # eye distances
 LEAST_SHARE = 0.02  # of any point: a picture that has less is left out
+# Texels: how far the frame's own face may lie from what is drawn to tell how that lies. It is smoothed by less.
+DRIFT = (1.0, 3.0)
+# Share of an eye that pictures have: they are moved from the first on, as far as the frame says from the second on.
+COVERED = (0.7, 0.97)
 HIDDEN = 0.995  # share of a point that pictures have where nothing is seen of what lies below them
 # Where folds are flattened: eye distances from the corners of the mouth, and how near to its middle, of their own way.
 BESIDE_MOUTH, INWARDS = 0.22, 0.9
@@ -52,7 +58,7 @@ class Views:
 
     pictures: K of them, in the source's light. seen: (1 + K, 468), how well the source and each of them show a point.
     inner: (468,), 0 at the rim of the face, 1 inside. beside_mouth: (N,), the points where folds are flattened. fit:
-    how their lips lie on the source's. person: whose they are.
+    how their lips lie on the source's. frames: tells how a frame's lie on them. person: whose they are.
     """
 
     topology: FaceTopology
@@ -62,25 +68,23 @@ class Views:
     inner: Points
     beside_mouth: NDArray[np.integer]
     fit: LipFit
+    frames: FrameFit
     person: KnownPerson
 
     def choose(self, shown: FaceShape, points_px: Points) -> ChosenViews:
         """Choose what is shown of a frame. points_px: (468, 3), its mesh."""
-        shares, fills, near = self.shares(shown, points_px)
-        return ChosenViews(self, shares, fills, near, np.flatnonzero(shares.max(1) > LEAST_SHARE))
-
-    def shares(self, shown: FaceShape, points_px: Points) -> tuple[Points, float, float]:
-        """Return how much of each point of a frame's face comes from each picture: (K, 468).
-
-        Also how much of what is between the lips, and how near the lips of the pictures are to the frame's, 0 to 1.
-        points_px: (468, 3), the frame's mesh.
-        """
         weights, near = self.choice.weigh(shown)
+        shares = self._shares(weights, points_px)
+        used = np.flatnonzero(shares.max(1) > LEAST_SHARE)
+        return ChosenViews(self, weights, shares, self._fills(weights, shown.face), near, used)
+
+    def _shares(self, weights: Numbers, points_px: Points) -> Points:
+        """Return how much of each point of a frame's face comes from each picture: (K, 468)."""
         shares = np.asarray(weights @ self.choice.regions, np.float32) * self.seen
         shares /= np.maximum(shares.sum(0), 1e-6)
         facing = self.topology.facing(points_px)
         shares *= self.inner * smoothstep((facing - SHOWN[0]) / (SHOWN[1] - SHOWN[0]))
-        return shares[1:], self._fills(weights, shown.face), near
+        return np.asarray(shares[1:], np.float32)
 
     def _fills(self, weights: Numbers, face: Points) -> float:
         open_by = self.choice.openings[1:] / max(mouth_opening(face, self.topology), LEAST_OPENING)
@@ -109,11 +113,16 @@ def read_views(skin: SkinMap, canonical: Tensor, own: View, views: Sequence[View
     known = [face.shape(unit_px) for face in faces]
     seen = np.stack([face.known * face.seen() for face in faces])
     seen[0] = np.maximum(seen[0], SOURCE_SEEN)
+    choice = ViewChoice(topology, known)
+    if like is None:
+        frames = FrameFit.of(skin, skins, np.concatenate([fit.own[None], fit.moved]), choice.regions)
+    else:
+        frames = like.frames.of_source(skin, skins[0], fit.own)
     inner, nearer = (1 - topology.region_mask(topology.oval, reach).numpy() for reach in (RIM, UNSEEN_RIM))
     inner += (1 - seen[0]) * (nearer - inner)
     pictures = Pictures.of([each.picture for each in matched], [each.points_px for each in matched])
     person = KnownPerson.of([shown for face, shown in zip(faces, skins, strict=True) if face.is_whole])
-    return Views(topology, ViewChoice(topology, known), pictures, seen, inner, _beside_mouth(topology), fit, person)
+    return Views(topology, choice, pictures, seen, inner, _beside_mouth(topology), fit, frames, person)
 
 
 def _beside_mouth(topology: FaceTopology) -> NDArray[np.integer]:
@@ -126,11 +135,13 @@ def _beside_mouth(topology: FaceTopology) -> NDArray[np.integer]:
 class ChosenViews:
     """What a frame shows of other pictures.
 
-    shares: (K, 468), how much of each point comes from each picture. fills: how much of what is between the lips. near:
+    weights: (1 + K, R), how much of each region comes from the source and each picture, and shares: (K, 468), how much
+    of each point really does. fills: how much of what is between the lips. near:
     how near their lips are to the frame's, 0 to 1. used: the pictures that are shown at all.
     """
 
     views: Views
+    weights: Numbers
     shares: Points
     fills: float
     near: float
@@ -141,11 +152,34 @@ class ChosenViews:
         shares = self.shares[np.ix_(self.used, points)]
         return bool((np.where(shares < LEAST, 0, shares).sum(0) > HIDDEN).all())
 
+    def seen_by(self, driver: Driver, sure: float) -> Points | None:
+        """Return how far a frame shows what the source shows at a point, and how surely: (468, 3), see `together`.
 
-def lay_views(image: Tensor, points_px: Points, chosen: ChosenViews) -> float:
+        driver: whose face is in it. sure: that it is this person's, 0 to 1. None where the frame tells nothing.
+        """
+        if not sure or driver.skin is None or driver.drawn is None:
+            return None
+        moved = self.views.frames.since_rest(self.weights, driver.skin, driver.at_rest)
+        drift = driver.drift(self.views.topology)
+        near = smoothstep((DRIFT[1] - np.linalg.norm(drift, axis=1)) / (DRIFT[1] - DRIFT[0]))
+        # The source itself stays: an iris that is drawn half of it, half of others, would be seen twice.
+        covered = smoothstep((self.shares.sum(0) - COVERED[0]) / (COVERED[1] - COVERED[0]))
+        eyes = self.views.choice.regions[EYES]
+        return np.column_stack([moved + drift, sure * near * (1 - eyes * (1 - covered))])
+
+    def together(self, seen: Points | None) -> Points:
+        """Return how far from the frame's mesh pictures show what the source shows at a point: (468, 2), in texels.
+
+        seen: (468, 3), the same as the frame itself shows it, and how surely, 0 to 1; None where it does not.
+        """
+        guessed = self.views.fit.together(self.used, self.shares[self.used], self.near)
+        return guessed if seen is None else guessed + seen[:, 2:] * (seen[:, :2] - guessed)
+
+
+def lay_views(image: Tensor, points_px: Points, chosen: ChosenViews, seen: Points | None = None) -> float:
     """Lay what suits a frame over its image (1, 3, H, W), in place. Returns how much of the mouth's inside it shows.
 
-    points_px: (468, 3), the frame's mesh in px from the left and top edge.
+    points_px: (468, 3), the frame's mesh in px from the left and top edge. seen: see ChosenViews.together.
     """
     views, shares, used = chosen.views, chosen.shares, chosen.used
     if not len(used):
@@ -158,7 +192,7 @@ def lay_views(image: Tensor, points_px: Points, chosen: ChosenViews) -> float:
     low = np.clip(np.floor(points.min(0)).astype(int), 0, (width, height))
     high = np.clip(np.ceil(points.max(0)).astype(int) + 1, low, (width, height))
     if (high > low).all():
-        pictures = views.pictures.some(used, shares[used], views.fit.moved_px(used, shares[used], chosen.near))
+        pictures = views.pictures.some(used, shares[used], views.fit.moved_px(used, chosen.together(seen)))
         box = int(low[0]), int(low[1]), int(high[0]), int(high[1])
         lay_pictures(image[0].numpy(), points_px, triangles, pictures, box)
     return chosen.fills

@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from vid2vid_cli.arrays import Frame, Indices, Map, Points
-from vid2vid_cli.face.landmarks import BROWS
+from vid2vid_cli.face.landmarks import BROWS, NOSTRILS
 from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.mouth_picture import MouthPicture
+from vid2vid_cli.motion import Motion
 
 SIDE = 96  # texels
 MIDDLE, HALF = (0.0, 0.04), 0.96  # eye distances: the part of the canonical head that a texture covers
 TEXEL = 2 * HALF / SIDE  # eye distances
 DARK = 0.06  # of full light, added before the logarithm: what is nearly black has only noise
-# Points of the mesh, after its authors' map: nostrils with the tip of the nose, and the outline of the lips.
-NOSTRILS = (64, 4, 294, 326, 2, 97)
+# Points of the mesh, after its authors' map: the outline of the lips.
 LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 # Eye distances from such points: nothing is drawn up to the first, all from the second on.
 AT_BROWS, AT_NOSTRILS, AT_LIPS, AT_LIDS, AT_RIM = (0.02, 0.09), (0.04, 0.16), (0.04, 0.24), (0.06, 0.16), (0.02, 0.18)
@@ -84,13 +84,15 @@ class DrivingLook:
     """What is shown of a driving frame itself.
 
     mouth: None to draw one. skin: None to leave the source's as it is. wrinkles: how much of it is shown, in [0, 1].
-    unread: takes the skin out of the frame where none is shown, for those who ask whose mouth it is.
+    unread: takes the skin out of the frame where none is shown, for those who ask whose face it is. motion: as it was
+    read off the frame; None where nobody knows.
     """
 
     mouth: MouthPicture | None
     skin: SkinTexture | None = None
     wrinkles: float = 0.0
     unread: Callable[[], SkinTexture] | None = None
+    motion: Motion | None = None
 
     def read_skin(self) -> SkinTexture | None:
         """Return the skin, whether it is shown or not; None where there is no picture of it."""
