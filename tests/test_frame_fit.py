@@ -24,7 +24,7 @@ from vid2vid_cli.models.compact.motion_layout import POINTS
 from vid2vid_cli.models.compact.view_tone import UPRIGHT, FacePicture
 from vid2vid_cli.models.compact.views import DRIFT, ChosenViews
 from vid2vid_cli.models.compact.wrinkles import TEXEL, DrivingLook, SkinTexture
-from vid2vid_cli.motion import Motion
+from vid2vid_cli.motion import Motion, blend_motion
 from vid2vid_cli.pipeline.engine import Engine, start_engine
 from vid2vid_cli.pipeline.options import EngineOptions
 
@@ -83,6 +83,20 @@ def test_drift_is_how_far_a_frame_lies_from_what_is_drawn(compact: CompactModel)
     driver = Driver(DrivingLook(None, motion=read), None, drawn)
     assert np.allclose(driver.drift(compact.topology), (0, 3), atol=1e-3)
     assert not replace(driver, drawn=read).drift(compact.topology).any()
+
+
+def test_a_mouth_that_is_asked_to_open_less_is_not_drawn_as_open_as_the_frames(compact: CompactModel) -> None:
+    """A fifth less of a jaw that drops is more than smoothing; a hundredth is not."""
+    names = compact.expression_names
+    weights = torch.zeros(1, len(names))
+    weights[0, names.index("jawOpen")] = 0.8
+    rotation = rotation_from_pose(*torch.zeros(3, 1))
+    opened, shut = compact.motion_of(weights, rotation), compact.motion_of(torch.zeros_like(weights), rotation)
+    chin = []
+    for strength in (0.8, 0.99):
+        driver = Driver(DrivingLook(None, motion=opened), None, blend_motion(shut, opened, strength))
+        chin.append(float(np.linalg.norm(driver.drift(compact.topology)[17])))
+    assert chin[0] > DRIFT[1] and chin[1] < DRIFT[0]
 
 
 @dataclass(frozen=True)

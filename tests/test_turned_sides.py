@@ -25,7 +25,7 @@ from vid2vid_cli.models.compact.posing import CompactState
 
 HELD_YAW = -35
 FOREHEAD = [109, 67, 103, 54, 21, 68, 104, 69, 108]  # points of the mesh: one half of the forehead, at its edge
-NOSE, CHIN_TOP, BROW = 1, 17, 105
+CHIN_TOP, BROW = 17, 105
 GREEN = tensor([0.1, 0.9, 0.1])[:, None]
 
 

@@ -154,9 +154,9 @@ class Trial:
 def steadily_read(analyzer: FaceAnalyzer, frame: Frame, face: Face) -> Face:
     """Read a face that was found in a frame (H, W, 3) again, in SQUARES, and return the mean."""
     usual = roi_from_landmarks(face.landmarks_px)
+    side, x, y = usual.size_px, usual.x_px, usual.y_px
     squares = [
-        replace(usual, x_px=usual.x_px + right * side, y_px=usual.y_px + down * side, size_px=usual.size_px * size)
-        for side in (usual.size_px,)
+        replace(usual, x_px=x + right * side, y_px=y + down * side, size_px=size * side)
         for right, down, size in SQUARES
     ]
     read = analyzer.mesh_faces(frame, squares)

@@ -43,8 +43,9 @@ UNSEEN_RIM = 0.04  # the same where the source shows nothing
 FILLS = (0.8, 1.0)
 LEAST_OPENING = 1e-3  # eye distances
 LEAST_SHARE = 0.02  # of any point: a picture that has less is left out
-# Texels: how far the frame's own face may lie from what is drawn to tell how that lies. It is smoothed by less.
-DRIFT = (1.0, 3.0)
+# Texels: how far the frame's own face may lie from what is drawn to tell how that lies. Smoothing moves lips by less; a
+# face that is asked to move less than the driving's, or otherwise, must not be drawn to where that is.
+DRIFT = (0.5, 1.0)
 # Share of an eye that pictures have: they are moved from the first on, as far as the frame says from the second on.
 COVERED = (0.7, 0.97)
 HIDDEN = 0.995  # share of a point that pictures have where nothing is seen of what lies below them
