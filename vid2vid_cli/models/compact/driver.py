@@ -8,8 +8,6 @@ from functools import cached_property
 import numpy as np
 
 from vid2vid_cli.arrays import Points
-from vid2vid_cli.geometry.keypoints import Similarity
-from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.motion_layout import POINTS
 from vid2vid_cli.models.compact.wrinkles import TEXEL, DrivingLook, SkinTexture
 from vid2vid_cli.motion import Motion
@@ -32,12 +30,13 @@ class Driver:
         """The frame's skin; None where there is no picture of it."""
         return self.look.read_skin()
 
-    def drift(self, topology: FaceTopology) -> Points:
-        """Return how far the frame's own mesh lies from what is drawn of it: (468, 2), in texels of the skin."""
+    def drift(self) -> Points:
+        """Return how far the frame's own face lies from what is drawn of it: (468, 2), in texels of the skin.
+
+        How the head is held does not count: a face that was moved to where the frame has it would slide on its head.
+        """
         read, drawn = self.look.motion, self.drawn
-        if read is None or drawn is None or read is drawn:
+        if read is None or drawn is None:
             return np.zeros((POINTS, 2), np.float32)
-        faces = [topology.canonical + motion.expression[:, :POINTS] for motion in (read, drawn)]
-        heads = [Similarity(motion.scale, motion.rotation, motion.translation) for motion in (read, drawn)]
-        apart = heads[1].undo(heads[0].apply(faces[0])) - faces[1]
-        return np.asarray(apart[0, :, :2].numpy() / TEXEL, np.float32)
+        apart = (read.expression - drawn.expression)[0, :POINTS, :2]
+        return np.asarray(apart.numpy() / TEXEL, np.float32)

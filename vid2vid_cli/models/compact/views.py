@@ -161,7 +161,7 @@ class ChosenViews:
         if not sure or driver.skin is None or driver.drawn is None:
             return None
         moved = self.views.frames.since_rest(self.weights, driver.skin, driver.at_rest)
-        drift = driver.drift(self.views.topology)
+        drift = driver.drift()
         near = smoothstep((DRIFT[1] - np.linalg.norm(drift, axis=1)) / (DRIFT[1] - DRIFT[0]))
         # The source itself stays: an iris that is drawn half of it, half of others, would be seen twice.
         covered = smoothstep((self.shares.sum(0) - COVERED[0]) / (COVERED[1] - COVERED[0]))
