@@ -28,7 +28,9 @@ AHEAD = 2
 GRACE_S = 5.0
 """How long cancelled tasks may take to clean up, on nodes that are busy."""
 KILLED_S = 3.0
-"""How long what did not clean up in time may take to die, before what it left is removed here."""
+"""How long what did not clean up in time may take to end for Ray, before what it left is removed here."""
+GONE_S = 15.0
+"""How long its processes may take to be gone: Ray's yield to all others, and where those are busy, die slowly."""
 SWEEP_EVERY_S = 0.1
 CONNECT_S = 5.0
 
@@ -138,7 +140,7 @@ class Cluster:
 
     def _sweep_up(self) -> None:
         """Remove what tasks left that were killed before they had cleaned up, once their processes are gone."""
-        deadline = time.monotonic() + KILLED_S
+        deadline = time.monotonic() + GONE_S
         for folder in {self.crew.cache, *(job.output.parent for job in self.tasks.values())}:
             while not sweep(folder, again=True) and time.monotonic() < deadline:
                 time.sleep(SWEEP_EVERY_S)
