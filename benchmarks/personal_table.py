@@ -19,7 +19,7 @@ MEASURES = {
     "mouth_akd": ("mouth AKD px", 2),
     "identity": ("identity distance", 3),
 }
-TURNS = {"turned": 3, "driven": 3, "driven_l1": 1}  # figures of heads that turn, and their digits
+TURNS = {"turned": 3, "asked": 3, "driven": 3, "driven_l1": 1}  # figures of heads that turn, and their digits
 DISTANCES = ("l1", "face_l1", "mouth_l1", "akd", "identity")  # less is better
 
 
@@ -83,10 +83,11 @@ def mean_table(results: dict[str, Any]) -> str:
     cells = [f"{more:.3f} (1: {one:.3f}; {number})" if number else "-" for one, more, number in sides]
     one, more, _ = sides[-1]
     lines.append(f"| identity at yaw ±30, sides seen at 10° | {' | '.join(cells)} | {more / one - 1:+.1%} | |")
-    turned = [_mean_of_turns(results["turns"], "driven", count) for count in COLUMNS]
-    cells = ["-" if mean is None else f"{mean:.3f}" for mean in turned]
-    change = f"{turned[-1] / turned[0] - 1:+.1%}" if turned[0] and turned[-1] else ""
-    lines.append(f"| identity of heads driven to 20° and more, sides seen at 20° | {' | '.join(cells)} | {change} | |")
+    for name, title in (("asked", "driven heads turned to ±30°"), ("driven", "heads driven to 20° and more")):
+        turned = [_mean_of_turns(results["turns"], name, count) for count in COLUMNS]
+        cells = ["-" if mean is None else f"{mean:.3f}" for mean in turned]
+        change = f"{turned[-1] / turned[0] - 1:+.1%}" if turned[0] and turned[-1] else ""
+        lines.append(f"| identity of {title}, sides seen at 20° | {' | '.join(cells)} | {change} | |")
     return "\n".join(lines)
 
 
@@ -94,8 +95,9 @@ def turns_table(results: dict[str, Any]) -> str:
     """Show the sides of the clips that turn, where pictures show them."""
     lines = [
         "| side to which a clip turns, the person's own | true frames | pictures of that side "
-        "| identity, turned by 30° at rest: 1 → clip | identity, driven there: 1 → clip | L1, driven there: 1 → clip |",
-        "|---|---|---|---|---|---|",
+        "| identity, turned to 30° at rest: 1 → clip | turned to 30° and driven: 1 → clip | driven there: 1 → clip "
+        "| L1, driven there: 1 → clip |",
+        "|---|---|---|---|---|---|---|",
     ]
     turns = results["turns"]
     for turn in turns:

@@ -35,22 +35,28 @@ class Turning:
     square: FaceCrop
     judges: Judges
 
-    def identity_at(self, count: str, sign: int) -> np.ndarray | None:
-        """Return the identity of the head turned by SIDE_DEG to a side; None where no face is found."""
-        pose = PoseOverride(yaw=torch.tensor([math.radians(sign * SIDE_DEG)]), absolute=True)
-        return self.judges.read(crop_frame(self.performers[count].turn(pose), self.square)).identity
-
     def measure(self, sign: int, held_back: Sequence[TrackedFrame]) -> dict[str, Any]:
-        """Compare a side with its true frames: heads turned by SIDE_DEG, and heads that those frames drive."""
+        """Compare a side with its true frames.
+
+        `turned`: the head turned by SIDE_DEG at rest. `asked`: turned by as much while those frames drive its face, as
+        a face at rest is another one to whoever judges identity. `driven`: turned by those frames themselves.
+        """
+        pose = PoseOverride(yaw=torch.tensor([math.radians(sign * SIDE_DEG)]), absolute=True)
         truths = [TrueFrame.of(frame, self.square, self.judges) for frame in held_back]
         known = [truth.reading.identity for truth in truths if truth.reading.identity is not None]
-        facts: dict[str, Any] = {"side": sign, "frames": len(known), "turned": {}, "driven": {}, "driven_l1": {}}
+        facts: dict[str, Any] = {"side": sign, "frames": len(known)}
+        facts |= {name: {} for name in ("turned", "asked", "driven", "driven_l1")}
         for count, performer in self.performers.items():
-            facts["turned"][count] = _distance(self.identity_at(count, sign), np.mean(known, axis=0) if known else None)
-            driven = []
-            for truth, frame in zip(truths, held_back, strict=True):
-                picture = crop_frame(performer.follow(frame.frame, frame.face), self.square)
-                driven.append(truth.scores(picture))
+            at_rest = self.judges.read(crop_frame(performer.turn(pose), self.square)).identity
+            facts["turned"][count] = _distance(at_rest, np.mean(known, axis=0) if known else None)
+            asked, driven = (
+                [
+                    truth.scores(crop_frame(performer.follow(frame.frame, frame.face, turned_by), self.square))
+                    for truth, frame in zip(truths, held_back, strict=True)
+                ]
+                for turned_by in (pose, None)
+            )
+            facts["asked"][count] = _mean([scores.get("identity") for scores in asked])
             facts["driven"][count] = _mean([scores.get("identity") for scores in driven])
             facts["driven_l1"][count] = _mean([scores.get("l1") for scores in driven])
         return facts

@@ -21,6 +21,9 @@ from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.base import View
 from vid2vid_cli.models.compact.around import HeadPoses
+from vid2vid_cli.models.compact.around_body import Bodies
+from vid2vid_cli.models.compact.around_rendering import mix_mesh
+from vid2vid_cli.models.compact.mixed_mesh import to_px
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource
@@ -215,6 +218,52 @@ def test_weights_add_up_and_change_slowly(person: Person) -> None:
     assert np.abs(np.diff(weights, axis=0)).max() < 0.08
     for k, stance in enumerate(around.stances):
         assert around.weigh(stance.head)[k] > 0.9
+
+
+def test_a_head_that_the_user_turns_is_shown_as_where_it_is_turned_alike(person: Person) -> None:
+    turned = person.state(20)
+    around = person.model.with_views(person.source, [person.view(turned)]).around  # type: ignore[attr-defined]
+    # A head that turns in a film moves aside as well; one that the user turns stays.
+    aside = turned.head.translation + torch.tensor([0.35, 0.0, 0.0]) * turned.head.scale
+    moved_on = HeadPoses.of([person.state().head, turned.head._replace(translation=aside)])
+    around = replace(around, poses=moved_on)
+    assert turned.asked is not None
+    asked = float(turned.asked)
+    assert asked == pytest.approx(np.radians(20), rel=0.3)
+    assert around.weigh(turned.head)[1] < 0.6
+    assert around.weigh(turned.head, asked)[1] > 0.95
+    gradually = [around.weigh(turned.head, asked * share)[1] for share in np.linspace(0, 1, 60)]
+    assert np.abs(np.diff(gradually)).max() < 0.1
+
+
+def test_pictures_are_mixed_less_where_none_is_near(person: Person) -> None:
+    around = person.model.with_views(person.source, [person.view(person.state(20))]).around  # type: ignore[attr-defined]
+    between, beyond = (around.weigh(person.state(yaw).head) for yaw in (12, 40))
+    assert between.min() > 0.4
+    assert beyond[0] < 0.03
+
+
+@torch.inference_mode()
+def test_a_jaw_stays_on_its_head_where_the_same_vertex_lies_on_the_neck_of_another_picture(person: Person) -> None:
+    angles = torch.deg2rad(torch.tensor([[20.0], [15.0], [15.0]]))
+    own = person.source.motion
+    turned = person.model.drive(person.source, own, own, PoseOverride(yaw=angles[0], pitch=angles[1], roll=angles[2]))
+    source = person.model.with_views(person.source, [person.view(turned)])
+    assert isinstance(source, CompactSource)
+    assert source.around is not None
+    first, stance = (each.warp for each in source.around.stances)
+    at = np.flatnonzero(stance.follow[:, 0] - first.follow[:, 0] > 0.5)
+    assert len(at) > 8
+    by = torch.tensor([0.08, -0.05, 0.0])
+    head = turned.head._replace(translation=turned.head.translation + by)
+    state = replace(turned, head=head, keypoints=turned.keypoints + by)
+    around = replace(source.around, bodies=Bodies(np.zeros((2, 2)), np.zeros((2, 2)), 0.0))
+    size, vertices = source.layers.size, first.keypoint_count + at
+    mixed = mix_mesh(around, state, first.place(state.keypoints[0].numpy(), state.head), None, size)
+    (column,) = (column for picture, column, _, _ in mixed.parts.tolist() if picture == 1)
+    off = mixed.mesh.values[vertices, column : column + 2] - to_px(stance.source_xy[vertices], size)
+    moved_px = float(by.norm()) * max(size) / 2
+    assert (np.linalg.norm(off, axis=1) < (1.1 - stance.follow[at, 0]) * moved_px).all()
 
 
 def test_distances_of_heads_count_turns_places_and_sizes(person: Person) -> None:

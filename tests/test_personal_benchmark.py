@@ -51,9 +51,10 @@ def results() -> dict[str, object]:
         people.append({"person": person, "scores": scores, "sides": [side if person == "gains" else hidden, hidden]})
     speed = {"pictures": 30, "1": 20.0, "clip": 18.0}
     turn = {"clip": "turns", "side": -1, "frames": 9, "views": 2, "driven_l1": {"1": 8.0, "clip": 9.0}}
+    left, right = {"1": 0.5, "clip": 0.4}, {"1": 0.3, "clip": 0.2}
     turns = [
-        {**turn, "turned": {"1": None, "clip": 0.3}, "driven": {"1": 0.5, "clip": 0.25}},
-        {**turn, "turned": {"1": 0.4, "clip": 0.3}, "driven": {"1": 0.3, "clip": 0.15}, "side": 1},
+        {**turn, "asked": left, "turned": {"1": None, "clip": 0.3}, "driven": {"1": 0.5, "clip": 0.25}},
+        {**turn, "asked": right, "turned": {"1": 0.4, "clip": 0.3}, "driven": {"1": 0.3, "clip": 0.15}, "side": 1},
     ]
     setting = {"every": 12, "seconds": 8, "own_mouth": False, "judge": "dlib"}
     return {**setting, "people": people, "turns": turns, "speed": speed}
@@ -67,9 +68,11 @@ def test_the_table_compares_the_clip_with_one_picture(results: dict[str, object]
     assert "0.300 (1: 0.500; 1) | -40.0%" in text
     assert "| loses | 8 (-20%) |" in text
     assert "0.90 of it" in text
-    assert "sides seen at 20° | 0.400 | - | - | - | 0.200 | -50.0% | |" in text
-    assert "| turns, right | 9 | 2 | no face found | 0.500 → 0.250 (-50%) | 8.0 → 9.0 (+12%) |" in text
-    assert "| mean of 2 sides | | | 0.400 → 0.300 (-25%) | 0.400 → 0.200 (-50%) | 8.0 → 9.0 (+12%) |" in text
+    assert "to ±30°, sides seen at 20° | 0.400 | - | - | - | 0.300 | -25.0% | |" in text
+    assert "20° and more, sides seen at 20° | 0.400 | - | - | - | 0.200 | -50.0% | |" in text
+    ends = "| 8.0 → 9.0 (+12%) |"
+    assert f"| turns, right | 9 | 2 | no face found | 0.500 → 0.400 (-20%) | 0.500 → 0.250 (-50%) {ends}" in text
+    assert f"| mean of 2 sides | | | {2 * '0.400 → 0.300 (-25%) | '}0.400 → 0.200 (-50%) {ends}" in text
 
 
 def test_the_curves_are_drawn(results: dict[str, object], tmp_path: Path) -> None:

@@ -16,9 +16,12 @@ def running_ray() -> Iterator[str]:
     """Start a Ray of two processors, give its address, and end it with all its processes."""
     ray: Any = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vid2vid[cluster]'")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # at its usual 15, other tests would leave a worker next to no time
     usual = signal.getsignal(signal.SIGTERM)
-    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # At the niceness of 15 that workers usually have, other tests would leave them next to no time.
+    settings = {"worker_niceness": 0}
+    context = ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _system_config=settings
+    )
     signal.signal(signal.SIGTERM, usual)  # Ray takes it for itself
     try:
         yield str(context.address_info["gcs_address"])

@@ -89,11 +89,12 @@ class Performer:
         self._animator = Animator(model, appearance, source.subject)
 
     @torch.inference_mode()
-    def follow(self, frame: Frame, face: Face) -> Frame:
-        """Return the portrait, moved as a face in a driving frame."""
+    def follow(self, frame: Frame, face: Face, pose: PoseOverride | None = None) -> Frame:
+        """Return the portrait, moved as a face in a driving frame, its head turned as a pose asks."""
         motion = self._reader.read(frame, face)
         look = self._look(frame, motion)
-        moved = self._animator.frame(motion, self._reference, look=look, look_at_rest=self._look_at_rest)
+        animator = self._animator if pose is None else self._turned(pose)
+        moved = animator.frame(motion, self._reference, pose, look=look, look_at_rest=self._look_at_rest)
         return paste_face(self._frame, moved, self._crop)
 
     def _look(self, frame: Frame, motion: Motion) -> object | None:
@@ -101,6 +102,9 @@ class Performer:
 
     def turn(self, pose: PoseOverride) -> Frame:
         """Return the portrait with its head turned and everything else at rest."""
+        return paste_face(self._frame, self._turned(pose).frame_at_rest(pose), self._crop)
+
+    def _turned(self, pose: PoseOverride) -> Animator:
+        """Return what moves a face that looks turned as a pose asks."""
         appearance = self._turns.calibrated(0, self._appearance, pose)
-        animator = Animator(self._setup.model, appearance, self._subject)
-        return paste_face(self._frame, animator.frame_at_rest(pose), self._crop)
+        return Animator(self._setup.model, appearance, self._subject)

@@ -19,7 +19,7 @@ from torch import Tensor
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.face.matte import PersonMatte
 from vid2vid_cli.geometry.affine import Matrix, apply_affine
-from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.geometry.easing import smoothstep, smoothstep_between
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
 from vid2vid_cli.models.base import View
 from vid2vid_cli.models.compact.around_body import Bodies
@@ -45,6 +45,10 @@ from vid2vid_cli.models.compact.motion_layout import POINTS, unit_points
 MOST_STANCES = 8  # with the source's own: each takes memory, and more bring little
 # How far apart two heads may be to suit as well as can be: radians, eye distances, and logarithm of the size.
 WIDTH = 0.05
+# How far away the nearest is from which on pictures are mixed less, and much less: their outlines would be seen twice.
+APART = (0.1, 0.3)
+ASKED = 0.25  # radians by which the user turns a head from which on its place tells little, and how much it still does
+PLACE_ASKED = 0.3
 USUALLY_SHOWN = 2
 OWN = 0.45  # of the squared distance of the source itself that counts: nothing has to be fitted to it
 LITTLE, MUCH = 0.3, 0.7  # of the weight of the best: a stance that has less is left out; what is left out at most
@@ -84,13 +88,16 @@ class HeadPoses:
         rotation, place, size = (np.array(each, np.float64) for each in zip(*rows, strict=True))
         return cls(rotation, place, np.log(size), scale)
 
-    def distances(self, head: Similarity) -> Numbers:
-        """Return how differently a head is held: turned (radians), moved (eye distances), larger (logarithm): (S,)."""
+    def distances(self, head: Similarity, place_counts: float = 1.0) -> Numbers:
+        """Return how differently a head is held: turned (radians), moved (eye distances), larger (logarithm): (S,).
+
+        place_counts: how much the last two count, against the first.
+        """
         cosines = (np.einsum("sij,ij->s", self.rotation, head.rotation[0].numpy().astype(np.float64)) - 1) / 2
         turned = np.arccos(np.clip(cosines, -1, 1))
         moved = self.place - head.translation[0, :2].numpy() / self.scale
         larger = self.size - np.log(float(head.scale))
-        return np.asarray(np.sqrt(turned**2 + (moved**2).sum(1) + larger**2), np.float64)
+        return np.asarray(np.sqrt(turned**2 + place_counts**2 * ((moved**2).sum(1) + larger**2)), np.float64)
 
 
 @dataclass(frozen=True)
@@ -109,11 +116,18 @@ class Around:
     shares: Points
     bodies: Bodies | None
 
-    def weigh(self, head: Similarity) -> Numbers:
-        """Return how much of what lies around a frame's face comes from each stance: (S,), which add up to 1."""
-        near = np.square(self.poses.distances(head) / WIDTH)
-        near[0] *= OWN
-        weights = (1 + near.min()) / (1 + near)
+    def weigh(self, head: Similarity, asked: float = 0.0) -> Numbers:
+        """Return how much of what lies around a frame's face comes from each stance: (S,), which add up to 1.
+
+        asked: by how many radians the user turns the head. It stays where it is, while heads in pictures move as they
+        turn; so its place tells less, and the source's own picture is as far away as the others.
+        """
+        by_turn = smoothstep_between(asked, 0, ASKED)
+        near = np.square(self.poses.distances(head, 1 + by_turn * (PLACE_ASKED - 1)) / WIDTH)
+        near[0] *= OWN + by_turn * (1 - OWN)
+        nearest = near.min()
+        apart = smoothstep_between(WIDTH * float(np.sqrt(nearest)), *APART)
+        weights = ((1 + nearest) / (1 + near)) ** (1 + max(apart, by_turn))
         # What the first one too many has is taken off all, so that mostly two are mixed. Where three are nearly as
         # good, all three are: differences of nearly the same numbers would jump.
         too_many = np.sort(weights)[-1 - USUALLY_SHOWN] if len(weights) > USUALLY_SHOWN else 0.0

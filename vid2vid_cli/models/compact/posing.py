@@ -12,7 +12,7 @@ from torch import Tensor
 from vid2vid_cli.arrays import Map
 from vid2vid_cli.face.landmarks import BROWS
 from vid2vid_cli.geometry.keypoints import Similarity, fit_similarity
-from vid2vid_cli.geometry.rotation import pose_from_rotation, rotation_from_pose
+from vid2vid_cli.geometry.rotation import axis_angle_from_rotation, pose_from_rotation, rotation_from_pose
 from vid2vid_cli.geometry.turning import Turning
 from vid2vid_cli.models.base import SourceAppearance, are_finite
 from vid2vid_cli.models.compact.brow_room import BrowRoom
@@ -69,6 +69,7 @@ class CompactState:
     alike: float = 0.0
     motion: Motion | None = None
     driver: Driver | None = None
+    asked: Tensor | None = None
 
     def is_finite(self) -> bool:
         """Whether all numbers are finite."""
@@ -106,8 +107,9 @@ class CompactState:
         surroundings = None if self.surroundings is None else self.surroundings[one]
         head = Similarity(*(t[one] for t in self.head))
         motion = None if self.motion is None else self.motion[index]
+        asked = None if self.asked is None else self.asked[one]
         changed = replace(self, keypoints=self.keypoints[one], gaze=self.gaze[one], motion=motion)
-        return replace(changed, surroundings=surroundings, head=head)
+        return replace(changed, surroundings=surroundings, head=head, asked=asked)
 
 
 class Posing:
@@ -156,15 +158,17 @@ class Posing:
         face = self._lips.set_opening(face, own_face, driving_face, reference_face)
         if reference_face is not None:
             face = face + (1 - alike) * (self._chin.made(face, own_face, driving_face, reference_face) - face)
+        asked = None
         if pose is not None:
-            rotation = turn(rotation, pose, source.turning)
+            driven, rotation = rotation, turn(rotation, pose, source.turning)
+            asked = axis_angle_from_rotation(rotation @ driven.transpose(-1, -2)).norm(dim=-1)
         posed = Similarity(scale.expand(len(driving), 1), rotation, translation)
         keypoints = posed.apply(face)
         # No pose can be fitted to numbers that overflowed: the fit would raise, where the caller knows whose fault
         # it is (`is_finite`).
         head = self.head_pose(source, keypoints) if are_finite(keypoints) else posed
         drawn = None if reference is None else _drawn(driving, keypoint_residuals, alike)
-        return CompactState(keypoints, gaze, surroundings, head, alike=alike, motion=drawn)
+        return CompactState(keypoints, gaze, surroundings, head, alike=alike, motion=drawn, asked=asked)
 
     def _further(self, moved: Tensor) -> Tensor:
         """Return how much further strangers' faces move than the driving's, as a share of movements (B, 469, 3)."""
