@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.personal_table import COLUMNS, MEASURES, mean_of, side_means
+from benchmarks.personal_table import COLUMNS, MEASURES, mean_of, mean_of_turns
 from benchmarks.plot import Axis, Curve, draw_panels
 
 DRAWN = ("l1", "mouth_l1", "akd", "identity")
@@ -19,9 +19,11 @@ def draw_curves(results: dict[str, Any], path: Path) -> None:
     for name in DRAWN:
         points = [(place, mean_of(results, count, name)) for place, count in PLACES.items()]
         panels[f"{MEASURES[name][0]}, less is better"] = [Curve("mean over people", points)]
-    sides = [(place, side_means(results, count)) for place, count in PLACES.items()]
-    panels["identity at yaw ±30, less is better"] = [
-        Curve("with these pictures", [(place, more) for place, (_, more, number) in sides if number]),
-        Curve("one picture, same sides", [(place, one) for place, (one, _, number) in sides if number]),
+    turned = [
+        Curve(
+            title, [(place, mean) for place, count in PLACES.items() if (mean := mean_of_turns(results, name, count))]
+        )
+        for name, title in (("asked", "mean; last panel: turned by the user"), ("driven", "turned by the film"))
     ]
+    panels["identity of turned heads, less is better"] = turned
     draw_panels(panels, AXIS, path)

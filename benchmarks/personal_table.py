@@ -84,7 +84,7 @@ def mean_table(results: dict[str, Any]) -> str:
     one, more, _ = sides[-1]
     lines.append(f"| identity at yaw ±30, sides seen at 10° | {' | '.join(cells)} | {more / one - 1:+.1%} | |")
     for name, title in (("asked", "driven heads turned to ±30°"), ("driven", "heads driven to 20° and more")):
-        turned = [_mean_of_turns(results["turns"], name, count) for count in COLUMNS]
+        turned = [mean_of_turns(results, name, count) for count in COLUMNS]
         cells = ["-" if mean is None else f"{mean:.3f}" for mean in turned]
         change = f"{turned[-1] / turned[0] - 1:+.1%}" if turned[0] and turned[-1] else ""
         lines.append(f"| identity of {title}, sides seen at 20° | {' | '.join(cells)} | {change} | |")
@@ -104,15 +104,15 @@ def turns_table(results: dict[str, Any]) -> str:
         cells = [_change(turn[name]["1"], turn[name][CLIP], digits) for name, digits in TURNS.items()]
         side = "left" if turn["side"] > 0 else "right"
         lines.append(f"| {turn['clip']}, {side} | {turn['frames']} | {turn['views']} | {' | '.join(cells)} |")
-    means = [[_mean_of_turns(turns, name, count) for count in ("1", CLIP)] for name in TURNS]
+    means = [[mean_of_turns(results, name, count) for count in ("1", CLIP)] for name in TURNS]
     cells = [_change(one, more, digits) for (one, more), digits in zip(means, TURNS.values(), strict=True)]
     lines.append(f"| mean of {len(turns)} sides | | | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _mean_of_turns(turns: Sequence[dict[str, Any]], name: str, count: str) -> float | None:
+def mean_of_turns(results: dict[str, Any], name: str, count: str) -> float | None:
     """Return the mean of a figure over the sides where one picture and the clip have it."""
-    both = [turn[name] for turn in turns if None not in (turn[name]["1"], turn[name][CLIP])]
+    both = [turn[name] for turn in results["turns"] if None not in (turn[name]["1"], turn[name][CLIP])]
     known = [figures[count] for figures in both if figures.get(count) is not None]
     return float(np.mean(known)) if known else None
 
