@@ -47,8 +47,9 @@ MOST_STANCES = 8  # with the source's own: each takes memory, and more bring lit
 WIDTH = 0.05
 # How far away the nearest is from which on pictures are mixed less, and much less: their outlines would be seen twice.
 APART = (0.1, 0.3)
-ASKED = 0.25  # radians by which the user turns a head from which on its place tells little, and how much it still does
-PLACE_ASKED = 0.3
+# Radians by which the user turns a head from which on its place tells little, how much it still does, how much the
+# source's own distance counts (see OWN), and by how much more pictures are chosen rather than mixed.
+ASKED, PLACE_ASKED, OWN_ASKED, SHARPER = 0.25, 0.3, 0.7, 1.4
 USUALLY_SHOWN = 2
 OWN = 0.45  # of the squared distance of the source itself that counts: nothing has to be fitted to it
 LITTLE, MUCH = 0.3, 0.7  # of the weight of the best: a stance that has less is left out; what is left out at most
@@ -120,14 +121,14 @@ class Around:
         """Return how much of what lies around a frame's face comes from each stance: (S,), which add up to 1.
 
         asked: by how many radians the user turns the head. It stays where it is, while heads in pictures move as they
-        turn; so its place tells less, and the source's own picture is as far away as the others.
+        turn; so its place tells less, and the source's own picture is nearly as far away as the others.
         """
         by_turn = smoothstep_between(asked, 0, ASKED)
         near = np.square(self.poses.distances(head, 1 + by_turn * (PLACE_ASKED - 1)) / WIDTH)
-        near[0] *= OWN + by_turn * (1 - OWN)
+        near[0] *= OWN + by_turn * (OWN_ASKED - OWN)
         nearest = near.min()
         apart = smoothstep_between(WIDTH * float(np.sqrt(nearest)), *APART)
-        weights = ((1 + nearest) / (1 + near)) ** (1 + max(apart, by_turn))
+        weights = ((1 + nearest) / (1 + near)) ** (1 + max(apart, SHARPER * by_turn))
         # What the first one too many has is taken off all, so that mostly two are mixed. Where three are nearly as
         # good, all three are: differences of nearly the same numbers would jump.
         too_many = np.sort(weights)[-1 - USUALLY_SHOWN] if len(weights) > USUALLY_SHOWN else 0.0
