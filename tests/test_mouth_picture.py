@@ -20,7 +20,7 @@ from vid2vid_cli.models.compact import views
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.motion_layout import POINTS
 from vid2vid_cli.models.compact.mouth_picture import Depths, MouthPicture, sample_mouth, take_mouth
-from vid2vid_cli.models.compact.mouth_tone import BRIGHTEST, SkinTone, match_tone, read_skin_tone
+from vid2vid_cli.models.compact.mouth_tone import BRIGHTEST, SkinTone, as_a_mouth, match_tone, read_skin_tone
 from vid2vid_cli.models.compact.posing import CompactState
 from vid2vid_cli.models.compact.source import CompactSource, own_landmarks
 from vid2vid_cli.models.compact.wrinkles import DrivingLook, SkinTexture
@@ -95,6 +95,16 @@ def test_closed_lips_show_nothing(compact: CompactModel, source: CompactSource) 
     driven = opened(compact, source, 0.0)
     shown = compact.render(source, compact.with_look(driven, DrivingLook(red_mouth())))
     assert redness(shown).max() < 0.45
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (180, 0, 0), (0, 0, 200)])
+def test_a_face_that_lacks_a_colour_has_a_mouth(compact: CompactModel, colour: tuple[int, int, int]) -> None:
+    face = compact.topology.canonical.numpy() * 20 + 50
+    tone = read_skin_tone(np.broadcast_to(np.array(colour, np.uint8), (100, 100, 3)), face)
+    assert tone.tint.min() > 0
+    shown = as_a_mouth(np.full((2, 2, 3), 0.5, np.float32), tone)
+    assert np.isfinite(shown).all()
+    assert shown.max() > 0.05
 
 
 def test_the_source_light_reaches_the_mouth() -> None:

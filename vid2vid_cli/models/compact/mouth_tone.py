@@ -27,6 +27,7 @@ YELLOWEST = 0.68  # blue over green, of skin in white light: of 30 portraits and
 SKIN_POINTS = (50, 280, 101, 330, 205, 425, 117, 346, 5)
 EDGES = 0.04  # share of a face's pixels: its strongest edges, where sharpness is measured
 SHARPEST_PX, SOFTEST_PX = 0.5, 6.0
+LEAST_SEEN = np.float32(1 / 255)  # of full light: a black face, or one in red light, shows no less of a colour
 LEAST_BLUR_PX = 0.25  # less is not seen
 SHARPEN, MOST_SHARPENED = 0.5, 0.8  # what a blur takes away is given back, for each time that it is too large
 
@@ -53,9 +54,10 @@ def read_skin_tone(picture: Frame, points_px: Points) -> SkinTone:
     # A dark face has light teeth: only its light darkens them. Hence a brightness nearer to the middle.
     lit = 0.65 * brightness + 0.35 * 0.62
     # Skin is warm by itself; about a third of its colour comes from the light.
-    tint = (colour / max(brightness, 1e-3)) ** 0.35
+    seen = np.maximum(colour, LEAST_SEEN)
+    tint = (seen / max(brightness, 1e-3)) ** 0.35
     # Skin alone is never as yellow as below old varnish or a candle: all of what is beyond that is the light's.
-    tint[2] *= min(1.0, float(colour[2] / max(float(colour[1]), 1e-3)) / YELLOWEST)
+    tint[2] *= min(1.0, float(seen[2] / seen[1]) / YELLOWEST)
     share = min(1.0, saturation(colour) / USUAL_SATURATION)
     return SkinTone(lit, share, np.asarray(tint / tint.mean(), np.float32), colour, edge_blur(picture, points_px))
 
