@@ -140,12 +140,14 @@ def test_a_call_carries_the_motion_and_nothing_is_rendered(
         raise AssertionError("rendered")
 
     monkeypatch.setattr(LivePortrait, "render", refuse)
-    result = run_live([str(PORTRAIT)], ["talk.v2v"], LiveOptions(camera=str(camera), size=SIDE, smooth=0), model=model)
-    assert result.seen == 15 and result.shown == 0
+    # Three times over: on a busy machine the call may be open only after a second, and what was before is not in it.
+    ffmpeg("-stream_loop", "2", "-i", camera, "-c", "copy", "long.mp4")
+    result = run_live([str(PORTRAIT)], ["talk.v2v"], LiveOptions(camera="long.mp4", size=SIDE, smooth=0), model=model)
+    assert result.seen == 45 and result.shown == 0
     assert main(["decode", "talk.v2v", "-o", "decoded.mp4", "--quiet"]) == 0
     frames = list(read_video(Path("decoded.mp4")))
-    assert 5 <= len(frames) <= 17 and frames[0].shape == (SIDE, SIDE, 3)  # it begins when the call is open
-    moved = np.abs(frames[0].astype(float) - frames[-1]).mean()
+    assert 5 <= len(frames) <= 47 and frames[0].shape == (SIDE, SIDE, 3)
+    moved = max(np.abs(frames[0].astype(float) - frame).mean() for frame in frames)
     assert moved > 0.3
 
 
