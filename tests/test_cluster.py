@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ from tests.support.clips import ffmpeg
 from tests.support.processes import MODULE, all_end_promptly, slowness, start, wait_for
 from tests.support.ray_cluster import running_ray
 from tests.support.servers import serving, wait_until
-from vid2vid_cli.batch.cluster import resources, sigterm_kept
+from vid2vid_cli.batch.cluster import KILLED_S, Cluster, resources, sigterm_kept
 from vid2vid_cli.batch.jobs import Job
+from vid2vid_cli.batch.local import Crew
 from vid2vid_cli.batch.node import (
     LateError,
     Shipment,
@@ -146,6 +148,29 @@ def test_what_a_cancelled_worker_cannot_clean_up_is_removed(
     _, err = driver.communicate(timeout=60)
     assert driver.returncode == 128 + signal.SIGINT and "Traceback" not in err
     assert workers and list(tmp_path.rglob(".vid2vid-*")) == []
+
+
+HELD = """
+import os, signal, sys, time
+from pathlib import Path
+from vid2vid_cli.process.scratch import Scratch
+with Scratch(Path("out/slow.mp4")):
+    print("open", flush=True)
+    time.sleep(float(sys.argv[1]))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_worker_leaves_is_removed_however_slowly_it_dies(tmp_path: Path) -> None:
+    Path("out").mkdir()
+    dying = subprocess.Popen([sys.executable, "-c", HELD, str(KILLED_S + 2)], stdout=subprocess.PIPE, text=True)
+    assert dying.stdout is not None and dying.stdout.readline() == "open\n"
+    crew = Crew(1, 0, 0, Path("out/.cache"), lambda job: None, lambda *progress: None)
+    task, job = object(), Job(0, Path("a.png"), Path("d.mp4"), Path("out/slow.mp4"), ReenactOptions())
+    # A Ray whose task never ends by itself.
+    ray: Any = SimpleNamespace(cancel=lambda *task, force: None, wait=lambda tasks, **limits: ([], tasks), kill=print)
+    Cluster(ray, crew, ship=False, ours=False, progress=None, tasks={task: job}).close()
+    assert dying.wait() == -signal.SIGKILL and not list(tmp_path.rglob(".vid2vid-*"))
 
 
 def test_a_signal_while_ray_connects_means_what_it_did_before() -> None:

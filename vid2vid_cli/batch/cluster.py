@@ -30,7 +30,7 @@ GRACE_S = 5.0
 KILLED_S = 3.0
 """How long what did not clean up in time may take to end for Ray, before what it left is removed here."""
 GONE_S = 15.0
-"""How long its processes may take to be gone: Ray's yield to all others, and where those are busy, die slowly."""
+"""How long its processes may take to be gone: Ray's yield to all others, and where those are busy, they die slowly."""
 SWEEP_EVERY_S = 0.1
 CONNECT_S = 5.0
 
@@ -136,11 +136,14 @@ class Cluster:
         if self.ours:
             self.ray.shutdown()
         if self.tasks and not self.ship:
-            self._sweep_up()
+            self._sweep_up(GONE_S if late else KILLED_S)
 
-    def _sweep_up(self) -> None:
-        """Remove what tasks left that were killed before they had cleaned up, once their processes are gone."""
-        deadline = time.monotonic() + GONE_S
+    def _sweep_up(self, seconds: float) -> None:
+        """Remove what tasks left that were killed before they had cleaned up, once their processes are gone.
+
+        seconds: how long to wait for that. Another batch that works in the same folder looks like one that dies slowly.
+        """
+        deadline = time.monotonic() + seconds
         for folder in {self.crew.cache, *(job.output.parent for job in self.tasks.values())}:
             while not sweep(folder, again=True) and time.monotonic() < deadline:
                 time.sleep(SWEEP_EVERY_S)
