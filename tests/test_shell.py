@@ -16,8 +16,9 @@ from torch import Tensor
 
 from vid2vid_cli.geometry.rotation import rotation_from_pose
 from vid2vid_cli.models.compact.gaze import place_irises
+from vid2vid_cli.models.compact.mesh.neck import NECK_END
 from vid2vid_cli.models.compact.mesh.outline import ROUNDNESS
-from vid2vid_cli.models.compact.mesh.shell import INNER, LEAST_ROOM, MOST_ROOM, NECK_END
+from vid2vid_cli.models.compact.mesh.shell import INNER, LEAST_ROOM, MOST_ROOM
 from vid2vid_cli.models.compact.mesh.warp import CHIN, FOREHEAD, STILL_EDGE, Surroundings
 from vid2vid_cli.models.compact.model import CompactModel
 from vid2vid_cli.models.compact.posing import CompactState

@@ -34,6 +34,7 @@ from vid2vid_cli.models.compact.around_pictures import (
     open_edges,
 )
 from vid2vid_cli.models.compact.face_matte import with_face
+from vid2vid_cli.models.compact.head_top import HeadTop
 from vid2vid_cli.models.compact.layers import Layers, lay_over
 from vid2vid_cli.models.compact.mesh.box import Border
 from vid2vid_cli.models.compact.mesh.square_map import SeenPerson
@@ -221,7 +222,8 @@ class AroundReader:
         mesh = MeshWarp(self._topology, points, head, SeenPerson.in_crop(matte, warp.border))
         # Far from the person, the background is what all have in common: what moved there would leave ghosts.
         near = near_person(matte, REACH * max(size))[..., None]
-        layers: Layers = lay_over(background + near * (picture.pixels - background), matte, background, canonical)
+        seen = background + near * (picture.pixels - background)
+        layers: Layers = lay_over(seen, matte, background, canonical, HeadTop.of(mesh.crown, seen, points_px))
         # Light that neither the person nor the background explains would glow beside a head that moves.
         pixels = layers.pixels
         np.minimum(pixels[..., :3], pixels[..., 3:] + UNEXPLAINED, out=pixels[..., :3])

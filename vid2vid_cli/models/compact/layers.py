@@ -18,6 +18,7 @@ from vid2vid_cli.arrays import Map, Points
 from vid2vid_cli.face.background_texture import add_texture
 from vid2vid_cli.face.filling import fill_background, shown_background
 from vid2vid_cli.geometry.easing import smoothstep
+from vid2vid_cli.models.compact.head_top import HeadTop
 from vid2vid_cli.models.compact.mesh.square_map import cap_heights
 from vid2vid_cli.models.compact.mixed_pixels import EVERYWHERE, PersonPicture, PersonPixels, lay_before
 
@@ -31,13 +32,14 @@ class Layers:
     """person: (1, 4, above + H, W + 2 beside), premultiplied RGB and the matte. background: (1, 3, H, W). In [0, 1].
 
     above, beside: how many rows of the person lie above the picture, where its top cuts the head off, and how many
-    columns on either side, where that cuts the shoulders off.
+    columns on either side, where that cuts the shoulders off. top: what closes the head there; None if nothing does.
     """
 
     person: Tensor
     background: Tensor
     above: int = 0
     beside: int = 0
+    top: HeadTop | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -60,7 +62,7 @@ class Layers:
         filled, matte = np.moveaxis(self.background[0].cpu().numpy(), 0, -1), person[..., 3]
         picture = person[..., :3] + (1 - person[..., 3:]) * filled
         textured = add_texture(np.ascontiguousarray(filled), shown_background(matte))
-        return lay_over(picture, matte, textured, self.background)
+        return lay_over(picture, matte, textured, self.background, self.top)
 
     @cached_property
     def pictures(self) -> PersonPixels:
@@ -72,33 +74,40 @@ class Layers:
         return torch.from_numpy(lay_before(person, self.background[0].cpu().numpy()))[None]
 
 
-def split_layers(image: Tensor, matte: Map) -> Layers:
-    """Split a source (1, 3, H, W) by its matte (H, W)."""
+def split_layers(image: Tensor, matte: Map, top: HeadTop | None = None) -> Layers:
+    """Split a source (1, 3, H, W) by its matte (H, W). top: what closes a head that is cut off."""
     picture = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
-    return lay_over(picture, matte, fill_background(picture, matte), image)
+    return lay_over(picture, matte, fill_background(picture, matte), image, top)
 
 
-def lay_over(picture: Points, matte: Map, background: Points, like: Tensor) -> Layers:
-    """Split a picture (H, W, 3) by its matte (H, W) before a background (H, W, 3). like: for device and type."""
+def lay_over(picture: Points, matte: Map, background: Points, like: Tensor, top: HeadTop | None = None) -> Layers:
+    """Split a picture (H, W, 3) by its matte (H, W) before a background (H, W, 3).
+
+    like: for device and type. top: what closes a head that is cut off.
+    """
     moving = picture - (1 - matte[..., None]) * background
-    person, above = _cap(np.concatenate([moving, matte[..., None]], -1))
+    person, above = _cap(np.concatenate([moving, matte[..., None]], -1), top)
     beside = max(1, round(BESIDE * matte.shape[1]))
-    return Layers(_as_image(_widen(person, beside), like), _as_image(background, like), above, beside)
+    return Layers(_as_image(_widen(person, beside), like), _as_image(background, like), above, beside, top)
 
 
-def _cap(person: Points) -> tuple[Points, int]:
-    """Close a head that the picture's top cuts off in a round cap. Returns the rows above the picture, too.
+def _cap(person: Points, top: HeadTop | None) -> tuple[Points, int]:
+    """Close a person whom the picture's top cuts off in a round cap. Returns the rows above the picture, too.
 
     person: (H, W, 4), premultiplied. The cap shows the hair right below, mirrored and drawn out: further down there may
     be a forehead. Where nothing is cut off, an empty row keeps what lies at the top from being repeated above it. The
     first row is always that at the top: half a pixel of it is seen.
     """
-    heights = cap_heights(person[0, :, 3])
-    above = min(int(np.ceil(heights.max())) + 2, len(person))
+    head = None if top is None else top.over(person[..., 3])
+    heights = cap_heights(person[0, :, 3], None if head is None else head[-1])
+    above = min(max(int(np.ceil(heights.max())) + 2, 0 if head is None else len(head)), len(person))
     distance = np.arange(above, 0, -1, dtype=np.float32)[:, None]
     inside = np.clip(np.maximum(heights, 1)[None] - distance + 1, 0, 1)
     rows = ((distance[:, 0] - 1) * CAP_SHOWS).astype(int)
-    return np.concatenate([person[rows] * inside[..., None], person]), above
+    caps = person[rows] * inside[..., None]
+    if top is not None and head is not None:
+        caps[-len(head) :] = top.draw(person, head[-above:], caps[-len(head) :])
+    return np.concatenate([caps, person]), above
 
 
 def _widen(person: Points, beside: int) -> Points:

@@ -33,6 +33,7 @@ from vid2vid_cli.models.compact.following.first_frame import VIEW, FirstFrame
 from vid2vid_cli.models.compact.following.follower import FirstFrameFollower
 from vid2vid_cli.models.compact.gaze import Irises
 from vid2vid_cli.models.compact.head_model import HeadModel
+from vid2vid_cli.models.compact.head_top import HeadTop
 from vid2vid_cli.models.compact.layers import split_layers
 from vid2vid_cli.models.compact.lid_layer import read_lids
 from vid2vid_cli.models.compact.mesh.box import Box
@@ -103,7 +104,7 @@ class CompactModel:
         irises = Irises(points[0].numpy(), rig.motion.expression[0, POINTS].numpy(), image)
         mouth = read_mouth(self.topology, self._bank, image, landmarks[0], rig)
         lids = read_lids(image, landmarks[0].numpy())
-        layers = split_layers(image, matte)
+        layers = split_layers(image, matte, HeadTop.of(rig.warp.crown, picture, points_px))
         skin = self.skin.take(frame_of(image), points_px, rig.head.rotation[0].numpy())
         return CompactSource({"image": image}, rig.canonical, rig.motion, rig.warp, irises, mouth, lids, layers, skin)
 

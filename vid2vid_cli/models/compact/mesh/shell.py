@@ -5,7 +5,7 @@ outline) and on to the crop's border. How far a place lies before the plane of t
 over the matte: u^2 solves Poisson's equation, with the depth of the face's own outline at the face, and 0 at the
 matte's outline. Where a light head (light_head.py) says how far away ears, skull, jaw and neck are, that counts
 instead. From the matte's outline the head is closed behind. Below the chin the head's movement fades out towards the
-shoulders.
+shoulders (neck.py).
 
 A turned face hides where its far half ends: its silhouette is that of the cheek, far before the ears. As that half
 turns to the camera, the shell beside it is tucked in behind the outline.
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from vid2vid_cli.arrays import Points
 from vid2vid_cli.geometry.easing import smoothstep
-from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.mesh.box import Border
-from vid2vid_cli.models.compact.mesh.light_head import HeadDepth, LightHead
+from vid2vid_cli.models.compact.mesh.crown import Crown
+from vid2vid_cli.models.compact.mesh.head_pose import EARS_Z, HeadPose
+from vid2vid_cli.models.compact.mesh.neck import follow_head
 from vid2vid_cli.models.compact.mesh.outline import Outline
 from vid2vid_cli.models.compact.mesh.square_map import HALF, SeenPerson, SquareMap
 
@@ -35,14 +36,12 @@ RINGS = len(INNER) + len(OUTER)
 FOLD = len(INNER) - 2  # the ring from which the back of the head goes on, where the matte is still sure of the person
 JAW_FLEX, JAW_REACH = 0.4, 0.25  # how much skin follows the jaw's opening, and how far outside of the outline
 MIRRORED = 0.5  # of the way to where the person ends: what of the head may be shown mirrored
-NECK_BEGIN, NECK_END = -0.1, 0.35  # heights of a face below its chin, where the head's movement begins to fade and ends
-STILL_EDGE = 0.25  # of half the crop: where the head's movement fades out towards the border
+GRADING = 1.3  # of the face's outline: how much further inner rings reach into a body than on the ray beside
 BEHIND = 10.0  # behind every head
-# Of the matte: where it is less, nothing of the person is; or next to nothing; where more, nothing else is.
-NOBODY, CLEAR, SURE = 0.02, 0.1, 0.97
+CLEAR, SURE = 0.1, 0.97  # of the matte: where it is less, next to nothing of the person is; where more, nothing else
 MOST_INSET = 0.3  # of the way from the face to the fold: what at least is shown where a side turns to the camera
-# Eye distances on the canonical head: depth of its outline, middle of the skull, where the back ends and how softly.
-EARS_Z, SKULL_Y, NAPE_Y, NAPE_REACH = 0.0, -0.25, 0.1, 0.5
+# Eye distances on the canonical head: middle of the skull, where the back ends and how softly.
+SKULL_Y, NAPE_Y, NAPE_REACH = -0.25, 0.1, 0.5
 EAR_TOP, EAR_END, MIRROR_END = -0.3, 0.25, 0.3  # on it, too: where ears begin and end, and what may be mirrored
 LEAST_HAIR = 0.15  # eye distances between a face and where the person ends: less is no hair
 BACK_DEG = (20.0, 42.0, 64.0, 86.0)  # around the head from the fold: where the rings of its back lie
@@ -60,7 +59,7 @@ class Shell:
 
     places: (RINGS, 36, 3), x and y in halves of the crop's longer side, z away. follow: (RINGS, 36, 1), how much they
     follow the head. flex: (RINGS, 36, 1), how much they follow the change of the face's outline. mirror: (RINGS, 36),
-    1 for what may be shown mirrored. behind: (RINGS, 36), added to z where nothing of the person is. room: (RINGS, 36,
+    1 for what may be shown mirrored. behind: (RINGS, 36), added to z outside of the person. room: (RINGS, 36,
     1), how far away the sides are that hold still, see SeenPerson.room. inset: (RINGS, 36, 2), how much further
     inside they show the head where the target turns their side to the camera. tuck: (RINGS, 36, 3), how they move where
     a half of the face comes into view that hid them. back: (BACKS, 36, 3), hidden behind the rest in the source.
@@ -79,57 +78,36 @@ class Shell:
     back_xy: Points
 
 
-@dataclass(frozen=True)
-class HeadPose:
-    """How a source holds its head. pose: batch of 1. forehead, chin: their y on the canonical head.
-
-    shape: of ears, skull, jaw and neck, on the canonical head; None where that is not known.
-    """
-
-    pose: Similarity
-    forehead: float
-    chin: float
-    shape: LightHead | None = None
-
-    def down(self, places: Points) -> Points:
-        """Return y on the canonical head of places (..., 3): (...)."""
-        return self.pose.undo_array(places.reshape(-1, 3))[:, 1].reshape(places.shape[:-1])
-
-    def in_picture(self, y: float, z: float) -> Points:
-        """Return where a point of the canonical head's middle plane lies: (3,)."""
-        return np.asarray(self.pose.apply_array(np.array([[0, y, z]], np.float32))[0], np.float32)
-
-    def depth(self, border: Border) -> HeadDepth | None:
-        """Return how far away ears, skull, jaw and neck are, over the square within a border."""
-        if self.shape is None:
-            return None
-        return HeadDepth.of(self.pose.apply_array(self.shape.vertices), self.shape.triangles, border)
-
-
-def build_shell(outline: Outline, head: HeadPose, person: SeenPerson) -> Shell:
-    """Build the shell of a source. The border of the person's matte holds still."""
-    matte, border = person.completed(), person.matte.border
+def build_shell(outline: Outline, head: HeadPose, person: SeenPerson, crown: Crown | None = None) -> Shell:
+    """Build the shell of a source. The border of the person's matte holds still. crown: of a head that is cut off."""
+    matte = person.completed(None if crown is None else crown.over(person.matte))
+    border = person.matte.border
     rim = reach_border(outline, border)
-    start, edge = outline.radius, _person_ends(outline, rim, matte)
-    inner = [start + share * (edge - start) for share in INNER]
-    radii = np.stack([*inner, *(edge + share * (rim - edge) for share in OUTER)])
+    start, most = outline.radius, _most_reach(outline, rim)
+    edge = _person_ends(outline, rim, matte, most)
+    last = _graded(edge / start, edge >= most) * start
+    inner = [start + share * (last - start) for share in INNER]
+    radii = np.stack([*inner, *(last + share * (rim - last) for share in OUTER)])
     xy = np.asarray(outline.centre + radii[..., None] * outline.directions, np.float32)
     depth = _depth(outline, head, matte, xy, radii)
     places = np.concatenate([xy, depth[..., None]], -1).astype(np.float32)
-    follow = _follow(places, head, person.room(xy) / (STILL_EDGE * float((border.high - border.low).max()) / 2))
+    # Nothing is seen of a border that lies above the frame: it need not hold the hair there.
+    above = crown is None and bool(border.low[1] > person.frame.top)
+    follow = follow_head(places, head, matte, person.room(xy, above=above))[..., None]
     flex = JAW_FLEX * np.clip(1 - (radii / start - 1) / JAW_REACH, 0, 1)
     own_edge = _own_edge(outline, edge)
     mirror = ((radii - start) <= MIRRORED * (edge - start)) & (head.down(places) < MIRROR_END)
     mirror |= _cleared(outline, places, own_edge, head, matte)
     has_back = _has_back(places, follow, head, matte) * (1 - own_edge[:, None])
-    # Single hairs at the outline must not cover the head's back where that comes into view.
-    behind = BEHIND * np.maximum(matte.grown().at(xy) < NOBODY, smoothstep((has_back[:, 0] - 0.2) / 0.3))
+    # Background must not cover a shoulder that a head tilts over. Nor must single hairs at the outline cover the head's
+    # back where that comes into view.
+    behind = BEHIND * np.maximum(matte.at(xy) < HALF, smoothstep((has_back[:, 0] - 0.2) / 0.3))
     behind[: FOLD + 1] = 0  # what slopes away there would let the head's back through
     inset = _inset(outline, radii, has_back[:, 0], matte)
     back, back_xy = _close_behind(outline, places[FOLD], has_back, head)
     back_xy += inset[FOLD]
     tuck = own_edge[:, None] * _tuck(outline, np.minimum(radii, edge), depth)
-    still = person.room(xy, below=False)[..., None]
+    still = person.room(xy, below=False, above=above)[..., None]
     kinds = (places, follow, flex[..., None], mirror, behind, still, inset, tuck, back, back_xy)
     return Shell(*(np.asarray(kind, np.float32) for kind in kinds))
 
@@ -144,14 +122,30 @@ def reach_border(outline: Outline, border: Border) -> Points:
     return np.asarray(np.maximum(reach, 1.02 * LEAST_ROOM * outline.radius), np.float32)
 
 
-def _person_ends(outline: Outline, rim: Points, matte: SquareMap) -> Points:
-    """Return how far along each ray (36,) the person reaches without a gap."""
+def _most_reach(outline: Outline, rim: Points) -> Points:
+    """Return how far along each ray (36,) the person reaches at most."""
+    return np.asarray(np.minimum(MOST_ROOM * outline.radius, outline.radius + BORDER_ROOM * (rim - outline.radius)))
+
+
+def _person_ends(outline: Outline, rim: Points, matte: SquareMap, most: Points) -> Points:
+    """Return how far along each ray (36,) the person reaches without a gap, and no further than most (36,)."""
     reach = outline.radius + np.linspace(0, 1, SAMPLES_ALONG, dtype=np.float32)[:, None] * (rim - outline.radius)
     inside = matte.at(np.asarray(outline.centre + reach[..., None] * outline.directions, np.float32)) > HALF
     ends = np.where(inside.all(0), SAMPLES_ALONG - 1, inside.argmin(0))
     edge = np.take_along_axis(reach, ends[None], 0)[0]
-    edge = np.clip(edge, LEAST_ROOM * outline.radius, MOST_ROOM * outline.radius)
-    return np.asarray(np.minimum(edge, outline.radius + BORDER_ROOM * (rim - outline.radius)), np.float32)
+    return np.asarray(np.minimum(np.maximum(edge, LEAST_ROOM * outline.radius), most), np.float32)
+
+
+def _graded(reach: Points, goes_on: NDArray[np.bool_]) -> Points:
+    """Return how far the inner rings reach along each ray (36,), as a share of the face's outline.
+
+    A ray beside the jaw ends there, and the next one goes on through the neck. The rings between the two would be
+    long slivers across the shoulder, and tear it as the jaw moves. goes_on: (36,), whether the person goes on beyond.
+    """
+    for _ in range(len(reach) // 2):
+        beside = np.minimum(np.roll(reach, 1), np.roll(reach, -1))
+        reach = np.where(goes_on, np.minimum(reach, GRADING * beside), reach)
+    return np.asarray(reach, np.float32)
 
 
 def _depth(outline: Outline, head: HeadPose, matte: SquareMap, xy: Points, radii: Points) -> Points:
@@ -186,16 +180,6 @@ def _cleared(outline: Outline, places: Points, own_edge: Points, head: HeadPose,
     ends = matte.grown().at(places[CLEARED - 1, :, :2]) < CLEAR
     inner = np.arange(RINGS)[:, None] < CLEARED
     return np.asarray(inner & (own_edge > 0.5) & ends[outline.partners] & above & above[:, outline.partners])
-
-
-def _follow(places: Points, head: HeadPose, room: Points) -> Points:
-    """Return how much places (..., 3) follow the head (..., 1): all of it, down to the chin.
-
-    room: (...), 0 at what holds still, 1 where they are free.
-    """
-    height = head.chin - head.forehead
-    moves = smoothstep((head.chin + NECK_END * height - head.down(places)) / ((NECK_END - NECK_BEGIN) * height))
-    return np.asarray(moves * smoothstep(room), np.float32)[..., None]
 
 
 def _has_back(places: Points, follow: Points, head: HeadPose, matte: SquareMap) -> Points:

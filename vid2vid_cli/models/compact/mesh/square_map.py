@@ -87,14 +87,16 @@ class SeenPerson:
         colours = None if picture is None else SquareMap.of(picture, border, frame)
         return cls(SquareMap.of(matte, border, frame), frame or Box.whole(matte.shape), colours)
 
-    def room(self, places: Points, *, below: bool = True) -> Map:
+    def room(self, places: Points, *, below: bool = True, above: bool = True) -> Map:
         """Return how far it is from places (..., 2) to what holds still: (...), not negative.
 
         The border is still, and so are both sides and the lower edge of the frame where they cut the person off: what
-        moves inwards there would draw the frame's edge after it. below: count the lower edge.
+        moves inwards there would draw the frame's edge after it. below: count the lower edge. above: count the upper
+        border.
         """
         border, frame, step = self.matte.border, self.frame, self.matte.step
-        room = np.minimum(places - border.low, border.high - places).min(-1)
+        to_low, to_high = places - border.low, border.high - places
+        room = np.minimum(to_low, to_high).min(-1) if above else np.minimum(to_low[..., 0], to_high.min(-1))
         cut = SquareMap(np.asarray(cv2.blur(self.matte.grown(CUT_REACH).values, (2 * CUT_REACH + 1,) * 2)), border)
         within = np.clip(places, frame.low + step, frame.high - step)
         for axis, edge, inwards in ((0, frame.left, 1), (0, frame.right, -1), (1, frame.bottom, -1))[: 2 + below]:
@@ -104,26 +106,43 @@ class SeenPerson:
             room = room + smoothstep(cut.at(at_edge)) * (nearer - room)
         return np.asarray(room.clip(0), np.float32)
 
-    def completed(self) -> SquareMap:
-        """Return the matte of a head that ends in a round cap where the frame's top cuts it off."""
+    def completed(self, head: Map | None = None) -> SquareMap:
+        """Return the matte of a person who ends in round caps where the frame's top cuts them off.
+
+        head: (SIDE, SIDE), what of it is a head whose outline is known, see crown.py.
+        """
         _, y = self.matte.middles
         above = (self.frame.top - y) / self.matte.step[1]  # cells above the frame
-        row = self.matte.values[np.flatnonzero(above <= 0)[:1]]
-        if above[0] <= 0 or not row.size:
+        first = np.flatnonzero(above <= 0)[:1]
+        if above[0] <= 0 or not first.size:
             return self.matte
-        cap = np.clip(cap_heights(row[0])[None] - above[:, None] + 0.5, 0, 1)
-        values = np.where(above[:, None] > 0, np.minimum(self.matte.values, cap), self.matte.values)
+        heights = cap_heights(self.matte.values[first][0], None if head is None else head[first][0])
+        cap = np.minimum(self.matte.values, np.clip(heights[None] - above[:, None] + 0.5, 0, 1))
+        cap = cap if head is None else np.maximum(cap, head)
+        values = np.where(above[:, None] > 0, cap, self.matte.values)
         return SquareMap(values.astype(np.float32), self.matte.border)
 
 
-def cap_heights(row: Points) -> Points:
+def cap_heights(row: Points, head: Points | None = None) -> Points:
     """Return how high a round cap reaches over the places where a frame's top cuts a person off, in px: (W,).
 
-    row: (W,), the matte along the top.
+    row: (W,), the matte along the top. head: (W,), what of it is a head, which is closed otherwise.
     """
     heights = np.zeros(len(row), np.float32)
     ends = np.flatnonzero(np.diff(np.concatenate([[0], row > HALF, [0]]).astype(int)))
     for begin, end in ends.reshape(-1, 2):
+        if head is not None and (head[begin:end] > HALF).any():
+            continue
         px = np.arange(begin, end)
         heights[begin:end] = CAP * np.sqrt((px - begin + 0.5) * (end - px - 0.5))
     return heights
+
+
+def part_around(row: Points, middle: float, least: float = HALF) -> tuple[int, int] | None:
+    """Return where the part of a row (W,) of a matte around or next to a middle begins and ends; None without any."""
+    parts = np.flatnonzero(np.diff(np.concatenate([[0], row > least, [0]]).astype(int))).reshape(-1, 2)
+    if not len(parts):
+        return None
+    away = np.maximum(parts[:, 0] - middle, middle - parts[:, 1])
+    begin, end = parts[away.argmin()].tolist()
+    return begin, end

@@ -16,18 +16,21 @@ from vid2vid_cli.arrays import Indices, Points
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.geometry.keypoints import Similarity
 from vid2vid_cli.models.compact.mesh.box import Border
+from vid2vid_cli.models.compact.mesh.crown import Crown
 from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
+from vid2vid_cli.models.compact.mesh.head_pose import HeadPose
 from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy, opening_loops, refill_triangles
 from vid2vid_cli.models.compact.mesh.outline import Outline
-from vid2vid_cli.models.compact.mesh.placed_mesh import BACK, CHANNELS, DRAWN_OUT, PlacedMesh
+from vid2vid_cli.models.compact.mesh.placed_mesh import BACK, CHANNELS, DRAWN_OUT, MIRROR, PlacedMesh
 from vid2vid_cli.models.compact.mesh.seam import Seam
-from vid2vid_cli.models.compact.mesh.shell import BEHIND, FOLD, RINGS, HeadPose, build_shell, reach_border
+from vid2vid_cli.models.compact.mesh.shell import BEHIND, FOLD, RINGS, build_shell, reach_border
 from vid2vid_cli.models.compact.mesh.square_map import SeenPerson, SquareMap
 from vid2vid_cli.models.compact.mesh.stitching import stitch_corners, stitch_loops
 from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 
 INSET = 0.06  # of the way to the face's middle; less leaves hair and background on the cheek, more widens the face
 EDGE_ON, FULL_EDGE_ON = 0.45, 0.35  # of facing the camera: the source shows a side in few pixels, and by how much less
+FEW_PIXELS, FULL_FEW_PIXELS = 0.52, 0.2  # of it, too: in so few that nothing fine is left, and by how much less
 EDGE_SEEN = 0.3  # of facing the camera: what faces it less lies at the silhouette, and less than 0 behind it
 # Of facing the camera: from how much more on a target is seen to turn to it what the source shows, or hides, and over
 # how much more that has turned fully.
@@ -72,7 +75,8 @@ class MeshWarp:
         canonical = topology.canonical.numpy()
         shape = None if topology.head is None else topology.head.bent(pose.undo_array(points))
         head = HeadPose(pose, float(canonical[FOREHEAD, 1]), float(canonical[CHIN, 1]), shape)
-        shell = self._shell = build_shell(outline, head, person)
+        self.crown = None if topology.head is None else Crown.of(topology.head, pose, person)
+        shell = self._shell = build_shell(outline, head, person, self.crown)
         # The shell turns with the head, and its jaw with the outline.
         self._rest_outline = pose.undo_array(outline.points)
         self._rest_shell = pose.undo_array(shell.places.reshape(-1, 3))
@@ -89,6 +93,7 @@ class MeshWarp:
         # What lies behind the silhouette is seen as soon as it turns: until then, its places show the cheek before it.
         behind = self._hidden * smoothstep((EDGE_SEEN - self._facing) / EDGE_SEEN)
         self._shown_from, self._shown_over = (_blend(*ends, behind) for ends in (SHOWN_FROM, SHOWN_OVER))
+        self._coarse = smoothstep((FEW_PIXELS - self._facing) / FULL_FEW_PIXELS)
         self._seam = self._find_seam(person.colours)
         self._parts = self._name_parts()
         self._jaw = smoothstep((canonical[topology.oval, 1] - JAW[0]) / (JAW[1] - JAW[0]))
@@ -160,11 +165,12 @@ class MeshWarp:
         if weights is not None:
             mirrored = self._mirrored_source_xy()
             values[:, 2:4] = np.concatenate([mirrored, mirrored[self._loops]]) - targets[:, :2]
-            values[:, 4] = weights
+            values[:, MIRROR] = weights
         if surroundings is not None:
             values[shell, :2] += self.move_around(surroundings, targets[shell, :2])
         values[:, 5:DRAWN_OUT] = self._parts
-        values[: len(keypoints), DRAWN_OUT] = drawn_out
+        # What is mirrored comes from a side that is seen well.
+        values[: len(keypoints), DRAWN_OUT] = shown * self._coarse * (1 - values[: len(keypoints), MIRROR])
         back = slice(len(source_xy) - len(self._rest_back), len(source_xy))
         values[back, BACK] = np.tile(smoothstep(2 * in_view - 0.5), len(self._rest_back) // len(in_view))
         return PlacedMesh(targets, values, self.triangles, weights is not None, closing)
