@@ -47,6 +47,7 @@ from vid2vid_cli.models.compact.posing import CompactState, Posing
 from vid2vid_cli.models.compact.relighting import Relighting
 from vid2vid_cli.models.compact.rendering import render_frame
 from vid2vid_cli.models.compact.rest import RestFinder
+from vid2vid_cli.models.compact.side_detail import SideDetail
 from vid2vid_cli.models.compact.source import SOURCE_CROP, CompactSource, Rigging, own_landmarks
 from vid2vid_cli.models.compact.spoken_face import SpokenFaces, carried
 from vid2vid_cli.models.compact.views import read_views
@@ -105,8 +106,12 @@ class CompactModel:
         mouth = read_mouth(self.topology, self._bank, image, landmarks[0], rig)
         lids = read_lids(image, landmarks[0].numpy())
         layers = split_layers(image, matte, HeadTop.of(rig.warp.crown, picture, points_px))
-        skin = self.skin.take(frame_of(image), points_px, rig.head.rotation[0].numpy())
-        return CompactSource({"image": image}, rig.canonical, rig.motion, rig.warp, irises, mouth, lids, layers, skin)
+        frame = frame_of(image)
+        skin = self.skin.take(frame, points_px, rig.head.rotation[0].numpy())
+        sides = SideDetail.of(self.topology, points[0, :POINTS].numpy(), rig.head, frame)
+        return CompactSource(
+            {"image": image}, rig.canonical, rig.motion, rig.warp, irises, mouth, lids, layers, skin, sides
+        )
 
     def with_texture(self, source: SourceAppearance) -> SourceAppearance:
         """Return a source whose background has texture behind the person, too; see models.base.TexturesBackground."""

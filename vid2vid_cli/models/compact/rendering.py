@@ -95,7 +95,7 @@ def _choose_views(source: CompactSource, driven: CompactState, target: MouthTarg
 def _move_person(source: CompactSource, mesh: PlacedMesh) -> Points:
     """Move the person of a source of one picture by the mesh: (H, W, 4)."""
     person = MixedMesh.of_one(mesh, source.layers).show(source.layers.size)
-    soften_stretched(person, mesh)
+    soften_stretched(person, mesh, source.sides)
     soften_back(person, mesh)
     return person
 

@@ -7,26 +7,28 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vid2vid_cli.arrays import Points
+from vid2vid_cli.arrays import Map, Points
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.placed_mesh import BACK, DRAWN_OUT, PlacedMesh
 from vid2vid_cli.models.compact.motion_layout import POINTS
+from vid2vid_cli.models.compact.side_detail import SideDetail
 
-SOFTENED, MOST_SOFTENED, LEAST_SOFTENED = 0.012, 0.9, 0.05  # of the height of the face; of the picture
+SOFTENED, MOST_SOFTENED, LEAST_SOFTENED = 0.018, 0.9, 0.05  # of the height of the face; of the picture
 BACK_SOFTENED, BACK_COARSE = 0.007, 4  # of the height of the face; px, of which one says how much
 
 
-def soften_stretched(person: Points, mesh: PlacedMesh) -> None:
+def soften_stretched(person: Points, mesh: PlacedMesh, detail: SideDetail) -> None:
     """Blur a moved person (H, W, 4) down the side of a face that few pixels are stretched over, in place.
 
-    Along the stretch there is nothing to see but the noise of single pixels, as stripes.
+    Along the stretch there is nothing to see but the noise of single pixels, as stripes. Detail is laid over it.
     """
     patch = _patch(person, mesh, DRAWN_OUT, 0)
     if patch is None:
         return
-    share = mesh.draw(patch.box, patch.size, (DRAWN_OUT,)) * np.float32(MOST_SOFTENED)
+    share, finer = detail.draw(mesh, patch.box, patch.size)
     smooth = cv2.GaussianBlur(patch.pixels, (1, 0), sigmaX=1e-3, sigmaY=max(SOFTENED * patch.face, 0.3))
-    patch.blend(np.asarray(smooth, np.float32), share)
+    patch.blend(np.asarray(smooth, np.float32), share * np.float32(MOST_SOFTENED))
+    patch.light(finer)
 
 
 def soften_back(person: Points, mesh: PlacedMesh) -> None:
@@ -40,7 +42,7 @@ def soften_back(person: Points, mesh: PlacedMesh) -> None:
     # Beyond the edge of what is drawn, too.
     reach = np.ones((2 * round(side / BACK_COARSE) + 3,) * 2, np.uint8)
     share = cv2.blur(cv2.dilate(mesh.draw(patch.box, coarse, (BACK,)), reach), (3, 3))
-    share = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    share = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)
     patch.blend(np.asarray(cv2.blur(patch.pixels, (side, side)), np.float32), np.asarray(share, np.float32))
 
 
@@ -57,11 +59,15 @@ class Patch:
         """Height and width."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
-    def blend(self, others: Points, share: Points) -> None:
-        """Show a share (h, w, 1) of other pixels (h, w, 4), which are changed."""
+    def blend(self, others: Points, share: Map) -> None:
+        """Show a share (h, w) of other pixels (h, w, 4), which are changed."""
         others -= self.pixels
-        others *= share
+        others *= cv2.merge([share] * 4)  # numpy takes twice as long to spread one number over four
         self.pixels[...] += others
+
+    def light(self, factor: Map) -> None:
+        """Multiply the colours by a factor (h, w)."""
+        self.pixels[...] *= cv2.merge([factor, factor, factor, np.ones_like(factor)])
 
 
 def _patch(person: Points, mesh: PlacedMesh, channel: int, reach: float) -> Patch | None:

@@ -26,6 +26,7 @@ from vid2vid_cli.models.compact.mesh.topology import FaceTopology
 from vid2vid_cli.models.compact.mesh.warp import MeshWarp
 from vid2vid_cli.models.compact.motion_layout import KEYPOINTS, POINTS
 from vid2vid_cli.models.compact.mouth import SourceMouth
+from vid2vid_cli.models.compact.side_detail import SideDetail
 from vid2vid_cli.models.compact.views import Views
 from vid2vid_cli.models.compact.wrinkles import SkinTexture
 from vid2vid_cli.motion import Motion
@@ -47,6 +48,7 @@ class CompactSource(SourceAppearance):
     lids: SourceLids
     layers: Layers
     skin: SkinTexture
+    sides: SideDetail
     views: Views | None = None
     around: Around | None = None
 
