@@ -15,7 +15,7 @@ from vid2vid_cli.face.crop import Room, crop_around, crop_frame
 from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.media.video import read_video
 from vid2vid_cli.models.compact.mesh.head_pose import HeadPose
-from vid2vid_cli.models.compact.mesh.neck import shoulders
+from vid2vid_cli.models.compact.mesh.neck import follow_head, hair_and_shoulders
 from vid2vid_cli.models.compact.mesh.shell import GRADING, INNER, MOST_ROOM
 from vid2vid_cli.models.compact.mesh.square_map import SquareMap
 from vid2vid_cli.models.compact.mesh.warp import CHIN, FOREHEAD
@@ -30,6 +30,12 @@ def bust(face_state: Mapping[str, Tensor], held_yaw: float) -> Map:
     """Return the matte of a bald head on a neck, with round shoulders as high as its chin: (SIDE, SIDE)."""
     chin = Figure(face_state, MATTES["a head"]).chin_px
     return np.maximum(face_and_neck(face_state, held_yaw), ellipse(330, SIDE - chin + 10, y=SIDE))
+
+
+def head_of(figure: Figure) -> HeadPose:
+    """Return how a figure holds its head."""
+    forehead, chin = figure.model.topology.canonical.numpy()[[FOREHEAD, CHIN], 1]
+    return HeadPose(figure.source.warp._pose, float(forehead), float(chin))
 
 
 @pytest.mark.parametrize("held_yaw", HELD_YAWS)
@@ -48,13 +54,11 @@ def test_the_outline_of_shoulders_stays_where_it_is_while_a_head_tilts(
 
 def test_shoulders_are_what_stands_below_without_reaching_up_to_the_head(face_state: Mapping[str, Tensor]) -> None:
     figure = Figure(face_state, MATTES["a head"])
-    canonical = figure.model.topology.canonical.numpy()
-    warp, (forehead, chin) = figure.source.warp, canonical[[FOREHEAD, CHIN], 1]
-    head = HeadPose(warp._pose, float(forehead), float(chin))
+    warp, head = figure.source.warp, head_of(figure)
 
-    def found(matte: Map, x_px: float, y_px: float) -> float:
+    def found(matte: Map, x_px: float, y_px: float, part: int = 1) -> float:
         place = (np.array([[x_px, y_px]], np.float32) - MIDDLE) / WIDE
-        return float(shoulders(SquareMap.of(matte, warp.border), head).at(place)[0])
+        return float(hair_and_shoulders(SquareMap.of(matte, warp.border), head)[part].at(place)[0])
 
     person = bust(face_state, 0)
     beside, height = MIDDLE + 150, int(figure.chin_px) + 60
@@ -64,7 +68,25 @@ def test_shoulders_are_what_stands_below_without_reaching_up_to_the_head(face_st
     hair = person.copy()
     hair[MIDDLE - 60 :, beside - 40 : beside + 40] = 1
     assert found(hair, beside, height) < 0.05  # it falls on the shoulder from the head, with which it moves
+    assert found(hair, beside, height, part=0) > 0.95
+    assert found(person, beside, height, part=0) < 0.05
     assert found(MATTES["a head"], MIDDLE, MIDDLE) == 0
+
+
+def test_long_hair_goes_with_its_head(face_state: Mapping[str, Tensor]) -> None:
+    """The farther beside a neck, the less goes with the head; hair that does not is shorn off it."""
+    figure = Figure(face_state, MATTES["a head"])
+    warp, head = figure.source.warp, head_of(figure)
+
+    def follows(matte: Map, x_px: float) -> float:
+        place = np.array([[x_px / WIDE, (figure.chin_px - MIDDLE) / WIDE, head.in_picture(0, 0)[2]]], np.float32)
+        return float(follow_head(place, head, SquareMap.of(matte, warp.border), np.ones(1, np.float32))[0])
+
+    bare, long_hair = (np.zeros((SIDE, SIDE), np.float32) for _ in range(2))
+    bare[int(figure.chin_px) + 20 :] = 1
+    long_hair[int(figure.forehead_px) :] = 1
+    assert follows(bare, 150) < follows(bare, 20) - 0.3
+    assert follows(long_hair, 150) == pytest.approx(follows(long_hair, 20), abs=0.02)
 
 
 @pytest.mark.parametrize("held_yaw", HELD_YAWS)

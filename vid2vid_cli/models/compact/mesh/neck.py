@@ -1,8 +1,8 @@
 """How far a body goes with its head: wholly down to the chin, and not at all on the shoulders.
 
-Between the two the movement fades out. The farther beside the neck, the longer that takes: where a head tilts, what
-lies far out would move the most, and fold over the shoulder. A shoulder is what stands on the picture's lower edge
-without reaching up to the head.
+Between the two the movement fades out. The farther beside the neck, the longer that takes, but for hair: where a head
+tilts, what lies far out would move the most, and fold over the shoulder. Of what stands on the picture's lower edge,
+neck and hair reach up to the head, and shoulders do not.
 """
 
 from __future__ import annotations
@@ -28,21 +28,23 @@ def follow_head(places: Points, head: HeadPose, matte: SquareMap, room: Points) 
     room: (...), how far it is to what holds still, see SeenPerson.room.
     """
     height = head.chin - head.forehead
-    fading = np.maximum((NECK_END - NECK_BEGIN) * height, FAN * head.aside(places))
+    hair, still = (part.at(places[..., :2]) for part in hair_and_shoulders(matte, head))
+    fading = (NECK_END - NECK_BEGIN) * height
+    fading = fading + (1 - hair) * np.maximum(FAN * head.aside(places) - fading, 0)
     moves = smoothstep((head.chin + NECK_END * height - head.down(places)) / fading)
     edge = STILL_EDGE * float((matte.border.high - matte.border.low).max()) / 2
-    free = smoothstep(room / edge) * (1 - shoulders(matte, head).at(places[..., :2]))
-    return np.asarray(moves * free, np.float32)
+    return np.asarray(moves * smoothstep(room / edge) * (1 - still), np.float32)
 
 
-def shoulders(matte: SquareMap, head: HeadPose) -> SquareMap:
-    """Return where shoulders are: 1 up to their outline, and a little above it."""
+def hair_and_shoulders(matte: SquareMap, head: HeadPose) -> tuple[SquareMap, SquareMap]:
+    """Return where neck and hair are, and where shoulders are: 1 up to their outline, and a little above it."""
     stands = np.minimum.accumulate(smoothstep(2 * matte.values - HALF)[::-1])[::-1]
     x, y = np.meshgrid(*matte.middles)
     ears = np.full_like(x, head.in_picture(0, EARS_Z)[2])
     down = head.down(np.stack([x, y, ears], -1))
     highest, lowest = SHOULDER_TOP
     beside_head = smoothstep((lowest - down) / (lowest - highest))
-    still = np.maximum(stands - (stands * beside_head).max(0), 0)
-    still = cv2.dilate(still, np.ones((3, 3), np.uint8))
-    return SquareMap(np.asarray(cv2.GaussianBlur(still, (0, 0), SOFT_CELLS), np.float32), matte.border)
+    reaching = (stands * beside_head).max(0)
+    still = cv2.dilate(np.maximum(stands - reaching, 0), np.ones((3, 3), np.uint8))
+    hair, still = (cv2.GaussianBlur(part, (0, 0), SOFT_CELLS) for part in (stands * reaching, still))
+    return SquareMap(np.asarray(hair, np.float32), matte.border), SquareMap(np.asarray(still, np.float32), matte.border)
