@@ -92,7 +92,7 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson, crown: Cro
     depth = _depth(outline, head, matte, xy, radii)
     places = np.concatenate([xy, depth[..., None]], -1).astype(np.float32)
     # Nothing is seen of a border that lies above the frame: it need not hold the hair there.
-    above = crown is None and bool(border.low[1] > person.frame.top)
+    above = crown is None and bool(border.low[1] > person.frame.top - matte.step[1])
     follow = follow_head(places, head, matte, person.room(xy, above=above))[..., None]
     flex = JAW_FLEX * np.clip(1 - (radii / start - 1) / JAW_REACH, 0, 1)
     own_edge = _own_edge(outline, edge)
