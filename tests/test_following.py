@@ -488,7 +488,7 @@ def test_what_is_missed_is_that_of_a_source_cut_off_alike(model: LoadedModel, po
     assert isinstance(blind, FirstFrameFollower)
     differs, would_differ = (np.abs(one.first.warp.follow - own.warp.follow) for one in (followed, blind))
     assert would_differ.max() > 0.5
-    assert differs.mean() < 0.5 * would_differ.mean()
+    assert differs.mean() < 0.4 * would_differ.mean()
 
 
 def test_lips_of_an_opening_mouth_move_as_the_skin_around_them(waver: Waver) -> None:
