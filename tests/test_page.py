@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ pytest.importorskip(
     "playwright.sync_api", reason="playwright, which drives a browser, is missing; install the extra dev"
 )
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 expect.set_options(timeout=SOON_MS)
 
@@ -219,6 +220,34 @@ def test_the_camera_drives_the_portrait_as_a_job_would(page: Page, folder: Path,
     expect(page.locator("#live-figures")).to_contain_text("frames/s")
     page.click("#live-camera")
     expect(page.locator("#self")).to_be_hidden()
+
+
+def test_a_camera_asked_for_before_the_portrait_is_ready_starts_when_it_is(page: Page, folder: Path) -> None:
+    held: list[tuple[WebSocketRoute, str | bytes]] = []  # what the server says, until the page may hear it
+    may_hear = threading.Event()
+
+    def hold(route: WebSocketRoute) -> None:
+        def pass_on(message: str | bytes) -> None:
+            route.send(message) if may_hear.is_set() else held.append((route, message))
+
+        route.connect_to_server().on_message(pass_on)
+
+    page.route_web_socket("**/api/live**", hold)
+    choose(page, folder / "portrait.png")
+    page.click("[data-view=live]")
+    button = page.locator("#live-camera")
+    button.click()
+    expect(button).to_have_text("Starting the camera…")
+    button.click()
+    expect(button).to_have_text("Start camera")
+    button.click()
+    may_hear.set()
+    for route, message in held:
+        route.send(message)
+    expect(button).to_have_text("Stop camera")
+    expect(page.get_by_role("alert")).to_be_empty()
+    wait_for_picture(page, pictures(page) + 4)  # those are of the camera
+    expect(page.locator("#live-figures")).to_contain_text("frames/s")
 
 
 def errors_now(page: Page, film: list[Pixels]) -> list[float]:

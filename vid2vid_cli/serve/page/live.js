@@ -13,6 +13,7 @@ const FRAME_PX = 640; // longer side of a frame that is sent
 const picture = new LivePicture();
 const switches = { mirror: true, isFrozen: false, isPaused: false };
 let camera = null;
+let starting = null; // stands for the camera that was asked for last, while it or the picture is not there yet
 let isDrawing = false;
 let came = 0; // pictures from the server
 let drawn = 0; // which of them is seen
@@ -25,6 +26,10 @@ export function startLive() {
   state.addEventListener("view", () => state.view !== "live" && stopCamera());
   document.addEventListener("visibilitychange", forgetWhileHidden);
   picture.addEventListener("ready", () => sendControls());
+  picture.addEventListener(
+    "ready",
+    guarded(() => starting && startCamera()),
+  );
   picture.addEventListener("picture", (event) => draw(event.detail));
   picture.addEventListener("warning", (event) => {
     tell(event.detail);
@@ -33,7 +38,7 @@ export function startLive() {
   picture.addEventListener("ended", (event) => end(event.detail));
   $("#live-camera").addEventListener(
     "click",
-    guarded(() => (camera ? stopCamera() : startCamera())),
+    guarded(() => (camera || starting ? stopCamera() : askForCamera())),
   );
   $("#live-reference").addEventListener("click", () => {
     picture.send({ type: "reference" });
@@ -125,9 +130,23 @@ function tell(line) {
   $("#live-figures").hidden = line === "";
 }
 
+/** Start the camera as soon as the server has read the portrait. */
+function askForCamera() {
+  if (!picture.isOpen) openStill(); // it had ended
+  starting = {};
+  $("#live-camera").textContent = "Starting the camera…";
+  return picture.isReady && startCamera();
+}
+
 async function startCamera() {
-  if (!picture.isReady) throw new Error("The live picture is not ready; choose the portrait again.");
-  camera = await openDevice({ video: true });
+  const asked = starting;
+  const stream = await openDevice({ video: true }).catch((error) => {
+    if (starting === asked) stopCamera();
+    throw error;
+  });
+  if (starting !== asked) return closeDevice(stream); // nobody wants it any more
+  starting = null;
+  camera = stream;
   camera.getVideoTracks()[0].onended = () => {
     stopCamera();
     showError("The camera has stopped; plug it in again, or choose another one in the browser.");
@@ -140,7 +159,7 @@ async function startCamera() {
   enableButtons(true);
   sendControls();
   announce("The camera drives the portrait.");
-  pump(video, camera);
+  return pump(video, camera);
 }
 
 /** Send a frame for each of the camera's, unless as many as allowed are on their way: then that frame is never sent. */
@@ -164,7 +183,8 @@ async function sendFrame(video) {
 }
 
 function stopCamera() {
-  if (!camera) return;
+  if (!camera && !starting) return;
+  starting = null;
   closeDevice(camera);
   camera = null;
   $("#self").srcObject = null;
@@ -188,7 +208,7 @@ function enableButtons(isOn) {
 }
 
 function end(line) {
-  const wasLive = camera !== null;
+  const wasLive = camera !== null || starting !== null;
   stopCamera();
   if (line || wasLive) showError(line ?? "The connection to the server was lost.");
 }
