@@ -32,7 +32,7 @@ def seen(behind: Points) -> Points:
 def filled(behind: Points) -> tuple[Points, Points]:
     """Return what is filled behind the person: smoothly, and with texture."""
     smooth = fill_background(seen(behind), MATTE)
-    return smooth, add_texture(smooth, shown_background(MATTE))
+    return smooth, add_texture(smooth, shown_background(seen(behind), MATTE))
 
 
 def strength(picture: Points) -> float:
@@ -71,7 +71,7 @@ def test_the_same_picture_is_filled_the_same_way() -> None:
 @pytest.mark.parametrize("matte", [np.zeros_like(MATTE), np.ones_like(MATTE)], ids=["nobody", "only the person"])
 def test_a_background_that_is_all_seen_or_all_hidden_stays(matte: Points) -> None:
     smooth = fill_background(wall(striped=True), matte)
-    assert np.array_equal(add_texture(smooth, shown_background(matte)), smooth)
+    assert np.array_equal(add_texture(smooth, shown_background(wall(striped=True), matte)), smooth)
 
 
 def test_a_person_who_does_not_move_still_gives_back_the_picture() -> None:

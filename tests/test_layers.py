@@ -90,12 +90,29 @@ def test_shoulders_that_a_side_cuts_off_go_on_beside_the_picture() -> None:
 
 
 def test_what_lies_at_the_top_is_not_repeated_above_the_picture() -> None:
-    """Beside a head that ends below the top, the person layer holds what the filled background lacks."""
-    matte = np.zeros((SIDE, SIDE), np.float32)
-    matte[4:100, 60:140] = 1
-    layers = split_layers(textured(), matte)
+    """Where a head ends below the top, the person layer holds the wisps of hair that the matte misses."""
+    picture, matte = with_what_the_matte_misses()
+    layers = split_layers(picture, matte)
     assert layers.in_picture[0, :, 0].abs().max() > 0.05
     assert layers.above == 2 and not layers.person[0, :, 0].any()
+
+
+def with_what_the_matte_misses() -> tuple[Tensor, Map]:
+    """Return a dark head before a grey wall, with wisps of hair and a lamp beside it, and a matte without them."""
+    matte = np.zeros((SIDE, SIDE), np.float32)
+    matte[4:100, 60:140] = 1
+    picture = np.where(matte, np.float32(0.1), np.float32(0.6))
+    picture[:4, 80:120:3] = 0.4
+    picture[40:60, 142:145] = 0.9
+    return torch.from_numpy(np.repeat(picture[None], 3, 0))[None], matte
+
+
+def test_hair_beyond_the_matte_goes_with_the_head_and_a_lamp_beside_it_does_not() -> None:
+    picture, matte = with_what_the_matte_misses()
+    layers = split_layers(picture, matte)
+    assert layers.in_picture[0, :3, 2, 80:120:3].max() < -0.1
+    assert layers.in_picture[0, :3, 44:56, 142:145].abs().max() < 0.02
+    assert (layers.background[0, :, 44:56, 142:145] - 0.9).abs().max() < 0.02
 
 
 def test_far_from_the_person_the_background_is_the_picture_bit_by_bit() -> None:

@@ -102,9 +102,8 @@ class MovedGround(Ground):
         """Fill the background of a source (H, W, 3)."""
         matte = load_person_matte()
         person = matte.of_frame(source)
-        filled = add_texture(
-            fill_background(source.astype(np.float32) / np.float32(255), person), shown_background(person)
-        )
+        picture = source.astype(np.float32) / np.float32(255)
+        filled = add_texture(fill_background(picture, person), shown_background(picture, person))
         self._picture = np.asarray(filled * 255 + 0.5, np.uint8)
         self._camera = CameraTracker(matte.of_frame)
         self._moved = np.eye(3)

@@ -61,7 +61,7 @@ class Layers:
         person = np.ascontiguousarray(np.moveaxis(self.in_picture[0].cpu().numpy(), 0, -1))
         filled, matte = np.moveaxis(self.background[0].cpu().numpy(), 0, -1), person[..., 3]
         picture = person[..., :3] + (1 - person[..., 3:]) * filled
-        textured = add_texture(np.ascontiguousarray(filled), shown_background(matte))
+        textured = add_texture(np.ascontiguousarray(filled), shown_background(picture, matte))
         return lay_over(picture, matte, textured, self.background, self.top)
 
     @cached_property
