@@ -16,6 +16,7 @@ ROUNDNESS = 0.75  # depth over width of a head: 1 for a sphere
 PASSES = 160  # over the map; more change nothing that is seen
 OVER_RELAXATION = 1.9
 SOFT_CELLS = 1.0  # of the map: how softly a head passes into what lies around it
+NEIGHBOURS = (0.1, 0.2, 0.4, 0.2, 0.1)  # shares of neighbouring rays, to smooth
 MARGIN = 1.02  # of the silhouette of the face: what lies around it begins there
 
 
@@ -73,6 +74,12 @@ class Outline:
         # Where the person goes on beyond the border, nothing bends the ellipsoid back.
         heights = np.sqrt(np.clip(squares, 0, rim.max())) + np.minimum(known, 0)
         return SquareMap(np.asarray(cv2.GaussianBlur(heights, (0, 0), SOFT_CELLS), np.float32), matte.border)
+
+
+def smooth_around(values: Points) -> Points:
+    """Smooth values (36, ...) around the loop."""
+    shifts = range(-(len(NEIGHBOURS) // 2), len(NEIGHBOURS) // 2 + 1)
+    return np.asarray(sum(np.roll(values, k, 0) * share for k, share in zip(shifts, NEIGHBOURS, strict=True)))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -23,8 +23,9 @@ from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.mesh.box import Border
 from vid2vid_cli.models.compact.mesh.crown import Crown
 from vid2vid_cli.models.compact.mesh.head_pose import EARS_Z, HeadPose
+from vid2vid_cli.models.compact.mesh.hidden_ear import HiddenEar
 from vid2vid_cli.models.compact.mesh.neck import follow_head
-from vid2vid_cli.models.compact.mesh.outline import Outline
+from vid2vid_cli.models.compact.mesh.outline import Outline, smooth_around
 from vid2vid_cli.models.compact.mesh.square_map import HALF, SeenPerson, SquareMap
 
 SAMPLES_ALONG = 64  # of each ray, to find where the person ends
@@ -47,10 +48,10 @@ LEAST_HAIR = 0.15  # eye distances between a face and where the person ends: les
 BACK_DEG = (20.0, 42.0, 64.0, 86.0)  # around the head from the fold: where the rings of its back lie
 BACK_DEPTH = 0.85  # eye distances: how far the head reaches behind the plane of the ears
 BACK_SHARE = 0.7  # of the hair between the face and the outline: what the back may show of it
+LEAST_SHARE = 0.1  # of an ear that is mirrored: with this much of it, only that is seen where the picture shows nothing
 STEEPEST = 3.0  # depth over the way outwards: how fast what lies beside a face goes back
 HAIR_BEYOND = (0.5, 1.5)  # of what a face hides of its outline: a person who ends nearer has no hair there, farther has
 CLEARED = len(INNER) + 2  # rings that show the other half where this one has nothing but the face's own edge
-NEIGHBOURS = (0.1, 0.2, 0.4, 0.2, 0.1)  # shares of neighbouring rays, to smooth
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Shell:
     1 for what may be shown mirrored. behind: (RINGS, 36), added to z outside of the person. room: (RINGS, 36,
     1), how far away the sides are that hold still, see SeenPerson.room. inset: (RINGS, 36, 2), how much further
     inside they show the head where the target turns their side to the camera. tuck: (RINGS, 36, 3), how they move where
-    a half of the face comes into view that hid them. back: (BACKS, 36, 3), hidden behind the rest in the source.
-    back_xy: (BACKS, 36, 2), what of the source it shows.
+    a half of the face comes into view that hid them. lacking: (RINGS, 36), 1 for what then shows the other half's ear.
+    back: (BACKS, 36, 3), hidden behind the rest in the source. back_xy: (BACKS, 36, 2), what of the source it shows.
     """
 
     places: Points
@@ -74,6 +75,7 @@ class Shell:
     room: Points
     inset: Points
     tuck: Points
+    lacking: Points
     back: Points
     back_xy: Points
 
@@ -106,9 +108,16 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson, crown: Cro
     inset = _inset(outline, radii, has_back[:, 0], matte)
     back, back_xy = _close_behind(outline, places[FOLD], has_back, head)
     back_xy += inset[FOLD]
+    beyond = (edge - start) / float(head.pose.scale)
+    ear = HiddenEar.of(places, beyond, _clear_beyond(places, matte), outline.partners, head)
+    head_rings = np.arange(RINGS)[:, None] < CLEARED
+    # Where the picture shows nothing on this side, all that is seen is the other's: half of it would be a veil.
+    nothing = np.asarray(np.clip(2 - 2 * matte.at(xy), 0, 1), np.float32)
+    lacking = head_rings * np.maximum(ear.share, np.minimum(ear.share / LEAST_SHARE, 1) * nothing)
     tuck = own_edge[:, None] * _tuck(outline, np.minimum(radii, edge), depth)
+    tuck += (head_rings * ear.share)[..., None] * (ear.places - places - tuck)
     still = person.room(xy, below=False, above=above)[..., None]
-    kinds = (places, follow, flex[..., None], mirror, behind, still, inset, tuck, back, back_xy)
+    kinds = (places, follow, flex[..., None], mirror, behind, still, inset, tuck, lacking, back, back_xy)
     return Shell(*(np.asarray(kind, np.float32) for kind in kinds))
 
 
@@ -160,7 +169,7 @@ def _own_edge(outline: Outline, edge: Points) -> Points:
     """Return for each ray (36,) how surely the person ends there by the face itself, which hides what lies behind."""
     beyond = (edge - outline.radius) / np.maximum(outline.hidden, 1e-6)
     nearest, farthest = HAIR_BEYOND
-    return _smooth(1 - smoothstep((beyond - nearest) / (farthest - nearest)))
+    return smooth_around(1 - smoothstep((beyond - nearest) / (farthest - nearest)))
 
 
 def _tuck(outline: Outline, radii: Points, depth: Points) -> Points:
@@ -177,9 +186,14 @@ def _cleared(outline: Outline, places: Points, own_edge: Points, head: HeadPose,
     """Return which places (RINGS, 36) show the other half's ear and background: there only glasses reach further."""
     above = head.down(places) < EAR_END
     # Nothing but the head itself: no scarf, and no shoulder.
-    ends = matte.grown().at(places[CLEARED - 1, :, :2]) < CLEAR
+    ends = _clear_beyond(places, matte)
     inner = np.arange(RINGS)[:, None] < CLEARED
     return np.asarray(inner & (own_edge > 0.5) & ends[outline.partners] & above & above[:, outline.partners])
+
+
+def _clear_beyond(places: Points, matte: SquareMap) -> NDArray[np.bool_]:
+    """Return for each ray (36,) whether nothing of a person lies farther out than the head."""
+    return np.asarray(matte.grown().at(places[CLEARED - 1, :, :2]) < CLEAR)
 
 
 def _has_back(places: Points, follow: Points, head: HeadPose, matte: SquareMap) -> Points:
@@ -190,7 +204,7 @@ def _has_back(places: Points, follow: Points, head: HeadPose, matte: SquareMap) 
     above_nape = smoothstep((NAPE_Y - head.down(places[FOLD])) / NAPE_REACH)
     back = smoothstep((follow[FOLD, :, 0] - 0.8) / 0.2) * begins * ends * above_nape
     # None rather than next to none: that would lie too little behind the rest to be hidden by it.
-    return np.asarray(np.clip(1.05 * _smooth(_smooth(back)) - 0.05, 0, 1), np.float32)[:, None]
+    return np.asarray(np.clip(1.05 * smooth_around(smooth_around(back)) - 0.05, 0, 1), np.float32)[:, None]
 
 
 def _close_behind(outline: Outline, fold: Points, has_back: Points, head: HeadPose) -> tuple[Points, Points]:
@@ -199,7 +213,7 @@ def _close_behind(outline: Outline, fold: Points, has_back: Points, head: HeadPo
     middle[2] = fold[:, 2].mean()
     turned = np.radians(BACK_DEG)[:, None, None]
     # The ring follows single locks; the further behind, the smoother the head. It never stands out from the ring.
-    outwards = ((_smooth(fold) - fold)[:, :2] * outline.directions).sum(-1)
+    outwards = ((smooth_around(fold) - fold)[:, :2] * outline.directions).sum(-1)
     smooth = np.repeat(fold[None], len(turned), 0)
     smooth[..., :2] += (np.sin(turned) * np.minimum(outwards, 0)[:, None]) * outline.directions
     back = fold + has_back * (smooth - (1 - np.cos(turned)) * (smooth - middle) - fold)
@@ -241,12 +255,6 @@ def _inset(outline: Outline, radii: Points, has_back: Points, matte: SquareMap) 
     reach = start + along * (fold - start)
     sure = matte.at(np.asarray(outline.centre + reach[..., None] * outline.directions, np.float32)) > SURE
     kept = np.where(sure.any(0), along[sure.argmax(0), 0], MOST_INSET)
-    shrink = (1 - _smooth(kept)) * has_back
+    shrink = (1 - smooth_around(kept)) * has_back
     inset = np.where(np.arange(RINGS)[:, None] <= FOLD, shrink * (radii - start), 0)
     return np.asarray(-inset[..., None] * outline.directions, np.float32)
-
-
-def _smooth(values: Points) -> Points:
-    """Smooth values (36, ...) around the loop."""
-    shifts = range(-(len(NEIGHBOURS) // 2), len(NEIGHBOURS) // 2 + 1)
-    return np.asarray(sum(np.roll(values, k, 0) * share for k, share in zip(shifts, NEIGHBOURS, strict=True)))

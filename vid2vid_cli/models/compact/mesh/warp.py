@@ -36,6 +36,8 @@ EDGE_SEEN = 0.3  # of facing the camera: what faces it less lies at the silhouet
 # how much more that has turned fully.
 SHOWN_FROM, SHOWN_OVER = (0.1, 0.0), (0.3, 0.12)
 IN_VIEW = 0.3  # sine of a turn from which on a side of the head is in view: it shows nothing mixed with the background
+SOON = 4.0  # times as soon as a side is shown, an ear is shown that it lacks
+LEAST_MIRRORED = 0.02  # less of the other half is not shown
 FOREHEAD, CHIN = 10, 152  # points of the mesh
 JAW = (0.2, 0.5)  # y on the canonical head: where the outline begins to open with the jaw, and does so fully
 MOST_OF_ROOM = 0.5  # to the border: what lies around the face moves no further
@@ -228,9 +230,11 @@ class MeshWarp:
     def _mirrored_source_xy(self) -> Points:
         """Return for each vertex where its partner on the other half of the head lies in the source: (V, 2)."""
         partner = self._topology.mirror
-        around = self._shell.places[:, self._outline.partners, :2].reshape(-1, 2)
-        others = self.source_xy[len(partner) + len(around) :]  # never mirrored
-        return np.concatenate([self.source_xy[partner], around, others])
+        around, back = (
+            places[:, self._outline.partners, :2].reshape(-1, 2) for places in (self._shell.places, self._shell.back_xy)
+        )
+        still = self.source_xy[len(partner) + len(around) : -len(back)]  # never mirrored
+        return np.concatenate([self.source_xy[partner], around, still, back])
 
     def _find_seam(self, colours: SquareMap | None) -> Seam | None:
         """Return where what is mirrored may not end; None if nothing is, or the source's colours are not known."""
@@ -266,16 +270,16 @@ class MeshWarp:
 
     def _mirror_weights(self, shown: Points) -> Points | None:
         """Return how much of each vertex (V,) is to be taken from the other half; None if nothing is."""
-        if self._hidden.max() <= 0:
-            return None
-        face = self._hidden * shown
-        if face.max() < 0.02:
+        # No cheek is mixed into an ear: what little of that is seen before it comes out is all the other one.
+        face, ears = self._hidden * shown, self._shell.lacking * smoothstep(SOON * shown[self._topology.oval])
+        if max(face.max(), ears.max()) < LEAST_MIRRORED:
             return None
         if self._seam is not None:
             face = self._seam.carry_on(face)
-        rings = self._shell.mirror * face[self._topology.oval]
-        others = np.zeros(len(self.source_xy) - len(face) - rings.size)
-        return np.concatenate([face, rings.ravel(), others, face[self._loops]]).astype(np.float32)
+        rings = np.maximum(self._shell.mirror * face[self._topology.oval], ears)
+        back = np.tile(ears[FOLD], len(self._shell.back))
+        weights = (face, rings.ravel(), np.zeros(len(self._still)), back, face[self._loops])
+        return np.concatenate(weights).astype(np.float32)
 
 
 def _blend(first: float, last: float, share: Points) -> Points:

@@ -1,0 +1,95 @@
+"""The ear that a turned face hides comes into view with its side: the other one, mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import pytest
+from torch import Tensor
+
+from tests.test_shell import MIDDLE, SIDE, WIDE, Figure, face_and_neck, held, red_before_blue
+from vid2vid_cli.arrays import Map
+from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
+
+EARS = (0.83, -0.3, 0.3)  # on the canonical head: how far aside, and from where to where
+
+
+def of_head(state: Mapping[str, Tensor], held_yaw: float, sides: tuple[int, ...] = (-1, 1)) -> Figure:
+    """Return a bald red head with green ears, held turned. sides: of its ears, 1 is right in the picture."""
+    plain = Figure(state, np.ones((SIDE, SIDE), np.float32), held_yaw=held_yaw)
+    head = plain.model.topology.head
+    assert head is not None
+    aside, top, bottom = EARS
+    x, y, _ = head.vertices.T
+    is_ear = (np.abs(x) > aside) & (y > top) & (y < bottom)
+    corners = head.triangles[~np.isin(head.triangles, np.flatnonzero(is_ear & ~np.isin(np.sign(x), sides))).any(1)]
+    colours = np.where(is_ear[:, None], (0.1, 0.9, 0.1, 1), (0.9, 0.1, 0.1, 1)).astype(np.float32)
+    shown = rasterize(plain.in_px(head.vertices @ held(held_yaw).T), colours, corners, (SIDE, SIDE))
+    face = cv2.convexHull(plain.in_px(plain.model.topology.canonical.numpy() @ held(held_yaw).T)[:, :2].astype(int))
+    matte = np.maximum(shown[..., 3], cv2.fillConvexPoly(np.zeros((SIDE, SIDE), np.float32), face, 1))
+    picture = red_before_blue(matte)
+    ears = shown[..., 1] > 0.5
+    picture[0, 0][ears], picture[0, 1][ears] = 0.1, 0.9
+    return Figure(state, matte, picture, held_yaw=held_yaw)
+
+
+def green(shown: Tensor) -> Map:
+    return np.asarray((shown[0, 1] - shown[0, 0].maximum(shown[0, 2])).numpy() > 0.2)
+
+
+def beside(figure: Figure, yaw: float) -> tuple[int, int]:
+    """Return how many px of ears a turned head shows left and right of the middle of its face."""
+    state = figure.turned(yaw=yaw)
+    middle = int(state.keypoints[0, :, 0].mean() * WIDE + MIDDLE)
+    ears = green(figure.show(state))
+    return int(ears[:, :middle].sum()), int(ears[:, middle:].sum())
+
+
+@pytest.mark.parametrize("held_yaw", [-15, -18, -20])
+def test_an_ear_that_was_hidden_comes_into_view_with_its_side(
+    held_yaw: float, face_state: Mapping[str, Tensor]
+) -> None:
+    figure = of_head(face_state, held_yaw)
+    source = int(green(figure.picture).sum())
+    assert source > 250 and green(figure.picture)[:, :MIDDLE].sum() < 10
+    for yaw in (15, 25, 40):
+        assert beside(figure, yaw)[0] > 0.7 * source
+    assert beside(figure, 40)[1] == 0
+
+
+@pytest.mark.parametrize("held_yaw", [-10, -15])
+def test_no_hole_is_left_between_the_ear_and_the_hair_above_it(
+    held_yaw: float, face_state: Mapping[str, Tensor]
+) -> None:
+    """Nor a veil: blue is the wall, and the head is on all sides of where it is looked for."""
+    figure = of_head(face_state, held_yaw)
+    person = 1 - figure.show(figure.turned(yaw=40))[0, 2].numpy()
+    closed = cv2.morphologyEx(np.asarray(person > 0.5, np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9)))
+    inside = cv2.erode(closed, np.ones((15, 15))) > 0
+    assert inside.sum() > 20_000 and (person[inside] < 0.8).sum() < 120
+
+
+def test_a_source_that_does_not_turn_shows_what_it_showed(face_state: Mapping[str, Tensor]) -> None:
+    figure = of_head(face_state, -15)
+    assert (figure.show(figure.turned()) - figure.picture).abs().max() < 0.02
+
+
+def test_a_head_that_turns_further_away_shows_no_second_ear(face_state: Mapping[str, Tensor]) -> None:
+    assert beside(of_head(face_state, -15), -20)[0] == 0
+
+
+def test_an_ear_that_is_seen_stays_its_own(face_state: Mapping[str, Tensor]) -> None:
+    assert not of_head(face_state, 0).source.warp._shell.lacking.any()
+
+
+def test_a_scarf_beside_a_head_is_no_ear(face_state: Mapping[str, Tensor]) -> None:
+    """What goes on farther out than a head does is not mirrored."""
+    matte = face_and_neck(face_state, -15)
+    matte[:, MIDDLE + 20 :] = 1
+    assert not Figure(face_state, matte, held_yaw=-15).source.warp._shell.lacking.any()
+
+
+def test_a_face_that_is_turned_far_keeps_its_own_edge(face_state: Mapping[str, Tensor]) -> None:
+    assert not of_head(face_state, -35).source.warp._shell.lacking.any()
