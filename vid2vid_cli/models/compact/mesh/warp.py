@@ -166,6 +166,7 @@ class MeshWarp:
         weights = self._mirror_weights(shown)
         if weights is not None:
             mirrored = self._mirrored_source_xy()
+            mirrored[shell] += (in_view[:, None] * self._shell.inset[:, self._outline.partners]).reshape(-1, 2)
             values[:, 2:4] = np.concatenate([mirrored, mirrored[self._loops]]) - targets[:, :2]
             values[:, MIRROR] = weights
         if surroundings is not None:
