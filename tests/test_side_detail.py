@@ -21,7 +21,7 @@ from vid2vid_cli.media.image import read_image
 from vid2vid_cli.models.compact.mesh.box import Box
 from vid2vid_cli.models.compact.mesh.placed_mesh import DRAWN_OUT, MIRROR
 from vid2vid_cli.models.compact.model import CompactModel
-from vid2vid_cli.models.compact.side_detail import noise_like
+from vid2vid_cli.models.compact.side_detail import in_all_directions, noise_like
 from vid2vid_cli.motion import PoseOverride
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "portrait.jpg"
@@ -123,6 +123,29 @@ def coarseness(picture: Map) -> float:
     """Return how far a picture goes on alike: the correlation of neighbours, as the width of a blur of noise."""
     step = np.diff(picture, axis=1)
     return float(np.sqrt(picture.var() / (2 * step.var())))
+
+
+def test_folds_of_a_smile_are_no_beard() -> None:
+    """What runs one way counts for little, with noise on it for as much as that."""
+    rows, columns = np.mgrid[:48, :24].astype(np.float32)
+    folds = 0.1 * np.sin((rows + 2 * columns) / 4)
+    stubble = 0.1 * cv2.GaussianBlur(np.random.default_rng(3).standard_normal((48, 24)), (0, 0), 0.7)
+    assert in_all_directions(folds) < 0.1
+    assert in_all_directions(stubble) > 0.85
+    assert 0.1 < in_all_directions(folds + stubble) < 0.8
+    with_glasses = np.where(rows < 10, np.nan, stubble)
+    assert in_all_directions(with_glasses) == pytest.approx(in_all_directions(stubble[10:]), abs=0.02)
+    assert in_all_directions(np.full((9, 9), np.nan)) == 0
+
+
+def test_smiling_folds_are_not_drawn_out_as_stubble(
+    model: CompactModel, face_analyzer: FaceAnalyzer, media_dir: Path
+) -> None:
+    """A clean-shaven man whose smile folds his cheeks: the side of his face is as smooth as skin."""
+    turned = Turned(model, face_analyzer, media_dir / "stills" / "p182.jpg", yaw=-TURN_RAD)
+    sides, size = turned.source.sides, turned.before.shape[:2]
+    detail = np.log(sides.draw(turned.mesh, Box.whole(size), size)[1])
+    assert 0.005 < turned.on_side(detail).std() < 0.03
 
 
 def test_a_face_without_anything_fine_has_no_noise() -> None:
