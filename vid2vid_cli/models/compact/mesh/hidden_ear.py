@@ -19,11 +19,11 @@ from vid2vid_cli.models.compact.mesh.outline import smooth_around
 # Eye distances between the face and where the person ends: more is an ear that is seen, less is one that is hidden; and
 # how much more the other side has at least.
 SEEN, HIDDEN, OTHER_HIDDEN, OTHER_SEEN = 0.1, 0.04, 0.1, 0.18
-TOP, BOTTOM, SOFT = -0.6, 0.3, 0.2  # y on the canonical head: where ears and the hair above them are, and how softly
+TOP, BOTTOM, SOFT = -0.6, 0.2, 0.2  # y on the canonical head: where ears and the hair above them are, and how softly
 CROWN, HAIRLINE = -1.0, -0.4  # y, too: from where to where ever more of the hair is mirrored as well
 LACKING, ALL_LACKING = 0.35, 0.45  # of a side: from where on its ear counts as hidden; in between both would be seen
 LESS, MUCH_LESS = 0.05, 0.15  # eye distances: how much less a ray shows than its partner, to show what that shows
-TURNED, TOO_FAR = 0.38, 0.42  # sine of the face's turn: how far it may be turned; from there on, depth is too uncertain
+TURNED, TOO_FAR = 0.5, 0.6  # sine of the face's turn: how far it may be turned; from there on, depth is too uncertain
 
 
 @dataclass(frozen=True)
