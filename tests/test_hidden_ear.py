@@ -91,5 +91,14 @@ def test_a_scarf_beside_a_head_is_no_ear(face_state: Mapping[str, Tensor]) -> No
     assert not Figure(face_state, matte, held_yaw=-15).source.warp._shell.lacking.any()
 
 
+def test_no_ear_lies_before_a_hand_beside_the_cheek(face_state: Mapping[str, Tensor]) -> None:
+    figure = of_head(face_state, -15)
+    matte = (figure.picture[0, 2] < 0.5).numpy().astype(np.float32)
+    face = figure.in_px(figure.model.topology.canonical.numpy() @ held(-15).T)
+    matte[int(face[:, 1].min()) + 40 : int(face[:, 1].max()) - 40, : int(face[:, 0].min()) - 12] = 1
+    assert not Figure(face_state, matte, held_yaw=-15).source.warp._shell.lacking.any()
+    assert figure.source.warp._shell.lacking.any()
+
+
 def test_a_face_that_is_turned_far_keeps_its_own_edge(face_state: Mapping[str, Tensor]) -> None:
     assert not of_head(face_state, -45).source.warp._shell.lacking.any()

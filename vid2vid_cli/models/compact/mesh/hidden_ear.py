@@ -49,16 +49,18 @@ class HiddenEar:
         rest = head.pose.undo_array(places.reshape(-1, 3)).reshape(places.shape)
         across, down = rest[0, :, 0], rest[0, :, 1]
         lacks = smoothstep((SEEN - beyond) / (SEEN - HIDDEN))
-        others_have = smoothstep((beyond[partners] - OTHER_HIDDEN) / (OTHER_SEEN - OTHER_HIDDEN)) * clear[partners]
+        others_have = smoothstep((beyond[partners] - OTHER_HIDDEN) / (OTHER_SEEN - OTHER_HIDDEN))
+        # Neither a scarf is an ear, nor does one lie before a hand.
+        is_free = np.asarray(clear & clear[partners], np.float32)
         there = smoothstep((down - TOP) / SOFT + 0.5) * smoothstep((BOTTOM - down) / SOFT + 0.5)
         share = np.zeros(len(down), np.float32)
         for side in (across < 0, across > 0):
-            lacking = (there * lacks * others_have)[side].sum() / max(there[side].sum(), 1e-6)
+            lacking = (there * lacks * others_have * is_free)[side].sum() / max(there[side].sum(), 1e-6)
             share[side] = smoothstep((lacking - LACKING) / (ALL_LACKING - LACKING))
         mirrored_down = smoothstep((down - CROWN) / (HAIRLINE - CROWN)) * smoothstep((BOTTOM - down) / SOFT + 0.5)
         less = smoothstep((smooth_around(beyond[partners] - beyond) - LESS) / (MUCH_LESS - LESS))
         turned = np.abs(head.pose.rotation[0, 0, 2].numpy())
-        share *= mirrored_down * less * clear[partners] * smoothstep((TOO_FAR - turned) / (TOO_FAR - TURNED))
+        share *= mirrored_down * less * is_free * smoothstep((TOO_FAR - turned) / (TOO_FAR - TURNED))
         mirrored = rest[:, partners] * np.array([-1, 1, 1], np.float32)
         placed = head.pose.apply_array(mirrored.reshape(-1, 3)).reshape(places.shape)
         return cls(np.asarray(share, np.float32), np.asarray(placed, np.float32))
