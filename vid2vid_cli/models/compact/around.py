@@ -28,6 +28,7 @@ from vid2vid_cli.models.compact.around_pictures import (
     are_alike,
     body_offset,
     common_background,
+    foreign_beside,
     in_light_of,
     moved_into,
     near_person,
@@ -221,8 +222,8 @@ class AroundReader:
         head = self._head(canonical, picture)
         mesh = MeshWarp(self._topology, points, head, SeenPerson.in_crop(matte, warp.border))
         # Far from the person, the background is what all have in common: what moved there would leave ghosts.
-        near = near_person(matte, REACH * max(size))[..., None]
-        seen = background + near * (picture.pixels - background)
+        near = near_person(matte, REACH * max(size)) * (1 - foreign_beside(picture))
+        seen = background + near[..., None] * (picture.pixels - background)
         layers: Layers = lay_over(seen, matte, background, canonical, HeadTop.of(mesh.crown, seen, points_px))
         # Light that neither the person nor the background explains would glow beside a head that moves.
         pixels = layers.pixels

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vid2vid_cli.arrays import Frame, Map, Points
 from vid2vid_cli.face.background_texture import add_texture
-from vid2vid_cli.face.filling import far_background, fill_unknown
+from vid2vid_cli.face.filling import far_background, fill_unknown, shown_background
 from vid2vid_cli.geometry.affine import Matrix
 from vid2vid_cli.geometry.easing import smoothstep
 from vid2vid_cli.models.compact.mesh.box import Border
@@ -109,10 +109,10 @@ def are_alike(one: PlacedPicture, other: PlacedPicture) -> bool:
 def common_background(pictures: Sequence[PlacedPicture]) -> Points:
     """Return the background (H, W, 3): the first picture's, and where the person hides it, what others show of it."""
     height, width = pictures[0].matte.shape
-    first = far_background(pictures[0].matte)
-    known, seen = pictures[0].pixels.copy(), first
+    known = pictures[0].pixels.copy()
+    seen = shown_background(known, pictures[0].matte)
     for picture in pictures[1:]:
-        shown = far_background(picture.matte)
+        shown = shown_background(picture.pixels, picture.matte)
         shown *= cv2.resize(_covered(picture), (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_NEAREST)
         # Where both are known the first stays, but for a soft edge.
         share = np.clip(2 * cv2.GaussianBlur(shown, (0, 0), EDGE) - 1, 0, 1)
@@ -120,6 +120,12 @@ def common_background(pictures: Sequence[PlacedPicture]) -> Points:
         known += cv2.resize(share, (width, height))[..., None] * (picture.pixels - known)
         seen = np.maximum(seen, share > ALL)
     return add_texture(fill_unknown(known, seen), seen)
+
+
+def foreign_beside(picture: PlacedPicture) -> Map:
+    """Return where what a picture shows right beside the person is not of them (H, W), see shown_background."""
+    foreign = shown_background(picture.pixels, picture.matte) - far_background(picture.matte)
+    return np.asarray(cv2.resize(foreign, picture.matte.shape[::-1]), np.float32)
 
 
 def _covered(picture: PlacedPicture) -> Map:
