@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from torch import Tensor
 
+from tests.support.clips import ffmpeg
 from tests.test_shell import MIDDLE, SIDE, WIDE, Figure, face_and_neck, held, red_before_blue
+from tests.test_side_detail import Turned
 from vid2vid_cli.arrays import Map
+from vid2vid_cli.face.mesh import FaceAnalyzer
 from vid2vid_cli.models.compact.mesh.rasterizer import rasterize
+from vid2vid_cli.models.compact.model import CompactModel
+from vid2vid_cli.models.compact.rendering import _move_person
 
 EARS = (0.83, -0.3, 0.3)  # on the canonical head: how far aside, and from where to where
 
@@ -98,6 +104,27 @@ def test_no_ear_lies_before_a_hand_beside_the_cheek(face_state: Mapping[str, Ten
     matte[int(face[:, 1].min()) + 40 : int(face[:, 1].max()) - 40, : int(face[:, 0].min()) - 12] = 1
     assert not Figure(face_state, matte, held_yaw=-15).source.warp._shell.lacking.any()
     assert figure.source.warp._shell.lacking.any()
+
+
+def test_no_shoulder_is_drawn_out_to_the_ear(
+    face_state: Mapping[str, Tensor], face_analyzer: FaceAnalyzer, media_dir: Path, tmp_path: Path
+) -> None:
+    """A sliver of it would stand between them: what is thinner than 9 px."""
+    frame = tmp_path / "frame.png"
+    ffmpeg(
+        "-i",
+        media_dir / "drivings" / "d09_man_talking_15fps_audio.mp4",
+        "-vf",
+        "select=eq(n\\,40)",
+        "-frames:v",
+        "1",
+        frame,
+    )
+    turned = Turned(CompactModel(face_state), face_analyzer, frame, yaw=float(np.radians(20)))
+    person = np.asarray(_move_person(turned.source, turned.mesh)[..., 3] > 0.05, np.uint8)
+    thin = person & (1 - cv2.morphologyEx(person, cv2.MORPH_OPEN, np.ones((9, 9))))
+    assert turned.source.warp._shell.lacking.any()
+    assert thin.sum() < 60
 
 
 def test_a_face_that_is_turned_far_keeps_its_own_edge(face_state: Mapping[str, Tensor]) -> None:

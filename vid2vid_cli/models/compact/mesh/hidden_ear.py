@@ -30,10 +30,12 @@ TURNED, TOO_FAR = 0.5, 0.6  # sine of the face's turn: how far it may be turned;
 class HiddenEar:
     """share: (36,), how surely each ray lacks an ear, or the hair beside it, that its partner has.
 
+    outside: (36,), the same where nobody goes on farther out beside it, either: shoulders would be drawn out to ears.
     places: (RINGS, 36, 3), where the head has it.
     """
 
     share: Points
+    outside: Points
     places: Points
 
     @classmethod
@@ -63,4 +65,5 @@ class HiddenEar:
         share *= mirrored_down * less * is_free * smoothstep((TOO_FAR - turned) / (TOO_FAR - TURNED))
         mirrored = rest[:, partners] * np.array([-1, 1, 1], np.float32)
         placed = head.pose.apply_array(mirrored.reshape(-1, 3)).reshape(places.shape)
-        return cls(np.asarray(share, np.float32), np.asarray(placed, np.float32))
+        outside = share * np.minimum(np.roll(is_free, 1), np.roll(is_free, -1))
+        return cls(np.asarray(share, np.float32), np.asarray(outside, np.float32), np.asarray(placed, np.float32))

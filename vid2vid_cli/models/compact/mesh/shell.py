@@ -108,14 +108,12 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson, crown: Cro
     inset = _inset(outline, radii, has_back[:, 0], matte)
     back, back_xy = _close_behind(outline, places[FOLD], has_back, head)
     back_xy += inset[FOLD]
-    beyond = (edge - start) / float(head.pose.scale)
-    ear = HiddenEar.of(places, beyond, _clear_beyond(places, matte), outline.partners, head)
-    head_rings = np.arange(RINGS)[:, None] < CLEARED
-    # Where the picture shows nothing on this side, all that is seen is the other's: half of it would be a veil.
-    nothing = np.asarray(np.clip(2 - 2 * matte.at(xy), 0, 1), np.float32)
-    lacking = head_rings * np.maximum(ear.share, np.minimum(ear.share / LEAST_SHARE, 1) * nothing)
+    ear = HiddenEar.of(
+        places, (edge - start) / float(head.pose.scale), _clear_beyond(places, matte), outline.partners, head
+    )
+    share, lacking = _of_ear(ear, matte.at(xy))
     tuck = own_edge[:, None] * _tuck(outline, np.minimum(radii, edge), depth)
-    tuck += (head_rings * ear.share)[..., None] * (ear.places - places - tuck)
+    tuck += share[..., None] * (ear.places - places - tuck)
     still = person.room(xy, below=False, above=above)[..., None]
     kinds = (places, follow, flex[..., None], mirror, behind, still, inset, tuck, lacking, back, back_xy)
     return Shell(*(np.asarray(kind, np.float32) for kind in kinds))
@@ -187,8 +185,23 @@ def _cleared(outline: Outline, places: Points, own_edge: Points, head: HeadPose,
     above = head.down(places) < EAR_END
     # Nothing but the head itself: no scarf, and no shoulder.
     ends = _clear_beyond(places, matte)
-    inner = np.arange(RINGS)[:, None] < CLEARED
-    return np.asarray(inner & (own_edge > 0.5) & ends[outline.partners] & above & above[:, outline.partners])
+    rings = np.arange(RINGS)[:, None]
+    # Nor may a shoulder beside be drawn out to where the head ends.
+    ends = np.where(rings > FOLD, ends & np.roll(ends, 1) & np.roll(ends, -1), ends)
+    inner = rings < CLEARED
+    return np.asarray(inner & (own_edge > 0.5) & ends[:, outline.partners] & above & above[:, outline.partners])
+
+
+def _of_ear(ear: HiddenEar, matte: Points) -> tuple[Points, Points]:
+    """Return how far the rings lie where a hidden ear is, and how much they show of the other one: (RINGS, 36) each.
+
+    matte: (RINGS, 36). Where the picture shows nothing on this side, all that is seen is the other ear's: half of it would
+    be a veil.
+    """
+    share = np.zeros(matte.shape, np.float32)
+    share[: FOLD + 1], share[FOLD + 1 : CLEARED] = ear.share, ear.outside
+    shown = np.minimum(share / LEAST_SHARE, 1) * np.clip(2 - 2 * matte, 0, 1)
+    return share, np.asarray(np.maximum(share, shown), np.float32)
 
 
 def _clear_beyond(places: Points, matte: SquareMap) -> NDArray[np.bool_]:
