@@ -108,9 +108,8 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson, crown: Cro
     inset = _inset(outline, radii, has_back[:, 0], matte)
     back, back_xy = _close_behind(outline, places[FOLD], has_back, head)
     back_xy += inset[FOLD]
-    ear = HiddenEar.of(
-        places, (edge - start) / float(head.pose.scale), _clear_beyond(places, matte), outline.partners, head
-    )
+    beyond = (edge - start) / float(head.pose.scale)
+    ear = HiddenEar.of(places, beyond, _clear_beyond(places, matte), outline.partners, head)
     share, lacking = _of_ear(ear, matte.at(xy))
     tuck = own_edge[:, None] * _tuck(outline, np.minimum(radii, edge), depth)
     tuck += share[..., None] * (ear.places - places - tuck)
@@ -195,7 +194,7 @@ def _cleared(outline: Outline, places: Points, own_edge: Points, head: HeadPose,
 def _of_ear(ear: HiddenEar, matte: Points) -> tuple[Points, Points]:
     """Return how far the rings lie where a hidden ear is, and how much they show of the other one: (RINGS, 36) each.
 
-    matte: (RINGS, 36). Where the picture shows nothing on this side, all that is seen is the other ear's: half of it would
+    matte: (RINGS, 36). Where the picture shows nothing on this side, all that is seen is the other ear: half of it would
     be a veil.
     """
     share = np.zeros(matte.shape, np.float32)
