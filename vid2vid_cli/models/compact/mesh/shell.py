@@ -194,8 +194,8 @@ def _cleared(outline: Outline, places: Points, own_edge: Points, head: HeadPose,
 def _of_ear(ear: HiddenEar, matte: Points) -> tuple[Points, Points]:
     """Return how far the rings lie where a hidden ear is, and how much they show of the other one: (RINGS, 36) each.
 
-    matte: (RINGS, 36). Where the picture shows nothing on this side, all that is seen is the other ear: half of it would
-    be a veil.
+    matte: (RINGS, 36). Where the picture shows nothing on this side, all that is seen is the other ear: half of it
+    would be a veil.
     """
     share = np.zeros(matte.shape, np.float32)
     share[: FOLD + 1], share[FOLD + 1 : CLEARED] = ear.share, ear.outside
