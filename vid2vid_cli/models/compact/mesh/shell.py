@@ -63,8 +63,9 @@ class Shell:
     1 for what may be shown mirrored. behind: (RINGS, 36), added to z outside of the person. room: (RINGS, 36,
     1), how far away the sides are that hold still, see SeenPerson.room. inset: (RINGS, 36, 2), how much further
     inside they show the head where the target turns their side to the camera. tuck: (RINGS, 36, 3), how they move where
-    a half of the face comes into view that hid them. lacking: (RINGS, 36), 1 for what then shows the other half's ear.
-    back: (BACKS, 36, 3), hidden behind the rest in the source. back_xy: (BACKS, 36, 2), what of the source it shows.
+    a half of the face comes into view that hid them. to_ear: (RINGS, 36, 3), how they move from there where an ear
+    stands out that they lack. lacking: (RINGS, 36), 1 for what then shows the other ear. back: (BACKS, 36, 3), hidden
+    behind the rest in the source. back_xy: (BACKS, 36, 2), what of the source it shows.
     """
 
     places: Points
@@ -75,6 +76,7 @@ class Shell:
     room: Points
     inset: Points
     tuck: Points
+    to_ear: Points
     lacking: Points
     back: Points
     back_xy: Points
@@ -112,9 +114,9 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson, crown: Cro
     ear = HiddenEar.of(places, beyond, _clear_beyond(places, matte), outline.partners, head)
     share, lacking = _of_ear(ear, matte.at(xy))
     tuck = own_edge[:, None] * _tuck(outline, np.minimum(radii, edge), depth)
-    tuck += share[..., None] * (ear.places - places - tuck)
+    to_ear = share[..., None] * (ear.places - places - tuck)
     still = person.room(xy, below=False, above=above)[..., None]
-    kinds = (places, follow, flex[..., None], mirror, behind, still, inset, tuck, lacking, back, back_xy)
+    kinds = (places, follow, flex[..., None], mirror, behind, still, inset, tuck, to_ear, lacking, back, back_xy)
     return Shell(*(np.asarray(kind, np.float32) for kind in kinds))
 
 

@@ -20,7 +20,7 @@ from vid2vid_cli.models.compact.mesh.crown import Crown
 from vid2vid_cli.models.compact.mesh.eyelids import Eyelids
 from vid2vid_cli.models.compact.mesh.head_pose import HeadPose
 from vid2vid_cli.models.compact.mesh.openings import PlacedFace, inside_source_xy, opening_loops, refill_triangles
-from vid2vid_cli.models.compact.mesh.outline import Outline
+from vid2vid_cli.models.compact.mesh.outline import Outline, smooth_around
 from vid2vid_cli.models.compact.mesh.placed_mesh import BACK, CHANNELS, DRAWN_OUT, MIRROR, PlacedMesh
 from vid2vid_cli.models.compact.mesh.seam import Seam
 from vid2vid_cli.models.compact.mesh.shell import BEHIND, FOLD, RINGS, build_shell, reach_border
@@ -36,6 +36,7 @@ EDGE_SEEN = 0.3  # of facing the camera: what faces it less lies at the silhouet
 # how much more that has turned fully.
 SHOWN_FROM, SHOWN_OVER = (0.1, 0.0), (0.3, 0.12)
 IN_VIEW = 0.3  # sine of a turn from which on a side of the head is in view: it shows nothing mixed with the background
+STANDS_OUT = 0.05  # eye distances: how far an ear that the source hides stands out to be all there
 SOON = 4.0  # times as soon as a side is shown, an ear is shown that it lacks
 LEAST_MIRRORED = 0.02  # less of the other half is not shown
 FOREHEAD, CHIN = 10, 152  # points of the mesh
@@ -82,7 +83,9 @@ class MeshWarp:
         # The shell turns with the head, and its jaw with the outline.
         self._rest_outline = pose.undo_array(outline.points)
         self._rest_shell = pose.undo_array(shell.places.reshape(-1, 3))
-        self._rest_tucked = pose.undo_array((shell.places + shell.tuck).reshape(-1, 3))
+        tucked = shell.places + shell.tuck
+        self._rest_tucked = pose.undo_array(tucked.reshape(-1, 3))
+        self._to_ear = pose.undo_array((tucked + shell.to_ear).reshape(-1, 3)) - self._rest_tucked
         self._rest_back = pose.undo_array(shell.back.reshape(-1, 3))
         self._rest_back_tucked = pose.undo_array((shell.back + shell.tuck[FOLD]).reshape(-1, 3))
         self._still = _still_vertices(outline, self._border)
@@ -163,7 +166,7 @@ class MeshWarp:
         closing = self._lids.closing(keypoints, target.scale)
         values = np.zeros((len(targets), CHANNELS), np.float32)
         values[:, :2] = np.concatenate([source_xy, inside]) - targets[:, :2]
-        weights = self._mirror_weights(shown)
+        weights = self._mirror_weights(shown, self._ears_shown(self._shown(turned)[self._topology.oval], pose))
         if weights is not None:
             mirrored = self._mirrored_source_xy()
             mirrored[shell] += (in_view[:, None] * self._shell.inset[:, self._outline.partners]).reshape(-1, 2)
@@ -197,7 +200,8 @@ class MeshWarp:
         """Return all vertices (V, 3) of the mesh for target keypoints."""
         shell = self._shell
         shown = self._shown(self._turned(keypoints))[self._topology.oval]
-        rest = _between(self._rest_shell, self._rest_tucked, shown)
+        ears = self._ears_shown(shown, pose)
+        rest = _between(self._rest_shell, self._rest_tucked, shown) + _each(ears, self._to_ear) * self._to_ear
         turned = pose.apply_array(rest).reshape(shell.places.shape)
         by = shell.follow * (turned - shell.places)
         # Nothing leaves the border, which would tear there.
@@ -208,6 +212,8 @@ class MeshWarp:
         # A chin that opens goes back as well: what it opens over stays behind it.
         moved[..., 2] += shell.behind + self._jaw * np.maximum(bend[:, 2], 0)
         rest_back = _between(self._rest_back, self._rest_back_tucked, shown)
+        to_ear = self._to_ear[FOLD * len(ears) : (FOLD + 1) * len(ears)]
+        rest_back += _each(ears, rest_back) * np.tile(to_ear, (len(shell.back), 1))
         back = pose.apply_array(rest_back).reshape(shell.back.shape)
         back = shell.back + shell.follow[FOLD] * (back - shell.back)
         return np.concatenate([keypoints, moved.reshape(-1, 3), self._still, back.reshape(-1, 3)]).astype(np.float32)
@@ -269,10 +275,26 @@ class MeshWarp:
         towards = -(self._outline.directions @ turned[2, :2])  # the sine of that turn
         return np.asarray(smoothstep(towards / IN_VIEW), np.float32)
 
-    def _mirror_weights(self, shown: Points) -> Points | None:
-        """Return how much of each vertex (V,) is to be taken from the other half; None if nothing is."""
+    def _ears_shown(self, shown: Points, pose: Similarity) -> Points:
+        """Return how far a target shows ears that the source hides, for each ray (36,): as far as they stand out.
+
+        Where they do not, as when a head nods to the other side, the source's own hair must not be drawn in to them.
+        shown: (36,), see _shown.
+        """
+        ring = slice(FOLD * len(shown), (FOLD + 1) * len(shown))
+        own, tucked = self._rest_shell[ring], self._rest_tucked[ring] + self._to_ear[ring]
+        aside = np.sign(self._rest_outline[:, :1]) * pose.rotation[0, :2, 0].numpy()
+        out = ((pose.apply_array(tucked) - pose.apply_array(own))[:, :2] * aside).sum(-1)
+        stands_out = smooth_around(out) / (STANDS_OUT * float(pose.scale))
+        return np.asarray(shown * smoothstep(stands_out), np.float32)
+
+    def _mirror_weights(self, shown: Points, ears: Points) -> Points | None:
+        """Return how much of each vertex (V,) is to be taken from the other half; None if nothing is.
+
+        shown: (468,). ears: (36,), how far ears are shown that the source hides.
+        """
         # No cheek is mixed into an ear: what little of that is seen before it comes out is all the other one.
-        face, ears = self._hidden * shown, self._shell.lacking * smoothstep(SOON * shown[self._topology.oval])
+        face, ears = self._hidden * shown, self._shell.lacking * smoothstep(SOON * ears)
         if max(face.max(), ears.max()) < LEAST_MIRRORED:
             return None
         if self._seam is not None:
@@ -288,9 +310,14 @@ def _blend(first: float, last: float, share: Points) -> Points:
     return np.asarray(first + share * (last - first), np.float32)
 
 
+def _each(share: Points, places: Points) -> Points:
+    """Return a share of each ray (36,) for the places of all rings (R * 36, ...): (R * 36, 1)."""
+    return np.tile(share, len(places) // len(share))[:, None]
+
+
 def _between(first: Points, last: Points, share: Points) -> Points:
     """Return what lies between rings (R * 36, 3) and others, by a share for each ray (36,)."""
-    return np.asarray(first + np.tile(share, len(first) // len(share))[:, None] * (last - first), np.float32)
+    return np.asarray(first + _each(share, first) * (last - first), np.float32)
 
 
 def _still_vertices(outline: Outline, border: Border) -> Points:
