@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.support.clips import ffmpeg
@@ -109,9 +110,10 @@ def test_hair_is_not_drawn_in_to_an_ear_that_does_not_stand_out(
     """As a head leans over, its temple comes into view, but not its ear."""
     model = CompactModel(face_state)
 
-    def person() -> Map:
+    def person() -> NDArray[np.bool_]:
         source = Turned(model, face_analyzer, leaning_frame).source
-        asked = PoseOverride(*(torch.tensor([np.radians(angle)], dtype=torch.float32) for angle in angles_deg))
+        yaw, pitch, roll = torch.deg2rad(torch.tensor(angles_deg))[:, None]
+        asked = PoseOverride(yaw, pitch, roll)
         driven = model.drive(source, source.motion, source.motion, asked)
         moved = _move_person(source, source.warp.place(driven.keypoints[0].numpy(), driven.head))
         return np.asarray(moved[..., 3] > 0.5)
@@ -167,7 +169,7 @@ def test_no_shoulder_is_drawn_out_to_the_ear(
     )
     turned = Turned(CompactModel(face_state), face_analyzer, frame, yaw=float(np.radians(20)))
     person = np.asarray(_move_person(turned.source, turned.mesh)[..., 3] > 0.05, np.uint8)
-    thin = person & (1 - cv2.morphologyEx(person, cv2.MORPH_OPEN, np.ones((9, 9))))
+    thin = np.asarray(person > cv2.morphologyEx(person, cv2.MORPH_OPEN, np.ones((9, 9))))
     assert turned.source.warp._shell.lacking.any()
     assert thin.sum() < 60
 
