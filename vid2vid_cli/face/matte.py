@@ -78,7 +78,10 @@ def _shrink(frame: Frame, times: int) -> Frame:
 
 def sharpen(mask: Mask) -> Mask:
     """Draw a mask away from a half: at its full size, where that makes no steps."""
-    return np.asarray(np.clip((mask - 0.5) * CONTRAST + 0.5, 0, 1), np.float32)
+    sharp = np.asarray(mask - np.float32(0.5), np.float32)
+    sharp *= CONTRAST  # in place: a whole frame takes half of the time
+    sharp += 0.5
+    return np.asarray(np.clip(sharp, 0, 1, out=sharp), np.float32)
 
 
 def without_specks(mask: Mask) -> Mask:
