@@ -281,6 +281,8 @@ class MeshWarp:
         Where they do not, as when a head nods to the other side, the source's own hair must not be drawn in to them.
         shown: (36,), see _shown.
         """
+        if not self._shell.lacking.any():
+            return np.zeros_like(shown)
         ring = slice(FOLD * len(shown), (FOLD + 1) * len(shown))
         own, tucked = self._rest_shell[ring], self._rest_tucked[ring] + self._to_ear[ring]
         aside = np.sign(self._rest_outline[:, :1]) * pose.rotation[0, :2, 0].numpy()
