@@ -54,12 +54,13 @@ class HiddenEar:
         others_have = smoothstep((beyond[partners] - OTHER_HIDDEN) / (OTHER_SEEN - OTHER_HIDDEN))
         # Neither a scarf is an ear, nor does one lie before a hand.
         is_free = np.asarray(clear & clear[partners], np.float32)
-        there = smoothstep((down - TOP) / SOFT + 0.5) * smoothstep((BOTTOM - down) / SOFT + 0.5)
+        above_lobe = smoothstep((BOTTOM - down) / SOFT + 0.5)
+        there = smoothstep((down - TOP) / SOFT + 0.5) * above_lobe
         share = np.zeros(len(down), np.float32)
         for side in (across < 0, across > 0):
             lacking = (there * lacks * others_have * is_free)[side].sum() / max(there[side].sum(), 1e-6)
             share[side] = smoothstep((lacking - LACKING) / (ALL_LACKING - LACKING))
-        mirrored_down = smoothstep((down - CROWN) / (HAIRLINE - CROWN)) * smoothstep((BOTTOM - down) / SOFT + 0.5)
+        mirrored_down = smoothstep((down - CROWN) / (HAIRLINE - CROWN)) * above_lobe
         less = smoothstep((smooth_around(beyond[partners] - beyond) - LESS) / (MUCH_LESS - LESS))
         turned = np.abs(head.pose.rotation[0, 0, 2].numpy())
         share *= mirrored_down * less * is_free * smoothstep((TOO_FAR - turned) / (TOO_FAR - TURNED))

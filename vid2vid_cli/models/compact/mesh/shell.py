@@ -8,7 +8,8 @@ instead. From the matte's outline the head is closed behind. Below the chin the 
 shoulders (neck.py).
 
 A turned face hides where its far half ends: its silhouette is that of the cheek, far before the ears. As that half
-turns to the camera, the shell beside it is tucked in behind the outline.
+turns to the camera, the shell beside it is tucked in behind the outline, or goes where the ear is that the source hides
+(hidden_ear.py).
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson, crown: Cro
     flex = JAW_FLEX * np.clip(1 - (radii / start - 1) / JAW_REACH, 0, 1)
     own_edge = _own_edge(outline, edge)
     mirror = ((radii - start) <= MIRRORED * (edge - start)) & (head.down(places) < MIRROR_END)
-    mirror |= _cleared(outline, places, own_edge, head, matte)
+    clear = matte.grown().at(places[CLEARED - 1, :, :2]) < CLEAR  # nothing of a person lies farther out than the head
+    mirror |= _cleared(outline, places, own_edge, head, clear)
     has_back = _has_back(places, follow, head, matte) * (1 - own_edge[:, None])
     # Background must not cover a shoulder that a head tilts over. Nor must single hairs at the outline cover the head's
     # back where that comes into view.
@@ -111,7 +113,7 @@ def build_shell(outline: Outline, head: HeadPose, person: SeenPerson, crown: Cro
     back, back_xy = _close_behind(outline, places[FOLD], has_back, head)
     back_xy += inset[FOLD]
     beyond = (edge - start) / float(head.pose.scale)
-    ear = HiddenEar.of(places, beyond, _clear_beyond(places, matte), outline.partners, head)
+    ear = HiddenEar.of(places, beyond, clear, outline.partners, head)
     share, lacking = _of_ear(ear, matte.at(xy))
     tuck = own_edge[:, None] * _tuck(outline, np.minimum(radii, edge), depth)
     to_ear = share[..., None] * (ear.places - places - tuck)
@@ -181,14 +183,17 @@ def _tuck(outline: Outline, radii: Points, depth: Points) -> Points:
     return np.concatenate([inwards, away[..., None]], -1)
 
 
-def _cleared(outline: Outline, places: Points, own_edge: Points, head: HeadPose, matte: SquareMap) -> NDArray[np.bool_]:
-    """Return which places (RINGS, 36) show the other half's ear and background: there only glasses reach further."""
+def _cleared(
+    outline: Outline, places: Points, own_edge: Points, head: HeadPose, clear: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which places (RINGS, 36) show the other half's ear and background: there only glasses reach further.
+
+    clear: (36,), where nothing but the head itself lies: no scarf, and no shoulder.
+    """
     above = head.down(places) < EAR_END
-    # Nothing but the head itself: no scarf, and no shoulder.
-    ends = _clear_beyond(places, matte)
     rings = np.arange(RINGS)[:, None]
     # Nor may a shoulder beside be drawn out to where the head ends.
-    ends = np.where(rings > FOLD, ends & np.roll(ends, 1) & np.roll(ends, -1), ends)
+    ends = np.where(rings > FOLD, clear & np.roll(clear, 1) & np.roll(clear, -1), clear)
     inner = rings < CLEARED
     return np.asarray(inner & (own_edge > 0.5) & ends[:, outline.partners] & above & above[:, outline.partners])
 
@@ -203,11 +208,6 @@ def _of_ear(ear: HiddenEar, matte: Points) -> tuple[Points, Points]:
     share[: FOLD + 1], share[FOLD + 1 : CLEARED] = ear.share, ear.outside
     shown = np.minimum(share / LEAST_SHARE, 1) * np.clip(2 - 2 * matte, 0, 1)
     return share, np.asarray(np.maximum(share, shown), np.float32)
-
-
-def _clear_beyond(places: Points, matte: SquareMap) -> NDArray[np.bool_]:
-    """Return for each ray (36,) whether nothing of a person lies farther out than the head."""
-    return np.asarray(matte.grown().at(places[CLEARED - 1, :, :2]) < CLEAR)
 
 
 def _has_back(places: Points, follow: Points, head: HeadPose, matte: SquareMap) -> Points:
